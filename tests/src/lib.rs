@@ -1,0 +1,1 @@
+//! What the whole must do, seen from outside.
