@@ -1,1 +1,46 @@
-//! 
+//! The nouns of Lunabot, shared by every room.
+//!
+//! Here are ids, results, properties, changes, the resources of the data API, events, the plain
+//! configuration, and the few ports through which rooms reach each other without knowing each other
+//! ([`Clock`], [`ScriptHost`], [`SecretSource`]). What must never enter: I/O, tokio, Lua, SQL. Functions here are
+//! pure, or asynchronous only because a port they call is.
+
+pub mod clock;
+pub mod config;
+pub mod event;
+pub mod kind;
+pub mod object;
+pub mod properties;
+pub mod render;
+pub mod resources;
+pub mod results;
+pub mod script;
+
+pub use clock::{Clock, Mono, Time};
+pub use event::{Event, Pattern, Topic};
+pub use kind::{CallbackSpec, Category, Kind, Problem};
+pub use object::{AnyObject, Callback, Duration, Names, Object, Renderable, StringOrList};
+pub use properties::{Properties, Property};
+pub use results::Results;
+pub use script::{Arg, LiveObject, ScriptError, ScriptErrorKind, ScriptHost, ScriptObject, SecretSource};
+
+/// JSON, the form of everything that leaves a room without a type of its own.
+pub use serde_json::Value as Json;
+
+/// A future that an object-safe port returns.
+pub type BoxFuture<'a, T> = futures::future::BoxFuture<'a, T>;
+
+/// Row ids. All are positive and assigned by the database room; `number`s (of builds and steps) count from 1 and 0.
+pub type Id = i64;
+pub type MasterId = Id;
+pub type BuilderId = Id;
+pub type WorkerId = Id;
+pub type SchedulerId = Id;
+pub type ChangeSourceId = Id;
+pub type ChangeId = Id;
+pub type SourceStampId = Id;
+pub type BuildsetId = Id;
+pub type BuildRequestId = Id;
+pub type BuildId = Id;
+pub type StepId = Id;
+pub type LogId = Id;

@@ -1,0 +1,194 @@
+//! The plain configuration: what a `master.lua` declares, after loading and before anything is started.
+//!
+//! [`Config::read`] turns the table that the file returned (as JSON, see [`crate::object`]) into a [`Config`] and
+//! collects every mistake (01.001–01.009). It never stops at the first.
+
+use crate::{AnyObject, Callback, Duration, Json, Names, Renderable};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One mistake in a configuration. Printed as `master.lua:12: steps.ShellCommand: timout: unknown option, …`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigError {
+    /// Relative to the configuration's folder; empty if unknown.
+    pub file: String,
+    pub line: Option<u32>,
+    /// Where in the configuration: `www.prot`, `builders[3].workernames`; or the kind, `steps.ShellCommand`.
+    pub path: String,
+    pub message: String,
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.file.is_empty() {
+            write!(f, "{}:", self.file)?;
+            if let Some(line) = self.line {
+                write!(f, "{line}:")?;
+            }
+            f.write_str(" ")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// `collapseRequests`: a switch or a function (01.032, 07.002).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Collapse {
+    Switch(bool),
+    Callback(Callback),
+}
+
+/// Limits of the script host (lua-api § 2).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LuaLimits {
+    /// CPU time between two waits of one callback.
+    pub callback_cpu_seconds: Duration,
+    /// Wall time of one callback.
+    pub callback_timeout: Duration,
+    /// Bytes, or text such as `"512 MB"`.
+    pub memory_limit: Json,
+    /// Reload when a file of the configuration changes.
+    pub watch: bool,
+}
+
+impl Default for LuaLimits {
+    fn default() -> Self {
+        LuaLimits {
+            callback_cpu_seconds: Duration(1.0),
+            callback_timeout: Duration(60.0),
+            memory_limit: Json::from(512 * 1024 * 1024),
+            watch: false,
+        }
+    }
+}
+
+/// `c.www`, as far as it is supported.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WwwConfig {
+    /// A port, `"host:port"`, or an endpoint `tcp:8010:interface=127.0.0.1`; absent: no web server.
+    pub port: Option<Json>,
+    /// Origins that may use the API from a browser (09.056); default: the origin of `buildbotURL`.
+    pub allowed_origins: Option<Names>,
+    /// Dialect → options or true (02.028).
+    pub change_hook_dialects: BTreeMap<String, Json>,
+    pub json_cache_seconds: i64,
+}
+
+/// `util.BuilderConfig` (01.052–01.067).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BuilderConfig {
+    /// Unique; must not begin with `_`.
+    pub name: String,
+    /// One worker that may run it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workername: Option<String>,
+    /// The workers that may run it; one text or a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workernames: Option<Names>,
+    /// A `util.BuildFactory`.
+    pub factory: AnyObject,
+    /// Folder of its builds; default: the name with unsafe characters replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builddir: Option<String>,
+    /// Folder below the worker's base directory; default: `builddir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workerbuilddir: Option<String>,
+    #[serde(default)]
+    pub tags: Names,
+    #[serde(default, rename = "nextBuild", skip_serializing_if = "Option::is_none")]
+    pub next_build: Option<Callback>,
+    #[serde(default, rename = "nextWorker", skip_serializing_if = "Option::is_none")]
+    pub next_worker: Option<Callback>,
+    #[serde(default, rename = "canStartBuild", skip_serializing_if = "Option::is_none")]
+    pub can_start_build: Option<Callback>,
+    #[serde(default, rename = "collapseRequests", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<bool>")]
+    pub collapse_requests: Option<Collapse>,
+    /// Environment of every step; the step's own wins.
+    #[serde(default)]
+    pub env: BTreeMap<String, Json>,
+    #[serde(default)]
+    pub properties: BTreeMap<String, Json>,
+    /// Properties for names that nothing else sets.
+    #[serde(default, rename = "defaultProperties")]
+    pub default_properties: BTreeMap<String, Json>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// `markdown` or nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description_format: Option<String>,
+    /// Name of a project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+}
+
+impl BuilderConfig {
+    /// All workers that may run it, each once, in order.
+    pub fn workers(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.workername.iter().cloned().collect();
+        for name in self.workernames.iter().flat_map(|names| &names.0) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+}
+
+/// `util.BuildFactory` (05.065).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FactoryConfig {
+    pub steps: Vec<AnyObject>,
+    /// Folder of the steps below the builder's; may be a renderable.
+    pub workdir: Option<Renderable<String>>,
+}
+
+/// A builder with the place where it was declared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeclaredBuilder {
+    pub at: String,
+    pub config: BuilderConfig,
+    pub factory: FactoryConfig,
+}
+
+/// Everything a master runs by. Made only by [`Config::read`].
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    pub title: String,
+    pub title_url: String,
+    /// Ends in a slash.
+    pub buildbot_url: String,
+    pub workers: Vec<AnyObject>,
+    pub builders: Vec<DeclaredBuilder>,
+    pub schedulers: Vec<AnyObject>,
+    pub change_sources: Vec<AnyObject>,
+    pub services: Vec<AnyObject>,
+    pub secrets_providers: Vec<AnyObject>,
+    pub projects: Vec<AnyObject>,
+    /// Protocol name → its options.
+    pub protocols: BTreeMap<String, Json>,
+    /// `sqlite:///state.sqlite`, `sqlite:////abs/path`, `postgresql://…`; relative to the base directory.
+    pub db_url: String,
+    pub www: WwwConfig,
+    pub lua: LuaLimits,
+    /// Global build properties; their source is the name of the configuration file (01.031).
+    pub properties: BTreeMap<String, Json>,
+    pub collapse_requests: Option<Collapse>,
+    pub prioritize_builders: Option<Callback>,
+    pub select_next_worker: Option<Callback>,
+    pub codebase_generator: Option<Callback>,
+    pub revlink: Option<Callback>,
+    pub log_encoding: String,
+    /// Longest kept part of a log, in bytes: head and tail (13.015).
+    pub log_max_size: Option<u64>,
+    pub log_max_tail_size: Option<u64>,
+    pub change_horizon: Option<u64>,
+}

@@ -1,0 +1,200 @@
+//! Kinds: everything a configuration can declare, described once (architecture: "Kinds").
+//!
+//! A room declares its kinds as `static` tables of [`Kind`]; the script host needs nothing else to offer the
+//! constructor, check its arguments, report errors, and print editor stubs and reference pages.
+
+use crate::Json;
+use schemars::{JsonSchema, Schema};
+use serde::de::DeserializeOwned;
+
+/// What a kind is, and so where its objects may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Category {
+    Step,
+    Scheduler,
+    ChangeSource,
+    Worker,
+    Reporter,
+    Secret,
+    /// `util.Property`, `util.Interpolate` …: a value that is computed later.
+    Renderable,
+    /// `util.ChangeFilter` …
+    Filter,
+    /// Parameters of force schedulers.
+    Parameter,
+    Lock,
+    /// `util.BuildFactory`.
+    Factory,
+    /// `util.BuilderConfig`.
+    Builder,
+    Project,
+    Service,
+    /// Anything else that is only data.
+    Value,
+}
+
+/// One mistake in the arguments of a constructor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The option, or the path inside it (`logfiles.main.filename`); empty if the whole is meant.
+    pub path: String,
+    /// What is wrong and what would be right, e.g. `unknown option, did you mean timeout?`.
+    pub message: String,
+}
+
+impl Problem {
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Problem { path: path.into(), message: message.into() }
+    }
+}
+
+/// An option that takes a function (lua-api § 2): how it is called and what becomes of its errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallbackSpec {
+    pub option: &'static str,
+    /// The arguments, as written in the documentation: `builder, wfb, request`.
+    pub args: &'static str,
+    /// What it may return, in words.
+    pub returns: &'static str,
+    /// The outcome when it fails.
+    pub on_error: &'static str,
+}
+
+/// One thing a configuration can declare.
+#[derive(Debug)]
+pub struct Kind {
+    /// The module of the `lunabot` package: `changes schedulers steps util worker reporters secrets`.
+    pub namespace: &'static str,
+    /// Buildbot's name.
+    pub name: &'static str,
+    /// Shorter or older names of the same kind.
+    pub aliases: &'static [&'static str],
+    pub category: Category,
+    /// Positional arguments in Buildbot's order (`signatures.json`).
+    pub positional: &'static [&'static str],
+    /// The only positional argument is a list or a map, and may also be written flat (lua-api § 1, rule 2).
+    pub flat: bool,
+    /// One or more sentences for the reference pages and the editor.
+    pub doc: &'static str,
+    /// The JSON schema of the parameters, options documented.
+    pub schema: fn() -> Schema,
+    /// Checks arguments that are already plain JSON; empty means good.
+    pub check: fn(&Json) -> Vec<Problem>,
+    /// Options that take functions.
+    pub callbacks: &'static [CallbackSpec],
+    /// Whether `X:extend{…}` is offered (lua-api § 3).
+    pub extensible: bool,
+}
+
+impl Kind {
+    /// `steps.ShellCommand`.
+    pub fn path(&self) -> String {
+        format!("{}.{}", self.namespace, self.name)
+    }
+}
+
+/// The parameters of a kind: a plain struct, unknown fields denied.
+pub trait Params: DeserializeOwned + JsonSchema {
+    /// What serde cannot see: combinations, ranges, names. Called only with arguments of the right types.
+    fn validate(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+}
+
+/// The `schema` of a [`Kind`] whose parameters are `P`.
+pub fn schema_of<P: Params>() -> Schema {
+    schemars::SchemaGenerator::default().into_root_schema_for::<P>()
+}
+
+/// The `check` of a [`Kind`] whose parameters are `P`.
+pub fn check_as<P: Params>(args: &Json) -> Vec<Problem> {
+    match serde_path_to_error::deserialize::<_, P>(args) {
+        Ok(params) => params.validate(),
+        Err(error) => vec![problem_of(&error, args)],
+    }
+}
+
+fn problem_of(error: &serde_path_to_error::Error<serde_json::Error>, args: &Json) -> Problem {
+    let (path, text) = (error.path().to_string(), error.inner().to_string());
+    let path = if path == "." { String::new() } else { path };
+    let Some(expected) = text.strip_prefix("unknown field `") else {
+        return Problem::new(path, friendly(&text));
+    };
+    let unknown = expected.split('`').next().unwrap_or_default();
+    let known = expected.split('`').skip(2).step_by(2);
+    let hint = nearest(unknown, known).map_or(String::new(), |near| format!(", did you mean {near}?"));
+    let inner = path.rsplit_once('.').map_or("", |(outer, _)| outer);
+    let full = if path.ends_with(unknown) || args.get(unknown).is_some() && inner.is_empty() {
+        if path.is_empty() { unknown.to_string() } else { path.clone() }
+    } else {
+        format!("{path}.{unknown}")
+    };
+    Problem::new(full, format!("unknown option{hint}"))
+}
+
+/// serde's wording, turned into the user's: JSON types become Lua's.
+fn friendly(text: &str) -> String {
+    if let Some(field) = text.strip_prefix("missing field `") {
+        return format!("{} is missing", field.trim_end_matches('`'));
+    }
+    let words = [
+        ("invalid type: ", "got "),
+        ("invalid value: ", "got "),
+        ("a sequence", "a list"),
+        ("sequence", "a list"),
+        ("map", "a table"),
+        ("null", "nil"),
+        ("a string", "a text"),
+        ("string", "the text"),
+        ("floating point", "the number"),
+        ("integer", "the number"),
+        ("boolean", "the boolean"),
+    ];
+    words.iter().fold(text.to_string(), |text, (from, to)| replace_word(&text, from, to))
+}
+
+fn replace_word(text: &str, from: &str, to: &str) -> String {
+    text.split_inclusive(", ").map(|part| part.replacen(from, to, 1)).collect()
+}
+
+/// The name most like `wanted`, if one is near enough to be meant.
+pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = names.into_iter().map(|name| (score(wanted, name), name));
+    scored.filter(|(score, _)| *score > 0.7).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+}
+
+fn score(wanted: &str, name: &str) -> f64 {
+    if wanted.eq_ignore_ascii_case(name) {
+        return 2.0;
+    }
+    strsim::jaro_winkler(wanted, name).max(strsim::normalized_damerau_levenshtein(wanted, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[derive(serde::Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code)]
+    struct Sample {
+        command: Vec<String>,
+        timeout: Option<f64>,
+    }
+    impl Params for Sample {}
+
+    #[test]
+    fn unknown_options_name_the_nearest() {
+        let problems = check_as::<Sample>(&json!({"command": [], "timout": 3}));
+        assert_eq!(problems, [Problem::new("timout", "unknown option, did you mean timeout?")]);
+    }
+
+    #[test]
+    fn wrong_types_name_the_path() {
+        let problems = check_as::<Sample>(&json!({"command": ["a", 3]}));
+        assert_eq!(problems[0].path, "command[1]");
+        assert!(problems[0].message.contains("expected a text"), "{problems:?}");
+        assert_eq!(check_as::<Sample>(&json!({})), [Problem::new("", "command is missing")]);
+    }
+}

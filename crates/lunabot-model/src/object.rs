@@ -1,0 +1,344 @@
+//! The plain form of what a configuration declares.
+//!
+//! The script host turns every Lua value into JSON. Three tagged objects carry what JSON lacks:
+//!
+//! * a declared object: `{"$kind": "steps.ShellCommand", "$id": 12, "$at": "master.lua:12", "$args": {…}}`
+//!   (`$id` is one number per object made, so a lock used twice is one lock; an object of an extended class
+//!   adds `"$class": {"name": …, "fingerprint": …, "hooks": {"run": {"$fn": …}}}`),
+//! * a function: `{"$fn": {"id": 3, "generation": 1, "fingerprint": "…", "at": "master.lua:40"}}`,
+//! * `util.null` where it differs from "not given": JSON `null` (an option not given is absent).
+//!
+//! Renderables (`util.Property`, `util.Interpolate` …) are declared objects like any other; see [`crate::render`].
+
+use crate::Json;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
+
+/// A function of the configuration, lifted out: an id that [`crate::ScriptHost::call`] takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callback {
+    #[serde(rename = "$fn")]
+    inner: CallbackRef,
+}
+
+/// See [`Callback`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CallbackRef {
+    /// Valid within its generation only.
+    pub id: u64,
+    /// The number of the loaded configuration that it belongs to.
+    pub generation: u64,
+    /// Equal for functions that do the same; decides whether a reload changed something.
+    pub fingerprint: String,
+    /// `master.lua:40`.
+    pub at: String,
+}
+
+impl Callback {
+    pub fn new(inner: CallbackRef) -> Self {
+        Callback { inner }
+    }
+
+    /// Reads a callback out of a JSON value, if it is one.
+    pub fn from_json(value: &Json) -> Option<Self> {
+        Deserialize::deserialize(value).ok()
+    }
+}
+
+impl std::ops::Deref for Callback {
+    type Target = CallbackRef;
+    fn deref(&self) -> &CallbackRef {
+        &self.inner
+    }
+}
+
+impl JsonSchema for Callback {
+    fn schema_name() -> Cow<'static, str> {
+        "Callback".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object", "x-callback": true})
+    }
+}
+
+/// A declared object whose parameters are not looked into yet.
+pub type AnyObject = Object<Json>;
+
+/// A declared object: kind, identity, origin and parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Object<T> {
+    /// `namespace.Name` of the kind, e.g. `steps.ShellCommand`. For an extended class, of its built-in base.
+    #[serde(rename = "$kind")]
+    pub kind: String,
+    /// One number per object made while the configuration was loaded.
+    #[serde(rename = "$id")]
+    pub id: u64,
+    /// `file:line` of the constructor's caller.
+    #[serde(rename = "$at")]
+    pub at: String,
+    /// The class of the configuration that it is an instance of, if it is one of an extended class.
+    #[serde(rename = "$class", default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Json>,
+    /// The options as written, by name.
+    #[serde(rename = "$args")]
+    pub args: T,
+}
+
+impl AnyObject {
+    /// Reads an object out of a JSON value, if it is one.
+    pub fn from_json(value: &Json) -> Option<Self> {
+        value.get("$kind")?;
+        Deserialize::deserialize(value).ok()
+    }
+
+    /// The option `name`, if it was given.
+    pub fn arg(&self, name: &str) -> Option<&Json> {
+        self.args.get(name)
+    }
+
+    /// The object with its parameters read into their struct.
+    pub fn typed<T: serde::de::DeserializeOwned>(&self) -> Result<Object<T>, serde_json::Error> {
+        Ok(Object {
+            kind: self.kind.clone(),
+            id: self.id,
+            at: self.at.clone(),
+            class: self.class.clone(),
+            args: T::deserialize(&self.args)?,
+        })
+    }
+}
+
+impl<T> JsonSchema for Object<T> {
+    fn schema_name() -> Cow<'static, str> {
+        "Object".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object", "x-object": true})
+    }
+}
+
+/// Whether two values declare the same: equal but for identities, origins and the ids of functions
+/// (their fingerprints count). This decides what a reload touches (lua-api § 5, 01.011).
+pub fn same(a: &Json, b: &Json) -> bool {
+    match (a, b) {
+        (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Json::Object(a), Json::Object(b)) => {
+            if let (Some(a), Some(b)) = (a.get("$fn"), b.get("$fn")) {
+                return a.get("fingerprint") == b.get("fingerprint");
+            }
+            let counted = |key: &str| key != "$id" && key != "$at";
+            a.keys().filter(|k| counted(k)).eq(b.keys().filter(|k| counted(k)))
+                && a.iter()
+                    .filter(|(k, _)| counted(k))
+                    .all(|(k, v)| b.get(k).is_some_and(|other| same(v, other)))
+        }
+        _ => a == b,
+    }
+}
+
+/// Whether a value holds a renderable or a function, at any depth.
+pub fn is_dynamic(value: &Json) -> bool {
+    match value {
+        Json::Array(items) => items.iter().any(is_dynamic),
+        Json::Object(map) => {
+            map.contains_key("$kind") || map.contains_key("$fn") || map.values().any(is_dynamic)
+        }
+        _ => false,
+    }
+}
+
+/// An option that may be written as a value of type `T` or as a renderable that yields one (04.034–04.038).
+///
+/// [`crate::render::render`] turns `source` into plain JSON; [`Renderable::read`] then reads that as `T`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Renderable<T> {
+    source: Json,
+    marker: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: serde::de::DeserializeOwned> Renderable<T> {
+    /// What was written.
+    pub fn source(&self) -> &Json {
+        &self.source
+    }
+
+    /// Reads a rendered value. The error says what was expected.
+    pub fn read(rendered: &Json) -> Result<T, serde_json::Error> {
+        T::deserialize(rendered)
+    }
+
+    /// The value, where nothing has to be rendered.
+    pub fn literal(&self) -> Option<T> {
+        if is_dynamic(&self.source) { None } else { T::deserialize(&self.source).ok() }
+    }
+}
+
+impl<T> From<Json> for Renderable<T> {
+    fn from(source: Json) -> Self {
+        Renderable { source, marker: std::marker::PhantomData }
+    }
+}
+
+impl<T> Serialize for Renderable<T> {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.source.serialize(s)
+    }
+}
+
+impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for Renderable<T> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let source = Json::deserialize(d)?;
+        if !is_dynamic(&source) {
+            T::deserialize(&source).map_err(D::Error::custom)?;
+        }
+        Ok(source.into())
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Renderable<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Renderable_{}", T::schema_name()).into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = T::json_schema(generator);
+        schema.insert("x-renderable".into(), true.into());
+        schema
+    }
+}
+
+/// A length of time: seconds, or text such as `"7d 12h"` (units `w d h m s`, sums separated by blanks).
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Duration(pub f64);
+
+impl Duration {
+    pub fn secs(self) -> f64 {
+        self.0
+    }
+
+    /// As a standard duration; negative lengths are zero.
+    pub fn std(self) -> std::time::Duration {
+        std::time::Duration::try_from_secs_f64(self.0.max(0.0)).unwrap_or(std::time::Duration::MAX)
+    }
+
+    /// Reads `"1h 30m"`. The error says what is wrong with which word.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut total = 0.0;
+        let mut words = text.split_whitespace().peekable();
+        if words.peek().is_none() {
+            return Err("an empty text is not a duration; write seconds or \"1h 30m\"".into());
+        }
+        for word in words {
+            let (number, unit) =
+                word.split_at(word.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(word.len()));
+            let scale = match unit {
+                "" | "s" => 1.0,
+                "m" | "min" => 60.0,
+                "h" => 3600.0,
+                "d" => 86_400.0,
+                "w" => 604_800.0,
+                _ => return Err(format!("unknown unit in \"{word}\"; units are w d h m s")),
+            };
+            total +=
+                number.parse::<f64>().map_err(|_| format!("\"{word}\" is not a number with a unit"))? * scale;
+        }
+        Ok(Duration(total))
+    }
+}
+
+impl Serialize for Duration {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_f64(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Duration {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        match Json::deserialize(d)? {
+            Json::Number(n) => Ok(Duration(n.as_f64().unwrap_or(f64::MAX))),
+            Json::String(text) => Duration::parse(&text).map_err(D::Error::custom),
+            other => {
+                Err(D::Error::custom(format!("expected seconds or a text such as \"1h 30m\", not {other}")))
+            }
+        }
+    }
+}
+
+impl JsonSchema for Duration {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["number", "string"], "x-duration": true})
+    }
+}
+
+/// One text or a list of texts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(transparent)]
+pub struct StringOrList(pub Vec<String>);
+
+/// Names of builders, workers, tags: the same form.
+pub type Names = StringOrList;
+
+impl<'de> Deserialize<'de> for StringOrList {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let expected =
+            |what: &Json| D::Error::custom(format!("expected a text or a list of texts, not {what}"));
+        match Json::deserialize(d)? {
+            Json::String(one) => Ok(StringOrList(vec![one])),
+            Json::Array(items) => {
+                let texts = items.into_iter().map(|item| match item {
+                    Json::String(text) => Ok(text),
+                    other => Err(expected(&other)),
+                });
+                Ok(StringOrList(texts.collect::<Result<_, _>>()?))
+            }
+            other => Err(expected(&other)),
+        }
+    }
+}
+
+impl JsonSchema for StringOrList {
+    fn schema_name() -> Cow<'static, str> {
+        "StringOrList".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn sameness_ignores_identity_and_counts_fingerprints() {
+        let object = |id: u64, line: u32, print: &str| {
+            json!({"$kind": "steps.X", "$id": id, "$at": format!("m.lua:{line}"),
+                   "$args": {"f": {"$fn": {"id": id, "generation": 1, "fingerprint": print, "at": "m.lua:1"}}}})
+        };
+        assert!(same(&object(1, 1, "a"), &object(2, 9, "a")));
+        assert!(!same(&object(1, 1, "a"), &object(1, 1, "b")));
+    }
+
+    #[test]
+    fn durations_read_sums_and_name_what_is_wrong() {
+        assert_eq!(Duration::parse("7d 12h"), Ok(Duration(648_000.0)));
+        assert!(Duration::parse("3x").unwrap_err().contains("unknown unit"));
+        assert!(Duration::parse("").is_err());
+    }
+
+    #[test]
+    fn a_literal_is_checked_when_read_and_a_renderable_later() {
+        assert!(serde_json::from_value::<Renderable<i64>>(json!("no")).is_err());
+        let dynamic = json!({"$kind": "util.Property", "$id": 1, "$at": "m.lua:1", "$args": {"key": "n"}});
+        assert_eq!(serde_json::from_value::<Renderable<i64>>(dynamic).unwrap().literal(), None);
+    }
+}
