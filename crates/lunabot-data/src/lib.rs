@@ -1,1 +1,17 @@
+//! The data API: the one door to what is stored, and the bus on which every change of it is announced.
 //!
+//! Reading: [`Data::get`] answers the paths of `/api/v2` for REST, pages and Lua alike; the typed readers serve the
+//! engine. Writing: the typed updates below. Ids are known at once; rows are written by one writer in the order of
+//! the calls, many in one transaction (group commit), and the events of an update are published after its commit.
+//! An update returns an [`Ack`] that resolves when it is durable; whoever answers the outside awaits it, others need
+//! not: order is kept, so the database never holds a later fact without the earlier ones.
+//! What must never enter: SQL (that is `lunabot-db`), HTTP, decisions about builds.
+
+mod api;
+mod bus;
+mod control;
+pub mod new;
+
+pub use api::{Ack, Answer, Collapser, Data, DataError, OpenOptions};
+pub use bus::{Bus, Delivery, Subscription};
+pub use control::{ControlError, ControlHandler};

@@ -1,0 +1,136 @@
+//! What callers give to updates: rows to be, without ids.
+
+use lunabot_model::{BuildId, BuildRequestId, BuilderId, Id, Json, Properties, SourceStampId, WorkerId};
+
+/// A change as a source or hook reports it (02.001, 02.002).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NewChange {
+    pub author: String,
+    pub committer: Option<String>,
+    pub files: Vec<String>,
+    pub comments: String,
+    pub revision: Option<String>,
+    /// Seconds since 1970; absent: now.
+    pub when_timestamp: Option<i64>,
+    /// Absent: the trunk.
+    pub branch: Option<String>,
+    pub category: Option<String>,
+    pub revlink: Option<String>,
+    pub properties: Properties,
+    pub repository: String,
+    pub project: String,
+    pub codebase: String,
+}
+
+/// A source stamp to find or make (14.012).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct NewSourceStamp {
+    pub revision: Option<String>,
+    pub branch: Option<String>,
+    pub repository: String,
+    pub project: String,
+    pub codebase: String,
+    pub patch: Option<NewPatch>,
+}
+
+/// See [`NewSourceStamp`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct NewPatch {
+    pub body: Vec<u8>,
+    pub level: i64,
+    pub subdir: String,
+    pub author: String,
+    pub comment: String,
+}
+
+/// A source stamp of a buildset: an existing row, or one to find or make.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StampRef {
+    Id(SourceStampId),
+    New(NewSourceStamp),
+}
+
+/// A buildset with one request per builder (07.001).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NewBuildset {
+    /// Name of the scheduler; only in the event `buildsets/N/new` (09.087).
+    pub scheduler: String,
+    pub reason: String,
+    pub external_idstring: Option<String>,
+    pub sourcestamps: Vec<StampRef>,
+    pub properties: Properties,
+    pub builderids: Vec<BuilderId>,
+    pub priority: i64,
+    pub waited_for: bool,
+    pub parent_buildid: Option<BuildId>,
+    pub parent_relationship: Option<String>,
+    pub rebuilt_buildid: Option<BuildId>,
+}
+
+/// A build that starts (05 life cycle 1).
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewBuild {
+    pub builderid: BuilderId,
+    pub buildrequestid: BuildRequestId,
+    pub workerid: Option<WorkerId>,
+    pub state_string: String,
+}
+
+/// A configured builder (01.052–01.066).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BuilderDecl {
+    pub name: String,
+    pub description: Option<String>,
+    pub description_format: Option<String>,
+    pub description_html: Option<String>,
+    pub project: Option<String>,
+    pub tags: Vec<String>,
+}
+
+/// A configured worker and the builders it may run (14.014).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WorkerDecl {
+    pub name: String,
+    pub builders: Vec<String>,
+}
+
+/// A configured project (01.068).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProjectDecl {
+    pub name: String,
+    pub slug: String,
+    pub description: Option<String>,
+    pub description_format: Option<String>,
+    pub description_html: Option<String>,
+}
+
+/// A request that waits to be built, with all that decisions about it need; read in one go (07.015).
+#[derive(Debug, Clone, PartialEq)]
+pub struct PendingRequest {
+    pub request: lunabot_model::resources::BuildRequest,
+    pub buildset: lunabot_model::resources::Buildset,
+    pub properties: Properties,
+}
+
+/// Content to append to a log: whole lines, each ending in a newline; for type `s` each begins with its channel's
+/// letter (13.002, 13.003).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogText(pub String);
+
+/// A row of object state (14.028): `object` is the name and class of its owner.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct StateKey {
+    pub object: String,
+    pub class: String,
+    pub name: String,
+}
+
+/// A change classified by a scheduler that waits for its tree to be stable (03.012).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Classified {
+    pub changeid: Id,
+    pub important: bool,
+}
+
+/// Free JSON kept under a [`StateKey`].
+pub type StateValue = Json;
