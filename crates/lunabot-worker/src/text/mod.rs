@@ -1,0 +1,3 @@
+//! Text of the worker: how values and commands are shown, how output becomes lines.
+
+pub(crate) mod python;
