@@ -1,1 +1,19 @@
-//! What the whole must do, seen from outside.
+//! What tests of the whole share: a real master process, a real repository, and waiting for events.
+//!
+//! Nothing here reaches into the rooms; what a test sees is what a user sees: files, processes, HTTP.
+
+mod master;
+mod repo;
+
+pub use master::{Master, lunabot_binary};
+pub use repo::Repo;
+
+use std::path::PathBuf;
+
+/// The root of the checkout.
+pub fn project_root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests crate lies in the project")
+        .to_path_buf()
+}

@@ -1,0 +1,249 @@
+//! A `lunabot start` process in a folder of its own.
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use futures::StreamExt;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+/// Longer than anything a test waits for on a busy machine; reaching it is a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program under test, built beside the tests.
+pub fn lunabot_binary() -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    let profile = test.ancestors().find(|dir| dir.join("lunabot").is_file());
+    profile
+        .map(|dir| dir.join("lunabot"))
+        .expect("cargo build --bins comes before the tests; tests/run.sh does it")
+}
+
+/// A running master. Killed when dropped.
+pub struct Master {
+    dir: Arc<TempDir>,
+    child: Child,
+    base: String,
+    log: Arc<Mutex<String>>,
+    lines: watch::Receiver<usize>,
+    http: reqwest::Client,
+}
+
+impl Master {
+    /// Writes `master.lua` into a new folder and starts it. `port = 0` is what `c.www` should say.
+    pub async fn start(config: &str) -> Result<Master> {
+        let dir = Arc::new(TempDir::new()?);
+        std::fs::write(dir.path().join("master.lua"), config)?;
+        Self::start_in(dir).await
+    }
+
+    /// Starts a master in an existing folder, e.g. after a kill.
+    pub async fn start_in(dir: Arc<TempDir>) -> Result<Master> {
+        let mut child = Command::new(lunabot_binary())
+            .arg("start")
+            .arg(dir.path())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting lunabot")?;
+        let (log, lines) = collect(child.stderr.take().context("stderr is piped")?);
+        let mut master =
+            Master { dir, child, base: String::new(), log, lines, http: reqwest::Client::builder().build()? };
+        let line = master.log_line(|line| line.contains("http://")).await?;
+        let url = line
+            .split("http://")
+            .nth(1)
+            .and_then(|rest| rest.split(['/', ' ', '"']).next())
+            .context("a URL")?;
+        master.base =
+            format!("http://{}", url.replace("0.0.0.0", "127.0.0.1").replace("localhost", "127.0.0.1"));
+        Ok(master)
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Keeps the folder alive beyond this process.
+    pub fn shared_dir(&self) -> Arc<TempDir> {
+        self.dir.clone()
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default()
+    }
+
+    /// All that it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().map(|log| log.clone()).unwrap_or_default()
+    }
+
+    /// Waits for a line of the log that `wanted` accepts, seen from the start.
+    pub async fn log_line(&mut self, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        let mut lines = self.lines.clone();
+        let search = async {
+            loop {
+                lines.mark_unchanged();
+                if let Some(line) = self.log().lines().find(|line| wanted(line)) {
+                    return Ok(line.to_string());
+                }
+                if lines.changed().await.is_err() {
+                    return Err(anyhow!("lunabot ended"));
+                }
+            }
+        };
+        let found =
+            tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| Err(anyhow!("no such line")));
+        found.with_context(|| format!("log of lunabot:\n{}", self.log()))
+    }
+
+    /// GET below `/api/v2`.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let (status, body) = self.try_get(path).await?;
+        ensure!(status == 200, "GET {path}: {status} {body}");
+        Ok(body)
+    }
+
+    /// GET below `/api/v2` with its status, whatever it is.
+    pub async fn try_get(&self, path: &str) -> Result<(u16, Value)> {
+        let url = format!("{}/api/v2/{path}", self.base);
+        let response = self.http.get(url).header("accept", "application/json").send().await?;
+        let status = response.status().as_u16();
+        Ok((status, serde_json::from_str(&response.text().await?).unwrap_or(Value::Null)))
+    }
+
+    /// Any page or file, as text.
+    pub async fn text(&self, path: &str) -> Result<(u16, String)> {
+        let response = self.http.get(format!("{}{path}", self.base)).send().await?;
+        Ok((response.status().as_u16(), response.text().await?))
+    }
+
+    /// A control action; the `result`, or the error object as an error.
+    pub async fn control(&self, path: &str, method: &str, params: Value) -> Result<Value> {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let url = format!("{}/api/v2/{path}", self.base);
+        let response = self.http.post(url).json(&body).send().await?;
+        let reply: Value = response.json().await?;
+        match reply.get("error") {
+            Some(error) => bail!("{error}"),
+            None => Ok(reply["result"].clone()),
+        }
+    }
+
+    /// Posts a change to the base hook; returns the status.
+    pub async fn change_hook(&self, fields: &[(&str, &str)]) -> Result<u16> {
+        let form: String = fields.iter().map(|(k, v)| format!("{k}={}&", urlencode(v))).collect();
+        let request = self.http.post(format!("{}/change_hook/base", self.base));
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
+        Ok(request.send().await?.status().as_u16())
+    }
+
+    /// Reads `path` now and after each event of the master until `wanted` accepts the answer.
+    pub async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let mut last = Value::Null;
+        let search = async {
+            let mut events = Box::pin(self.events().await?);
+            loop {
+                last = self.get(path).await?;
+                if wanted(&last) {
+                    return anyhow::Ok(last.clone());
+                }
+                events.next().await.context("the event stream ended")?;
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, search).await;
+        match found {
+            Ok(found) => found.with_context(|| format!("log of lunabot:\n{}", self.log())),
+            Err(_) => {
+                bail!("{path} never became what was wanted; last: {last:#}\nlog of lunabot:\n{}", self.log())
+            }
+        }
+    }
+
+    /// Pieces of the stream of builds', requests' and changes' events.
+    async fn events(&self) -> Result<impl futures::Stream<Item = ()> + use<>> {
+        let response = self.http.get(format!("{}/sse/listen/*/*/*", self.base)).send().await?;
+        ensure!(response.status().is_success(), "events: {}", response.status());
+        Ok(response.bytes_stream().filter_map(|piece| async move { piece.ok().map(|_| ()) }))
+    }
+
+    /// Waits until build `id` is complete.
+    pub async fn finished_build(&self, id: i64) -> Result<Value> {
+        let done = |answer: &Value| answer["builds"][0]["complete"] == true;
+        let answer = self.until(&format!("builds?buildid={id}"), done).await?;
+        Ok(answer["builds"][0].clone())
+    }
+
+    /// The text of a step's log.
+    pub async fn step_log(&self, build: i64, step: &str, slug: &str) -> Result<String> {
+        let (status, text) =
+            self.text(&format!("/api/v2/builds/{build}/steps/{step}/logs/{slug}/raw_inline")).await?;
+        ensure!(status == 200, "log {slug} of step {step} of build {build}: {status} {text}");
+        Ok(text)
+    }
+
+    pub fn signal(&self, signal: nix::sys::signal::Signal) -> Result<()> {
+        Ok(nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal)?)
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub async fn kill(mut self) -> Result<Arc<TempDir>> {
+        self.child.kill().await?;
+        Ok(self.dir.clone())
+    }
+
+    /// Waits for the process to end by itself; its exit code.
+    pub async fn ended(&mut self) -> Result<Option<i32>> {
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        Ok(status.with_context(|| format!("lunabot does not end; log:\n{}", self.log()))??.code())
+    }
+
+    /// The most memory the process ever had resident, in bytes.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+        Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
+    }
+
+    pub fn rewrite_config(&self, config: &str) -> Result<()> {
+        Ok(std::fs::write(self.dir().join("master.lua"), config)?)
+    }
+}
+
+fn urlencode(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+/// Gathers a stream into one text, and counts its lines.
+fn collect(
+    stream: impl tokio::io::AsyncRead + Unpin + Send + 'static,
+) -> (Arc<Mutex<String>>, watch::Receiver<usize>) {
+    let log = Arc::new(Mutex::new(String::new()));
+    let (count, counted) = watch::channel(0);
+    let writer = log.clone();
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if let Ok(mut log) = writer.lock() {
+                log.push_str(&line);
+                log.push('\n');
+            }
+            count.send_modify(|n| *n += 1);
+        }
+    });
+    (log, counted)
+}

@@ -1,0 +1,12 @@
+//! Lunabot as a user meets it: real processes, a real repository, HTTP.
+
+#[path = "whole/builds.rs"]
+mod builds;
+#[path = "whole/crashes.rs"]
+mod crashes;
+#[path = "whole/documents.rs"]
+mod documents;
+#[path = "whole/hostile.rs"]
+mod hostile;
+#[path = "whole/licences.rs"]
+mod licences;

@@ -1,0 +1,96 @@
+//! Every example and every Lua block of the documentation is a configuration that loads.
+
+use anyhow::{Context, Result};
+use lunabot_tests::{lunabot_binary, project_root};
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// What a block that is only a part of a configuration may rely on.
+const BEFORE: &str = r#"
+local lunabot = require "lunabot"
+local changes, schedulers, secrets, steps, util, worker =
+  lunabot.changes, lunabot.schedulers, lunabot.secrets, lunabot.steps, lunabot.util, lunabot.worker
+local c = {}
+c.workers = { worker.LocalWorker{"local"} }
+local f = util.BuildFactory{}
+c.builders = { util.BuilderConfig{name = "runtests", workernames = {"local"}, factory = f} }
+c.schedulers = { schedulers.ForceScheduler{name = "force", builderNames = {"runtests"}} }
+"#;
+
+#[test]
+fn every_example_loads() -> Result<()> {
+    let mut count = 0;
+    for entry in std::fs::read_dir(project_root().join("config-examples"))? {
+        let path = entry?.path();
+        if path.join("master.lua").is_file() {
+            check(&path).with_context(|| path.display().to_string())?;
+            count += 1;
+        }
+    }
+    assert!(count > 0, "there are examples");
+    Ok(())
+}
+
+#[test]
+fn every_lua_block_of_the_documentation_loads() -> Result<()> {
+    let mut count = 0;
+    for file in markdown(&project_root().join("docs"))?.into_iter().chain([project_root().join("README.md")])
+    {
+        let text = std::fs::read_to_string(&file)?;
+        for (line, block) in blocks(&text) {
+            check_block(&block).with_context(|| format!("{}:{line}", file.display()))?;
+            count += 1;
+        }
+    }
+    assert!(count > 0, "the documentation has Lua blocks");
+    Ok(())
+}
+
+fn markdown(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(markdown(&path)?);
+        } else if path.extension().is_some_and(|e| e == "md") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The Lua blocks of a page with the number of their first line.
+fn blocks(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for (number, line) in text.lines().enumerate() {
+        match &mut open {
+            None if line.trim() == "```lua" => open = Some((number + 2, String::new())),
+            None => {}
+            Some(_) if line.trim() == "```" => found.extend(open.take()),
+            Some((_, block)) => {
+                block.push_str(line);
+                block.push('\n');
+            }
+        }
+    }
+    found
+}
+
+fn check_block(block: &str) -> Result<()> {
+    let dir = TempDir::new()?;
+    let whole = block.lines().any(|line| line.starts_with("return c"));
+    let text = if whole { block.to_string() } else { format!("{BEFORE}{block}\nreturn c\n") };
+    std::fs::write(dir.path().join("master.lua"), text)?;
+    check(dir.path())
+}
+
+fn check(dir: &Path) -> Result<()> {
+    let output = Command::new(lunabot_binary()).arg("checkconfig").arg(dir).output()?;
+    let told =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    anyhow::ensure!(output.status.success(), "{told}");
+    Ok(())
+}
