@@ -70,7 +70,8 @@ pub struct Kind {
     /// Shorter or older names of the same kind.
     pub aliases: &'static [&'static str],
     pub category: Category,
-    /// Positional arguments in Buildbot's order (`signatures.json`).
+    /// Positional arguments in Buildbot's order (`signatures.json`). A last name `*` collects all further ones, as a
+    /// list under the option `*` (`util.Interpolate`).
     pub positional: &'static [&'static str],
     /// The only positional argument is a list or a map, and may also be written flat (lua-api § 1, rule 2).
     pub flat: bool,

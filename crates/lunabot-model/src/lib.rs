@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod event;
 pub mod kind;
+pub mod kinds;
 pub mod object;
 pub mod properties;
 pub mod render;

@@ -1,0 +1,38 @@
+//! The kinds that are nouns of the model itself: renderables and filters, factories and builders.
+//!
+//! One file per family declares each kind as a constant; [`KINDS`] lists them. What must never enter: anything that
+//! acts; a kind here is described and checked, and carried out elsewhere.
+
+pub mod renderables;
+
+use crate::Kind;
+
+/// The kinds of this room.
+pub static KINDS: &[Kind] = &[
+    renderables::PROPERTY,
+    renderables::INTERPOLATE,
+    renderables::SECRET,
+    renderables::RENDERER,
+    renderables::TRANSFORM,
+    renderables::FLATTEN_LIST,
+    renderables::WITH_PROPERTIES,
+    renderables::URL_FOR_BUILD,
+    renderables::BINARY_OP,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_positional_options_are_in_the_schema() {
+        let mut seen = std::collections::HashSet::new();
+        for kind in KINDS {
+            assert!(seen.insert(kind.path()), "{} is listed twice", kind.path());
+            let schema = serde_json::to_value((kind.schema)()).unwrap();
+            for option in kind.positional {
+                assert!(schema["properties"].get(*option).is_some(), "{}: {option}", kind.path());
+            }
+        }
+    }
+}
