@@ -10,6 +10,7 @@ packages=()
 need() { command -v "$1" >/dev/null 2>&1 || packages+=("$2"); }
 need git git
 need cc gcc
+need sqlite3 sqlite3
 need chromium chromium
 need chromedriver chromium-driver
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || packages+=(postgresql)

@@ -6,7 +6,11 @@ mod builds;
 mod crashes;
 #[path = "whole/documents.rs"]
 mod documents;
+#[path = "whole/faults.rs"]
+mod faults;
 #[path = "whole/hostile.rs"]
 mod hostile;
 #[path = "whole/licences.rs"]
 mod licences;
+#[path = "whole/reload.rs"]
+mod reload;

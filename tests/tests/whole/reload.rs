@@ -1,0 +1,116 @@
+//! Reloading: all or nothing, and only what differs (lua-api § 5, 01.010, 16.026).
+
+use anyhow::{Context, Result};
+use lunabot_tests::{Master, lunabot_binary};
+use serde_json::{Value, json};
+use std::process::Output;
+use tokio::process::Command;
+
+/// A builder per `(name, command)`, one worker for all.
+fn config(builders: &[(&str, &str)], extra: &str) -> String {
+    let mut lua = String::from(
+        r#"
+local lunabot = require "lunabot"
+local schedulers, steps, util, worker = lunabot.schedulers, lunabot.steps, lunabot.util, lunabot.worker
+local c = { workers = { worker.LocalWorker{"local"} }, builders = {}, www = { port = 0 } }
+local names = {}
+local function builder(name, command)
+  local f = util.BuildFactory{}
+  f:addStep(steps.ShellCommand{name = "run", command = command})
+  f:addStep(steps.ShellCommand{name = "after", command = "echo after"})
+  c.builders[#c.builders + 1] = util.BuilderConfig{name = name, workernames = {"local"}, factory = f}
+  names[#names + 1] = name
+end
+"#,
+    );
+    for (name, command) in builders {
+        lua.push_str(&format!("builder({name:?}, {command:?})\n"));
+    }
+    lua.push_str("c.schedulers = { schedulers.ForceScheduler{name = \"force\", builderNames = names} }\n");
+    format!("{lua}{extra}\nreturn c\n")
+}
+
+async fn reconfig(master: &Master) -> Result<(Output, String)> {
+    let output = Command::new(lunabot_binary()).arg("reconfig").arg(master.dir()).output().await?;
+    let told = [&output.stdout[..], &output.stderr[..]].concat();
+    Ok((output, String::from_utf8_lossy(&told).into_owned()))
+}
+
+async fn force(master: &Master, builder: &str) -> Result<()> {
+    master.control("forceschedulers/force", "force", json!({"builderNames": [builder]})).await.map(|_| ())
+}
+
+fn names(builders: &Value) -> Vec<&str> {
+    let all = builders["builders"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let active = all.iter().filter(|b| b["masterids"] != json!([]));
+    active.filter_map(|b| b["name"].as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_reload_touches_what_differs_and_a_running_build_ends_as_it_began() -> Result<()> {
+    let gate = tempfile::tempdir()?;
+    let hold = format!("until test -e {}/open; do sleep 0.05; done", gate.path().display());
+    let mut master = Master::start(&config(&[("held", &hold)], "")).await?;
+    force(&master, "held").await?;
+    master
+        .until("builds/1/steps", |a| {
+            a["steps"].as_array().is_some_and(|s| s.iter().any(|s| s["name"] == "run"))
+        })
+        .await?;
+
+    master.rewrite_config(&config(&[("held", "echo new"), ("second", "echo second")], ""))?;
+    let (output, told) = reconfig(&master).await?;
+    assert!(output.status.success(), "{told}\n{}", master.log());
+    assert!(told.contains("second"), "what was added is named: {told}");
+    assert_eq!(names(&master.get("builders").await?), ["held", "second"]);
+
+    std::fs::write(gate.path().join("open"), "")?;
+    assert_eq!(master.finished_build(1).await?["results"], 0);
+    assert!(!master.step_log(1, "run", "stdio").await?.contains("echo new"));
+    force(&master, "held").await?;
+    master.finished_build(2).await?;
+    assert!(master.step_log(2, "run", "stdio").await?.contains("echo new"));
+    master.log_line(|line| line.contains("configuration update complete")).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn mistakes_leave_the_old_configuration_and_are_told_everywhere() -> Result<()> {
+    let mut master = Master::start(&config(&[("one", "true")], "")).await?;
+    let broken = config(&[("one", "true"), ("two", "true")], "c.tittle = 'x'\nc.www.prot = 1");
+    master.rewrite_config(&broken)?;
+    let (output, told) = reconfig(&master).await?;
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    for part in ["master.lua:", "tittle", "title", "www.prot", "port"] {
+        assert!(told.contains(part), "{part} is missing in: {told}");
+    }
+    assert_eq!(names(&master.get("builders").await?), ["one"]);
+    let generations = master.get("generations").await?;
+    let rows = generations["generations"].as_array().context("rows")?;
+    assert!(rows.iter().any(|g| g["current"] == true && g["errors"] == json!([])), "{generations}");
+    assert!(rows.iter().any(|g| g["current"] == false && g["errors"] != json!([])), "{generations}");
+    let (status, page) = master.text("/health").await?;
+    assert!(status == 200 && page.contains("tittle"), "{page}");
+
+    // A signal does the same, and says so in the log (16.026).
+    master.signal(nix::sys::signal::Signal::SIGHUP)?;
+    master.log_line(|line| line.contains("configuration update aborted without making any changes")).await?;
+    force(&master, "one").await?;
+    assert_eq!(master.finished_build(1).await?["results"], 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reload_without_a_difference_changes_nothing() -> Result<()> {
+    let text = config(&[("one", "true")], "c.canary = nil");
+    let master = Master::start(&text).await?;
+    master.rewrite_config(&format!("-- a comment more\n{text}"))?;
+    let (output, told) = reconfig(&master).await?;
+    assert!(output.status.success(), "{told}");
+    for word in
+        ["started builder", "changed builder", "stopped builder", "changed scheduler", "changed worker"]
+    {
+        assert!(!told.to_lowercase().contains(word), "{told}");
+    }
+    Ok(())
+}
