@@ -11,7 +11,9 @@ mod api;
 mod bus;
 mod control;
 pub mod new;
+mod overview;
 
 pub use api::{Ack, Answer, Collapser, Data, DataError, OpenOptions};
 pub use bus::{Bus, Delivery, Subscription};
 pub use control::{ControlError, ControlHandler};
+pub use overview::PendingCount;
