@@ -8,14 +8,17 @@
 pub mod clock;
 pub mod config;
 pub mod event;
+pub mod interpolate;
 pub mod kind;
 pub mod kinds;
 pub mod object;
+pub mod percent;
 pub mod properties;
 pub mod render;
 pub mod resources;
 pub mod results;
 pub mod script;
+pub mod text;
 
 pub use clock::{Clock, Mono, Time};
 pub use event::{Event, Pattern, Topic};

@@ -1,6 +1,8 @@
 //! Kinds of values that are computed later (reference 04c, 04d). [`crate::render`] carries them out.
 
+use crate::interpolate::{Part, Template};
 use crate::kind::{CallbackSpec, Category, Kind, Params, Problem, check_as, schema_of};
+use crate::percent::{self, Piece};
 use crate::{Callback, Json};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -39,7 +41,34 @@ pub struct InterpolateParams {
     pub kwargs: BTreeMap<String, Json>,
 }
 
-impl Params for InterpolateParams {}
+impl Params for InterpolateParams {
+    fn validate(&self) -> Vec<Problem> {
+        self.check().err().map(|message| Problem::new("fmtstring", message)).into_iter().collect()
+    }
+}
+
+impl InterpolateParams {
+    /// The parsed format, if it is one and fits the arguments.
+    pub fn check(&self) -> Result<Template, String> {
+        let template = Template::parse(&self.fmtstring)?;
+        let nested = |part: &Part| matches!(part, Part::Positional(_));
+        let lookups = template.any(&|part| matches!(part, Part::Lookup(..)));
+        let (wanted, given) = (template.positional(), self.args.len());
+        if given > 0 && (lookups || !self.kwargs.is_empty()) {
+            return Err("positional values and named substitutions exclude each other".into());
+        }
+        if wanted == 0 && template.any(&nested) {
+            return Err("the text of a modifier cannot hold a positional %s".into());
+        }
+        if wanted != given {
+            return Err(format!(
+                "the format has {wanted} positional substitutions for {given} values; named ones are \
+                 %(prop:name)s, a percent sign is %%"
+            ));
+        }
+        Ok(template)
+    }
+}
 
 /// `util.Secret` (04.029).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -120,7 +149,27 @@ pub struct WithPropertiesParams {
     pub functions: BTreeMap<String, Callback>,
 }
 
-impl Params for WithPropertiesParams {}
+impl Params for WithPropertiesParams {
+    fn validate(&self) -> Vec<Problem> {
+        self.check().err().map(|message| Problem::new("fmtstring", message)).into_iter().collect()
+    }
+}
+
+impl WithPropertiesParams {
+    /// The parsed format, if it is one and fits the arguments.
+    pub fn check(&self) -> Result<Vec<Piece>, String> {
+        let pieces = percent::parse(&self.fmtstring)?;
+        let positional = pieces.iter().filter(|p| matches!(p, Piece::Field { key: None, .. })).count();
+        let named = pieces.iter().any(|p| matches!(p, Piece::Field { key: Some(_), .. }));
+        if !self.args.is_empty() && (named || !self.functions.is_empty()) {
+            return Err("positional names and named substitutions exclude each other".into());
+        }
+        if positional != self.args.len() {
+            return Err(format!("the format has {positional} %s for {} names", self.args.len()));
+        }
+        Ok(pieces)
+    }
+}
 
 /// `util.URLForBuild` (04.035).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
