@@ -5,6 +5,7 @@
 //! ([`Clock`], [`ScriptHost`], [`SecretSource`]). What must never enter: I/O, tokio, Lua, SQL. Functions here are
 //! pure, or asynchronous only because a port they call is.
 
+pub mod change_filter;
 pub mod clock;
 pub mod config;
 pub mod event;
@@ -12,6 +13,7 @@ pub mod interpolate;
 pub mod kind;
 pub mod kinds;
 pub mod object;
+pub mod pattern;
 pub mod percent;
 pub mod properties;
 pub mod render;

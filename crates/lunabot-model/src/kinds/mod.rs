@@ -3,6 +3,7 @@
 //! One file per family declares each kind as a constant; [`KINDS`] lists them. What must never enter: anything that
 //! acts; a kind here is described and checked, and carried out elsewhere.
 
+pub mod filters;
 pub mod renderables;
 
 use crate::Kind;
@@ -18,6 +19,7 @@ pub static KINDS: &[Kind] = &[
     renderables::WITH_PROPERTIES,
     renderables::URL_FOR_BUILD,
     renderables::BINARY_OP,
+    filters::CHANGE_FILTER,
 ];
 
 #[cfg(test)]
