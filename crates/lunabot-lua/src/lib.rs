@@ -1,1 +1,12 @@
+//! The script host: turns a `master.lua` into a plain [`Config`](lunabot_model::config::Config), and callback ids
+//! into calls.
 //!
+//! One interpreter on a thread of its own per loaded configuration (a *generation*). What must never leave this
+//! room: any type of mlua. What must never enter: knowledge of a single kind; everything about kinds is in the
+//! [`Kind`](lunabot_model::Kind) tables that the caller hands in.
+
+mod load;
+mod script_errors;
+
+pub use load::{Host, LoadFailure, LoadOptions, Loaded};
+pub use script_errors::{ScriptErrorRow, ScriptErrors};
