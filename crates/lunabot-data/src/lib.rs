@@ -10,6 +10,7 @@
 mod api;
 mod bus;
 mod control;
+pub mod intake;
 pub mod new;
 mod overview;
 

@@ -1,1 +1,17 @@
+//! The outside world: change sources and secret stores.
 //!
+//! What a configuration may declare here is listed in [`CHANGE_SOURCES`] and [`SECRETS`]; the binary hands the kinds
+//! to the script host, and what was declared to [`ChangeSources`] and [`Secrets`], which start, change and stop what
+//! differs. What must never enter: decisions about builds, HTTP endpoints, SQL. No file is read or written on the
+//! runtime's threads, and nothing outside is trusted to answer: every wait has an end.
+
+pub mod change_sources;
+pub mod git;
+pub mod git_poller;
+mod kinds;
+pub mod secrets;
+pub mod source;
+
+pub use change_sources::{Applied, ChangeSources, Environment, Generation, SourceStatus};
+pub use kinds::{CHANGE_SOURCES, ChangeSourceKind, SECRETS, kinds};
+pub use secrets::Secrets;

@@ -9,6 +9,7 @@ pub mod change_filter;
 pub mod clock;
 pub mod config;
 pub mod event;
+pub mod git;
 pub mod interpolate;
 pub mod kind;
 pub mod kinds;

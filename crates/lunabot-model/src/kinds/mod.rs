@@ -20,6 +20,7 @@ pub static KINDS: &[Kind] = &[
     renderables::URL_FOR_BUILD,
     renderables::BINARY_OP,
     filters::CHANGE_FILTER,
+    crate::git::GIT_CREDENTIAL_OPTIONS,
 ];
 
 #[cfg(test)]

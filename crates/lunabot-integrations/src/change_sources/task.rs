@@ -1,0 +1,118 @@
+//! The task of one source: wait, poll, note how it went, again. No poll's failure ends it.
+
+use super::schedule::next_poll;
+use super::status::Board;
+use crate::source::{Poller, SourceContext, SourceError};
+use futures::FutureExt;
+use lunabot_model::Mono;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+/// A uniform random number in `[0, 1)`.
+pub type Chance = Arc<dyn Fn() -> f64 + Send + Sync>;
+
+/// A source as the newest configuration declares it. Replaced while the task runs when a reload changed nothing in
+/// it, so that its functions are those of the living generation.
+#[derive(Clone)]
+pub(super) struct Declared {
+    pub poller: Arc<dyn Poller>,
+    pub context: SourceContext,
+}
+
+pub(super) struct SourceTask {
+    pub declared: watch::Receiver<Declared>,
+    /// Asks for a poll now; during a poll, for another right after it.
+    pub wanted: Arc<Notify>,
+    pub stop: CancellationToken,
+    pub board: Board,
+    pub chance: Chance,
+}
+
+enum Wake {
+    Poll,
+    Redeclared,
+    Stop,
+}
+
+impl SourceTask {
+    pub async fn run(mut self) {
+        let start = self.declared.borrow().context.clock.mono();
+        let mut first = true;
+        let mut due = self.first_due(start);
+        loop {
+            match self.wait(due).await {
+                Wake::Stop => return,
+                Wake::Redeclared => continue,
+                Wake::Poll => {}
+            }
+            let Declared { poller, mut context } = self.declared.borrow_and_update().clone();
+            context.first = first;
+            let stop = self.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.poll(&*poller, &context) => {}
+            }
+            first = false;
+            due = next_poll(start, context.clock.mono(), &poller.times(), (self.chance)());
+            self.note_next(&context, due);
+        }
+    }
+
+    fn first_due(&self, start: Mono) -> Option<Mono> {
+        let declared = self.declared.borrow();
+        let times = declared.poller.times();
+        let due =
+            if times.at_launch { Some(start) } else { next_poll(start, start, &times, (self.chance)()) };
+        self.note_next(&declared.context, due);
+        due
+    }
+
+    async fn wait(&mut self, due: Option<Mono>) -> Wake {
+        let clock = self.declared.borrow().context.clock.clone();
+        let sleep = async {
+            match due {
+                Some(due) => clock.sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Wake::Stop,
+            changed = self.declared.changed() => if changed.is_ok() { Wake::Redeclared } else { Wake::Stop },
+            () = self.wanted.notified() => Wake::Poll,
+            () = sleep => Wake::Poll,
+        }
+    }
+
+    async fn poll(&self, poller: &dyn Poller, context: &SourceContext) {
+        let name = &context.name;
+        let now = || context.clock.now().secs();
+        self.board.update(name, |row| (row.polling, row.last_poll) = (true, Some(now())));
+        let outcome = AssertUnwindSafe(poller.poll(context)).catch_unwind().await;
+        let outcome =
+            outcome.unwrap_or_else(|_| Err(SourceError::Other("the poll crashed; see the log".into())));
+        let word = if outcome.is_ok() { "success" } else { "failure" };
+        metrics::counter!("lunabot_polls_total", "source" => name.clone(), "outcome" => word).increment(1);
+        if let Err(error) = &outcome {
+            tracing::error!(source = %name, %error, "poll failed; it will be tried again");
+        }
+        self.board.update(name, |row| {
+            row.polling = false;
+            row.polls += 1;
+            match outcome {
+                Ok(()) => (row.last_success, row.last_error) = (Some(now()), None),
+                Err(error) => {
+                    row.failures += 1;
+                    row.last_error = Some(error.to_string());
+                }
+            }
+        });
+    }
+
+    fn note_next(&self, context: &SourceContext, due: Option<Mono>) {
+        let next = due.map(|due| (context.clock.now() + (due - context.clock.mono())).secs());
+        self.board.update(&context.name, |row| row.next_poll = next);
+    }
+}

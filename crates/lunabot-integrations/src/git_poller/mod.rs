@@ -1,0 +1,329 @@
+//! `changes.GitPoller` (02.010, 02.011).
+//!
+//! One `ls-remote` per poll; only when a head has moved, one `fetch` of what moved into a bare mirror, and the new
+//! commits are read from there. Commits are added oldest first, in pieces; the position of the branch is kept after
+//! each piece, so that nothing is reported twice and nothing is lost, wherever the process ends.
+
+mod known;
+mod params;
+
+pub use params::{Branches, CategoryOption, GitPollerParams};
+
+use crate::git::{AuthFiles, Commit, Encoding, Git, GitError, Limits, Mirror, RemoteRef};
+use crate::kinds::ChangeSourceKind;
+use crate::source::{PollTimes, Poller, SourceContext, SourceError};
+use async_trait::async_trait;
+use known::Known;
+use lunabot_data::intake::ChangeFunctions;
+use lunabot_data::new::NewChange;
+use lunabot_model::git::RenderedAuth;
+use lunabot_model::kind;
+use lunabot_model::script::CallSite;
+use lunabot_model::{AnyObject, Arg, Callback, CallbackSpec, Category, Json, Kind, Problem};
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Commits that are read and added at a time.
+const PIECE: usize = 100;
+
+static KIND: Kind = Kind {
+    namespace: "changes",
+    name: "GitPoller",
+    aliases: &[],
+    category: Category::ChangeSource,
+    positional: &["repourl"],
+    flat: false,
+    doc: "Watches branches or tags of a git repository and reports each new commit as a change. The first poll only \
+          remembers where the branches stand.",
+    schema: kind::schema_of::<GitPollerParams>,
+    check: kind::check_as::<GitPollerParams>,
+    callbacks: &[
+        CallbackSpec {
+            option: "branches",
+            args: "ref",
+            returns: "boolean",
+            on_error: "the poll is repeated",
+        },
+        CallbackSpec {
+            option: "category",
+            args: "change",
+            returns: "a text or nil",
+            on_error: "the poll is repeated",
+        },
+        CallbackSpec {
+            option: "change_fn",
+            args: "change",
+            returns: "the change, altered or not; nil: it is dropped",
+            on_error: "the poll is repeated",
+        },
+    ],
+    extensible: false,
+};
+
+/// See [`ChangeSourceKind`].
+pub const SOURCE: ChangeSourceKind = ChangeSourceKind { kind: &KIND, default_name, build };
+
+fn default_name(object: &AnyObject) -> String {
+    object.arg("repourl").and_then(Json::as_str).unwrap_or_default().to_string()
+}
+
+fn build(object: &AnyObject) -> Result<Arc<dyn Poller>, Vec<Problem>> {
+    let poller = GitPoller::new(&object.args, Limits::default())?;
+    Ok(Arc::new(poller))
+}
+
+/// A poller as declared.
+pub struct GitPoller {
+    params: GitPollerParams,
+    encoding: Encoding,
+    limits: Limits,
+}
+
+impl GitPoller {
+    /// Reads the options.
+    pub fn new(args: &Json, limits: Limits) -> Result<Self, Vec<Problem>> {
+        let problems = kind::check_as::<GitPollerParams>(args);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let whole = |message: String| vec![Problem::new("", message)];
+        let params: GitPollerParams =
+            serde_json::from_value(args.clone()).map_err(|e| whole(e.to_string()))?;
+        let encoding = Encoding::named(&params.encoding).map_err(whole)?;
+        Ok(GitPoller { params, encoding, limits })
+    }
+
+    async fn auth(&self, cx: &SourceContext) -> Result<RenderedAuth, SourceError> {
+        let rendered = cx.render(&self.params.auth().to_render()).await?;
+        RenderedAuth::read(&rendered).map_err(SourceError::Other)
+    }
+
+    /// The references to watch, as the remote has them now.
+    async fn wanted(&self, mirror: &Mirror<'_>, cx: &SourceContext) -> Result<Vec<RemoteRef>, SourceError> {
+        let named = self.params.branch.as_ref().map(|branch| Branches::Named(vec![branch.clone()]));
+        if self.params.only_tags {
+            return Ok(mirror.refs(Some("--tags"), &[]).await?);
+        }
+        match named.or_else(|| self.params.branches.clone()).unwrap_or(Branches::Default) {
+            Branches::Default => Ok(mirror.default_branch().await?.into_iter().collect()),
+            Branches::All => Ok(mirror.refs(Some("--heads"), &[]).await?),
+            Branches::Named(names) if names.is_empty() => Ok(Vec::new()),
+            Branches::Named(names) => {
+                let full: Vec<String> = names.iter().map(|name| full_name(name)).collect();
+                Ok(mirror.refs(None, &full).await?)
+            }
+            Branches::Chosen(callback) => self.chosen(&callback, mirror.refs(None, &[]).await?, cx).await,
+        }
+    }
+
+    async fn chosen(
+        &self,
+        callback: &Callback,
+        all: Vec<RemoteRef>,
+        cx: &SourceContext,
+    ) -> Result<Vec<RemoteRef>, SourceError> {
+        let mut chosen = Vec::new();
+        for found in all {
+            let site = CallSite::new("branches", cx.concerns());
+            let args = vec![Arg::Value(found.name.as_str().into())];
+            match cx.script().call(callback, site.clone(), args).await? {
+                Json::Bool(true) => chosen.push(found),
+                Json::Bool(false) | Json::Null => {}
+                other => {
+                    let message = format!("branches returned {other}; wanted true or false");
+                    cx.script().nonsense(callback, site, &message);
+                    return Err(SourceError::Other(message));
+                }
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Adds the commits that brought `head` where it is.
+    async fn report(
+        &self,
+        mirror: &Mirror<'_>,
+        head: &RemoteRef,
+        known: &mut Known,
+        cx: &SourceContext,
+    ) -> Result<(), SourceError> {
+        let branch = short_name(&head.name);
+        let mut revisions = mirror.new_revisions(&head.commit, &known.revisions()).await?;
+        if revisions.is_empty() && self.params.build_pushes_with_no_commits {
+            revisions.push(head.commit.clone());
+        }
+        let added = match cx.first {
+            true => known::already_added(cx, branch, &self.params.repourl).await?,
+            false => BTreeSet::new(),
+        };
+        for piece in revisions.chunks(PIECE) {
+            let commits = mirror.commits(piece, self.encoding).await?;
+            known::announce(cx, branch, piece).await?;
+            let outcome = self.add(commits, branch, &added, known, cx).await;
+            known.save(cx).await?;
+            outcome?;
+        }
+        known.set(branch, &head.commit);
+        known.save(cx).await
+    }
+
+    async fn add(
+        &self,
+        commits: Vec<Commit>,
+        branch: &str,
+        added: &BTreeSet<String>,
+        known: &mut Known,
+        cx: &SourceContext,
+    ) -> Result<(), SourceError> {
+        let functions = self.functions();
+        for commit in commits {
+            let revision = commit.revision.clone();
+            if !added.contains(&revision) {
+                cx.intake.add(self.change(commit, branch), &functions, &cx.concerns()).await?;
+            }
+            known.set(branch, &revision);
+        }
+        Ok(())
+    }
+
+    fn functions(&self) -> ChangeFunctions {
+        let category = match &self.params.category {
+            Some(CategoryOption::Function(callback)) => Some(callback.clone()),
+            Some(CategoryOption::Text(_)) | None => None,
+        };
+        ChangeFunctions { category, change_fn: self.params.change_fn.clone() }
+    }
+
+    fn change(&self, commit: Commit, branch: &str) -> NewChange {
+        let category = match &self.params.category {
+            Some(CategoryOption::Text(text)) => Some(text.clone()),
+            Some(CategoryOption::Function(_)) | None => None,
+        };
+        NewChange {
+            author: commit.author,
+            committer: Some(commit.committer),
+            files: commit.files,
+            comments: commit.comments,
+            revision: Some(commit.revision),
+            when_timestamp: self.params.usetimestamps.then_some(commit.when),
+            branch: Some(branch.into()),
+            category,
+            repository: self.params.repourl.clone(),
+            project: self.params.project.clone().unwrap_or_default(),
+            ..NewChange::default()
+        }
+    }
+
+    /// A folder for keys that no other source and no other poll uses.
+    fn auth_dir(&self, cx: &SourceContext) -> (PathBuf, PathBuf) {
+        static POLLS: AtomicU64 = AtomicU64::new(0);
+        let mut hasher = DefaultHasher::new();
+        cx.name.hash(&mut hasher);
+        let base = cx
+            .basedir
+            .join(format!("{}.auth", self.params.workdir))
+            .join(format!("{:016x}", hasher.finish()));
+        let own = base.join(POLLS.fetch_add(1, Ordering::Relaxed).to_string());
+        (base, own)
+    }
+}
+
+#[async_trait]
+impl Poller for GitPoller {
+    fn times(&self) -> PollTimes {
+        self.params.times()
+    }
+
+    fn describe(&self) -> String {
+        let what = match (&self.params.branch, &self.params.branches) {
+            _ if self.params.only_tags => "the tags".to_string(),
+            (Some(branch), _) => format!("branch {branch}"),
+            (None, Some(Branches::All)) => "all branches".to_string(),
+            (None, Some(Branches::Named(names))) => format!("branches {}", names.join(", ")),
+            (None, Some(Branches::Chosen(_))) => "chosen references".to_string(),
+            (None, Some(Branches::Default) | None) => "the default branch".to_string(),
+        };
+        format!("git poller of {what} of {}", crate::git::cover_passwords(&self.params.repourl))
+    }
+
+    async fn check(&self, cx: &SourceContext) -> Result<(), SourceError> {
+        self.auth(cx).await.map(drop)
+    }
+
+    async fn poll(&self, cx: &SourceContext) -> Result<(), SourceError> {
+        let dir = cx.basedir.join(&self.params.workdir);
+        make_dir(&dir).await?;
+        let git = Git::new(&self.params.gitbin, &dir, self.limits, cx.clock.clone());
+        let (base, own) = self.auth_dir(cx);
+        if cx.first {
+            remove_dir(&base).await?;
+        }
+        let auth = AuthFiles::write(&self.auth(cx).await?, &self.params.repourl, own, &git).await?;
+        let mirror = Mirror::new(auth.apply(git), &self.params.repourl);
+        let heads = self.wanted(&mirror, cx).await?;
+        if heads.is_empty() {
+            return Ok(());
+        }
+        let mut known = Known::load(cx).await?;
+        let moved = |head: &&RemoteRef| known.get(short_name(&head.name)) != Some(&head.commit);
+        let moved: Vec<RemoteRef> = heads.iter().filter(moved).cloned().collect();
+        if !moved.is_empty() {
+            mirror.prepare().await?;
+            mirror.fetch(&moved).await?;
+            self.take_in(&mirror, &moved, &mut known, cx).await?;
+        }
+        let gone = known.retain(&heads.iter().map(|head| short_name(&head.name)).collect());
+        if !gone.is_empty() {
+            known.save(cx).await?;
+            let names: Vec<String> = gone.iter().map(|name| full_name(name)).collect();
+            mirror.forget(&names).await?;
+        }
+        Ok(())
+    }
+}
+
+impl GitPoller {
+    /// The first poll of all only remembers; later ones report.
+    async fn take_in(
+        &self,
+        mirror: &Mirror<'_>,
+        moved: &[RemoteRef],
+        known: &mut Known,
+        cx: &SourceContext,
+    ) -> Result<(), SourceError> {
+        if known.is_empty() {
+            moved.iter().for_each(|head| known.set(short_name(&head.name), &head.commit));
+            return known.save(cx).await;
+        }
+        for head in moved {
+            self.report(mirror, head, known, cx).await?;
+        }
+        Ok(())
+    }
+}
+
+fn full_name(branch: &str) -> String {
+    if branch.starts_with("refs/") { branch.into() } else { format!("refs/heads/{branch}") }
+}
+
+fn short_name(reference: &str) -> &str {
+    reference.strip_prefix("refs/heads/").unwrap_or(reference)
+}
+
+async fn make_dir(dir: &std::path::Path) -> Result<(), GitError> {
+    let failed =
+        |e: std::io::Error| GitError::File { path: dir.display().to_string(), reason: e.to_string() };
+    tokio::fs::create_dir_all(dir).await.map_err(failed)
+}
+
+async fn remove_dir(dir: &std::path::Path) -> Result<(), GitError> {
+    match tokio::fs::remove_dir_all(dir).await {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(GitError::File { path: dir.display().to_string(), reason: e.to_string() })
+        }
+        _ => Ok(()),
+    }
+}

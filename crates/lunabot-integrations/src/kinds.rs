@@ -1,0 +1,29 @@
+//! The list of what a configuration may declare in this room.
+
+use crate::source::Poller;
+use crate::{git_poller, secrets};
+use lunabot_model::{AnyObject, Kind, Problem};
+use std::sync::Arc;
+
+/// Makes a source of its declaration.
+pub type Build = fn(&AnyObject) -> Result<Arc<dyn Poller>, Vec<Problem>>;
+
+/// A kind of change source and how to make one.
+pub struct ChangeSourceKind {
+    pub kind: &'static Kind,
+    /// The source's name where the configuration gives none.
+    pub default_name: fn(&AnyObject) -> String,
+    /// Reads the parameters; the host has checked them before, so problems are rare.
+    pub build: Build,
+}
+
+/// All change sources.
+pub static CHANGE_SOURCES: &[ChangeSourceKind] = &[git_poller::SOURCE];
+
+/// All secret stores.
+pub static SECRETS: &[&Kind] = &[&secrets::SECRET_IN_A_FILE];
+
+/// Every kind of this room.
+pub fn kinds() -> impl Iterator<Item = &'static Kind> {
+    CHANGE_SOURCES.iter().map(|source| source.kind).chain(SECRETS.iter().copied())
+}

@@ -1,0 +1,135 @@
+//! What a change source is to its manager: something that can be polled, and how often.
+
+use crate::git::GitError;
+use async_trait::async_trait;
+use lunabot_data::intake::{Intake, IntakeError};
+use lunabot_data::new::StateKey;
+use lunabot_data::{Data, DataError};
+use lunabot_model::render::{RenderContext, RenderError, render};
+use lunabot_model::resources::SourceStamp;
+use lunabot_model::script::CallSite;
+use lunabot_model::{
+    Arg, BoxFuture, Callback, Clock, Json, Properties, ScriptError, ScriptHost, SecretSource,
+};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// When to poll (02.005).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PollTimes {
+    /// Zero: only when asked to.
+    pub interval: std::time::Duration,
+    pub at_launch: bool,
+    /// Bounds of the random delay added to each time but the first at launch.
+    pub delay: (std::time::Duration, std::time::Duration),
+}
+
+/// A source that is asked again and again. It keeps nothing in memory that a restart may not lose.
+#[async_trait]
+pub trait Poller: Send + Sync {
+    fn times(&self) -> PollTimes;
+
+    /// What it watches, in words.
+    fn describe(&self) -> String;
+
+    /// Finds what would make every poll fail, e.g. a secret nobody knows (12.009).
+    async fn check(&self, cx: &SourceContext) -> Result<(), SourceError>;
+
+    /// Looks once and adds what is new. Dropped when the source is stopped: whatever it starts must end with it.
+    async fn poll(&self, cx: &SourceContext) -> Result<(), SourceError>;
+}
+
+/// What a source has to work with during one poll.
+#[derive(Clone)]
+pub struct SourceContext {
+    pub name: String,
+    /// `GitPoller`, as in the owner's row of object state (14.028).
+    pub class: &'static str,
+    /// Nothing has been asked of it yet since it was started: an earlier poll may have been cut off anywhere.
+    pub first: bool,
+    pub basedir: PathBuf,
+    pub clock: Arc<dyn Clock>,
+    pub intake: Intake,
+    pub secrets: Arc<dyn SecretSource>,
+}
+
+/// Why a poll failed. It is logged, shown and tried again.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SourceError {
+    #[error(transparent)]
+    Git(#[from] GitError),
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl SourceContext {
+    pub fn data(&self) -> &Data {
+        &self.intake.data
+    }
+
+    pub fn script(&self) -> &Arc<dyn ScriptHost> {
+        &self.intake.script
+    }
+
+    /// `change source NAME`, for messages.
+    pub fn concerns(&self) -> String {
+        format!("change source {}", self.name)
+    }
+
+    /// A value that survived the last restart.
+    pub async fn state(&self, name: &str) -> Result<Option<Json>, SourceError> {
+        Ok(self.data().get_state(&self.key(name)).await?)
+    }
+
+    pub fn key(&self, name: &str) -> StateKey {
+        StateKey { object: self.name.clone(), class: self.class.into(), name: name.into() }
+    }
+
+    /// Renders options of a service: secrets and functions, no properties of a build.
+    pub async fn render(&self, value: &Json) -> Result<Json, SourceError> {
+        render(value, self).await.map_err(|error| SourceError::Other(error.to_string()))
+    }
+}
+
+impl RenderContext for SourceContext {
+    fn properties(&self) -> Properties {
+        Properties::new()
+    }
+
+    fn source_stamp(&self, _: &str) -> Option<SourceStamp> {
+        None
+    }
+
+    fn worker_info(&self, _: &str) -> Option<Json> {
+        None
+    }
+
+    fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
+        self.secrets.get(name)
+    }
+
+    fn call<'a>(
+        &'a self,
+        callback: &'a Callback,
+        with_properties: bool,
+        args: Vec<Json>,
+    ) -> BoxFuture<'a, Result<Json, RenderError>> {
+        let properties = || Arg::Properties(Arc::new(lunabot_model::script::Inert), Properties::new());
+        let first = with_properties.then(properties);
+        let all = first.into_iter().chain(args.into_iter().map(Arg::Value)).collect();
+        Box::pin(async move {
+            let site = CallSite::new("renderer", self.concerns());
+            self.script().call(callback, site, all).await.map_err(|e| RenderError(e.to_string()))
+        })
+    }
+
+    fn build_url(&self) -> Option<String> {
+        None
+    }
+}
