@@ -1,7 +1,7 @@
 //! Reading the arguments of a command.
 
 use crate::{CommandError, errors::Failure};
-use lunabot_proto::{Dict, Value};
+use lunabot_proto::{Command, Dict, Value};
 
 /// The arguments of one command; wrong types become failures that name the argument.
 #[derive(Debug, Clone, Copy)]
@@ -57,15 +57,17 @@ impl<'a> Args<'a> {
     }
 }
 
-/// Required arguments: each entry is satisfied by any of its names (PB's or msgpack's).
+/// Required arguments: each entry is satisfied by any of its names, PB's first, msgpack's last.
 pub(crate) fn require(
-    command: &'static str,
-    args: &Dict,
+    class: &'static str,
+    command: &Command,
     required: &[&[&'static str]],
 ) -> Result<(), CommandError> {
-    let absent = |names: &&&[&'static str]| names.iter().all(|name| args.get(name).is_none());
-    let missing: Vec<_> = required.iter().filter(absent).map(|names| names[0]).collect();
-    if missing.is_empty() { Ok(()) } else { Err(CommandError::MissingArgs { command, missing }) }
+    let absent = |names: &&&[&'static str]| names.iter().all(|name| command.args.get(name).is_none());
+    let pb = command.builddir.is_some();
+    let name = |names: &&[&'static str]| if pb { names[0] } else { names[names.len() - 1] };
+    let missing: Vec<_> = required.iter().filter(absent).map(name).collect();
+    if missing.is_empty() { Ok(()) } else { Err(CommandError::MissingArgs { command: class, missing }) }
 }
 
 pub(crate) fn wrong(key: &str, expected: &str, value: &Value) -> Failure {

@@ -72,7 +72,7 @@ impl WorkerCore {
         let interrupted = inner.register(&command.id)?;
         let (report, batches) = Report::new(inner.options.output);
         let (id, cx) = (command.id.clone(), inner.context(command, master.clone(), interrupted));
-        let work = inner.tasks.spawn(run(cx, report));
+        let work = inner.tasks.spawn(run(cx, report, inner.halted.clone()));
         inner.tasks.spawn(inner.clone().deliver(id, batches, work, master));
         Ok(())
     }
@@ -121,7 +121,6 @@ impl Inner {
             command,
             master,
             interrupted,
-            halted: self.halted.clone(),
         }
     }
 
@@ -151,10 +150,14 @@ impl Inner {
     }
 }
 
-/// Runs a command to its end; every command reports how long it took unless it was interrupted.
-async fn run(cx: Cx, mut report: Report) -> Result<(), Failure> {
+/// Runs a command to its end; every command reports how long it took unless it was interrupted. A halt drops it where it stands, which kills what it runs.
+async fn run(cx: Cx, report: Report, halted: CancellationToken) -> Result<(), Failure> {
+    halted.run_until_cancelled(to_end(&cx, report)).await.unwrap_or(Ok(()))
+}
+
+async fn to_end(cx: &Cx, mut report: Report) -> Result<(), Failure> {
     let began = Instant::now();
-    let result = commands::run(&cx, &mut report).await;
+    let result = commands::run(cx, &mut report).await;
     if !matches!(result, Ok(Outcome::Interrupted)) {
         report.push(Update::Elapsed(began.elapsed().as_secs_f64()));
     }

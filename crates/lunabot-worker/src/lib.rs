@@ -18,6 +18,7 @@ mod info;
 mod master;
 mod options;
 mod paths;
+mod process;
 mod report;
 mod text;
 

@@ -1,6 +1,6 @@
 //! From the paths in arguments to paths on this machine.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// Resolves the paths of one command: relative ones start at `basedir/builddir`, absolute ones stay.
 #[derive(Debug, Clone)]
@@ -12,7 +12,7 @@ pub(crate) struct Paths {
 
 impl Paths {
     pub(crate) fn new(basedir: &Path, builddir: Option<&str>, home: Option<PathBuf>) -> Self {
-        let builddir = normalize(&basedir.join(builddir.unwrap_or_default()));
+        let builddir = join(basedir, builddir.unwrap_or_default());
         Self { basedir: basedir.to_owned(), builddir, home }
     }
 
@@ -23,17 +23,17 @@ impl Paths {
 
     /// `path`, from the builder's directory.
     pub(crate) fn resolve(&self, path: &str) -> PathBuf {
-        normalize(&self.builddir.join(path))
+        join(&self.builddir, path)
     }
 
     /// `path`, from `workdir` (itself from the builder's directory).
     pub(crate) fn resolve_plain(&self, workdir: &str, path: &str) -> PathBuf {
-        normalize(&self.builddir.join(workdir).join(path))
+        join(&join(&self.builddir, workdir), path)
     }
 
     /// `path` with a leading `~` replaced, from `workdir` (itself from the builder's directory).
     pub(crate) fn resolve_home(&self, workdir: &str, path: &str) -> PathBuf {
-        normalize(&self.builddir.join(workdir).join(self.expand_home(path)))
+        join(&join(&self.builddir, workdir), self.expand_home(path))
     }
 
     /// Only the own home directory (`~`, `~/x`) is known; `~other` stays as it is.
@@ -46,19 +46,10 @@ impl Paths {
     }
 }
 
-/// Takes `.` and `x/..` out by name alone, as headers of the reference show paths.
-fn normalize(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                out.pop();
-            }
-            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => out.push(part),
-        }
-    }
-    out
+/// Joins without a trailing separator for an empty path, and changes nothing else: `x/..` is not `.` when
+/// `x` is a link.
+fn join(base: &Path, path: impl AsRef<Path>) -> PathBuf {
+    if path.as_ref().as_os_str().is_empty() { base.to_owned() } else { base.join(path) }
 }
 
 #[cfg(test)]
@@ -70,13 +61,13 @@ mod tests {
         let paths = Paths::new(Path::new("/w"), Some("b"), Some(PathBuf::from("/home/me")));
         for (workdir, path, expected) in [
             ("build", "a/b", "/w/b/build/a/b"),
-            ("build", "../x", "/w/b/x"),
+            ("build", "../x", "/w/b/build/../x"),
             ("/abs", "a", "/abs/a"),
             ("build", "/abs", "/abs"),
             ("build", "~/f", "/home/me/f"),
             ("build", "~", "/home/me"),
             ("build", "~other/f", "/w/b/build/~other/f"),
-            ("build", "./", "/w/b/build"),
+            ("", "", "/w/b"),
         ] {
             assert_eq!(paths.resolve_home(workdir, path), Path::new(expected), "{workdir} {path}");
         }

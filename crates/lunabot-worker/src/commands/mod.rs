@@ -1,7 +1,11 @@
 //! The commands, one file per family.
 
+mod archive;
+mod dirs;
 mod files;
 mod glob;
+mod shell;
+mod transfer;
 
 use crate::{CommandError, MasterSide, args::require, errors::Failure, paths::Paths, report::Report};
 use lunabot_proto::{Command, names};
@@ -18,8 +22,6 @@ pub(crate) struct Cx {
     pub(crate) master: Arc<dyn MasterSide>,
     /// The master wants it to end.
     pub(crate) interrupted: CancellationToken,
-    /// The worker ends: kill, report nothing.
-    pub(crate) halted: CancellationToken,
 }
 
 /// How a command came to its end.
@@ -34,6 +36,18 @@ pub(crate) enum Outcome {
 /// Refuses what cannot be started: an unknown name, a missing argument.
 pub(crate) fn check(command: &Command) -> Result<(), CommandError> {
     let (class, required): (&'static str, &[&[&'static str]]) = match command.name.as_str() {
+        names::SHELL => ("WorkerShellCommand", &[&["workdir"], &["command"]]),
+        names::UPLOAD_FILE | names::UPLOAD_FILE_MSGPACK => {
+            ("WorkerFileUploadCommand", &[&["workersrc", "path"], &["blocksize"]])
+        }
+        names::UPLOAD_DIRECTORY | names::UPLOAD_DIRECTORY_MSGPACK => {
+            ("WorkerDirectoryUploadCommand", &[&["workersrc", "path"], &["blocksize"]])
+        }
+        names::DOWNLOAD_FILE | names::DOWNLOAD_FILE_MSGPACK => {
+            ("WorkerFileDownloadCommand", &[&["workerdest", "path"], &["blocksize"]])
+        }
+        names::RMDIR => ("RemoveDirectory", &[&["dir", "paths"]]),
+        names::CPDIR => ("CopyDirectory", &[&["todir", "to_path"], &["fromdir", "from_path"]]),
         names::MKDIR => ("MakeDirectory", &[&["dir", "paths"]]),
         names::STAT => ("StatFile", &[&["file", "path"]]),
         names::GLOB => ("GlobPath", &[&["path"]]),
@@ -41,12 +55,20 @@ pub(crate) fn check(command: &Command) -> Result<(), CommandError> {
         names::RMFILE => ("RemoveFile", &[&["path"]]),
         name => return Err(CommandError::Unknown { id: command.id.clone(), name: name.to_owned() }),
     };
-    require(class, &command.args, required)
+    require(class, command, required)
 }
 
 /// Runs a checked command.
 pub(crate) async fn run(cx: &Cx, report: &mut Report) -> Result<Outcome, Failure> {
     match cx.command.name.as_str() {
+        names::SHELL => shell::shell(cx, report).await,
+        names::UPLOAD_FILE | names::UPLOAD_FILE_MSGPACK => transfer::upload_file(cx, report).await,
+        names::UPLOAD_DIRECTORY | names::UPLOAD_DIRECTORY_MSGPACK => {
+            transfer::upload_directory(cx, report).await
+        }
+        names::DOWNLOAD_FILE | names::DOWNLOAD_FILE_MSGPACK => transfer::download_file(cx, report).await,
+        names::RMDIR => dirs::rmdir(cx, report).await,
+        names::CPDIR => dirs::cpdir(cx, report).await,
         names::MKDIR => files::mkdir(cx, report).await,
         names::STAT => files::stat(cx, report).await,
         names::GLOB => files::glob(cx, report).await,

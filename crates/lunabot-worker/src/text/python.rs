@@ -86,7 +86,10 @@ pub(crate) fn bytes_list_repr<T: AsRef<[u8]>>(items: &[T]) -> String {
 /// One word of a command, quoted for a POSIX shell where needed.
 pub(crate) fn shell_quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
+    if word.is_empty() {
+        // As the reference shows it, though the quotes of the others are single.
+        "\"\"".to_owned()
+    } else if word.chars().all(plain) {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', "'\"'\"'"))
@@ -126,7 +129,7 @@ mod tests {
         assert_eq!(shell_quote("exit 3"), "'exit 3'");
         assert_eq!(shell_quote("it's"), "'it'\"'\"'s'");
         assert_eq!(shell_quote("héllo"), "'héllo'");
-        assert_eq!(shell_quote(""), "''");
+        assert_eq!(shell_quote(""), "\"\"");
         assert_eq!(shell_quote("-a=/b,c:1@%+_.x"), "-a=/b,c:1@%+_.x");
     }
 }

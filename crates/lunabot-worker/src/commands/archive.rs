@@ -1,0 +1,93 @@
+//! A directory as a tar stream, compressed or not.
+
+use crate::errors::Failure;
+use lunabot_proto::Transfer;
+use std::{
+    fs::{File, Metadata},
+    io::{self, BufWriter, Seek, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// Nanoseconds in a second.
+const NANOS: f64 = 1e9;
+
+/// How a tar stream is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Gzip,
+    Bzip2,
+}
+
+impl Compression {
+    pub(super) fn of(name: Option<&str>) -> Result<Self, Failure> {
+        match name {
+            None | Some("") => Ok(Compression::None),
+            Some("gz") => Ok(Compression::Gzip),
+            Some("bz2") => Ok(Compression::Bzip2),
+            Some(name) => {
+                Err(Failure::new(format!("argument 'compress' must be gz, bz2 or none, not '{name}'")))
+            }
+        }
+    }
+}
+
+/// Access and modification of a file, as a request to give them to its copy.
+pub(super) fn times(meta: &Metadata) -> Transfer {
+    let seconds = |whole: i64, nanos: i64| whole as f64 + nanos as f64 / NANOS;
+    Transfer::Utime {
+        accessed: seconds(meta.atime(), meta.atime_nsec()),
+        modified: seconds(meta.mtime(), meta.mtime_nsec()),
+    }
+}
+
+/// The archive of a directory, ready to be read, or why the directory cannot be read. Links are kept as
+/// links; sockets and devices are left out.
+pub(super) async fn pack(
+    dir: PathBuf,
+    compression: Compression,
+) -> Result<io::Result<tokio::fs::File>, Failure> {
+    let packed = tokio::task::spawn_blocking(move || pack_blocking(&dir, compression)).await;
+    let packed = packed.map_err(|error| Failure::new(format!("internal error: {error}")))?;
+    Ok(packed.map(tokio::fs::File::from_std))
+}
+
+fn pack_blocking(dir: &Path, compression: Compression) -> io::Result<File> {
+    std::fs::read_dir(dir)?;
+    let file = BufWriter::new(unnamed()?);
+    let file = match compression {
+        Compression::None => write(dir, file)?,
+        Compression::Gzip => {
+            write(dir, flate2::write::GzEncoder::new(file, flate2::Compression::default()))?.finish()?
+        }
+        Compression::Bzip2 => {
+            write(dir, bzip2::write::BzEncoder::new(file, bzip2::Compression::default()))?.finish()?
+        }
+    };
+    let mut file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+fn write<W: Write>(dir: &Path, out: W) -> io::Result<W> {
+    let mut archive = tar::Builder::new(out);
+    archive.follow_symlinks(false);
+    archive.append_dir_all(".", dir)?;
+    archive.into_inner()
+}
+
+/// A temporary file without a name: it is gone with its last handle, whatever happens.
+fn unnamed() -> io::Result<File> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(format!("lunabot-upload-{process}-{number}"));
+        match File::options().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(file) => return std::fs::remove_file(path).map(|()| file),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
