@@ -213,7 +213,7 @@ impl Data {
 
     /// Stores a buildset, its properties, stamps and requests in one transaction, lets the collapser look at the new
     /// requests, then announces buildset and requests (07.001). Durable when it returns. No builders: completes
-    /// at once with SUCCESS.
+    /// at once with SUCCESS. `settled` is written in the same transaction.
     pub async fn add_buildset(
         &self,
         buildset: NewBuildset,

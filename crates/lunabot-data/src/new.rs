@@ -1,6 +1,8 @@
 //! What callers give to updates: rows to be, without ids.
 
-use lunabot_model::{BuildId, BuildRequestId, BuilderId, Id, Json, Properties, SourceStampId, WorkerId};
+use lunabot_model::{
+    BuildId, BuildRequestId, BuilderId, ChangeId, Id, Json, Properties, SchedulerId, SourceStampId, WorkerId,
+};
 
 /// A change as a source or hook reports it (02.001, 02.002).
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -65,6 +67,19 @@ pub struct NewBuildset {
     pub parent_buildid: Option<BuildId>,
     pub parent_relationship: Option<String>,
     pub rebuilt_buildid: Option<BuildId>,
+    /// What the scheduler need not remember any more once the buildset is stored.
+    pub settled: Option<Settled>,
+}
+
+/// Bookkeeping of a scheduler that is written in the same transaction as its buildset, so that a master killed at any
+/// moment neither forgets a change nor builds it twice (03.012).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settled {
+    pub schedulerid: SchedulerId,
+    /// Classifications that are deleted.
+    pub changes: Vec<ChangeId>,
+    /// States that are set.
+    pub state: Vec<(StateKey, StateValue)>,
 }
 
 /// A build that starts (05 life cycle 1).
