@@ -1,1 +1,27 @@
+//! The web: REST at `/api/v2`, live events, change hooks, what operators ask (`/metrics`, `/livez`, `/readyz`), pages.
 //!
+//! Everything shown comes from [`lunabot_data::Data`]; every action goes through [`lunabot_data::Data::control`], so this
+//! room knows no engine. [`router`] needs no socket; [`listen`] and [`serve`] add them. What must never enter:
+//! SQL, decisions about builds, scripts of the configuration.
+
+mod assets;
+mod error;
+mod events;
+mod format;
+mod health;
+mod hooks;
+mod listen;
+mod ops;
+mod origin;
+mod pages;
+mod rest;
+mod router;
+mod serve;
+mod site;
+
+pub use health::{HealthPort, HealthReport, Queue};
+pub use hooks::DIALECTS;
+pub use listen::{Endpoint, ListenError, Listener, listen};
+pub use router::{WwwState, router};
+pub use serve::serve;
+pub use site::{SharedSite, Site};

@@ -1,0 +1,174 @@
+//! `/api`: reading (09c) and control (09e).
+//!
+//! Paths and queries are the data room's; here are envelopes, content types, statuses and origins.
+
+mod control;
+mod raw;
+
+use crate::origin::{Origin, origin};
+use crate::router::App;
+use axum::extract::{OriginalUri, Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use lunabot_data::{Answer, DataError};
+use lunabot_model::Json;
+use serde_json::json;
+use std::sync::Arc;
+
+const JSON_TYPE: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+const TEXT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// A failed read: `{"error": "text"}` as text (09.049).
+pub struct RestError(StatusCode, String);
+
+impl From<DataError> for RestError {
+    fn from(e: DataError) -> Self {
+        let status = match &e {
+            DataError::InvalidPath(_) | DataError::NotFound(_) => StatusCode::NOT_FOUND,
+            DataError::BadQuery(_) => StatusCode::BAD_REQUEST,
+            DataError::Storage(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        RestError(status, e.to_string())
+    }
+}
+
+impl IntoResponse for RestError {
+    fn into_response(self) -> Response {
+        let body = format!("{{\"error\": {}}}", Json::from(self.1));
+        (self.0, [(header::CONTENT_TYPE, TEXT_TYPE)], body).into_response()
+    }
+}
+
+/// `/api` (09.055).
+pub async fn versions(State(app): State<Arc<App>>, request: Request) -> Response {
+    let url = format!("{}api/v2", app.www.site.load().url);
+    let body = json!({"api_versions": {"v2": url}});
+    respond(request.method(), request.headers(), body)
+}
+
+/// `/api/v2` without a path (09.025).
+pub async fn root(state: State<Arc<App>>, Path(version): Path<String>, request: Request) -> Response {
+    answer(state.0, &version, "", request).await
+}
+
+/// `/api/v2/…`.
+pub async fn resource(
+    state: State<Arc<App>>,
+    Path((version, _)): Path<(String, String)>,
+    OriginalUri(uri): OriginalUri,
+    request: Request,
+) -> Response {
+    match decoded_path(&uri) {
+        Some(path) => answer(state.0, &version, &path, request).await,
+        None => RestError(StatusCode::NOT_FOUND, "Invalid path: not UTF-8".into()).into_response(),
+    }
+}
+
+/// The path below the version, its parts decoded; an encoded slash stays encoded.
+fn decoded_path(uri: &Uri) -> Option<String> {
+    let below = uri.path().splitn(4, '/').nth(3)?;
+    let parts = below.split('/').map(|part| {
+        let text = percent_encoding::percent_decode_str(part).decode_utf8().ok()?;
+        Some(text.replace('/', "%2F"))
+    });
+    Some(parts.collect::<Option<Vec<_>>>()?.join("/"))
+}
+
+async fn answer(app: Arc<App>, version: &str, path: &str, request: Request) -> Response {
+    if !matches!(version, "v2" | "latest") {
+        return RestError(StatusCode::NOT_FOUND, format!("Invalid path: {version}/{path}")).into_response();
+    }
+    let allowed = match checked_origin(&app, request.method(), request.headers()) {
+        Ok(allowed) => allowed,
+        Err(refused) => return *refused,
+    };
+    let mut response = match *request.method() {
+        Method::GET | Method::HEAD => {
+            let (asked, _) = request.into_parts();
+            read(&app, path, &asked).await.unwrap_or_else(IntoResponse::into_response)
+        }
+        Method::POST => control::control(&app, path, request).await,
+        Method::OPTIONS if allowed.is_some() => StatusCode::OK.into_response(),
+        _ => RestError(StatusCode::BAD_REQUEST, "invalid HTTP method".into()).into_response(),
+    };
+    if let Some(origin) = allowed {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Content-Type"));
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600"));
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    }
+    response
+}
+
+/// The origin to echo, if one was given and may use the API (09.056).
+fn checked_origin(
+    app: &App,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Option<HeaderValue>, Box<Response>> {
+    let refuse = |text: &str| {
+        let body = format!("{{\"error\": {{\"message\": \"{text}\"}}}}");
+        Box::new((StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, TEXT_TYPE)], body).into_response())
+    };
+    let Origin::Allowed(origin) = (match origin(&app.www.site.load(), headers) {
+        Origin::None => return Ok(None),
+        Origin::Refused if *method == Method::GET => {
+            return Err(Box::new(
+                RestError(StatusCode::BAD_REQUEST, "invalid origin".into()).into_response(),
+            ));
+        }
+        Origin::Refused => return Err(refuse("invalid origin")),
+        allowed @ Origin::Allowed(_) => allowed,
+    }) else {
+        return Ok(None);
+    };
+    let wanted = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD).map(HeaderValue::as_bytes);
+    if *method == Method::OPTIONS && !matches!(wanted, Some(b"GET" | b"POST" | b"HEAD")) {
+        return Err(refuse("invalid method"));
+    }
+    Ok(HeaderValue::from_str(&origin).ok())
+}
+
+async fn read(app: &App, path: &str, asked: &Parts) -> Result<Response, RestError> {
+    let query = asked.uri.query().unwrap_or_default();
+    let body = match app.www.data.get(path, query).await? {
+        Answer::Raw => return raw::raw(app, path).await,
+        Answer::One { plural, item } => json!({plural: [item], "meta": {}}),
+        Answer::List { plural, items, total } => {
+            let meta = total.map_or(json!({}), |total| json!({"total": total}));
+            json!({plural: items, "meta": meta})
+        }
+    };
+    let mut response = respond(&asked.method, &asked.headers, body);
+    expire(app, &mut response);
+    Ok(response)
+}
+
+/// Compact for who asks for JSON, else indented for people (09.045–09.047).
+fn respond(method: &Method, headers: &HeaderMap, mut body: Json) -> Response {
+    body.sort_all_objects();
+    let accepts = headers.get_all(header::ACCEPT).iter();
+    let json = accepts.filter_map(|v| v.to_str().ok()).any(|v| v.contains("application/json"));
+    let (kind, text) = match json {
+        true => (JSON_TYPE, body.to_string()),
+        false => (TEXT_TYPE, format!("{body:#}")),
+    };
+    let length = text.len();
+    let body = if *method == Method::HEAD { String::new() } else { text };
+    ([(header::CONTENT_TYPE, kind), (header::CONTENT_LENGTH, length.into())], body).into_response()
+}
+
+/// `json_cache_seconds` (09.048).
+fn expire(app: &App, response: &mut Response) {
+    let seconds = app.www.site.load().www.json_cache_seconds;
+    if seconds <= 0 {
+        return;
+    }
+    let at = app.www.clock.now().secs().saturating_add(seconds);
+    if let Ok(at) = HeaderValue::from_str(&crate::format::http_date(at)) {
+        response.headers_mut().insert(header::EXPIRES, at);
+        response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    }
+}

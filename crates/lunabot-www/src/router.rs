@@ -1,0 +1,95 @@
+//! All routes, and what every answer carries.
+
+use crate::events::Consumers;
+use crate::health::HealthPort;
+use crate::site::SharedSite;
+use crate::{assets, events, hooks, ops, pages, rest};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use lunabot_data::Data;
+use lunabot_model::Clock;
+use std::sync::Arc;
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
+use tower_http::timeout::RequestBodyTimeoutLayer;
+
+/// Longest body of a request, in bytes.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+/// A request's body may pause no longer.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Nothing may run but our own modules, whatever a log or a commit message holds.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'";
+
+/// What the web needs of the others.
+#[derive(Clone)]
+pub struct WwwState {
+    pub data: Data,
+    pub site: SharedSite,
+    pub clock: Arc<dyn Clock>,
+    pub health: Arc<dyn HealthPort>,
+    /// Renders all metrics in Prometheus' text format.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// The state of all handlers.
+pub(crate) struct App {
+    pub www: WwwState,
+    pub consumers: Consumers,
+}
+
+/// The whole web of a master; may be called without a socket.
+pub fn router(state: WwwState) -> Router {
+    let app = Arc::new(App { www: state, consumers: Consumers::default() });
+    let compress = CompressionLayer::new()
+        .compress_when(DefaultPredicate::new().and(NotForContentType::const_new("application/octet-stream")));
+    Router::new()
+        .merge(pages::routes())
+        .route("/api", any(rest::versions))
+        .route("/api/{version}", any(rest::root))
+        .route("/api/{version}/{*path}", any(rest::resource))
+        .route("/sse/{*path}", get(events::sse))
+        .route("/live", get(events::live))
+        .route("/change_hook", any(hooks::base_dialect))
+        .route("/change_hook/", any(hooks::base_dialect))
+        .route("/change_hook/{dialect}", any(hooks::dialect))
+        .route("/metrics", get(ops::metrics))
+        .route("/livez", get(ops::livez))
+        .route("/readyz", get(ops::readyz))
+        .route("/static/{name}", get(assets::asset))
+        .route("/robots.txt", get(assets::robots))
+        .fallback(pages::not_found)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
+        .layer(from_fn(protect))
+        .layer(compress)
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
+}
+
+/// Headers that keep a browser from doing what no page of ours asks for.
+async fn protect(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let fixed = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ];
+    for (name, value) in fixed {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
+    let text = cause.downcast_ref::<String>().map(String::as_str).or(cause.downcast_ref::<&str>().copied());
+    tracing::error!("a web request failed: {}; please report this", text.unwrap_or("unknown panic"));
+    (StatusCode::INTERNAL_SERVER_ERROR, "internal error; the log of the master says more\n").into_response()
+}

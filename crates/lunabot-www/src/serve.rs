@@ -1,0 +1,79 @@
+//! Accepts connections and bounds them: how many, how slowly a request's head may come, how long a stop may take.
+
+use crate::listen::Listener;
+use axum::{Extension, Router};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Connections at once, event streams included; more wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 4096;
+/// A request's head must have come by then; also how long an idle connection is kept.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// After a failed accept (out of file descriptors), before the next.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long answers under way may take to end at a stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Tells endless streams that the server stops. [`serve`] puts it into each request's extensions.
+#[derive(Clone, Default)]
+pub(crate) struct Closing(pub CancellationToken);
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Serves until `shutdown`; then ends event streams, lets answers under way end, and returns.
+pub async fn serve(listener: Listener, router: Router, shutdown: CancellationToken) {
+    let router = router.layer(Extension(Closing(shutdown.clone())));
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        let Some((stream, slot)) = accepted else { continue };
+        let service = TowerToHyperService::new(router.clone());
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            let _slot = slot;
+            if let Err(e) = connection.await {
+                tracing::debug!("connection: {e}");
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some web clients did not take their answers in time");
+    }
+}
+
+type Accepted = (Box<dyn Stream>, tokio::sync::OwnedSemaphorePermit);
+
+async fn accept(listener: &Listener, slots: &Arc<Semaphore>) -> Option<Accepted> {
+    let slot = slots.clone().acquire_owned().await.ok()?;
+    let stream: std::io::Result<Box<dyn Stream>> = match listener {
+        Listener::Tcp(socket) => socket.accept().await.map(|(stream, _)| {
+            let _ = stream.set_nodelay(true);
+            Box::new(stream) as Box<dyn Stream>
+        }),
+        Listener::Unix(socket, _) => socket.accept().await.map(|(stream, _)| Box::new(stream) as _),
+    };
+    match stream {
+        Ok(stream) => Some((stream, slot)),
+        Err(e) => {
+            tracing::warn!("accepting a connection: {e}");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
