@@ -1,1 +1,17 @@
+//! The engine: schedulers, the distributor, builds, workers as the master sees them, and the step API.
 //!
+//! What is decided here is decided by machines without I/O (an event and the time go in, effects come out); small actors
+//! around them receive, sleep and perform. What must never enter: SQL, Lua, sockets, particular steps (those are in
+//! `lunabot-steps`), or the reading of wall clocks.
+
+// The macro `step_params!` names this crate as others do.
+extern crate self as lunabot_engine;
+
+pub mod command;
+mod engine;
+mod generation;
+pub mod step;
+pub mod worker;
+
+pub use engine::{Engine, EngineError, EngineOptions, EngineStatus, Stop};
+pub use generation::Generation;

@@ -1,0 +1,16 @@
+//! One loaded configuration with what its functions and secrets need.
+
+use lunabot_model::config::Config;
+use lunabot_model::{ScriptHost, SecretSource};
+use std::sync::Arc;
+
+/// A loaded configuration. Running builds hold on to theirs; the last one dropped lets the interpreter go.
+pub struct Generation {
+    /// Counts the loads of this process.
+    pub number: u64,
+    pub config: Config,
+    /// The configuration file's name, the source of global properties (04.006): `master.lua`.
+    pub file: String,
+    pub host: Arc<dyn ScriptHost>,
+    pub secrets: Arc<dyn SecretSource>,
+}

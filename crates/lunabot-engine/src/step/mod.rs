@@ -1,0 +1,69 @@
+//! The step API: what a step's author implements ([`Step`]), declares ([`StepKind`], [`crate::step_params!`]) and is given
+//! ([`StepContext`]).
+//!
+//! A step is straight async code; the engine surrounds it with the life cycle of reference 05c. Its options are one
+//! struct, read twice from the same JSON: as written, when the configuration is checked ([`Renderable`] fields accept
+//! anything that is computed later), and rendered, when the step is about to run (04.037). What must never enter:
+//! any particular step.
+
+mod base;
+mod context;
+mod error;
+mod logs;
+mod params;
+mod shell;
+
+pub use base::{BaseStepParams, HasBase, OwnChecks, StepDefaults, SummaryPolicy};
+pub use context::{BuildInfo, StepContext};
+pub use error::StepError;
+pub use logs::LogHandle;
+pub use params::{Switch, given, present};
+pub use shell::{CommandLine, CommandOutput, HasShell, Logfile, ShellOptions, ShellParams};
+
+pub use lunabot_model::{Renderable, Results};
+
+use async_trait::async_trait;
+use lunabot_model::{Json, Kind, kind::Params};
+
+/// One run of one step of one build.
+#[async_trait]
+pub trait Step: Send {
+    /// Does the work. `Ok(result)` is the step's result; see [`StepError`] for what errors become.
+    ///
+    /// When the build is stopped, running commands end as interrupted and further ones are not started (05.027,
+    /// 05.028): a step that returns [`crate::command::FinishedCommand::results`] needs no more. One that waits for
+    /// something else should watch [`StepContext::interrupted`].
+    async fn run(&mut self, cx: &StepContext) -> Result<Results, StepError>;
+
+    /// The text of the step before it runs, in place of the default made of `description` (05.022).
+    fn current_summary(&self) -> Option<String> {
+        None
+    }
+
+    /// The text after `run`, in place of the default made of `descriptionDone` (05.022, 05.025). The engine adds the
+    /// suffix, ` (failure)` and the like.
+    fn result_summary(&self, results: Results) -> Option<String> {
+        let _ = results;
+        None
+    }
+}
+
+/// A step that a configuration can declare.
+#[derive(Debug)]
+pub struct StepKind {
+    pub kind: Kind,
+    /// Where its class differs from a plain step (05.004, 05.005).
+    pub defaults: StepDefaults,
+    /// Makes the step from its options, all of them rendered.
+    pub build: fn(&Json) -> Result<Box<dyn Step>, StepError>,
+}
+
+/// Reads rendered options: the first line of most `build` functions.
+pub fn read<P: Params>(rendered: &Json) -> Result<P, StepError> {
+    let params: P = serde_path_to_error::deserialize(rendered)
+        .map_err(|error| StepError::Exception(format!("{}: {}", error.path(), error.inner())))?;
+    match params.validate().into_iter().next() {
+        Some(problem) => Err(StepError::Exception(format!("{}: {}", problem.path, problem.message))),
+        None => Ok(params),
+    }
+}

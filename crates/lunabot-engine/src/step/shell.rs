@@ -1,0 +1,234 @@
+//! The options of steps that run a command (reference 05.043–05.045, 05.048, 05.049).
+
+use super::{StepError, params::given};
+use lunabot_model::{Duration, Json, Renderable, Results};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Seconds without output after which a command is killed, where `timeout` says nothing.
+pub const DEFAULT_TIMEOUT: f64 = 1200.0;
+
+/// A program with its arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum CommandLine {
+    /// For the worker's shell.
+    Text(String),
+    /// Run without a shell. Lists inside it were flattened, `false` items dropped (lua-api § 1).
+    Words(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for CommandLine {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        match Json::deserialize(d)? {
+            Json::String(text) => Ok(CommandLine::Text(text)),
+            Json::Array(items) => {
+                let mut words = Vec::new();
+                flatten(items, &mut words).map_err(D::Error::custom)?;
+                Ok(CommandLine::Words(words))
+            }
+            other => Err(D::Error::custom(format!("expected a text or a list of texts, not {other}"))),
+        }
+    }
+}
+
+fn flatten(items: Vec<Json>, words: &mut Vec<String>) -> Result<(), String> {
+    for item in items {
+        match item {
+            Json::String(word) => words.push(word),
+            Json::Array(inner) => flatten(inner, words)?,
+            Json::Bool(false) => {}
+            other => return Err(format!("expected texts in a command, not {other}")),
+        }
+    }
+    Ok(())
+}
+
+impl CommandLine {
+    /// How a step that runs it calls it: the first two words, quoted (05.023).
+    pub fn summary(&self) -> String {
+        let words: Vec<&str> = match self {
+            CommandLine::Text(text) => text.split_whitespace().collect(),
+            CommandLine::Words(words) => words.iter().map(String::as_str).collect(),
+        };
+        match words[..] {
+            [] => "'???'".into(),
+            [one] => format!("'{one}'"),
+            [one, two] => format!("'{one} {two}'"),
+            [one, two, ..] => format!("'{one} {two} ...'"),
+        }
+    }
+}
+
+impl JsonSchema for CommandLine {
+    fn schema_name() -> Cow<'static, str> {
+        "CommandLine".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "string"}, {"type": "array"}]})
+    }
+}
+
+/// One entry of `logfiles`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Logfile {
+    Path(String),
+    Options {
+        filename: String,
+        /// Starts at the end that the file has when the command begins.
+        #[serde(default)]
+        follow: bool,
+    },
+}
+
+/// A struct of options that has those of a command; made by [`crate::step_params!`] with `: shell`.
+pub trait HasShell {
+    fn shell_params(&self) -> ShellParams;
+
+    /// The options with their defaults, once they are rendered.
+    fn shell(&self) -> Result<ShellOptions, StepError> {
+        self.shell_params().options()
+    }
+}
+
+/// The options of a command, as written or rendered.
+#[derive(Debug, Clone, Default)]
+pub struct ShellParams {
+    pub command: Option<Renderable<CommandLine>>,
+    pub workdir: Option<Renderable<String>>,
+    pub env: Option<Renderable<BTreeMap<String, Json>>>,
+    pub want_stdout: Option<Renderable<bool>>,
+    pub want_stderr: Option<Renderable<bool>>,
+    pub use_pty: Option<Renderable<bool>>,
+    pub logfiles: Option<Renderable<BTreeMap<String, Logfile>>>,
+    pub lazylogfiles: Option<Renderable<bool>>,
+    pub timeout: Option<Renderable<Option<Duration>>>,
+    pub max_time: Option<Renderable<Option<Duration>>>,
+    pub max_lines: Option<Renderable<Option<i64>>>,
+    pub log_environ: Option<Renderable<bool>>,
+    pub interrupt_signal: Option<Renderable<String>>,
+    pub sigterm_time: Option<Renderable<Option<Duration>>>,
+    pub initial_stdin: Option<Renderable<Option<String>>>,
+    pub decode_rc: Option<Renderable<BTreeMap<i64, Results>>>,
+}
+
+impl ShellParams {
+    /// The plain options. Only for rendered parameters; one that is not counts as not given.
+    pub fn options(&self) -> Result<ShellOptions, StepError> {
+        let defaults = ShellOptions::default();
+        Ok(ShellOptions {
+            command: given(&self.command),
+            workdir: given(&self.workdir),
+            env: given(&self.env).unwrap_or_default(),
+            want_stdout: given(&self.want_stdout).unwrap_or(true),
+            want_stderr: given(&self.want_stderr).unwrap_or(true),
+            use_pty: given(&self.use_pty).unwrap_or(false),
+            logfiles: given(&self.logfiles).unwrap_or_default(),
+            lazylogfiles: given(&self.lazylogfiles).unwrap_or(false),
+            timeout: given(&self.timeout).map_or(defaults.timeout, |t| t.map(Duration::secs)),
+            max_time: given(&self.max_time).flatten().map(Duration::secs),
+            max_lines: given(&self.max_lines).flatten(),
+            log_environ: given(&self.log_environ).unwrap_or(true),
+            interrupt_signal: given(&self.interrupt_signal).unwrap_or(defaults.interrupt_signal),
+            sigterm_time: given(&self.sigterm_time).flatten().map(Duration::secs),
+            initial_stdin: given(&self.initial_stdin).flatten(),
+            decode_rc: given(&self.decode_rc).unwrap_or(defaults.decode_rc),
+        })
+    }
+}
+
+/// What a command is run with (05.043). A step changes its own copy freely before it makes a command of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShellOptions {
+    /// `None` only for steps whose class brings its own commands.
+    pub command: Option<CommandLine>,
+    /// Below the builder's folder; `None`: the build's.
+    pub workdir: Option<String>,
+    /// A null value removes the variable, a list is joined by the worker's path separator.
+    pub env: BTreeMap<String, Json>,
+    pub want_stdout: bool,
+    pub want_stderr: bool,
+    pub use_pty: bool,
+    pub logfiles: BTreeMap<String, Logfile>,
+    pub lazylogfiles: bool,
+    /// Seconds without output.
+    pub timeout: Option<f64>,
+    /// Seconds in all.
+    pub max_time: Option<f64>,
+    pub max_lines: Option<i64>,
+    pub log_environ: bool,
+    pub interrupt_signal: String,
+    pub sigterm_time: Option<f64>,
+    pub initial_stdin: Option<String>,
+    pub decode_rc: BTreeMap<i64, Results>,
+}
+
+impl Default for ShellOptions {
+    fn default() -> Self {
+        ShellOptions {
+            command: None,
+            workdir: None,
+            env: BTreeMap::new(),
+            want_stdout: true,
+            want_stderr: true,
+            use_pty: false,
+            logfiles: BTreeMap::new(),
+            lazylogfiles: false,
+            timeout: Some(DEFAULT_TIMEOUT),
+            max_time: None,
+            max_lines: None,
+            log_environ: true,
+            interrupt_signal: "KILL".into(),
+            sigterm_time: None,
+            initial_stdin: None,
+            decode_rc: BTreeMap::from([(0, Results::Success)]),
+        }
+    }
+}
+
+impl ShellOptions {
+    /// The defaults for one command.
+    pub fn words<S: Into<String>>(words: impl IntoIterator<Item = S>) -> Self {
+        let words = words.into_iter().map(Into::into).collect();
+        ShellOptions { command: Some(CommandLine::Words(words)), ..ShellOptions::default() }
+    }
+}
+
+/// Where the output of a command goes (05.045).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandOutput {
+    pub collect_stdout: bool,
+    pub collect_stderr: bool,
+    /// The log for its output, made unless the step has one of that name; `None`: no log.
+    pub stdio_log_name: Option<String>,
+}
+
+impl Default for CommandOutput {
+    fn default() -> Self {
+        CommandOutput { collect_stdout: false, collect_stderr: false, stdio_log_name: Some("stdio".into()) }
+    }
+}
+
+impl CommandOutput {
+    /// Into the log `stdio`, and standard output for the step as well.
+    pub fn collecting_stdout() -> Self {
+        CommandOutput { collect_stdout: true, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_05_023_a_command_is_called_by_its_first_two_words() {
+        let words = |text: &str| CommandLine::Words(text.split(' ').map(str::to_string).collect());
+        assert_eq!(words("make -k all").summary(), "'make -k ...'");
+        assert_eq!(words("make test").summary(), "'make test'");
+        assert_eq!(CommandLine::Text("true".into()).summary(), "'true'");
+    }
+}
