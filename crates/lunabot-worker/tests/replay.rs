@@ -1,5 +1,6 @@
 //! Recorded traffic of the reference worker 4.3, command by command: what this worker makes of the same
 //! commands must be the same, but for numbers that differ from run to run.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 
@@ -92,9 +93,10 @@ async fn replay(scenario: &str) {
                 bench.core.interrupt(&id, "no longer needed");
             }
             let told = bench.ended(&id).await;
-            let different = DIFFERENT.contains(&(scenario, id.as_str()));
             // The first listing shows files of the recorded worker itself.
-            if !different && !recorded.cut && !(recorded.name == "listdir" && compared == 0) {
+            let listing = recorded.name == "listdir" && compared == 0;
+            let different = DIFFERENT.contains(&(scenario, id.as_str()));
+            if !(different || recorded.cut || listing) {
                 assert_eq!(story(&told), story(&recorded.told), "{scenario}: command {id}");
             }
         } else {
@@ -193,7 +195,7 @@ fn story(told: &Told) -> String {
         match update {
             Update::Stdout(_) | Update::Stderr(_) if !after_rc => {}
             Update::Stdout(text) | Update::Stderr(text) => {
-                _ = writeln!(story, "tail {}: {text}", update.key())
+                _ = writeln!(story, "tail {}: {text}", update.key());
             }
             Update::Header(text) => story.push_str(&masked(text)),
             Update::Log { name, text } => _ = writeln!(story, "log {name}: {text}"),
@@ -208,19 +210,26 @@ fn story(told: &Told) -> String {
             Update::Other { key, value } => _ = writeln!(story, "{key} {value:?}"),
         }
     }
-    let head = |key| told.updates.iter().take_while(|u| u.key() != "rc").filter(move |u| u.key() == key);
+    let mut head = Told { updates: told.updates.clone(), ..Told::default() };
+    head.updates.truncate(told.updates.iter().position(|u| u.key() == "rc").unwrap_or(usize::MAX));
     for key in ["stdout", "stderr"] {
-        let text: Vec<_> = head(key).map(|u| masked(&format!("{u:?}"))).collect();
-        _ = writeln!(
-            story,
-            "{key}: {}",
-            text.concat().replace("\")Stdout(\"", "").replace("\")Stderr(\"", "")
-        );
+        _ = writeln!(story, "{key}: {}", settled(&masked(&head.text(key))));
     }
     let requests = told.transfers.iter().map(|t| format!("{t:?}"));
     let names: Vec<_> = requests.map(|t| t.split(['(', ' ']).next().unwrap_or_default().to_owned()).collect();
     _ = writeln!(story, "transfers {names:?}\nfailed {}", told.failure().is_some());
     story
+}
+
+/// Lines whose order or number is chance: files that `cp` names, rounds of a loop until its limit, what a shell
+/// says of a child that was killed.
+fn settled(text: &str) -> String {
+    let mut lines: Vec<_> = text.lines().filter(|line| *line != "Terminated").collect();
+    lines.dedup();
+    if text.contains("' -> '") {
+        lines.sort_unstable();
+    }
+    lines.join("\n")
 }
 
 /// Without times, and with the number of the terminal fixed.

@@ -4,7 +4,7 @@ use crate::errors::Failure;
 use lunabot_proto::Transfer;
 use std::{
     fs::{File, Metadata},
-    io::{self, BufWriter, Seek, Write},
+    io::{self, BufWriter, Read, Seek, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
@@ -44,7 +44,7 @@ pub(super) fn times(meta: &Metadata) -> Transfer {
 }
 
 /// The archive of a directory, ready to be read, or why the directory cannot be read. Links are kept as
-/// links; sockets and devices are left out.
+/// links; sockets, pipes and devices are left out.
 pub(super) async fn pack(
     dir: PathBuf,
     compression: Compression,
@@ -55,7 +55,6 @@ pub(super) async fn pack(
 }
 
 fn pack_blocking(dir: &Path, compression: Compression) -> io::Result<File> {
-    std::fs::read_dir(dir)?;
     let file = BufWriter::new(unnamed()?);
     let file = match compression {
         Compression::None => write(dir, file)?,
@@ -74,8 +73,32 @@ fn pack_blocking(dir: &Path, compression: Compression) -> io::Result<File> {
 fn write<W: Write>(dir: &Path, out: W) -> io::Result<W> {
     let mut archive = tar::Builder::new(out);
     archive.follow_symlinks(false);
-    archive.append_dir_all(".", dir)?;
+    let mut open = vec![PathBuf::from(".")];
+    while let Some(at) = open.pop() {
+        archive.append_dir(&at, dir.join(&at))?;
+        let mut entries: Vec<_> = std::fs::read_dir(dir.join(&at))?.collect::<io::Result<_>>()?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in entries {
+            let (kind, name) = (entry.file_type()?, at.join(entry.file_name()));
+            if kind.is_dir() {
+                open.push(name);
+            } else if kind.is_file() {
+                append_file(&mut archive, &entry.path(), &name)?;
+            } else if kind.is_symlink() {
+                archive.append_path_with_name(entry.path(), name)?;
+            }
+        }
+    }
     archive.into_inner()
+}
+
+/// A file that grows or shrinks meanwhile must not spoil the archive: as much as its header says goes in.
+fn append_file<W: Write>(archive: &mut tar::Builder<W>, path: &Path, name: &Path) -> io::Result<()> {
+    let file = File::open(path)?;
+    let meta = file.metadata()?;
+    let mut header = tar::Header::new_gnu();
+    header.set_metadata(&meta);
+    archive.append_data(&mut header, name, file.chain(io::repeat(0)).take(meta.len()))
 }
 
 /// A temporary file without a name: it is gone with its last handle, whatever happens.

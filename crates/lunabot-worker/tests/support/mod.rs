@@ -1,5 +1,6 @@
 //! A master that remembers what it is told, and a worker in a directory of its own.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "this is test code")]
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,7 +9,10 @@ use lunabot_worker::{MasterSide, TransferError, WorkerCore, WorkerOptions};
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tempfile::TempDir;
@@ -143,7 +147,8 @@ impl Bench {
 
     /// Runs a command to its end.
     pub async fn run(&self, name: &str, args: Dict) -> Told {
-        let id = format!("{name} {args:?}");
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed).to_string();
         self.start(&id, name, args);
         self.ended(&id).await
     }
@@ -212,18 +217,42 @@ impl Told {
     }
 }
 
+/// State and processor time of a process (`None` if there is none).
+fn stat(pid: i32) -> Option<(String, String)> {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
+    let mut fields = stat.rsplit(')').next()?.split_whitespace();
+    let state = fields.next()?.to_owned();
+    // User and system time are the 14th and 15th field, counted from 1.
+    Some((state, fields.skip(10).take(2).collect::<Vec<_>>().join(" ")))
+}
+
 /// Whether a process of that id is there and not a zombie.
 pub fn alive(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
-    stat.is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
+    stat(pid).is_some_and(|(state, _)| state != "Z")
+}
+
+async fn until(what: &str, mut enough: impl FnMut() -> bool) {
+    let wait = async {
+        while !enough() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{what}: not in time"));
 }
 
 /// Waits, with a bound, until a process is gone.
 pub async fn gone(pid: i32) {
-    let wait = async {
-        while alive(pid) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("process {pid} still runs"));
+    until("a process that ends", || !alive(pid)).await;
+}
+
+/// Waits, with a bound, until a process has been asleep at fifty looks in a row without using any time.
+pub async fn stalled(pid: i32) {
+    let (mut last, mut looks) = (None, 0);
+    until("a process that waits", || {
+        let now = stat(pid).filter(|(state, _)| state == "S");
+        looks = if now.is_some() && now == last { looks + 1 } else { 0 };
+        last = now;
+        looks == 50
+    })
+    .await;
 }
