@@ -10,7 +10,8 @@ pub use transfer::{BytesReader, BytesWriter, TransferPeer};
 
 use crate::step::LogHandle;
 use lunabot_model::Results;
-use lunabot_proto::Dict;
+/// The words commands are made of, for steps that make their own.
+pub use lunabot_proto::{Dict, Value, names};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

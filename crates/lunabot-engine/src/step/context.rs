@@ -113,6 +113,12 @@ impl StepContext {
         todo!()
     }
 
+    /// Waits so long, by the master's clock; a build that is stopped meanwhile ends the wait as [`StepError::Cancelled`].
+    pub async fn sleep(&self, duration: std::time::Duration) -> Result<(), StepError> {
+        let _ = duration;
+        todo!()
+    }
+
     /// Completes when it is.
     pub async fn interrupted(&self) {
         todo!()
