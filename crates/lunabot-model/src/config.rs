@@ -3,6 +3,10 @@
 //! [`Config::read`] turns the table that the file returned (as JSON, see [`crate::object`]) into a [`Config`] and
 //! collects every mistake (01.001–01.009). It never stops at the first.
 
+mod crosscheck;
+mod keys;
+mod read;
+
 use crate::{AnyObject, Callback, Duration, Json, Names, Renderable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -115,7 +115,7 @@ pub fn check_as<P: Params>(args: &Json) -> Vec<Problem> {
     }
 }
 
-fn problem_of(error: &serde_path_to_error::Error<serde_json::Error>, args: &Json) -> Problem {
+pub(crate) fn problem_of(error: &serde_path_to_error::Error<serde_json::Error>, args: &Json) -> Problem {
     let (path, text) = (error.path().to_string(), error.inner().to_string());
     let path = if path == "." { String::new() } else { path };
     let Some(expected) = text.strip_prefix("unknown field `") else {

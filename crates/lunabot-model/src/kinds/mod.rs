@@ -3,6 +3,7 @@
 //! One file per family declares each kind as a constant; [`KINDS`] lists them. What must never enter: anything that
 //! acts; a kind here is described and checked, and carried out elsewhere.
 
+pub mod builders;
 pub mod filters;
 pub mod renderables;
 
@@ -20,6 +21,8 @@ pub static KINDS: &[Kind] = &[
     renderables::URL_FOR_BUILD,
     renderables::BINARY_OP,
     filters::CHANGE_FILTER,
+    builders::BUILDER_CONFIG,
+    builders::BUILD_FACTORY,
     crate::git::GIT_CREDENTIAL_OPTIONS,
 ];
 

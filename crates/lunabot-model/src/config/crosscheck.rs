@@ -1,0 +1,162 @@
+//! Checks across sections: names that must exist, names that must be unique (01.004–01.009, 01.019).
+
+use super::read::{error, error_at};
+use super::{Config, ConfigError};
+use crate::{AnyObject, Json, kind};
+use serde_json::Map;
+use std::collections::HashMap;
+
+/// Adds every mistake found. Sections that could not be read are judged by their keys in `table` alone.
+pub(super) fn check(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigError>) {
+    presence(config, table, errors);
+    names(config, errors);
+    builders(config, errors);
+    schedulers(config, errors);
+    // Who is missing can be told only where everybody present could be read.
+    if errors.is_empty() {
+        builders_without_schedulers(config, errors);
+    }
+}
+
+/// 01.004. A section that has mistakes of its own is not missing.
+fn presence(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigError>) {
+    let empty = |key: &str| {
+        table.get(key).is_none_or(|v| v.as_array().is_none_or(Vec::is_empty) && v.get("$kind").is_none())
+    };
+    if config.workers.is_empty() && empty("workers") {
+        errors.push(error(
+            "workers",
+            "no workers are configured; the simplest is c.workers = { worker.LocalWorker{\"local\"} }",
+        ));
+    }
+    if config.builders.is_empty() && empty("builders") {
+        errors.push(error("builders", "no builders are configured"));
+    }
+}
+
+fn name_of(object: &AnyObject) -> Option<&str> {
+    object.arg("name").and_then(Json::as_str)
+}
+
+/// Names within one section are unique (01.005, 01.007, 01.009), those of workers also well formed (01.019).
+fn names(config: &Config, errors: &mut Vec<ConfigError>) {
+    let sections: [(&str, &[AnyObject]); 4] = [
+        ("worker", &config.workers),
+        ("scheduler", &config.schedulers),
+        ("change source", &config.change_sources),
+        ("service", &config.services),
+    ];
+    for (what, objects) in sections {
+        let named = objects.iter().filter_map(|o| Some((name_of(o)?, o.at.as_str(), o.kind.as_str())));
+        duplicates(what, named, errors);
+    }
+    let named = config.builders.iter().map(|b| (b.config.name.as_str(), b.at.as_str(), "util.BuilderConfig"));
+    duplicates("builder", named, errors);
+    for worker in &config.workers {
+        if let Some(wrong) = name_of(worker).and_then(worker_name_problem) {
+            errors.push(error_at(&worker.at, worker.kind.clone(), wrong));
+        }
+    }
+}
+
+fn duplicates<'a>(
+    what: &str,
+    named: impl Iterator<Item = (&'a str, &'a str, &'a str)>,
+    errors: &mut Vec<ConfigError>,
+) {
+    let mut seen: HashMap<&str, &str> = HashMap::new();
+    for (name, at, kind) in named {
+        if let Some(first) = seen.insert(name, at) {
+            errors.push(error_at(
+                at,
+                kind,
+                format!("{what} name '{name}' used multiple times, first at {first}"),
+            ));
+        }
+    }
+}
+
+/// 01.019.
+fn worker_name_problem(name: &str) -> Option<String> {
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_' || c == '-' || c == '.' || c >= '\u{a0}';
+    let good =
+        name.chars().next().is_some_and(letter) && name.chars().all(|c| letter(c) || c.is_ascii_digit());
+    if !good {
+        return Some(format!(
+            "the worker name '{name}' must be of letters, digits, '_', '-' and '.', and not begin with a digit"
+        ));
+    }
+    if name.chars().count() > 50 {
+        return Some(format!("the worker name '{name}' is longer than 50 characters"));
+    }
+    ["debug", "change", "status"].contains(&name).then(|| format!("the worker name '{name}' is reserved"))
+}
+
+/// Workers, folders and projects of builders (01.007).
+fn builders(config: &Config, errors: &mut Vec<ConfigError>) {
+    let workers: Vec<&str> = config.workers.iter().filter_map(name_of).collect();
+    let projects: Vec<&str> = config.projects.iter().filter_map(name_of).collect();
+    let mut folders: HashMap<&str, &str> = HashMap::new();
+    for builder in &config.builders {
+        let name = &builder.config.name;
+        for worker in builder.config.workers() {
+            if !workers.contains(&worker.as_str()) {
+                let text =
+                    format!("builder '{name}' uses unknown worker '{worker}'{}", hint(&worker, &workers));
+                errors.push(error_at(&builder.at, "util.BuilderConfig", text));
+            }
+        }
+        if let Some(project) = builder.config.project.as_deref().filter(|p| !projects.contains(p)) {
+            let text =
+                format!("builder '{name}' uses unknown project '{project}'{}", hint(project, &projects));
+            errors.push(error_at(&builder.at, "util.BuilderConfig", text));
+        }
+        let folder = builder.config.builddir.as_deref().unwrap_or(name);
+        if let Some(other) = folders.insert(folder, name).filter(|other| *other != name) {
+            let text = format!("builder '{name}' has the builddir '{folder}' of builder '{other}'");
+            errors.push(error_at(&builder.at, "util.BuilderConfig", text));
+        }
+    }
+}
+
+fn hint(wanted: &str, known: &[&str]) -> String {
+    match kind::nearest(wanted, known.iter().copied()) {
+        Some(near) => format!(", did you mean '{near}'?"),
+        None if known.is_empty() => String::new(),
+        None => format!("; there are {}", known.iter().take(10).copied().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// The builders that a scheduler names, if they are plain texts.
+fn builder_names(scheduler: &AnyObject) -> Option<Vec<&str>> {
+    let names = scheduler.arg("builderNames")?.as_array()?;
+    names.iter().map(Json::as_str).collect()
+}
+
+/// 01.005; names that are computed later cannot be judged.
+fn schedulers(config: &Config, errors: &mut Vec<ConfigError>) {
+    let known: Vec<&str> = config.builders.iter().map(|b| b.config.name.as_str()).collect();
+    for scheduler in &config.schedulers {
+        let items =
+            scheduler.arg("builderNames").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+        for builder in items.iter().filter_map(Json::as_str).filter(|name| !known.contains(name)) {
+            let name = name_of(scheduler).unwrap_or_default();
+            let text = format!("Unknown builder '{builder}' in scheduler '{name}'{}", hint(builder, &known));
+            errors.push(error_at(&scheduler.at, scheduler.kind.clone(), text));
+        }
+    }
+}
+
+/// 01.004, skipped wholesale where a scheduler computes its builders.
+fn builders_without_schedulers(config: &Config, errors: &mut Vec<ConfigError>) {
+    let Some(named) = config.schedulers.iter().map(builder_names).collect::<Option<Vec<_>>>() else { return };
+    let named: Vec<&str> = named.into_iter().flatten().collect();
+    let idle = config.builders.iter().filter(|b| !named.contains(&b.config.name.as_str()));
+    for builder in idle {
+        let text = format!(
+            "builder '{}' has no scheduler to drive it; name it in a scheduler's builderNames",
+            builder.config.name
+        );
+        errors.push(error_at(&builder.at, "util.BuilderConfig", text));
+    }
+}

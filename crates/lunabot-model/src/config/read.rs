@@ -1,0 +1,429 @@
+//! From the table that the file returned to a [`Config`], collecting every mistake (01.001–01.009, 01.016–01.050).
+
+use super::keys::{KNOWN, REFUSED, REFUSED_WWW};
+use super::{
+    BuilderConfig, Collapse, Config, ConfigError, DeclaredBuilder, FactoryConfig, LuaLimits, WwwConfig,
+    crosscheck,
+};
+use crate::kind::{self, Params};
+use crate::{AnyObject, Callback, Json, Problem};
+use serde_json::Map;
+use std::collections::BTreeMap;
+
+impl Config {
+    /// Reads and checks a whole configuration.
+    ///
+    /// # Errors
+    /// Every mistake found. Those of declared objects carry the place of the object; for plain tables only the path is
+    /// known, and whoever has the source adds file and line.
+    pub fn read(table: &Json) -> Result<Config, Vec<ConfigError>> {
+        let Some(map) = table.as_object() else {
+            let text = format!(
+                "the file must return the configuration table (return c), it returned {}",
+                name_of(table)
+            );
+            return Err(vec![error("", text)]);
+        };
+        let mut reader = Reader { map, errors: Vec::new() };
+        reader.keys();
+        let config = reader.config();
+        crosscheck::check(&config, map, &mut reader.errors);
+        if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) }
+    }
+}
+
+/// A mistake whose file and line are not known here.
+pub(super) fn error(path: impl Into<String>, message: impl Into<String>) -> ConfigError {
+    ConfigError { file: String::new(), line: None, path: path.into(), message: message.into() }
+}
+
+/// A mistake in what was declared at `at` (`master.lua:12`).
+pub(super) fn error_at(at: &str, path: impl Into<String>, message: impl Into<String>) -> ConfigError {
+    let (file, line) = match at.rsplit_once(':') {
+        Some((file, line)) => (file.to_string(), line.parse().ok()),
+        None => (at.to_string(), None),
+    };
+    ConfigError { file, line, path: path.into(), message: message.into() }
+}
+
+/// What a value is, in the user's words.
+fn name_of(value: &Json) -> String {
+    match value {
+        Json::Null => "nothing".into(),
+        Json::Bool(b) => b.to_string(),
+        Json::Number(n) => format!("the number {n}"),
+        Json::String(_) => "a text".into(),
+        Json::Array(_) => "a list".into(),
+        Json::Object(map) => match map.get("$kind").and_then(Json::as_str) {
+            Some(kind) => format!("a {kind}"),
+            None if map.contains_key("$fn") => "a function".into(),
+            None => "a table".into(),
+        },
+    }
+}
+
+struct Reader<'a> {
+    map: &'a Map<String, Json>,
+    errors: Vec<ConfigError>,
+}
+
+impl<'a> Reader<'a> {
+    /// Every key is one that we know (01.002).
+    fn keys(&mut self) {
+        for key in self.map.keys() {
+            if KNOWN.contains(&key.as_str()) {
+                continue;
+            }
+            let message = match REFUSED.iter().find(|(name, _)| name == key) {
+                Some((_, why)) => (*why).to_string(),
+                None => match kind::nearest(key, KNOWN.iter().copied()) {
+                    Some(near) => format!("unknown configuration key, did you mean {near}?"),
+                    None => "unknown configuration key".to_string(),
+                },
+            };
+            self.errors.push(error(key.clone(), message));
+        }
+    }
+
+    fn config(&mut self) -> Config {
+        self.refusals();
+        let buildbot_url = slashed(self.text("buildbotURL", "http://localhost:8080/"));
+        Config {
+            title: self.text("title", "Lunabot"),
+            title_url: slashed(self.text("titleURL", &buildbot_url)),
+            buildbot_url,
+            workers: self.objects("workers", "worker."),
+            builders: self.builders(),
+            schedulers: self.objects("schedulers", "schedulers."),
+            change_sources: self.objects("change_source", "changes."),
+            services: self.objects("services", ""),
+            secrets_providers: self.objects("secretsProviders", "secrets."),
+            projects: self.objects("projects", "util.Project"),
+            protocols: self.parsed("protocols").unwrap_or_default(),
+            db_url: self.db_url(),
+            www: self.www(),
+            lua: self.section::<LuaLimits>("lua").unwrap_or_default(),
+            properties: self.properties(),
+            collapse_requests: self.collapse(),
+            prioritize_builders: self.function("prioritizeBuilders"),
+            select_next_worker: self.function("select_next_worker"),
+            codebase_generator: self.function("codebaseGenerator"),
+            revlink: self.function("revlink"),
+            log_encoding: self.text("logEncoding", "utf-8"),
+            log_max_size: self.parsed("logMaxSize"),
+            log_max_tail_size: self.parsed("logMaxTailSize"),
+            change_horizon: self.parsed("changeHorizon"),
+        }
+    }
+
+    /// Options that exist but whose other values do not yet.
+    fn refusals(&mut self) {
+        if let Some(method) = self.given("logCompressionMethod").filter(|m| m.as_str() != Some("zstd")) {
+            let text = format!("{method} is not supported yet; logs are compressed with \"zstd\"");
+            self.errors.push(error("logCompressionMethod", text));
+        }
+        if let Some(mq) = self.given("mq")
+            && mq.get("type").is_some_and(|t| t != "simple")
+        {
+            self.errors.push(error("mq.type", "not supported yet; the type is \"simple\""));
+        }
+    }
+
+    /// The value of a key, nil and null left out.
+    fn given(&self, key: &str) -> Option<&'a Json> {
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    fn parsed<T: serde::de::DeserializeOwned>(&mut self, key: &str) -> Option<T> {
+        let value = self.given(key)?;
+        match serde_path_to_error::deserialize(value) {
+            Ok(parsed) => Some(parsed),
+            Err(e) => {
+                let problem = kind::problem_of(&e, value);
+                self.errors.push(error(join(key, &problem.path), problem.message));
+                None
+            }
+        }
+    }
+
+    fn text(&mut self, key: &str, default: &str) -> String {
+        self.parsed(key).unwrap_or_else(|| default.to_string())
+    }
+
+    fn function(&mut self, key: &str) -> Option<Callback> {
+        let value = self.given(key)?;
+        let found = Callback::from_json(value);
+        if found.is_none() {
+            let text = format!("expected a function, got {}", name_of(value));
+            self.errors.push(error(key, text));
+        }
+        found
+    }
+
+    fn collapse(&mut self) -> Option<Collapse> {
+        match self.given("collapseRequests")? {
+            Json::Bool(switch) => Some(Collapse::Switch(*switch)),
+            _ => self.function("collapseRequests").map(Collapse::Callback),
+        }
+    }
+
+    /// One object or a list of them, all of kinds that begin with `prefix`.
+    fn objects(&mut self, key: &str, prefix: &str) -> Vec<AnyObject> {
+        let Some(value) = self.given(key) else { return Vec::new() };
+        let items = match value {
+            Json::Array(items) => {
+                items.iter().enumerate().map(|(i, v)| (format!("{key}[{}]", i + 1), v)).collect()
+            }
+            Json::Object(map) if map.is_empty() => Vec::new(),
+            one => vec![(key.to_string(), one)],
+        };
+        let mut found = Vec::new();
+        for (path, item) in items {
+            match AnyObject::from_json(item) {
+                Some(object) if object.kind.starts_with(prefix) => found.push(object),
+                Some(object) => self.errors.push(error_at(
+                    &object.at,
+                    path,
+                    format!("a {} does not belong here", object.kind),
+                )),
+                None => self
+                    .errors
+                    .push(error(path, format!("expected {}, got {}", wanted(prefix), name_of(item)))),
+            }
+        }
+        found
+    }
+
+    fn builders(&mut self) -> Vec<DeclaredBuilder> {
+        let Some(value) = self.given("builders") else { return Vec::new() };
+        let Some(items) = value.as_array() else {
+            if value.as_object().is_none_or(|map| !map.is_empty()) {
+                self.errors
+                    .push(error("builders", format!("expected a list of builders, got {}", name_of(value))));
+            }
+            return Vec::new();
+        };
+        let read = items.iter().enumerate().map(|(i, item)| builder(&format!("builders[{}]", i + 1), item));
+        let mut found = Vec::new();
+        for result in read {
+            match result {
+                Ok(builder) => found.push(builder),
+                Err(errors) => self.errors.extend(errors),
+            }
+        }
+        found
+    }
+
+    fn section<P: Params>(&mut self, key: &str) -> Option<P> {
+        let value = self.given(key)?;
+        let problems = kind::check_as::<P>(value);
+        if problems.is_empty() {
+            return self.parsed(key);
+        }
+        self.errors.extend(problems.into_iter().map(|p| error(join(key, &p.path), p.message)));
+        None
+    }
+
+    fn www(&mut self) -> WwwConfig {
+        let Some(Json::Object(www)) = self.given("www") else {
+            return self.section("www").unwrap_or_default();
+        };
+        let refused: Vec<_> = REFUSED_WWW.iter().filter(|(key, _)| www.contains_key(*key)).collect();
+        if refused.is_empty() {
+            return self.section("www").unwrap_or_default();
+        }
+        self.errors.extend(refused.iter().map(|(key, why)| error(format!("www.{key}"), *why)));
+        WwwConfig::default()
+    }
+
+    fn properties(&mut self) -> BTreeMap<String, Json> {
+        self.parsed("properties").unwrap_or_default()
+    }
+
+    /// `c.db = {db_url = …}` or `c.db_url` (01.027).
+    fn db_url(&mut self) -> String {
+        const DEFAULT: &str = "sqlite:///state.sqlite";
+        let url = match self.given("db").cloned() {
+            Some(Json::Object(db)) => {
+                let unknown = db.keys().find(|key| *key != "db_url");
+                if let Some(key) = unknown {
+                    let known = key == "engine_kwargs";
+                    let text =
+                        if known { "not supported yet" } else { "unknown option, did you mean db_url?" };
+                    self.errors.push(error(format!("db.{key}"), text));
+                }
+                db.get("db_url").and_then(Json::as_str).unwrap_or(DEFAULT).to_string()
+            }
+            Some(other) => {
+                self.errors
+                    .push(error("db", format!("expected {{db_url = \"…\"}}, got {}", name_of(&other))));
+                return DEFAULT.to_string();
+            }
+            None => self.text("db_url", DEFAULT),
+        };
+        let known = ["sqlite:", "postgresql:", "postgres:"].iter().any(|scheme| url.starts_with(scheme));
+        if !known {
+            let text = format!(
+                "{url} is not supported; write sqlite:///state.sqlite or postgresql://user@host/name"
+            );
+            self.errors.push(error("db.db_url", text));
+        }
+        url
+    }
+}
+
+fn wanted(prefix: &str) -> String {
+    match prefix.trim_end_matches('.') {
+        "" => "an object".into(),
+        "worker" => "a worker such as worker.LocalWorker{\"name\"}".into(),
+        "changes" => "a change source such as changes.GitPoller{…}".into(),
+        "schedulers" => "a scheduler such as schedulers.ForceScheduler{…}".into(),
+        "secrets" => "a provider such as secrets.SecretInAFile{…}".into(),
+        kind => format!("a {kind}"),
+    }
+}
+
+/// A builder, declared or as a plain table.
+fn builder(path: &str, item: &Json) -> Result<DeclaredBuilder, Vec<ConfigError>> {
+    let object = AnyObject::from_json(item);
+    let (at, args) = match &object {
+        Some(object) if object.kind == "util.BuilderConfig" => (object.at.clone(), &object.args),
+        Some(object) => {
+            return Err(vec![error_at(&object.at, path, format!("a {} is not a builder", object.kind))]);
+        }
+        None if item.is_object() => (String::new(), item),
+        None => {
+            return Err(vec![error(path, format!("expected a util.BuilderConfig, got {}", name_of(item)))]);
+        }
+    };
+    let tell = |p: Problem| match at.as_str() {
+        "" => error(join(path, &p.path), p.message),
+        at => error_at(
+            at,
+            join("util.BuilderConfig", &p.path).replace("util.BuilderConfig.", "util.BuilderConfig: "),
+            p.message,
+        ),
+    };
+    let problems = kind::check_as::<BuilderConfig>(args);
+    let (Ok(config), true) = (serde_json::from_value::<BuilderConfig>(args.clone()), problems.is_empty())
+    else {
+        return Err(problems.into_iter().map(tell).collect());
+    };
+    let factory: FactoryConfig = serde_json::from_value(config.factory.args.clone())
+        .map_err(|e| vec![error_at(&config.factory.at, "util.BuildFactory", e.to_string())])?;
+    let steps = factory.steps.iter().filter(|step| !step.kind.starts_with("steps."));
+    let wrong: Vec<_> =
+        steps.map(|s| error_at(&s.at, "util.BuildFactory", format!("a {} is not a step", s.kind))).collect();
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let at = if at.is_empty() { config.factory.at.clone() } else { at };
+    Ok(DeclaredBuilder { at, config, factory })
+}
+
+fn join(outer: &str, inner: &str) -> String {
+    match inner {
+        "" => outer.to_string(),
+        inner if inner.starts_with('[') => format!("{outer}{inner}"),
+        inner => format!("{outer}.{inner}"),
+    }
+}
+
+fn slashed(mut url: String) -> String {
+    if !url.ends_with('/') {
+        url.push('/');
+    }
+    url
+}
+
+impl Params for LuaLimits {}
+impl Params for WwwConfig {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(kind: &str, line: u32, args: Json) -> Json {
+        json!({"$kind": kind, "$id": line, "$at": format!("master.lua:{line}"), "$args": args})
+    }
+
+    fn good() -> Json {
+        let factory = object("util.BuildFactory", 5, json!({"steps": []}));
+        json!({
+            "workers": [object("worker.LocalWorker", 1, json!({"name": "local"}))],
+            "builders": [object("util.BuilderConfig", 2, json!({"name": "b", "workernames": ["local"], "factory": factory}))],
+            "schedulers": [object("schedulers.ForceScheduler", 3, json!({"name": "force", "builderNames": ["b"]}))],
+        })
+    }
+
+    fn told(table: &Json) -> Vec<String> {
+        Config::read(table).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_good_table_gets_its_defaults() {
+        let mut table = good();
+        table["titleURL"] = json!("https://example.org");
+        let config = Config::read(&table).unwrap();
+        assert_eq!(
+            (config.title_url.as_str(), config.db_url.as_str()),
+            ("https://example.org/", "sqlite:///state.sqlite")
+        );
+        assert_eq!(config.builders[0].config.workers(), ["local"]);
+    }
+
+    #[test]
+    fn several_mistakes_are_told_together_01_001() {
+        let mut table = good();
+        table["tittle"] = json!("x");
+        table["www"] = json!({"prot": 8010});
+        table["builders"][0]["$args"]["workernames"] = json!(["locl"]);
+        table["schedulers"][0]["$args"]["builderNames"] = json!(["c"]);
+        let again = table["schedulers"][0].clone();
+        table["schedulers"].as_array_mut().unwrap().push(again);
+        let told = told(&table);
+        for part in [
+            "tittle: unknown configuration key, did you mean title?",
+            "www.prot: unknown option, did you mean port?",
+            "master.lua:2: util.BuilderConfig: builder 'b' uses unknown worker 'locl', did you mean 'local'?",
+            "master.lua:3: schedulers.ForceScheduler: Unknown builder 'c' in scheduler 'force'; there are b",
+            "master.lua:3: schedulers.ForceScheduler: scheduler name 'force' used multiple times, first at master.lua:3",
+        ] {
+            assert!(told.iter().any(|line| line == part), "{part} is not in {told:#?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_supported_says_so() {
+        let mut table = good();
+        table["multiMaster"] = json!(true);
+        table["www"] = json!({"authz": {}});
+        table["db_url"] = json!("mysql://x");
+        let told = told(&table);
+        assert_eq!(told[0], "multiMaster: not supported yet");
+        assert!(told.contains(&"www.authz: not supported yet".to_string()), "{told:?}");
+        assert!(
+            told.iter().any(|line| line.starts_with("db.db_url: mysql://x is not supported")),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn nothing_configured_and_nobody_to_drive_01_004() {
+        assert_eq!(told(&json!({})).len(), 2);
+        assert!(told(&json!(3))[0].contains("must return the configuration table"));
+        let mut table = good();
+        table["schedulers"] = json!([]);
+        assert!(told(&table)[0].contains("has no scheduler to drive it"));
+    }
+
+    #[test]
+    fn names_of_workers_are_checked_01_019() {
+        for (name, part) in [("9x", "not begin with a digit"), ("a b", "must be of"), ("debug", "reserved")] {
+            let mut table = good();
+            table["workers"][0]["$args"]["name"] = json!(name);
+            assert!(told(&table).iter().any(|line| line.contains(part)), "{name}");
+        }
+    }
+}

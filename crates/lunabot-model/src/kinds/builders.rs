@@ -1,0 +1,90 @@
+//! Kinds of builders and factories (reference 1c, 5g).
+
+use crate::config::{BuilderConfig, FactoryConfig};
+use crate::kind::{CallbackSpec, Category, Kind, Params, Problem, check_as, schema_of};
+
+impl Params for BuilderConfig {
+    fn validate(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.name.is_empty() {
+            problems.push(Problem::new("name", "is empty"));
+        } else if self.name.starts_with('_') {
+            problems.push(Problem::new("name", "must not begin with an underscore"));
+        }
+        if self.workers().is_empty() {
+            problems.push(Problem::new("workernames", "name at least one worker: workernames = {\"…\"}"));
+        }
+        if self.factory.kind != "util.BuildFactory" {
+            problems.push(Problem::new(
+                "factory",
+                format!("expected a util.BuildFactory, got a {}", self.factory.kind),
+            ));
+        }
+        if self.description_format.as_deref().is_some_and(|format| format != "markdown") {
+            problems.push(Problem::new("description_format", "the only format is \"markdown\""));
+        }
+        let long =
+            self.properties.keys().chain(self.default_properties.keys()).filter(|name| name.len() > 256);
+        problems.extend(long.map(|name| {
+            Problem::new("properties", format!("the name {name} is longer than 256 characters"))
+        }));
+        problems
+    }
+}
+
+impl Params for FactoryConfig {}
+
+/// `util.BuilderConfig`.
+pub const BUILDER_CONFIG: Kind = Kind {
+    namespace: "util",
+    name: "BuilderConfig",
+    aliases: &[],
+    category: Category::Builder,
+    positional: &["name"],
+    flat: false,
+    doc: "A builder: what is built, by which workers.",
+    schema: schema_of::<BuilderConfig>,
+    check: check_as::<BuilderConfig>,
+    callbacks: &[
+        CallbackSpec {
+            option: "nextBuild",
+            args: "builder, requests",
+            returns: "one of the requests, or nil for none now",
+            on_error: "none now, tried again at the next event",
+        },
+        CallbackSpec {
+            option: "nextWorker",
+            args: "builder, wfbs, request",
+            returns: "one of wfbs, or nil for none now",
+            on_error: "none now",
+        },
+        CallbackSpec {
+            option: "canStartBuild",
+            args: "builder, wfb, request",
+            returns: "true or false",
+            on_error: "false",
+        },
+        CallbackSpec {
+            option: "collapseRequests",
+            args: "master, builder, req1, req2",
+            returns: "true or false",
+            on_error: "not collapsed",
+        },
+    ],
+    extensible: false,
+};
+
+/// `util.BuildFactory`.
+pub const BUILD_FACTORY: Kind = Kind {
+    namespace: "util",
+    name: "BuildFactory",
+    aliases: &[],
+    category: Category::Factory,
+    positional: &["steps"],
+    flat: true,
+    doc: "The steps of a build, in order.",
+    schema: schema_of::<FactoryConfig>,
+    check: check_as::<FactoryConfig>,
+    callbacks: &[],
+    extensible: false,
+};
