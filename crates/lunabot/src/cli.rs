@@ -1,0 +1,177 @@
+//! The command line, declared once: parser, help, manual page and completions are made from it.
+
+use crate::logging::LogFormat;
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// A continuous-integration master, configured in Lua, compatible with Buildbot's workers and REST API.
+#[derive(Debug, Parser)]
+#[command(name = "lunabot", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    after_help = "A first look:\n  lunabot create-master ci     lay down a configuration that works\n  \
+    lunabot start ci             run it; its pages are at http://localhost:8010/\n\n\
+    `lunabot COMMAND --help` says more about each command."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Lay down a commented master.lua that works out of the box
+    CreateMaster(CreateMaster),
+    /// Load a configuration, report every mistake in it, and start nothing
+    #[command(alias = "check-config")]
+    Checkconfig(Checkconfig),
+    /// Run a master
+    Start(Start),
+    /// End a running master
+    Stop(Stop),
+    /// Stop a master, if it runs, and start it again as a daemon
+    Restart(Restart),
+    /// Load the configuration again without stopping anything that did not change
+    #[command(alias = "sighup")]
+    Reconfig(Reconfig),
+    /// Say whether a master runs, and how it is
+    Status(Place),
+    /// Print completions for a shell, to be sourced from its start file
+    Completions { shell: Shell },
+    /// Print the manual page (roff): lunabot man | man -l -
+    Man,
+    /// Print the version
+    Version,
+}
+
+/// The master that a command is about.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// The master's folder
+    #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Quiet {
+    /// Print errors only
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CreateMaster {
+    /// The folder; made if it is missing
+    #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// Where builds, logs and queues are stored: sqlite:///FILE or postgresql://USER@HOST/NAME
+    #[arg(long, value_name = "URL", default_value = "sqlite:///state.sqlite")]
+    pub db: String,
+    #[command(flatten)]
+    pub quiet: Quiet,
+}
+
+#[derive(Debug, Args)]
+pub struct Checkconfig {
+    /// A configuration, or a master's folder
+    #[arg(default_value = ".", value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
+    pub place: PathBuf,
+    #[command(flatten)]
+    pub quiet: Quiet,
+}
+
+/// How a master runs; `start` and `restart` take the same.
+#[derive(Debug, Clone, Args)]
+pub struct RunOptions {
+    /// The configuration, where it is not DIR/master.lua
+    #[arg(long, value_name = "FILE", env = "LUNABOT_CONFIG", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// How log lines look (what is logged: the variable LUNABOT_LOG, e.g. info,lunabot_engine=debug)
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, env = "LUNABOT_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// As a daemon: begin a new lunabot.log after this many bytes; 0: never
+    #[arg(short = 's', long, value_name = "BYTES", default_value_t = 10_000_000)]
+    pub log_size: u64,
+    /// As a daemon: keep so many old log files
+    #[arg(short = 'l', long, value_name = "N", default_value_t = 10)]
+    pub log_count: u32,
+    /// On SIGTERM, let running builds go on for so long; what still runs then is built again after the next start
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, env = "LUNABOT_STOP_GRACE")]
+    pub stop_grace: u64,
+    /// As a daemon: give up waiting until it serves after so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, env = "START_TIMEOUT")]
+    pub start_timeout: u64,
+}
+
+/// Without --daemon the master stays in the foreground, logs to standard error, and ends on Ctrl-C.
+#[derive(Debug, Args)]
+pub struct Start {
+    #[command(flatten)]
+    pub place: Place,
+    /// Go to the background as soon as the master serves; log to DIR/lunabot.log
+    #[arg(short, long)]
+    pub daemon: bool,
+    /// Set by `--daemon` for the process that it starts
+    #[arg(long, hide = true)]
+    pub daemonized: bool,
+    #[command(flatten)]
+    pub run: RunOptions,
+    #[command(flatten)]
+    pub quiet: Quiet,
+}
+
+#[derive(Debug, Args)]
+pub struct Stop {
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub how: StopHow,
+    /// Return at once
+    #[arg(long)]
+    pub no_wait: bool,
+    #[command(flatten)]
+    pub quiet: Quiet,
+}
+
+#[derive(Debug, Args)]
+pub struct StopHow {
+    /// Wait for running builds to finish, however long they take
+    #[arg(short, long)]
+    pub clean: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Restart {
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub how: StopHow,
+    #[command(flatten)]
+    pub run: RunOptions,
+    #[command(flatten)]
+    pub quiet: Quiet,
+}
+
+#[derive(Debug, Args)]
+pub struct Reconfig {
+    #[command(flatten)]
+    pub place: Place,
+    /// Only print what would start, stop, change and stay
+    #[arg(long)]
+    pub plan: bool,
+    /// Give up waiting for an answer after so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub progress_timeout: u64,
+    #[command(flatten)]
+    pub quiet: Quiet,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_declaration_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,44 @@
+//! The commands, one file each.
+
+mod checkconfig;
+mod create_master;
+mod daemon;
+mod reconfig;
+mod start;
+mod status;
+mod stop;
+
+use crate::cli::{Cli, Command};
+use crate::ui;
+use anyhow::Result;
+use clap::CommandFactory as _;
+use std::process::ExitCode;
+
+/// Runs one command to its end.
+pub fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::CreateMaster(args) => create_master::run(&args),
+        Command::Checkconfig(args) => checkconfig::run(&args),
+        Command::Start(args) => start::run(&args),
+        Command::Stop(args) => stop::run(&args),
+        Command::Restart(args) => stop::restart(&args),
+        Command::Reconfig(args) => reconfig::run(&args),
+        Command::Status(place) => status::run(&place),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "lunabot", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Version => {
+            ui::out(concat!("lunabot ", env!("CARGO_PKG_VERSION")));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn exit(ok: bool) -> ExitCode {
+    if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,130 @@
+//! Reloading: all or nothing, and only what differs (lua-api § 5, 01.010).
+
+use super::rooms::Rooms;
+use super::web::Bound;
+use crate::control::Outcome;
+use crate::reload::diff::{Plan, Tense};
+use crate::reload::generation::Generation;
+use crate::reload::history::Load;
+use crate::reload::queue::Reloader;
+use crate::supervisor;
+use anyhow::Result;
+use lunabot_model::BoxFuture;
+use lunabot_model::config::{Config, ConfigError};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+impl Rooms {
+    /// Goes over to a generation that was loaded without mistakes.
+    async fn go_over(&self, generation: Generation, record: Load) -> Outcome {
+        let old = self.current();
+        let refused = self.refuse(&old, &generation).await;
+        if !refused.is_empty() {
+            return self.refused(Load { errors: refused, ..record }, &generation.files);
+        }
+        let place = match self.place(generation.config()).await {
+            Ok(place) => place,
+            Err(error) => {
+                let error = at(&generation, "www.port", format!("{error:#}"));
+                return self.refused(Load { errors: vec![error], ..record }, &generation.files);
+            }
+        };
+        let plan = Plan::between(old.config(), generation.config());
+        let (number, generation) = (record.number, Arc::new(generation));
+        if let Err(error) = self.take_up(&generation, place).await {
+            tracing::error!("configuration update partially applied; master may malfunction: {error:#}");
+            let line = format!("configuration update partially applied: {error:#}");
+            return Outcome { ok: false, lines: vec![line] };
+        }
+        self.history.add(record);
+        let mut lines = plan.lines(Tense::Did);
+        lines.iter().for_each(|line| tracing::info!("{line}"));
+        lines.push(format!("configuration update complete: generation {number} serves"));
+        Outcome { ok: true, lines }
+    }
+
+    /// A bound place for the pages, if they are to move.
+    async fn place(&self, config: &Config) -> Result<Option<Bound>> {
+        if self.web.differs(&config.www) { Bound::bind(&config.www).await.map(Some) } else { Ok(None) }
+    }
+
+    /// What cannot be changed while the master runs (16.029), and what the change sources find.
+    async fn refuse(&self, old: &Generation, new: &Generation) -> Vec<ConfigError> {
+        let mut errors = self.sources.check(&new.sources()).await;
+        if old.config().db_url != new.config().db_url {
+            let remedy = "cannot be changed while the master runs; restart it to go over to another database";
+            errors.push(at(new, "db.db_url", remedy.to_string()));
+        }
+        errors
+    }
+
+    /// The old generation goes on.
+    fn refused(&self, record: Load, files: &[PathBuf]) -> Outcome {
+        let mut lines: Vec<String> = record.errors.iter().map(ToString::to_string).collect();
+        lines.iter().for_each(|line| tracing::error!("{line}"));
+        tracing::error!("configuration update aborted without making any changes");
+        lines.insert(0, "Configuration Errors:".into());
+        lines.push("configuration update aborted without making any changes".into());
+        self.history.add(record);
+        let current = self.current();
+        if current.config().lua.watch {
+            self.watch.set(current.files.iter().chain(files).cloned());
+        }
+        Outcome { ok: false, lines }
+    }
+}
+
+impl Reloader for Rooms {
+    fn reload(&self) -> BoxFuture<'_, Outcome> {
+        Box::pin(async move {
+            supervisor::reloading();
+            tracing::info!("beginning configuration update");
+            let began = self.clock.mono();
+            let outcome = match self.loader.load().await {
+                (record, Ok(generation)) => self.go_over(generation, record).await,
+                (record, Err(failure)) => self.refused(record, &failure.files),
+            };
+            if outcome.ok {
+                let took = self.clock.mono() - began;
+                tracing::info!("configuration update complete (took {:.3} seconds)", took.as_secs_f64());
+            }
+            supervisor::ready(&self.summary());
+            outcome
+        })
+    }
+
+    fn plan(&self) -> BoxFuture<'_, Outcome> {
+        Box::pin(async move {
+            let (_, loaded) = self.loader.load().await;
+            let errors = match loaded {
+                Ok(generation) => {
+                    let old = self.current();
+                    let errors = self.refuse(&old, &generation).await;
+                    if errors.is_empty() {
+                        let plan = Plan::between(old.config(), generation.config());
+                        return Outcome { ok: true, lines: plan.lines(Tense::Would) };
+                    }
+                    errors
+                }
+                Err(failure) => failure.errors,
+            };
+            let mut lines = vec!["Configuration Errors:".to_string()];
+            lines.extend(errors.iter().map(ToString::to_string));
+            Outcome { ok: false, lines }
+        })
+    }
+
+    fn status(&self) -> Outcome {
+        let mut lines = vec![self.summary()];
+        if let Some(refused) = self.history.refused() {
+            lines.push(format!("the newest configuration was refused, {} mistakes:", refused.errors.len()));
+            lines.extend(refused.errors.iter().map(|error| format!("  {error}")));
+        }
+        Outcome { ok: true, lines }
+    }
+}
+
+/// A mistake in a place of the configuration.
+fn at(generation: &Generation, path: &str, message: String) -> ConfigError {
+    ConfigError { file: generation.inner.file.clone(), line: None, path: path.into(), message }
+}

@@ -1,0 +1,180 @@
+//! The rooms of a running master, and how a generation of the configuration is taken up by all of them.
+
+use super::open;
+use super::web::{Bound, Web};
+use crate::basedir::BaseDir;
+use crate::lifecycle::Lifecycle;
+use crate::reload::generation::{Generation, Loader};
+use crate::reload::history::History;
+use crate::reload::watch::FileWatch;
+use crate::wiring::health::Health;
+use crate::wiring::local_worker::LocalWorkers;
+use crate::wiring::metrics::Metrics;
+use anyhow::{Result, anyhow};
+use lunabot_data::Data;
+use lunabot_engine::{Engine, Stop};
+use lunabot_integrations::{ChangeSources, Environment};
+use lunabot_lua::ScriptErrors;
+use lunabot_model::{BoxFuture, Clock};
+use lunabot_www::{SharedSite, Site};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio_util::sync::CancellationToken;
+
+/// What is there before any room.
+pub struct Ground {
+    pub base: BaseDir,
+    pub clock: Arc<dyn Clock>,
+    pub lifecycle: Lifecycle,
+    pub metrics: Metrics,
+}
+
+/// Everything that runs.
+pub struct Rooms {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) loader: Loader,
+    pub(super) history: Arc<History>,
+    pub(super) watch: Arc<FileWatch>,
+    data: Data,
+    engine: Engine,
+    workers: LocalWorkers,
+    pub(super) sources: Arc<ChangeSources>,
+    site: SharedSite,
+    pub(super) web: Web,
+    stopping: CancellationToken,
+    current: Mutex<Arc<Generation>>,
+}
+
+impl Rooms {
+    /// Loads the configuration, opens the store and takes up the first generation.
+    ///
+    /// # Errors
+    /// All mistakes of the configuration, or what keeps it from being served.
+    pub async fn start(ground: &Ground) -> Result<Arc<Rooms>> {
+        let Ground { base, clock, lifecycle, metrics } = ground;
+        let errors = Arc::new(ScriptErrors::default());
+        let loader = Loader::new(base.clone(), Arc::clone(clock), Arc::clone(&errors));
+        tracing::info!("Loading configuration from {}", base.config().display());
+        let (record, loaded) = loader.load().await;
+        let generation = loaded.map_err(|failure| anyhow!("Configuration Errors:\n{failure}"))?;
+        // Before the store is opened: a port in use is found at once and nothing has happened.
+        let place = Bound::bind(&generation.config().www).await?;
+        let data = open::store(base, generation.config(), clock).await?;
+        let history = Arc::new(History::default());
+        open::serve_lists(&data, &history, errors);
+        lifecycle.spawn("metrics", metrics.clone().upkeep(Arc::clone(clock), lifecycle.soft()));
+        let rooms = Self::furnish(ground, loader, data, history, Arc::new(generation)).await?;
+        rooms.take_up(&rooms.current(), Some(place)).await?;
+        rooms.history.add(record);
+        Ok(Arc::new(rooms))
+    }
+
+    /// Puts every room in its place; none works yet.
+    async fn furnish(
+        ground: &Ground,
+        loader: Loader,
+        data: Data,
+        history: Arc<History>,
+        generation: Arc<Generation>,
+    ) -> Result<Rooms> {
+        let Ground { base, clock, .. } = ground;
+        let engine = open::engine(&data, clock).await?;
+        let sources = Arc::new(ChangeSources::new(Environment {
+            data: data.clone(),
+            clock: Arc::clone(clock),
+            chance: Arc::new(rand::random::<f64>),
+            basedir: base.dir().to_owned(),
+        }));
+        let stopping = CancellationToken::new();
+        let site = SharedSite::new(Site::of(generation.config()));
+        let health = Health {
+            started_at: clock.now(),
+            history: Arc::clone(&history),
+            stopping: stopping.clone(),
+            db_url: generation.config().db_url.clone(),
+            basedir: base.dir().to_owned(),
+            sources: Arc::clone(&sources),
+            engine: engine.clone(),
+        };
+        Ok(Rooms {
+            clock: Arc::clone(clock),
+            loader,
+            history,
+            watch: Arc::new(FileWatch::new()),
+            web: open::web(&data, &site, health, ground),
+            workers: LocalWorkers::new(engine.clone(), base.dir()),
+            data,
+            engine,
+            sources,
+            site,
+            stopping,
+            current: Mutex::new(generation),
+        })
+    }
+
+    /// Makes every room work by `generation`. What can be refused was checked before.
+    pub(super) async fn take_up(&self, generation: &Arc<Generation>, place: Option<Bound>) -> Result<()> {
+        generation.connect(&self.data);
+        self.engine.apply(Arc::clone(&generation.inner)).await?;
+        self.workers.apply(generation.config()).await?;
+        self.sources.apply(&generation.sources()).await?;
+        self.site.store(Site::of(generation.config()));
+        if let Some(place) = place {
+            self.web.move_to(place);
+        }
+        self.watch.set(generation.watched());
+        *self.lock() = Arc::clone(generation);
+        Ok(())
+    }
+
+    /// No new builds; completes when the running ones have ended.
+    pub fn drain(&self) -> BoxFuture<'static, ()> {
+        self.stopping.cancel();
+        let engine = self.engine.clone();
+        Box::pin(async move { engine.stop(Stop::Soft).await })
+    }
+
+    pub fn stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Ends builds, workers and change sources.
+    pub async fn stop(&self, how: Stop) {
+        self.stopping.cancel();
+        self.sources.stop().await;
+        self.engine.stop(how).await;
+        self.workers.stop().await;
+        self.web.stop();
+    }
+
+    /// Waits until everything is written.
+    pub async fn close(&self) {
+        if let Err(error) = self.data.flush().await {
+            tracing::error!("not everything could be written: {error}");
+        }
+    }
+
+    pub fn url(&self) -> Option<String> {
+        self.web.url()
+    }
+
+    pub fn watch(&self) -> Arc<FileWatch> {
+        Arc::clone(&self.watch)
+    }
+
+    /// A line for `systemctl status`.
+    pub fn summary(&self) -> String {
+        let number = self.history.current().map_or(0, |load| load.number);
+        match self.url() {
+            Some(url) => format!("generation {number} serves at {url}"),
+            None => format!("generation {number} serves"),
+        }
+    }
+
+    pub(super) fn current(&self) -> Arc<Generation> {
+        Arc::clone(&self.lock())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Generation>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

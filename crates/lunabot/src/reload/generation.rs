@@ -1,0 +1,161 @@
+//! One loaded configuration, ready to be gone over to.
+
+use super::check;
+use super::history::Load;
+use crate::basedir::BaseDir;
+use crate::wiring::{kinds, master_port::Port};
+use lunabot_data::Data;
+use lunabot_data::intake::Intake;
+use lunabot_integrations::Secrets;
+use lunabot_lua::{Host, LoadFailure, LoadOptions, Loaded, ScriptErrors};
+use lunabot_model::Clock;
+use lunabot_model::config::{Config, ConfigError};
+use lunabot_model::script::MasterPort;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where modules of configurations are looked for besides the configuration's folder; folders separated by colons.
+const LUA_PATH: &str = "LUNABOT_LUA_PATH";
+
+/// A configuration without mistakes, its functions and its secrets.
+pub struct Generation {
+    /// What the engine works by, and its running builds keep.
+    pub inner: Arc<lunabot_engine::Generation>,
+    /// Every file that was read.
+    pub files: Vec<PathBuf>,
+    pub content_hash: String,
+    port: Option<Arc<Port>>,
+}
+
+impl Generation {
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// How changes enter under this configuration.
+    pub fn intake(&self, data: &Data) -> Intake {
+        Intake {
+            data: data.clone(),
+            script: Arc::clone(&self.inner.host),
+            codebase_generator: self.config().codebase_generator.clone(),
+            revlink: self.config().revlink.clone(),
+        }
+    }
+
+    /// What the change sources work by.
+    pub fn sources(&self) -> lunabot_integrations::Generation {
+        lunabot_integrations::Generation {
+            sources: self.config().change_sources.clone(),
+            script: Arc::clone(&self.inner.host),
+            secrets: Arc::clone(&self.inner.secrets),
+            codebase_generator: self.config().codebase_generator.clone(),
+            revlink: self.config().revlink.clone(),
+        }
+    }
+
+    /// The files to watch: none unless the configuration wants it.
+    pub fn watched(&self) -> Vec<PathBuf> {
+        if self.config().lua.watch { self.files.clone() } else { Vec::new() }
+    }
+
+    /// From now on `lunabot.master` works in its functions.
+    pub fn connect(&self, data: &Data) {
+        if let Some(port) = &self.port {
+            port.connect(self.intake(data));
+        }
+    }
+}
+
+/// Loads generations, each with the next number.
+pub struct Loader {
+    base: BaseDir,
+    clock: Arc<dyn Clock>,
+    errors: Arc<ScriptErrors>,
+    numbers: AtomicU64,
+}
+
+impl Loader {
+    pub fn new(base: BaseDir, clock: Arc<dyn Clock>, errors: Arc<ScriptErrors>) -> Self {
+        Loader { base, clock, errors, numbers: AtomicU64::new(1) }
+    }
+
+    /// Loads and checks the configuration for a master. The record tells how it went, whatever the outcome.
+    pub async fn load(&self) -> (Load, Result<Generation, LoadFailure>) {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let loaded_at = self.clock.now();
+        let port = Arc::new(Port::default());
+        let loaded = self.load_with(number, Some(port), false).await;
+        let (content_hash, errors) = match &loaded {
+            Ok(generation) => (generation.content_hash.clone(), Vec::new()),
+            Err(failure) => (failure.content_hash.clone(), failure.errors.clone()),
+        };
+        (Load { number, content_hash, loaded_at, errors }, loaded)
+    }
+
+    /// Loads and checks it where no master runs; `reversed` walks tables the other way round.
+    pub async fn check(&self, reversed: bool) -> Result<Generation, LoadFailure> {
+        self.load_with(0, None, reversed).await
+    }
+
+    async fn load_with(
+        &self,
+        number: u64,
+        port: Option<Arc<Port>>,
+        reverse_pairs: bool,
+    ) -> Result<Generation, LoadFailure> {
+        let options = LoadOptions {
+            config_file: self.base.config().to_owned(),
+            kinds: kinds::all(),
+            generation: number,
+            clock: Arc::clone(&self.clock),
+            basedir: self.base.dir().to_owned(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            lua_path: std::env::var_os(LUA_PATH).iter().flat_map(std::env::split_paths).collect(),
+            master: port.clone().map(|port| port as Arc<dyn MasterPort>),
+            errors: Arc::clone(&self.errors),
+            reverse_pairs,
+        };
+        let loaded = Host::load(options).await?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let mut errors = check::all(&loaded.config);
+        let secrets = match Secrets::load(&loaded.config.secrets_providers, &self.config_folder()).await {
+            Ok(secrets) => Arc::new(secrets),
+            Err(mut found) => {
+                errors.append(&mut found);
+                Arc::default()
+            }
+        };
+        if errors.is_empty() {
+            Ok(self.generation(number, loaded, secrets, port))
+        } else {
+            Err(refused(loaded, errors))
+        }
+    }
+
+    fn generation(
+        &self,
+        number: u64,
+        loaded: Loaded,
+        secrets: Arc<Secrets>,
+        port: Option<Arc<Port>>,
+    ) -> Generation {
+        let Loaded { config, host, files, content_hash, warnings: _ } = loaded;
+        let file = self.base.config().file_name().map(|name| name.to_string_lossy().into_owned());
+        let inner =
+            lunabot_engine::Generation { number, config, file: file.unwrap_or_default(), host, secrets };
+        Generation { inner: Arc::new(inner), files, content_hash, port }
+    }
+
+    /// Where relative paths of the configuration start.
+    fn config_folder(&self) -> PathBuf {
+        self.base.config().parent().unwrap_or(self.base.dir()).to_owned()
+    }
+}
+
+fn refused(loaded: Loaded, mut errors: Vec<ConfigError>) -> LoadFailure {
+    errors.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+    LoadFailure { errors, warnings: loaded.warnings, files: loaded.files, content_hash: loaded.content_hash }
+}

@@ -1,0 +1,174 @@
+//! `worker.LocalWorker`: the worker's own code, in this process, behind the engine's link (08.015).
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::join_all;
+use lunabot_engine::Engine;
+use lunabot_engine::worker::{CommandSink, LinkError, LocalWorkerParams, WorkerLink};
+use lunabot_model::config::Config;
+use lunabot_proto::{Command, Transfer, Update, WorkerInfo};
+use lunabot_worker::{MasterSide, TransferError, WorkerCore, WorkerOptions};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// The embedded workers that run.
+pub struct LocalWorkers {
+    engine: Engine,
+    /// Where their folders are, unless they say otherwise.
+    home: PathBuf,
+    running: Mutex<BTreeMap<String, Running>>,
+}
+
+struct Running {
+    folder: PathBuf,
+    core: WorkerCore,
+    link: Arc<dyn WorkerLink>,
+}
+
+impl LocalWorkers {
+    /// `basedir` is the master's folder.
+    pub fn new(engine: Engine, basedir: &Path) -> Self {
+        LocalWorkers { engine, home: basedir.to_owned(), running: Mutex::default() }
+    }
+
+    /// Makes the embedded workers of `config` the running ones. After [`Engine::apply`]: the engine must know them.
+    pub async fn apply(&self, config: &Config) -> anyhow::Result<()> {
+        let wanted = self.wanted(config)?;
+        let mut running = self.running.lock().await;
+        let leaving: Vec<String> = running
+            .iter()
+            .filter(|(name, worker)| wanted.get(*name) != Some(&worker.folder))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in leaving {
+            if let Some(worker) = running.remove(&name) {
+                self.engine.worker_detached(&name, &worker.link).await;
+                worker.core.shutdown().await;
+            }
+        }
+        let new = wanted.into_iter().filter(|(name, _)| !running.contains_key(name));
+        for started in join_all(new.map(|(name, folder)| self.start(name, folder))).await {
+            let (name, worker) = started?;
+            running.insert(name, worker);
+        }
+        Ok(())
+    }
+
+    /// Ends them all and whatever they run.
+    pub async fn stop(&self) {
+        let all = std::mem::take(&mut *self.running.lock().await);
+        join_all(all.into_iter().map(|(name, worker)| async move {
+            self.engine.worker_detached(&name, &worker.link).await;
+            worker.core.shutdown().await;
+        }))
+        .await;
+    }
+
+    /// Name → folder.
+    fn wanted(&self, config: &Config) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+        let kind = "worker.LocalWorker";
+        let mut wanted = BTreeMap::new();
+        for object in config.workers.iter().filter(|object| object.kind == kind) {
+            let LocalWorkerParams { name, workdir, .. } = object.typed()?.args;
+            let folder = workdir.map_or_else(|| Path::new("workers").join(&name), PathBuf::from);
+            wanted.insert(name, self.home.join(folder));
+        }
+        Ok(wanted)
+    }
+
+    async fn start(&self, name: String, folder: PathBuf) -> anyhow::Result<(String, Running)> {
+        let core = WorkerCore::new(WorkerOptions::new(&folder))?;
+        let info = core.info().await;
+        let (engine, own) = (self.engine.clone(), name.clone());
+        let link = Arc::new_cyclic(|this| LocalLink {
+            name: own,
+            engine,
+            info,
+            core: core.clone(),
+            this: this.clone(),
+        });
+        let link: Arc<dyn WorkerLink> = link;
+        self.engine.worker_attached(&name, Arc::clone(&link)).await?;
+        Ok((name, Running { folder, core, link }))
+    }
+}
+
+/// The link to one embedded worker.
+struct LocalLink {
+    name: String,
+    engine: Engine,
+    info: WorkerInfo,
+    core: WorkerCore,
+    this: std::sync::Weak<LocalLink>,
+}
+
+#[async_trait]
+impl WorkerLink for LocalLink {
+    fn info(&self) -> &WorkerInfo {
+        &self.info
+    }
+
+    /// It needs no list: commands name their folder.
+    async fn set_builders(&self, _: &[(String, String)]) -> Result<(), LinkError> {
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), LinkError> {
+        Ok(())
+    }
+
+    async fn start_build(&self, _: &str) -> Result<(), LinkError> {
+        Ok(())
+    }
+
+    async fn start_command(
+        &self,
+        _: &str,
+        command: Command,
+        sink: Arc<dyn CommandSink>,
+    ) -> Result<(), LinkError> {
+        let started = self.core.start(command, Arc::new(ToSink(sink)));
+        started.map_err(|error| LinkError::Refused(error.to_string()))
+    }
+
+    async fn interrupt_command(&self, _: &str, command_id: &str, why: &str) -> Result<(), LinkError> {
+        self.core.interrupt(command_id, why);
+        Ok(())
+    }
+
+    async fn shutdown(&self) -> Result<(), LinkError> {
+        self.disconnect().await;
+        Ok(())
+    }
+
+    async fn disconnect(&self) {
+        self.core.shutdown().await;
+        let Some(this) = self.this.upgrade() else { return };
+        let (engine, name) = (self.engine.clone(), self.name.clone());
+        // The engine may be waiting for this very call.
+        tokio::spawn(async move {
+            let link: Arc<dyn WorkerLink> = this;
+            engine.worker_detached(&name, &link).await;
+        });
+    }
+}
+
+/// The worker's news, handed to the engine.
+struct ToSink(Arc<dyn CommandSink>);
+
+#[async_trait]
+impl MasterSide for ToSink {
+    async fn update(&self, _: &str, updates: Vec<Update>) {
+        self.0.update(updates).await;
+    }
+
+    async fn complete(&self, _: &str, failure: Option<String>) {
+        self.0.complete(failure).await;
+    }
+
+    async fn transfer(&self, _: &str, request: Transfer) -> Result<Bytes, TransferError> {
+        self.0.transfer(request).await.map_err(TransferError)
+    }
+}

@@ -1,0 +1,89 @@
+//! What `lunabot.master` does inside callbacks (lua-api § 2, "Objects"): the data API, seen from Lua.
+
+mod query;
+mod updates;
+
+use lunabot_data::intake::Intake;
+use lunabot_data::new::StateKey;
+use lunabot_data::{Answer, ControlError, Data, DataError};
+use lunabot_model::script::MasterPort;
+use lunabot_model::{BoxFuture, Json};
+use std::sync::OnceLock;
+
+/// The port of one generation. It answers from the moment the generation is taken up; while its file is loaded there
+/// may be no master yet.
+#[derive(Default)]
+pub struct Port(OnceLock<Intake>);
+
+impl Port {
+    /// From now on calls are answered.
+    pub fn connect(&self, intake: Intake) {
+        // A second call would bring the same.
+        let _ = self.0.set(intake);
+    }
+
+    fn intake(&self) -> Result<&Intake, String> {
+        self.0
+            .get()
+            .ok_or_else(|| "lunabot.master works in callbacks only, not while the file is loaded".into())
+    }
+
+    fn data(&self) -> Result<&Data, String> {
+        Ok(&self.intake()?.data)
+    }
+
+    async fn dispatch(&self, op: &str, args: Vec<Json>) -> Result<Json, String> {
+        let mut args = args.into_iter();
+        let mut next = || args.next().unwrap_or(Json::Null);
+        match op {
+            "data.get" => self.get(&query::path(&next())?, &next()).await,
+            "data.control" => self.control(&next(), next(), &next()).await,
+            "data.updates.addChange" => updates::add_change(self.intake()?, next()).await,
+            "data.updates.addBuildset" => updates::add_buildset(self.data()?, next()).await,
+            "state.get" => self.state(&next()).await,
+            "state.set" => self.set_state(&next(), next()).await,
+            _ => Err(format!("master.{op} is not supported yet")),
+        }
+    }
+
+    /// The list itself, or the row, or null for a missing row.
+    async fn get(&self, path: &str, options: &Json) -> Result<Json, String> {
+        match self.data()?.get(path, &query::query(options)?).await {
+            Ok(Answer::List { items, .. }) => Ok(Json::Array(items)),
+            Ok(Answer::One { item, .. }) => Ok(item),
+            Ok(Answer::Raw) => Err(format!("{path} is raw text; ask for its contents")),
+            Err(DataError::NotFound(_)) => Ok(Json::Null),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn control(&self, action: &Json, params: Json, path: &Json) -> Result<Json, String> {
+        let action = action.as_str().ok_or("data.control: the action is a text")?;
+        let answer = self.data()?.control(&query::path(path)?, action, params).await;
+        answer.map_err(|error: ControlError| error.to_string())
+    }
+
+    async fn state(&self, name: &Json) -> Result<Json, String> {
+        let found = self.data()?.get_state(&state_key(name)?).await.map_err(|error| error.to_string())?;
+        Ok(found.unwrap_or(Json::Null))
+    }
+
+    async fn set_state(&self, name: &Json, value: Json) -> Result<Json, String> {
+        let stored =
+            self.data()?.set_state(&state_key(name)?, value).await.map_err(|error| error.to_string())?;
+        stored.await.map_err(|error| error.to_string())?;
+        Ok(Json::Null)
+    }
+}
+
+/// `master.state` is one namespace for all of a configuration.
+fn state_key(name: &Json) -> Result<StateKey, String> {
+    let name = name.as_str().ok_or("master.state: the key is a text")?;
+    Ok(StateKey { object: "master".into(), class: "lunabot.master".into(), name: name.into() })
+}
+
+impl MasterPort for Port {
+    fn call<'a>(&'a self, op: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
+        Box::pin(self.dispatch(op, args))
+    }
+}

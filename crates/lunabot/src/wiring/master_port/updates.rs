@@ -1,0 +1,156 @@
+//! `master.data.updates`: changes and buildsets made by functions of the configuration.
+
+use lunabot_data::Data;
+use lunabot_data::intake::{ChangeFunctions, Intake};
+use lunabot_data::new::{NewBuildset, NewChange, NewSourceStamp, StampRef};
+use lunabot_model::{Id, Json, Properties};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Arguments of `addChange` (02.002).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ChangeArgs {
+    author: String,
+    committer: Option<String>,
+    files: Vec<String>,
+    comments: String,
+    revision: Option<String>,
+    when_timestamp: Option<i64>,
+    branch: Option<String>,
+    category: Option<String>,
+    revlink: Option<String>,
+    properties: BTreeMap<String, Json>,
+    repository: String,
+    project: String,
+    codebase: String,
+}
+
+/// Answers with the id of the change.
+pub(super) async fn add_change(intake: &Intake, args: Json) -> Result<Json, String> {
+    let args: ChangeArgs = read("addChange", args)?;
+    let change = NewChange {
+        author: args.author,
+        committer: args.committer,
+        files: args.files,
+        comments: args.comments,
+        revision: args.revision,
+        when_timestamp: args.when_timestamp,
+        branch: args.branch,
+        category: args.category,
+        revlink: args.revlink,
+        properties: Properties::from_plain(&args.properties, "Change"),
+        repository: args.repository,
+        project: args.project,
+        codebase: args.codebase,
+    };
+    let added = intake.add(change, &ChangeFunctions::default(), "master.data.updates.addChange").await;
+    Ok(added.map_err(|error| error.to_string())?.map_or(Json::Null, |change| Json::from(change.changeid)))
+}
+
+/// Arguments of `addBuildset` (07.001).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct BuildsetArgs {
+    scheduler: String,
+    reason: String,
+    external_idstring: Option<String>,
+    sourcestamps: Vec<StampArg>,
+    /// Values, or `[value, source]`.
+    properties: BTreeMap<String, Json>,
+    builderids: Vec<Id>,
+    priority: i64,
+    waited_for: bool,
+    parent_buildid: Option<Id>,
+    parent_relationship: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum StampArg {
+    Id(Id),
+    New(StampFields),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct StampFields {
+    revision: Option<String>,
+    branch: Option<String>,
+    repository: String,
+    project: String,
+    codebase: String,
+}
+
+impl From<StampArg> for StampRef {
+    fn from(arg: StampArg) -> Self {
+        match arg {
+            StampArg::Id(id) => StampRef::Id(id),
+            StampArg::New(StampFields { revision, branch, repository, project, codebase }) => {
+                StampRef::New(NewSourceStamp { revision, branch, repository, project, codebase, patch: None })
+            }
+        }
+    }
+}
+
+/// Answers with `bsid` and the request of each builder, as several return values.
+pub(super) async fn add_buildset(data: &Data, args: Json) -> Result<Json, String> {
+    let args: BuildsetArgs = read("addBuildset", args)?;
+    let mut properties = Properties::from_plain(&args.properties, "Scheduler");
+    for (name, value) in &args.properties {
+        if let Json::Array(pair) = value
+            && let [value, Json::String(source)] = pair.as_slice()
+        {
+            properties.set(name.clone(), value.clone(), source.clone());
+        }
+    }
+    let buildset = NewBuildset {
+        scheduler: args.scheduler,
+        reason: args.reason,
+        external_idstring: args.external_idstring,
+        sourcestamps: args.sourcestamps.into_iter().map(Into::into).collect(),
+        properties,
+        builderids: args.builderids,
+        priority: args.priority,
+        waited_for: args.waited_for,
+        parent_buildid: args.parent_buildid,
+        parent_relationship: args.parent_relationship,
+        ..NewBuildset::default()
+    };
+    let (bsid, requests) = data.add_buildset(buildset).await.map_err(|error| error.to_string())?;
+    let requests: serde_json::Map<String, Json> =
+        requests.into_iter().map(|(builder, request)| (builder.to_string(), Json::from(request))).collect();
+    Ok(Json::Array(vec![Json::from(bsid), Json::Object(requests)]))
+}
+
+/// Reads a table of arguments. Lua's empty table is an object also where a list is meant.
+fn read<T: for<'de> Deserialize<'de>>(function: &str, mut args: Json) -> Result<T, String> {
+    if let Json::Object(fields) = &mut args {
+        for list in ["files", "sourcestamps", "builderids"] {
+            if fields.get(list).is_some_and(|value| value.as_object().is_some_and(serde_json::Map::is_empty))
+            {
+                fields.insert(list.into(), Json::Array(Vec::new()));
+            }
+        }
+        fields.retain(|_, value| !value.is_null());
+    }
+    serde_json::from_value(args).map_err(|error| format!("{function}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn arguments_are_checked_by_name() {
+        let args: ChangeArgs =
+            read("addChange", json!({"author": "ann", "files": {}, "branch": null})).unwrap();
+        assert_eq!((args.author.as_str(), args.files.len(), args.branch), ("ann", 0, None));
+        let error = read::<ChangeArgs>("addChange", json!({"who": "ann"})).unwrap_err();
+        assert!(error.starts_with("addChange: unknown field `who`"), "{error}");
+        let args: BuildsetArgs =
+            read("addBuildset", json!({"sourcestamps": [3, {"codebase": "x"}], "builderids": [1]})).unwrap();
+        assert!(matches!(args.sourcestamps[..], [StampArg::Id(3), StampArg::New(_)]));
+    }
+}
