@@ -27,6 +27,8 @@ pub fn lunabot_binary() -> PathBuf {
 /// A running master. Killed when dropped.
 pub struct Master {
     dir: Arc<TempDir>,
+    /// Where it runs: `dir` or a folder in it.
+    folder: PathBuf,
     child: Child,
     base: String,
     log: Arc<Mutex<String>>,
@@ -44,9 +46,15 @@ impl Master {
 
     /// Starts a master in an existing folder, e.g. after a kill.
     pub async fn start_in(dir: Arc<TempDir>) -> Result<Master> {
+        let folder = dir.path().to_owned();
+        Self::start_below(dir, folder).await
+    }
+
+    /// Starts a master in a folder somewhere below `dir`.
+    pub async fn start_below(dir: Arc<TempDir>, folder: PathBuf) -> Result<Master> {
         let mut child = Command::new(lunabot_binary())
             .arg("start")
-            .arg(dir.path())
+            .arg(&folder)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -55,8 +63,15 @@ impl Master {
             .spawn()
             .context("starting lunabot")?;
         let (log, lines) = collect(child.stderr.take().context("stderr is piped")?);
-        let mut master =
-            Master { dir, child, base: String::new(), log, lines, http: reqwest::Client::builder().build()? };
+        let mut master = Master {
+            dir,
+            folder,
+            child,
+            base: String::new(),
+            log,
+            lines,
+            http: reqwest::Client::builder().build()?,
+        };
         let line = master.log_line(|line| line.contains("http://")).await?;
         let url = line
             .split("http://")
@@ -69,7 +84,7 @@ impl Master {
     }
 
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        &self.folder
     }
 
     /// Keeps the folder alive beyond this process.
