@@ -1,16 +1,24 @@
 //! Lunabot as a user meets it: real processes, a real repository, HTTP.
 
+#[path = "whole/arrows.rs"]
+mod arrows;
 #[path = "whole/builds.rs"]
 mod builds;
+#[path = "whole/cli.rs"]
+mod cli;
 #[path = "whole/crashes.rs"]
 mod crashes;
 #[path = "whole/documents.rs"]
 mod documents;
 #[path = "whole/faults.rs"]
 mod faults;
+#[path = "whole/hello.rs"]
+mod hello;
 #[path = "whole/hostile.rs"]
 mod hostile;
 #[path = "whole/licences.rs"]
 mod licences;
 #[path = "whole/reload.rs"]
 mod reload;
+#[path = "whole/service.rs"]
+mod service;
