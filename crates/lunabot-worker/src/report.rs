@@ -47,9 +47,9 @@ impl Report {
         self.size >= self.options.buffer_size
     }
 
-    /// When [`Report::send`] is to be called at the latest.
+    /// When [`Report::send`] is to be called at the latest; at once if [`Report::is_full`].
     pub(crate) fn due(&self) -> Option<Instant> {
-        if self.is_full() { Some(Instant::now()) } else { self.due }
+        self.due
     }
 
     /// Sends what is held; waits while the master is behind. Nothing is lost if the wait is dropped.

@@ -18,6 +18,7 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("failure", "8"),    // wording of a failure
     ("failure", "14"),   // an obfuscated word stays hidden
     ("long", "89"),      // text of long lines is lost there, not here
+    ("timeout", "106"),  // whether it ends before it is killed is chance
     ("logfile", "155"),  // text of followed files is lost there, not here
     ("transfer", "105"), // a defect of the recorded master
     ("transfer", "115"), // wording of an error of the system

@@ -203,6 +203,20 @@ async fn a_killed_program_that_exits_with_zero_is_no_success() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lines_of_both_channels_are_counted() {
+    let bench = Bench::new();
+    let seq = |tail: &str| sh(&format!("seq 1 5; seq 1 5 >&2; seq 1 3; {tail}"));
+    let told = bench.shell(seq("exec sleep 1000").with("max_lines", 12)).await;
+    let keys = told.keys();
+    let at = |key| keys.iter().position(|k| *k == key);
+    assert!(at("failure_reason").is_some() && at("failure_reason") < at("rc"), "{keys:?}");
+    assert_eq!((told.rc(), told.text("stdout").as_str()), (Some(-1), "1\n2\n3\n4\n5\n1\n2\n3\n"));
+    assert!(told.text("header").contains("command exceeds max lines: 13/12 written/allowed running b'seq"));
+    let told = bench.shell(seq("printf unfinished").with("max_lines", 13)).await;
+    assert_eq!(told.rc(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn output_and_log_files_keep_a_command_alive() {
     let bench = Bench::new();
     let busy = "for i in 1 2 3 4 5 6; do sleep 0.3; echo $i; done";
