@@ -45,7 +45,7 @@ pub struct SourceContext {
     pub name: String,
     /// `GitPoller`, as in the owner's row of object state (14.028).
     pub class: &'static str,
-    /// Nothing has been asked of it yet since it was started: an earlier poll may have been cut off anywhere.
+    /// No poll has succeeded yet since it was started: an earlier one may have been cut off anywhere.
     pub first: bool,
     pub basedir: PathBuf,
     pub clock: Arc<dyn Clock>,

@@ -52,9 +52,8 @@ impl SourceTask {
             let stop = self.stop.clone();
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.poll(&*poller, &context) => {}
+                succeeded = self.poll(&*poller, &context) => first &= !succeeded,
             }
-            first = false;
             due = next_poll(start, context.clock.mono(), &poller.times(), (self.chance)());
             self.note_next(&context, due);
         }
@@ -86,14 +85,16 @@ impl SourceTask {
         }
     }
 
-    async fn poll(&self, poller: &dyn Poller, context: &SourceContext) {
+    /// Whether it succeeded.
+    async fn poll(&self, poller: &dyn Poller, context: &SourceContext) -> bool {
         let name = &context.name;
         let now = || context.clock.now().secs();
         self.board.update(name, |row| (row.polling, row.last_poll) = (true, Some(now())));
         let outcome = AssertUnwindSafe(poller.poll(context)).catch_unwind().await;
         let outcome =
             outcome.unwrap_or_else(|_| Err(SourceError::Other("the poll crashed; see the log".into())));
-        let word = if outcome.is_ok() { "success" } else { "failure" };
+        let succeeded = outcome.is_ok();
+        let word = if succeeded { "success" } else { "failure" };
         metrics::counter!("lunabot_polls_total", "source" => name.clone(), "outcome" => word).increment(1);
         if let Err(error) = &outcome {
             tracing::error!(source = %name, %error, "poll failed; it will be tried again");
@@ -109,6 +110,7 @@ impl SourceTask {
                 }
             }
         });
+        succeeded
     }
 
     fn note_next(&self, context: &SourceContext, due: Option<Mono>) {

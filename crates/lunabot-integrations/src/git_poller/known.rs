@@ -55,29 +55,25 @@ impl Known {
     }
 }
 
+/// A commit on a branch.
+pub type Place = (String, String);
+
 /// Notes that these changes are about to be added. Not waited for: the store keeps the order of what is written.
-pub async fn announce(cx: &SourceContext, branch: &str, revisions: &[String]) -> Result<(), SourceError> {
-    let value = json!({"branch": branch, "revisions": revisions});
-    cx.data().set_state(&cx.key(ADDING), value).await?.detach();
+pub async fn announce(cx: &SourceContext, places: &[Place]) -> Result<(), SourceError> {
+    cx.data().set_state(&cx.key(ADDING), json!(places)).await?.detach();
     Ok(())
 }
 
-/// The commits of `branch` that an earlier process announced and managed to store.
-pub async fn already_added(
-    cx: &SourceContext,
-    branch: &str,
-    repository: &str,
-) -> Result<BTreeSet<String>, SourceError> {
+/// The commits that an earlier process announced and managed to store.
+pub async fn already_added(cx: &SourceContext, repository: &str) -> Result<BTreeSet<Place>, SourceError> {
     let mut added = BTreeSet::new();
-    let Some(announced) = cx.state(ADDING).await? else { return Ok(added) };
-    if announced["branch"] != branch {
-        return Ok(added);
-    }
-    for revision in announced["revisions"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+    let announced = cx.state(ADDING).await?.unwrap_or_default();
+    let announced: Vec<Place> = serde_json::from_value(announced).unwrap_or_default();
+    for (branch, revision) in announced {
         let answer = cx.data().get("changes", &format!("revision={revision}")).await?;
         let Answer::List { items, .. } = answer else { continue };
         if items.iter().any(|change| change["branch"] == branch && change["repository"] == repository) {
-            added.insert(revision.to_string());
+            added.insert((branch, revision));
         }
     }
     Ok(added)

@@ -13,7 +13,7 @@ use crate::git::{AuthFiles, Commit, Encoding, Git, GitError, Limits, Mirror, Rem
 use crate::kinds::ChangeSourceKind;
 use crate::source::{PollTimes, Poller, SourceContext, SourceError};
 use async_trait::async_trait;
-use known::Known;
+use known::{Known, Place};
 use lunabot_data::intake::ChangeFunctions;
 use lunabot_data::new::NewChange;
 use lunabot_model::git::RenderedAuth;
@@ -147,6 +147,7 @@ impl GitPoller {
         &self,
         mirror: &Mirror<'_>,
         head: &RemoteRef,
+        added: &BTreeSet<Place>,
         known: &mut Known,
         cx: &SourceContext,
     ) -> Result<(), SourceError> {
@@ -155,14 +156,8 @@ impl GitPoller {
         if revisions.is_empty() && self.params.build_pushes_with_no_commits {
             revisions.push(head.commit.clone());
         }
-        let added = match cx.first {
-            true => known::already_added(cx, branch, &self.params.repourl).await?,
-            false => BTreeSet::new(),
-        };
         for piece in revisions.chunks(PIECE) {
-            let commits = mirror.commits(piece, self.encoding).await?;
-            known::announce(cx, branch, piece).await?;
-            let outcome = self.add(commits, branch, &added, known, cx).await;
+            let outcome = self.add(mirror, branch, piece, added, known, cx).await;
             known.save(cx).await?;
             outcome?;
         }
@@ -172,19 +167,23 @@ impl GitPoller {
 
     async fn add(
         &self,
-        commits: Vec<Commit>,
+        mirror: &Mirror<'_>,
         branch: &str,
-        added: &BTreeSet<String>,
+        revisions: &[String],
+        added: &BTreeSet<Place>,
         known: &mut Known,
         cx: &SourceContext,
     ) -> Result<(), SourceError> {
+        let commits = mirror.commits(revisions, self.encoding).await?;
+        let places: Vec<Place> =
+            revisions.iter().map(|revision| (branch.to_string(), revision.clone())).collect();
+        known::announce(cx, &places).await?;
         let functions = self.functions();
-        for commit in commits {
-            let revision = commit.revision.clone();
-            if !added.contains(&revision) {
+        for (commit, place) in commits.into_iter().zip(places) {
+            if !added.contains(&place) {
                 cx.intake.add(self.change(commit, branch), &functions, &cx.concerns()).await?;
             }
-            known.set(branch, &revision);
+            known.set(branch, &place.1);
         }
         Ok(())
     }
@@ -286,7 +285,7 @@ impl Poller for GitPoller {
 }
 
 impl GitPoller {
-    /// The first poll of all only remembers; later ones report.
+    /// The first poll of all remembers; later ones report.
     async fn take_in(
         &self,
         mirror: &Mirror<'_>,
@@ -294,14 +293,42 @@ impl GitPoller {
         known: &mut Known,
         cx: &SourceContext,
     ) -> Result<(), SourceError> {
+        let added = match cx.first {
+            true => known::already_added(cx, &self.params.repourl).await?,
+            false => BTreeSet::new(),
+        };
         if known.is_empty() {
-            moved.iter().for_each(|head| known.set(short_name(&head.name), &head.commit));
-            return known.save(cx).await;
+            return self.begin(mirror, moved, &added, known, cx).await;
         }
         for head in moved {
-            self.report(mirror, head, known, cx).await?;
+            self.report(mirror, head, &added, known, cx).await?;
         }
         Ok(())
+    }
+
+    /// Remembers where the branches stand; their newest commits are changes only where that is asked for.
+    async fn begin(
+        &self,
+        mirror: &Mirror<'_>,
+        heads: &[RemoteRef],
+        added: &BTreeSet<Place>,
+        known: &mut Known,
+        cx: &SourceContext,
+    ) -> Result<(), SourceError> {
+        if self.params.newest_at_first_poll {
+            let place = |head: &RemoteRef| (short_name(&head.name).to_string(), head.commit.clone());
+            known::announce(cx, &heads.iter().map(place).collect::<Vec<_>>()).await?;
+            let functions = self.functions();
+            for head in heads.iter().filter(|head| !added.contains(&place(head))) {
+                let commits = mirror.commits(std::slice::from_ref(&head.commit), self.encoding).await?;
+                for commit in commits {
+                    let change = self.change(commit, short_name(&head.name));
+                    cx.intake.add(change, &functions, &cx.concerns()).await?;
+                }
+            }
+        }
+        heads.iter().for_each(|head| known.set(short_name(&head.name), &head.commit));
+        known.save(cx).await
     }
 }
 

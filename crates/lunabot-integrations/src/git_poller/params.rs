@@ -51,6 +51,9 @@ pub struct GitPollerParams {
     /// Poll once at start, without waiting for the interval to pass.
     #[serde(default, rename = "pollAtLaunch")]
     pub poll_at_launch: bool,
+    /// The first poll of all reports the newest commit of each branch.
+    #[serde(default)]
+    pub newest_at_first_poll: bool,
     /// A new branch, or one moved to a commit that is known already, is a change too.
     #[serde(default, rename = "buildPushesWithNoCommits")]
     pub build_pushes_with_no_commits: bool,
