@@ -10,6 +10,7 @@ extern crate self as lunabot_engine;
 pub mod command;
 mod engine;
 mod generation;
+pub mod scheduler;
 pub mod step;
 pub mod worker;
 

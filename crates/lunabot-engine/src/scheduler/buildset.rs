@@ -1,0 +1,242 @@
+//! From "build this" to a buildset: source stamps, properties, builders and priority (03.001, 03.005–03.008).
+
+use super::Surroundings;
+use super::params::{Codebases, Priority};
+use lunabot_data::new::{NewBuildset, NewSourceStamp, Settled, StampRef};
+use lunabot_model::render::{RenderContext, RenderError, render};
+use lunabot_model::resources::{Change, SourceStamp};
+use lunabot_model::script::{CallSite, Inert};
+use lunabot_model::{Arg, BoxFuture, BuilderId, Callback, Json, Properties};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What every scheduler's buildsets have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Common {
+    pub name: String,
+    /// `builderNames` as written.
+    pub builder_names: Json,
+    pub properties: BTreeMap<String, Json>,
+    pub priority: Priority,
+}
+
+/// One buildset to make.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub reason: String,
+    /// By codebase; sorted when the buildset is made.
+    pub stamps: Vec<(StampRef, SourceStamp)>,
+    pub changes: Vec<Change>,
+    /// Properties that the scheduler's own do not come from, e.g. of a force form; the scheduler's own win (03.007).
+    pub properties: Properties,
+    /// Builders, where the scheduler does not use all of its own.
+    pub only_builders: Option<Vec<BuilderId>>,
+    /// Overrides the scheduler's own priority.
+    pub priority: Option<i64>,
+    pub settled: Option<Settled>,
+}
+
+impl Common {
+    /// Renders and joins everything. The error names what could not be rendered.
+    pub async fn buildset(&self, around: &Surroundings, wanted: Wanted) -> Result<NewBuildset, RenderError> {
+        let mut properties = wanted.properties;
+        properties.update(&Properties::from_plain(&self.properties, "Scheduler"));
+        properties.set("scheduler", self.name.as_str(), "Scheduler");
+        for change in &wanted.changes {
+            properties.update(&change.properties);
+        }
+        let stamps: Vec<SourceStamp> = wanted.stamps.iter().map(|(_, stamp)| stamp.clone()).collect();
+        let mut cx = BuildsetContext { around, concerns: self.concerns(), properties, stamps };
+        let builderids = match wanted.only_builders {
+            Some(ids) => ids,
+            None => around.builder_ids(&self.rendered_names(&cx).await?),
+        };
+        cx.properties = rendered_properties(&cx).await?;
+        let priority = match wanted.priority {
+            Some(priority) => priority,
+            None => self.priority(around, &wanted.changes).await,
+        };
+        Ok(NewBuildset {
+            scheduler: self.name.clone(),
+            reason: wanted.reason,
+            sourcestamps: wanted.stamps.into_iter().map(|(stamp, _)| stamp).collect(),
+            properties: cx.properties,
+            builderids,
+            priority,
+            settled: wanted.settled,
+            ..NewBuildset::default()
+        })
+    }
+
+    pub fn concerns(&self) -> String {
+        format!("scheduler {}", self.name)
+    }
+
+    /// The names of the builders, as they are for a buildset to come.
+    async fn rendered_names(&self, cx: &dyn RenderContext) -> Result<Vec<String>, RenderError> {
+        let rendered = render(&self.builder_names, cx).await?;
+        names_of(&rendered).ok_or_else(|| {
+            RenderError(format!(
+                "builderNames of scheduler {} yielded {rendered}, not a list of names",
+                self.name
+            ))
+        })
+    }
+
+    async fn priority(&self, around: &Surroundings, changes: &[Change]) -> i64 {
+        let function = match &self.priority {
+            Priority::Zero => return 0,
+            Priority::Fixed(priority) => return *priority,
+            Priority::Function(function) => function,
+        };
+        let names = names_of(&self.builder_names).unwrap_or_default();
+        let mut by_codebase: BTreeMap<&str, Vec<Json>> = BTreeMap::new();
+        for change in changes {
+            by_codebase.entry(&change.codebase).or_default().push(plain_change(change));
+        }
+        let by_codebase = serde_json::to_value(by_codebase).unwrap_or_default();
+        let site = CallSite::new("priority", self.concerns());
+        let args = vec![Arg::Value(names.into()), Arg::Value(by_codebase)];
+        match around.host.call(function, site.clone(), args).await {
+            Ok(Json::Null | Json::Bool(false)) => 0,
+            Ok(value) => value.as_i64().or_else(|| whole(&value)).unwrap_or_else(|| {
+                around.host.nonsense(function, site, &format!("priority returned {value}, not an integer"));
+                0
+            }),
+            Err(_) => 0,
+        }
+    }
+}
+
+fn whole(value: &Json) -> Option<i64> {
+    value.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9e15).map(|f| f as i64)
+}
+
+/// A change as plain data, with `who` and its properties as values.
+fn plain_change(change: &Change) -> Json {
+    let mut fields = serde_json::to_value(change).unwrap_or_default();
+    fields["who"] = change.author.as_str().into();
+    fields["properties"] = Json::Object(change.properties.as_dict());
+    fields
+}
+
+/// A text or a list of texts, lists inside it dissolved and `false` left out.
+fn names_of(value: &Json) -> Option<Vec<String>> {
+    match value {
+        Json::String(name) => Some(vec![name.clone()]),
+        Json::Array(items) => {
+            let mut names = Vec::new();
+            for item in items.iter().filter(|item| !matches!(item, Json::Bool(false) | Json::Null)) {
+                for name in names_of(item)? {
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
+            }
+            Some(names)
+        }
+        _ => None,
+    }
+}
+
+async fn rendered_properties(cx: &BuildsetContext<'_>) -> Result<Properties, RenderError> {
+    let mut all = Properties::new();
+    for (name, property) in cx.properties.iter() {
+        let value = render(&property.value, cx).await?;
+        all.insert(name, lunabot_model::Property { value, ..property.clone() });
+    }
+    Ok(all)
+}
+
+/// The source stamps of a buildset for changes (03.005): of each codebase the newest change's, or the defaults.
+/// `last` holds what `createAbsoluteSourceStamps` remembers (03.009).
+pub(super) fn stamps_for_changes(
+    codebases: &Codebases,
+    changes: &[Change],
+    last: &BTreeMap<String, super::absolute::LastRevision>,
+) -> Vec<(StampRef, SourceStamp)> {
+    let of_codebase = |(codebase, defaults): (&String, &super::params::CodebaseDefaults)| {
+        let newest = changes.iter().filter(|c| c.codebase == *codebase).max_by_key(|c| c.changeid);
+        if let Some(change) = newest {
+            return (StampRef::Id(change.sourcestamp.ssid), change.sourcestamp.clone());
+        }
+        let last = last.get(codebase);
+        new_stamp(NewSourceStamp {
+            revision: last.map_or_else(|| defaults.revision.clone(), |last| last.revision.clone()),
+            branch: last.map_or_else(|| defaults.branch.clone(), |last| last.branch.clone()),
+            repository: last.map_or_else(
+                || defaults.repository.clone().unwrap_or_default(),
+                |last| last.repository.clone(),
+            ),
+            codebase: codebase.clone(),
+            ..NewSourceStamp::default()
+        })
+    };
+    codebases.0.iter().map(of_codebase).collect()
+}
+
+/// A source stamp to be, with the form in which renderables see it.
+pub(super) fn new_stamp(stamp: NewSourceStamp) -> (StampRef, SourceStamp) {
+    let seen = SourceStamp {
+        ssid: 0,
+        revision: stamp.revision.clone(),
+        branch: stamp.branch.clone(),
+        repository: stamp.repository.clone(),
+        project: stamp.project.clone(),
+        codebase: stamp.codebase.clone(),
+        patch: None,
+        created_at: 0,
+    };
+    (StampRef::New(stamp), seen)
+}
+
+/// What renderables of a scheduler see: the buildset to come.
+struct BuildsetContext<'a> {
+    around: &'a Surroundings,
+    concerns: String,
+    properties: Properties,
+    stamps: Vec<SourceStamp>,
+}
+
+impl RenderContext for BuildsetContext<'_> {
+    fn properties(&self) -> Properties {
+        self.properties.clone()
+    }
+
+    fn property(&self, name: &str) -> Option<Json> {
+        self.properties.get(name).cloned()
+    }
+
+    fn source_stamp(&self, codebase: &str) -> Option<SourceStamp> {
+        self.stamps.iter().find(|stamp| stamp.codebase == codebase).cloned()
+    }
+
+    fn worker_info(&self, _: &str) -> Option<Json> {
+        None
+    }
+
+    fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
+        self.around.secrets.get(name)
+    }
+
+    fn call<'a>(
+        &'a self,
+        callback: &'a Callback,
+        with_properties: bool,
+        args: Vec<Json>,
+    ) -> BoxFuture<'a, Result<Json, RenderError>> {
+        Box::pin(async move {
+            let mut all = Vec::with_capacity(args.len() + 1);
+            if with_properties {
+                all.push(Arg::Properties(Arc::new(Inert), self.properties.clone()));
+            }
+            all.extend(args.into_iter().map(Arg::Value));
+            let site = CallSite::new("renderer", self.concerns.as_str());
+            self.around.host.call(callback, site, all).await.map_err(|error| RenderError(error.message))
+        })
+    }
+
+    fn build_url(&self) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,314 @@
+//! Schedulers: what turns changes and force requests into buildsets (reference area 03).
+//!
+//! [`Schedulers::apply`] takes each loaded configuration and touches only what differs. Each scheduler that follows
+//! changes is a timing machine ([`timing`]) with an actor around it; force schedulers act when they are asked. What must
+//! never enter: workers, builds, and the choice of what runs when.
+
+mod absolute;
+mod actor;
+mod buildset;
+mod changes;
+mod control;
+pub mod force;
+mod intake;
+pub mod params;
+pub mod timing;
+
+use actor::{Actor, Definition, Order};
+use lunabot_data::new::StateKey;
+use lunabot_data::{Data, DataError};
+use lunabot_model::object::same;
+use lunabot_model::resources::Scheduler;
+use lunabot_model::{AnyObject, BuilderId, Clock, Json, Kind, SchedulerId, ScriptHost, SecretSource};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, RwLock};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The kinds of this module: schedulers and the parameters of force schedulers.
+pub static KINDS: &[Kind] = &[
+    params::SINGLE_BRANCH,
+    params::ANY_BRANCH,
+    force::kinds::FORCE_SCHEDULER,
+    force::kinds::STRING,
+    force::kinds::TEXT,
+    force::kinds::INT,
+    force::kinds::BOOLEAN,
+    force::kinds::FIXED,
+    force::kinds::USER_NAME,
+    force::kinds::CHOICE,
+    force::kinds::FILE,
+    force::kinds::NESTED,
+    force::kinds::ANY_PROPERTY,
+    force::kinds::CODEBASE,
+    force::kinds::PATCH,
+];
+
+/// Orders that an actor may have waiting; they come from reloads and people.
+const INBOX: usize = 16;
+
+/// What schedulers of one generation work with.
+#[derive(Clone)]
+pub struct Surroundings {
+    pub data: Data,
+    pub clock: Arc<dyn Clock>,
+    /// Calls functions of this generation.
+    pub host: Arc<dyn ScriptHost>,
+    pub secrets: Arc<dyn SecretSource>,
+    /// The configured builders.
+    pub builders: Arc<HashMap<String, BuilderId>>,
+}
+
+impl Surroundings {
+    /// Ids of the named builders; unknown names are left out (03.007).
+    fn builder_ids(&self, names: &[String]) -> Vec<BuilderId> {
+        names.iter().filter_map(|name| self.builders.get(name).copied()).collect()
+    }
+}
+
+/// Why a configuration's schedulers could not be taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Loading should have refused it.
+    #[error("{at}: {message}")]
+    Config { at: String, message: String },
+}
+
+/// What a new configuration changed, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    pub started: Vec<String>,
+    pub stopped: Vec<String>,
+    pub changed: Vec<String>,
+}
+
+/// All schedulers of a master.
+pub struct Schedulers {
+    current: RwLock<Arc<Current>>,
+    /// Held while `current` is worked out anew: one change of it at a time.
+    turn: tokio::sync::Mutex<()>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// The schedulers of the configuration that is in force.
+#[derive(Default)]
+struct Current {
+    data: Option<Data>,
+    all: BTreeMap<String, Entry>,
+}
+
+/// One scheduler.
+#[derive(Clone)]
+struct Entry {
+    id: SchedulerId,
+    enabled: bool,
+    object: AnyObject,
+    role: Role,
+}
+
+#[derive(Clone)]
+enum Role {
+    Follows { inbox: mpsc::Sender<Order>, stop: CancellationToken },
+    Forced(Arc<force::Force>),
+}
+
+impl Schedulers {
+    /// No schedulers yet.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Schedulers {
+            current: RwLock::default(),
+            turn: tokio::sync::Mutex::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// Makes `declared` the schedulers of this master. Those that differ from the running ones in nothing but
+    /// identities keep their timers; the others start, change or stop. Also registers the control actions of
+    /// `schedulers` and `forceschedulers`.
+    pub async fn apply(
+        self: &Arc<Self>,
+        declared: &[AnyObject],
+        around: Surroundings,
+    ) -> Result<Applied, ApplyError> {
+        let mut read = Vec::with_capacity(declared.len());
+        for object in declared {
+            read.push((object.clone(), Declared::read(object, &around)?));
+        }
+        let _turn = self.turn.lock().await;
+        let names: Vec<String> = read.iter().map(|(_, declared)| declared.name().to_string()).collect();
+        let rows = around.data.sync_schedulers(&names).await?;
+        reset_cursors_of_new(&around.data, &read).await?;
+        let old = self.current();
+        let mut applied = Applied::default();
+        let mut all = BTreeMap::new();
+        for (object, declared) in read {
+            let name = declared.name().to_string();
+            let Some(row) = rows.get(&name) else { continue };
+            let entry = self.place(row, object, declared, old.all.get(&name), &mut applied).await;
+            all.insert(name, entry);
+        }
+        for (name, entry) in old.all.iter().filter(|(name, _)| !all.contains_key(*name)) {
+            entry.end();
+            applied.stopped.push(name.clone());
+        }
+        self.replace(Current { data: Some(around.data.clone()), all });
+        control::register(self, &around.data);
+        Ok(applied)
+    }
+
+    /// Ends all actors and waits for them. What they had begun is continued at the next start.
+    pub async fn shut_down(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Puts one declared scheduler in the place of the one of the same name, if there is one.
+    async fn place(
+        &self,
+        row: &Scheduler,
+        object: AnyObject,
+        declared: Declared,
+        old: Option<&Entry>,
+        applied: &mut Applied,
+    ) -> Entry {
+        let unchanged =
+            old.is_some_and(|old| old.object.kind == object.kind && same(&old.object.args, &object.args));
+        match old {
+            None => applied.started.push(row.name.clone()),
+            Some(_) if !unchanged => applied.changed.push(row.name.clone()),
+            Some(_) => {}
+        }
+        let role = match (declared, old.map(|old| &old.role)) {
+            (Declared::Force(force), old) => {
+                if let Some(Role::Follows { stop, .. }) = old {
+                    stop.cancel();
+                }
+                Role::Forced(Arc::from(force))
+            }
+            (Declared::Follows(definition), Some(Role::Follows { inbox, stop })) => {
+                let same = unchanged;
+                // An actor that is gone was shut down; nothing has to be told then.
+                drop(inbox.send(Order::Define { definition: Box::new(definition), same }).await);
+                Role::Follows { inbox: inbox.clone(), stop: stop.clone() }
+            }
+            (Declared::Follows(definition), _) => self.spawn(row, definition),
+        };
+        Entry { id: row.schedulerid, enabled: row.enabled, object, role }
+    }
+
+    fn spawn(&self, row: &Scheduler, definition: Definition) -> Role {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let stop = self.stop.child_token();
+        let actor =
+            Actor { id: row.schedulerid, definition, enabled: row.enabled, inbox, stop: stop.clone() };
+        self.tasks.spawn(actor.run());
+        Role::Follows { inbox: sender, stop }
+    }
+
+    fn current(&self) -> Arc<Current> {
+        self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, new: Current) {
+        if let Some(data) = &new.data {
+            let forced = new.all.values().filter_map(|entry| match &entry.role {
+                Role::Forced(force) => Some(force.resource(entry.enabled)),
+                Role::Follows { .. } => None,
+            });
+            data.set_force_schedulers(forced.collect());
+        }
+        *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(new);
+    }
+}
+
+impl Entry {
+    fn end(&self) {
+        if let Role::Follows { stop, .. } = &self.role {
+            stop.cancel();
+        }
+    }
+}
+
+/// A declared object, read.
+enum Declared {
+    Follows(Definition),
+    Force(Box<force::Force>),
+}
+
+impl Declared {
+    fn read(object: &AnyObject, around: &Surroundings) -> Result<Self, ApplyError> {
+        let wrong = |message: String| ApplyError::Config { at: object.at.clone(), message };
+        let classname = object.kind.strip_prefix("schedulers.").unwrap_or(&object.kind);
+        match classname {
+            "SingleBranchScheduler" | "AnyBranchScheduler" => {
+                let params =
+                    object.typed::<params::BranchSchedulerParams>().map_err(|e| wrong(e.to_string()))?.args;
+                let common = buildset::Common {
+                    name: params.name.clone(),
+                    builder_names: params.builder_names.source().clone(),
+                    properties: params.properties.clone(),
+                    priority: params.priority.clone(),
+                };
+                Ok(Declared::Follows(Definition {
+                    classname: classname.to_string(),
+                    filter: Arc::new(params.filter().map_err(wrong)?),
+                    reason: params.reason_text(classname).map_err(wrong)?,
+                    common: Arc::new(common),
+                    params: Arc::new(params),
+                    around: around.clone(),
+                }))
+            }
+            "ForceScheduler" => force::Force::read(object, around)
+                .map(|force| Declared::Force(Box::new(force)))
+                .map_err(wrong),
+            other => Err(wrong(format!("scheduler {other} is not supported yet"))),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Declared::Follows(definition) => &definition.params.name,
+            Declared::Force(force) => &force.common.name,
+        }
+    }
+}
+
+fn state_key(object: &str, class: &str, name: &str) -> StateKey {
+    StateKey { object: object.into(), class: class.into(), name: name.into() }
+}
+
+/// Schedulers that were not there before begin with the next change; those that were continue where they stopped, also
+/// after a restart. Which ones were there is a state of the master.
+async fn reset_cursors_of_new(data: &Data, read: &[(AnyObject, Declared)]) -> Result<(), DataError> {
+    let active = state_key("schedulers", "Schedulers", "active");
+    let following: BTreeMap<&str, &str> = read
+        .iter()
+        .filter_map(|(_, declared)| match declared {
+            Declared::Follows(definition) => Some((declared.name(), definition.classname.as_str())),
+            Declared::Force(_) => None,
+        })
+        .collect();
+    let stored = data.get_state(&active).await?.unwrap_or_default();
+    let known: BTreeMap<String, String> = serde_json::from_value(stored).unwrap_or_default();
+    if known
+        .iter()
+        .map(|(name, class)| (name.as_str(), class.as_str()))
+        .eq(following.iter().map(|(n, c)| (*n, *c)))
+    {
+        return Ok(());
+    }
+    let newest = changes::newest(data).await?;
+    for (name, class) in
+        following.iter().filter(|(name, class)| known.get(**name).map(String::as_str) != Some(class))
+    {
+        data.set_state(&state_key(name, class, actor::CURSOR), newest.into()).await?.detach();
+    }
+    let value = serde_json::to_value(&following).unwrap_or(Json::Null);
+    data.set_state(&active, value).await?.await
+}

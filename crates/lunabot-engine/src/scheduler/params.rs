@@ -1,0 +1,336 @@
+//! The options of schedulers that follow changes (03.001, 03.010, 03.013).
+
+use lunabot_model::change_filter::ChangeFilter;
+use lunabot_model::kind::{CallbackSpec, Category, Kind, Params, Problem, check_as, schema_of};
+use lunabot_model::kinds::filters::BranchValues;
+use lunabot_model::{AnyObject, Callback, Duration, Json, Names, Renderable, percent};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
+
+/// `schedulers.SingleBranchScheduler` and, with `branches` in place of `branch`, `schedulers.AnyBranchScheduler`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BranchSchedulerParams {
+    /// Unique among the schedulers.
+    pub name: String,
+    /// The builders to start: names or renderables, or a renderable that yields a list of names.
+    #[serde(rename = "builderNames")]
+    pub builder_names: Renderable<Names>,
+    /// Properties of the buildset, with the source `Scheduler`; values may be renderables.
+    #[serde(default)]
+    pub properties: BTreeMap<String, Json>,
+    /// The codebases of the buildset: names, or name → defaults (`branch`, `repository`, `revision`). Changes of other
+    /// codebases are dropped.
+    #[serde(default)]
+    pub codebases: Codebases,
+    /// Priority of the requests; higher is served first.
+    #[serde(default)]
+    pub priority: Priority,
+    /// The branch to follow; `util.null` is the default branch.
+    #[serde(default)]
+    pub branch: BranchValues,
+    /// The branches to follow (AnyBranchScheduler); default: all.
+    #[serde(default)]
+    pub branches: BranchValues,
+    /// A `util.ChangeFilter`: the changes to look at.
+    #[serde(default)]
+    pub change_filter: Option<AnyObject>,
+    /// How long the tree must be quiet after an important change; absent: no wait.
+    #[serde(default, rename = "treeStableTimer")]
+    pub tree_stable_timer: Option<Duration>,
+    /// Whether a change is worth a build; absent: all are.
+    #[serde(default, rename = "fileIsImportant")]
+    pub file_is_important: Option<Callback>,
+    /// Drop unimportant changes instead of building them along with the next important one.
+    #[serde(default, rename = "onlyImportant")]
+    pub only_important: bool,
+    /// Accepted categories; the older form of a change filter.
+    #[serde(default)]
+    pub categories: Option<Names>,
+    /// Reason of the buildset; may hold `%(name)s` and `%(classname)s`.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Codebases without a change get the source stamp of their last one.
+    #[serde(default, rename = "createAbsoluteSourceStamps")]
+    pub create_absolute_source_stamps: bool,
+}
+
+impl BranchSchedulerParams {
+    /// The filter that all its options together make.
+    pub fn filter(&self) -> Result<ChangeFilter, String> {
+        let mut filter =
+            self.change_filter.as_ref().map_or(Ok(ChangeFilter::default()), ChangeFilter::read)?;
+        for branches in [&self.branch, &self.branches] {
+            if let Some(branches) = &branches.0 {
+                filter = filter.with_branches(branches.clone());
+            }
+        }
+        Ok(match &self.categories {
+            Some(lunabot_model::StringOrList(categories)) => filter.with_categories(categories.clone()),
+            None => filter,
+        })
+    }
+
+    /// The reason of its buildsets (03.010).
+    pub fn reason_text(&self, classname: &str) -> Result<String, String> {
+        let format = self.reason.as_deref().unwrap_or(DEFAULT_REASON);
+        format_names(format, &[("name", &self.name), ("classname", classname)])
+    }
+}
+
+const DEFAULT_REASON: &str = "The %(classname)s scheduler named '%(name)s' triggered this build";
+
+/// Fills `%(key)s` from a short list of values; other keys are an error that names the possible ones.
+pub(super) fn format_names(format: &str, values: &[(&str, &str)]) -> Result<String, String> {
+    let mut out = String::new();
+    for piece in percent::parse(format)? {
+        match piece {
+            percent::Piece::Text(text) => out.push_str(&text),
+            percent::Piece::Field { key, spec } => {
+                let key = key.unwrap_or_default();
+                let Some((_, value)) = values.iter().find(|(name, _)| *name == key) else {
+                    let known: Vec<_> = values.iter().map(|(name, _)| format!("%({name})s")).collect();
+                    return Err(format!("%({key})s is not known here; possible are {}", known.join(", ")));
+                };
+                out.push_str(&percent::format_value(spec, &Json::from(*value))?);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// `priority`: a number, a function, or false for 0.
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
+#[schemars(with = "Option<i64>")]
+pub enum Priority {
+    #[default]
+    Zero,
+    Fixed(i64),
+    Function(Callback),
+}
+
+impl<'de> Deserialize<'de> for Priority {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let value = Json::deserialize(d)?;
+        match &value {
+            Json::Null | Json::Bool(false) => Ok(Priority::Zero),
+            Json::Number(n) if n.as_i64().is_some() => Ok(Priority::Fixed(n.as_i64().unwrap_or(0))),
+            other => Callback::from_json(other).map(Priority::Function).ok_or_else(|| {
+                serde::de::Error::custom(format!("expected a whole number or a function, not {other}"))
+            }),
+        }
+    }
+}
+
+/// `codebases` (03.001): name → defaults of its source stamp.
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
+#[schemars(with = "BTreeMap<String, CodebaseDefaults>")]
+pub struct Codebases(pub BTreeMap<String, CodebaseDefaults>);
+
+impl Default for Codebases {
+    fn default() -> Self {
+        Codebases(BTreeMap::from([(String::new(), CodebaseDefaults::default())]))
+    }
+}
+
+/// What a source stamp of a codebase holds where no change says otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CodebaseDefaults {
+    pub branch: Option<String>,
+    pub repository: Option<String>,
+    pub revision: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Codebases {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let all = match Json::deserialize(d)? {
+            Json::Null => return Ok(Codebases::default()),
+            Json::Array(names) => {
+                let names = names.into_iter().map(|name| match name {
+                    Json::String(name) => Ok((name, CodebaseDefaults::default())),
+                    other => Err(D::Error::custom(format!("expected the name of a codebase, not {other}"))),
+                });
+                names.collect::<Result<BTreeMap<_, _>, _>>()?
+            }
+            table => BTreeMap::deserialize(table).map_err(D::Error::custom)?,
+        };
+        if all.is_empty() {
+            return Err(D::Error::custom(
+                "at least one codebase is needed; leave the option out for the one without a name",
+            ));
+        }
+        Ok(Codebases(all))
+    }
+}
+
+impl Params for BranchSchedulerParams {
+    fn validate(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut problem = |path: &str, message: &str| problems.push(Problem::new(path, message));
+        if self.name.is_empty() {
+            problem("name", "a scheduler needs a name");
+        }
+        if self.change_filter.is_some() {
+            for (option, given) in [
+                ("branch", self.branch.0.is_some()),
+                ("branches", self.branches.0.is_some()),
+                ("categories", self.categories.is_some()),
+            ] {
+                if given {
+                    problem(option, "cannot be combined with change_filter; put it into the filter");
+                }
+            }
+        }
+        if let Err(error) = self.filter() {
+            problem("change_filter", &error);
+        }
+        if let Err(error) = self.reason_text("") {
+            problem("reason", &error);
+        }
+        problems
+    }
+}
+
+fn check_single(args: &Json) -> Vec<Problem> {
+    let mut problems = check_as::<BranchSchedulerParams>(args);
+    if args.get("branches").is_some() {
+        problems.push(Problem::new(
+            "branches",
+            "not an option of SingleBranchScheduler; use branch or change_filter",
+        ));
+    } else if args.get("branch").is_none() && args.get("change_filter").is_none() {
+        problems.push(Problem::new(
+            "",
+            "branch is missing; give branch (util.null for the default branch) or change_filter",
+        ));
+    }
+    problems
+}
+
+fn check_any(args: &Json) -> Vec<Problem> {
+    let mut problems = check_as::<BranchSchedulerParams>(args);
+    for (option, remedy) in [
+        ("branch", "use branches or change_filter"),
+        ("createAbsoluteSourceStamps", "only SingleBranchScheduler has it"),
+    ] {
+        if args.get(option).is_some() {
+            problems.push(Problem::new(option, format!("not an option of AnyBranchScheduler; {remedy}")));
+        }
+    }
+    problems
+}
+
+const CALLBACKS: &[CallbackSpec] = &[
+    CallbackSpec {
+        option: "fileIsImportant",
+        args: "change",
+        returns: "true or false; nil is false",
+        on_error: "the change counts as important",
+    },
+    CallbackSpec {
+        option: "priority",
+        args: "builderNames, changesByCodebase",
+        returns: "an integer",
+        on_error: "0",
+    },
+];
+
+pub const SINGLE_BRANCH: Kind = Kind {
+    namespace: "schedulers",
+    name: "SingleBranchScheduler",
+    aliases: &["Scheduler"],
+    category: Category::Scheduler,
+    positional: &["name"],
+    flat: false,
+    doc: "Starts builders when changes arrive on one branch, once the tree has been quiet for treeStableTimer.",
+    schema: schema_of::<BranchSchedulerParams>,
+    check: check_single,
+    callbacks: CALLBACKS,
+    extensible: false,
+};
+
+pub const ANY_BRANCH: Kind = Kind {
+    namespace: "schedulers",
+    name: "AnyBranchScheduler",
+    aliases: &[],
+    category: Category::Scheduler,
+    positional: &["name"],
+    flat: false,
+    doc: "Starts builders when changes arrive on any branch; each branch waits on its own.",
+    schema: schema_of::<BranchSchedulerParams>,
+    check: check_any,
+    callbacks: CALLBACKS,
+    extensible: false,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn messages(kind: &Kind, args: Json) -> String {
+        let problems = (kind.check)(&args);
+        problems.iter().map(|p| format!("{}: {}", p.path, p.message)).collect::<Vec<_>>().join("\n")
+    }
+
+    fn filter(args: Json) -> Json {
+        json!({"$kind": "util.ChangeFilter", "$id": 1, "$at": "m.lua:1", "$args": args})
+    }
+
+    #[test]
+    fn options_of_the_single_branch_scheduler_03_010_03_030() {
+        for (args, want) in [
+            (json!({"branch": "main"}), ""),
+            (json!({"branch": null, "treeStableTimer": "1m", "priority": 3}), ""),
+            (json!({"change_filter": filter(json!({"branch": "x"}))}), ""),
+            (json!({}), ": branch is missing"),
+            (json!({"branches": ["a"]}), "branches: not an option of SingleBranchScheduler"),
+            (json!({"branch": "a", "change_filter": filter(json!({}))}), "branch: cannot be combined"),
+            (
+                json!({"categories": ["a"], "change_filter": filter(json!({}))}),
+                "categories: cannot be combined",
+            ),
+            (json!({"branch": "a", "reason": "%(foo)s"}), "reason: %(foo)s is not known here"),
+            (json!({"branch": "a", "codebases": {}}), "codebases: at least one codebase"),
+            (json!({"branch": "a", "codebases": {"x": {"revison": "1"}}}), "codebases"),
+            (json!({"branch": "a", "codebases": ["x", 3]}), "codebases: expected the name"),
+            (json!({"branch": "a", "priority": "high"}), "priority: expected a whole number or a function"),
+            (json!({"branch": "a", "treeStableTimr": 3}), "did you mean treeStableTimer?"),
+            (
+                json!({"branch": "a", "change_filter": {"$kind": "util.Lock", "$id": 1, "$at": "", "$args": {}}}),
+                "expected a util.ChangeFilter",
+            ),
+        ] {
+            let mut all = json!({"name": "s", "builderNames": ["b"]});
+            all.as_object_mut().unwrap().extend(args.as_object().unwrap().clone());
+            let found = messages(&SINGLE_BRANCH, all);
+            assert!(found.contains(want) && (want.is_empty() == found.is_empty()), "{args}: {found}");
+        }
+    }
+
+    #[test]
+    fn options_of_the_any_branch_scheduler_03_013() {
+        assert_eq!(messages(&ANY_BRANCH, json!({"name": "s", "builderNames": ["b"]})), "");
+        assert_eq!(messages(&ANY_BRANCH, json!({"name": "s", "builderNames": ["b"], "branches": ["a"]})), "");
+        let found = messages(&ANY_BRANCH, json!({"name": "", "builderNames": ["b"], "branch": "a"}));
+        assert!(
+            found.contains("name: a scheduler needs a name") && found.contains("use branches"),
+            "{found}"
+        );
+    }
+
+    #[test]
+    fn reasons_03_010() {
+        let params = |reason: Option<&str>| -> BranchSchedulerParams {
+            serde_json::from_value(json!({"name": "x", "builderNames": [], "reason": reason})).unwrap()
+        };
+        assert_eq!(
+            params(None).reason_text("SingleBranchScheduler").unwrap(),
+            "The SingleBranchScheduler scheduler named 'x' triggered this build"
+        );
+        assert_eq!(params(Some("%(name)s/%(classname)s 100%%")).reason_text("C").unwrap(), "x/C 100%");
+    }
+}
