@@ -46,7 +46,7 @@ pub(super) async fn engine(data: &Data, clock: &Arc<dyn Clock>) -> Result<Engine
         data: data.clone(),
         clock: Arc::clone(clock),
         seed: rand::random(),
-        steps: Vec::new(),
+        steps: lunabot_steps::STEPS.to_vec(),
     };
     Ok(Engine::start(options).await?)
 }
