@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lunabot-worker", &["lunabot-proto"]),
 ];
 
-/// Outside crate → the only rooms that may name it.
+/// Outside crate → the only rooms that may name it; the load driver measures some of them bare.
 const KEPT_IN: &[(&str, &[&str])] =
     &[("sqlx", &["lunabot-db"]), ("mlua", &["lunabot-lua"]), ("axum", &["lunabot-www"])];
 
@@ -63,7 +63,8 @@ fn sql_lua_and_http_stay_in_their_rooms() -> Result<()> {
     for package in metadata.workspace_packages() {
         let needs = needs(package);
         for (outside, rooms) in KEPT_IN {
-            let fine = !needs.contains(outside) || rooms.contains(&package.name.as_str());
+            let name = package.name.as_str();
+            let fine = !needs.contains(outside) || rooms.contains(&name) || name == "lunabot-tests";
             assert!(fine, "{} uses {outside}, which belongs in {rooms:?}", package.name);
         }
     }

@@ -23,7 +23,7 @@ pub fn run(args: &Start) -> Result<ExitCode> {
     let grace = Duration::from_secs(args.run.stop_grace);
     let daemonized = args.daemonized;
     let serving = move |url: Option<&str>| if daemonized { tell_parent(url) } else { Ok(()) };
-    let ran = master::run(&base, Settings { grace, serving: Box::new(serving) });
+    let ran = master::run(&base, Settings { grace, serving: Box::new(serving), simulated_workers: None });
     // In the foreground the person at the terminal is told anyway.
     let logged = daemonized || args.run.log_format != LogFormat::Human;
     ran.inspect_err(|error| {

@@ -14,6 +14,7 @@ use crate::pidfile::PidFile;
 use crate::reload::queue::{self, Wish};
 use crate::stop::{Cause, Stage, Stop};
 use crate::supervisor;
+use crate::wiring::local_worker::Links;
 use crate::wiring::metrics::Metrics;
 use anyhow::{Context as _, Result, bail};
 use lunabot_engine::Stop as EngineStop;
@@ -40,6 +41,8 @@ pub struct Settings {
     /// How long builds may go on after SIGTERM.
     pub grace: Duration,
     pub serving: Serving,
+    /// Links that stand for the workers of `worker.LocalWorker`; `None`: real ones.
+    pub simulated_workers: Option<Links>,
 }
 
 /// Runs a master until it is told to stop.
@@ -61,8 +64,13 @@ async fn life(base: &BaseDir, settings: Settings, metrics: Metrics) -> Result<()
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let lifecycle = Lifecycle::new();
     tracing::info!("Starting BuildMaster -- lunabot.version: {}", env!("CARGO_PKG_VERSION"));
-    let ground =
-        Ground { base: base.clone(), clock: Arc::clone(&clock), lifecycle: lifecycle.clone(), metrics };
+    let ground = Ground {
+        base: base.clone(),
+        clock: Arc::clone(&clock),
+        lifecycle: lifecycle.clone(),
+        metrics,
+        simulated_workers: settings.simulated_workers,
+    };
     let starting = Rooms::start(&ground);
     let Some(started) = unless_stopped(starting, &mut signals).await else {
         tracing::info!("told to stop before it served");

@@ -8,7 +8,7 @@ use crate::reload::generation::{Generation, Loader};
 use crate::reload::history::History;
 use crate::reload::watch::FileWatch;
 use crate::wiring::health::Health;
-use crate::wiring::local_worker::LocalWorkers;
+use crate::wiring::local_worker::{Links, LocalWorkers};
 use crate::wiring::metrics::Metrics;
 use anyhow::{Result, anyhow};
 use lunabot_data::Data;
@@ -26,6 +26,7 @@ pub struct Ground {
     pub clock: Arc<dyn Clock>,
     pub lifecycle: Lifecycle,
     pub metrics: Metrics,
+    pub simulated_workers: Option<Links>,
 }
 
 /// Everything that runs.
@@ -50,7 +51,7 @@ impl Rooms {
     /// # Errors
     /// All mistakes of the configuration, or what keeps it from being served.
     pub async fn start(ground: &Ground) -> Result<Arc<Rooms>> {
-        let Ground { base, clock, lifecycle, metrics } = ground;
+        let Ground { base, clock, lifecycle, metrics, .. } = ground;
         let errors = Arc::new(ScriptErrors::default());
         let loader = Loader::new(base.clone(), Arc::clone(clock), Arc::clone(&errors));
         tracing::info!("Loading configuration from {}", base.config().display());
@@ -101,7 +102,7 @@ impl Rooms {
             history,
             watch: Arc::new(FileWatch::new()),
             web: open::web(&data, &site, health, ground),
-            workers: LocalWorkers::new(engine.clone(), base.dir()),
+            workers: LocalWorkers::new(engine.clone(), base.dir(), ground.simulated_workers.clone()),
             data,
             engine,
             sources,

@@ -13,9 +13,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
+/// Makes the links of embedded workers by their names, in place of real workers: the load driver's simulated ones.
+pub type Links = Arc<dyn Fn(&str) -> Arc<dyn WorkerLink> + Send + Sync>;
+
 /// The embedded workers that run.
 pub struct LocalWorkers {
     engine: Engine,
+    simulated: Option<Links>,
     /// Where their folders are, unless they say otherwise.
     home: PathBuf,
     running: Mutex<BTreeMap<String, Running>>,
@@ -23,14 +27,15 @@ pub struct LocalWorkers {
 
 struct Running {
     folder: PathBuf,
-    core: WorkerCore,
+    /// Absent where the worker is simulated.
+    core: Option<WorkerCore>,
     link: Arc<dyn WorkerLink>,
 }
 
 impl LocalWorkers {
     /// `basedir` is the master's folder.
-    pub fn new(engine: Engine, basedir: &Path) -> Self {
-        LocalWorkers { engine, home: basedir.to_owned(), running: Mutex::default() }
+    pub fn new(engine: Engine, basedir: &Path, simulated: Option<Links>) -> Self {
+        LocalWorkers { engine, simulated, home: basedir.to_owned(), running: Mutex::default() }
     }
 
     /// Makes the embedded workers of `config` the running ones. After [`Engine::apply`]: the engine must know them.
@@ -44,8 +49,7 @@ impl LocalWorkers {
             .collect();
         for name in leaving {
             if let Some(worker) = running.remove(&name) {
-                self.engine.worker_detached(&name, &worker.link).await;
-                worker.core.shutdown().await;
+                self.end(&name, worker).await;
             }
         }
         let new = wanted.into_iter().filter(|(name, _)| !running.contains_key(name));
@@ -59,11 +63,14 @@ impl LocalWorkers {
     /// Ends them all and whatever they run.
     pub async fn stop(&self) {
         let all = std::mem::take(&mut *self.running.lock().await);
-        join_all(all.into_iter().map(|(name, worker)| async move {
-            self.engine.worker_detached(&name, &worker.link).await;
-            worker.core.shutdown().await;
-        }))
-        .await;
+        join_all(all.into_iter().map(|(name, worker)| async move { self.end(&name, worker).await })).await;
+    }
+
+    async fn end(&self, name: &str, worker: Running) {
+        self.engine.worker_detached(name, &worker.link).await;
+        if let Some(core) = worker.core {
+            core.shutdown().await;
+        }
     }
 
     /// Name → folder.
@@ -79,6 +86,11 @@ impl LocalWorkers {
     }
 
     async fn start(&self, name: String, folder: PathBuf) -> anyhow::Result<(String, Running)> {
+        if let Some(make) = &self.simulated {
+            let link = make(&name);
+            self.engine.worker_attached(&name, Arc::clone(&link)).await?;
+            return Ok((name, Running { folder, core: None, link }));
+        }
         let core = WorkerCore::new(WorkerOptions::new(&folder))?;
         let info = core.info().await;
         let (engine, own) = (self.engine.clone(), name.clone());
@@ -91,7 +103,7 @@ impl LocalWorkers {
         });
         let link: Arc<dyn WorkerLink> = link;
         self.engine.worker_attached(&name, Arc::clone(&link)).await?;
-        Ok((name, Running { folder, core, link }))
+        Ok((name, Running { folder, core: Some(core), link }))
     }
 }
 
