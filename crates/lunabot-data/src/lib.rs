@@ -7,14 +7,29 @@
 //! not: order is kept, so the database never holds a later fact without the earlier ones.
 //! What must never enter: SQL (that is `lunabot-db`), HTTP, decisions about builds.
 
-mod api;
+mod ack;
+mod announce;
 mod bus;
+mod cache;
 mod control;
+mod data;
+mod error;
+mod get;
 pub mod intake;
+mod live;
 pub mod new;
 mod overview;
+mod pending;
+mod read;
+mod shared;
+mod updates;
+mod writer;
 
-pub use api::{Ack, Answer, Collapser, Data, DataError, OpenOptions};
+pub use ack::Ack;
 pub use bus::{Bus, Delivery, Subscription};
 pub use control::{ControlError, ControlHandler};
+pub use data::{Data, OpenOptions};
+pub use error::DataError;
+pub use get::{Answer, RawLog, RawStream};
 pub use overview::PendingCount;
+pub use updates::Collapser;

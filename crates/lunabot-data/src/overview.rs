@@ -21,12 +21,18 @@ impl Data {
         builders: &[BuilderId],
         each: i64,
     ) -> Result<HashMap<BuilderId, Vec<Build>>, DataError> {
-        let _ = (builders, each);
-        todo!()
+        Ok(self.shared.store.newest_builds(builders, each).await?)
     }
 
     /// Unclaimed, incomplete requests by builder; builders without any are absent.
     pub async fn pending_counts(&self) -> Result<HashMap<BuilderId, PendingCount>, DataError> {
-        todo!()
+        let mut counts: HashMap<BuilderId, PendingCount> = HashMap::new();
+        for request in self.shared.live().requests.values().filter(|r| !r.claimed && !r.complete) {
+            let none = PendingCount { count: 0, oldest: request.submitted_at };
+            let own = counts.entry(request.builderid).or_insert(none);
+            own.count += 1;
+            own.oldest = own.oldest.min(request.submitted_at);
+        }
+        Ok(counts)
     }
 }

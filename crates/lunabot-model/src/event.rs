@@ -62,6 +62,11 @@ impl Pattern {
         Pattern(parts.into_iter().map(|part| (part != "*").then(|| part.into())).collect())
     }
 
+    /// The text wanted at `index`; `None`: any.
+    pub fn part(&self, index: usize) -> Option<&str> {
+        self.0.get(index)?.as_deref()
+    }
+
     pub fn matches(&self, topic: &Topic) -> bool {
         self.0.len() == topic.0.len()
             && self

@@ -19,6 +19,7 @@ pub mod percent;
 pub mod properties;
 pub mod render;
 pub mod resources;
+pub mod result_spec;
 pub mod results;
 pub mod script;
 pub mod text;

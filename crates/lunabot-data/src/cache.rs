@@ -1,0 +1,75 @@
+//! Answers kept until a table that they were made from changes.
+
+use bytes::Bytes;
+use lunabot_db::Batch;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+
+/// Bytes of answers that are kept.
+const ANSWER_BYTES: u64 = 8 * 1024 * 1024;
+
+/// A number per table.
+static TABLES: LazyLock<HashMap<&'static str, usize>> =
+    LazyLock::new(|| Batch::upserts().iter().enumerate().map(|(i, upsert)| (upsert.table, i)).collect());
+
+/// Counts, per table, the commits that changed it. Tables that are only written by statements of their own share
+/// the last counter.
+pub(crate) struct Versions(Vec<AtomicU64>);
+
+impl Default for Versions {
+    fn default() -> Self {
+        Versions((0..=TABLES.len()).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl Versions {
+    /// After a commit.
+    pub fn bump(&self, batch: &Batch) {
+        for (table, index) in TABLES.iter() {
+            if batch.touches(table) {
+                self.0[*index].fetch_add(1, Ordering::AcqRel);
+            }
+        }
+        if !batch.statements.is_empty() {
+            self.0[TABLES.len()].fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Grows whenever one of these tables changes.
+    pub fn of(&self, tables: &[&str]) -> u64 {
+        let version = |table: &&str| {
+            let index = TABLES.get(table).copied().unwrap_or(TABLES.len());
+            self.0[index].load(Ordering::Acquire)
+        };
+        tables.iter().map(version).sum()
+    }
+}
+
+/// A serialised answer, as of a version of its tables.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    pub version: u64,
+    pub body: Bytes,
+}
+
+/// Serialised answers by path, query and form.
+pub(crate) struct Answers(moka::sync::Cache<Arc<str>, Kept>);
+
+impl Default for Answers {
+    fn default() -> Self {
+        let weigh =
+            |key: &Arc<str>, kept: &Kept| u32::try_from(key.len() + kept.body.len() + 64).unwrap_or(u32::MAX);
+        Answers(moka::sync::Cache::builder().max_capacity(ANSWER_BYTES).weigher(weigh).build())
+    }
+}
+
+impl Answers {
+    pub fn get(&self, key: &str, version: u64) -> Option<Bytes> {
+        self.0.get(key).filter(|kept| kept.version == version).map(|kept| kept.body)
+    }
+
+    pub fn put(&self, key: &str, version: u64, body: Bytes) {
+        self.0.insert(key.into(), Kept { version, body });
+    }
+}

@@ -1,0 +1,158 @@
+//! [`Data`]: opening, closing, what is registered.
+
+use crate::bus::Bus;
+use crate::control::{ControlError, ControlHandler};
+use crate::error::Result;
+use crate::live::{Live, LiveSet};
+use crate::shared::Shared;
+use crate::updates::Collapser;
+use crate::writer;
+use lunabot_db::{OpenStore, PropertiesOf, Store};
+use lunabot_model::resources::*;
+use lunabot_model::{Clock, Json, MasterId, Results};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+/// The data API of one master; cheap to clone.
+#[derive(Clone)]
+pub struct Data {
+    pub(crate) shared: Arc<Shared>,
+    _closer: Arc<Closer>,
+}
+
+/// Ends the writer, after what is queued, when the last [`Data`] is gone.
+struct Closer(Arc<Shared>);
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        self.0.closing.store(true, Ordering::Release);
+        self.0.wake.notify_one();
+    }
+}
+
+/// How to open the store.
+pub struct OpenOptions {
+    /// `sqlite:///relative`, `sqlite:////absolute`, `postgresql://…` (14.020).
+    pub url: String,
+    /// Base for relative paths; backups of an SQLite file are laid beside it.
+    pub basedir: PathBuf,
+    /// `hostname:basedir` (09.011).
+    pub master_name: String,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Data {
+    /// Opens the store, migrates it (after a backup of an SQLite file), and marks this master as started: builds
+    /// that an earlier process left running end with RETRY, their requests are unclaimed (14.033, 15.004).
+    pub async fn open(options: OpenOptions) -> Result<Data> {
+        let store = Store::open(&OpenStore { url: options.url, basedir: options.basedir }).await?;
+        let now = options.clock.now().secs();
+        let mut live = Live { epoch: 1, names: store.names().await?, ..Live::default() };
+        let known = live.names.masters.get(&options.master_name).copied();
+        let master = known.unwrap_or_else(|| 1 + live.names.masters.values().max().copied().unwrap_or(0));
+        let interrupted = store.start_master(master, &options.master_name, now).await?;
+        if !interrupted.is_empty() {
+            tracing::warn!(builds = ?interrupted, "builds were interrupted by the end of the last process; they end with RETRY");
+        }
+        live.names.masters.insert(options.master_name, master);
+        live.ids = store.next_ids().await?;
+        load(&store, &mut live).await?;
+        let shared = Arc::new(Shared::new(store, options.clock, master, live));
+        tokio::spawn(writer::run(shared.clone()));
+        Ok(Data { _closer: Arc::new(Closer(shared.clone())), shared })
+    }
+
+    /// Waits until everything written so far is durable.
+    pub async fn flush(&self) -> Result<()> {
+        self.shared.flush().await
+    }
+
+    /// Writes what is queued and ends all connections, so that an SQLite database is one file again. Nothing may be
+    /// asked of any clone afterwards.
+    pub async fn close(&self) -> Result<()> {
+        let flushed = self.flush().await;
+        self.shared.closing.store(true, Ordering::Release);
+        self.shared.wake.notify_one();
+        self.shared.store.close().await;
+        flushed
+    }
+
+    pub fn bus(&self) -> &Bus {
+        &self.shared.bus
+    }
+
+    pub fn master_id(&self) -> MasterId {
+        self.shared.master_id
+    }
+
+    /// Force schedulers are not stored; this list is what their endpoints answer (09.014, 09.041).
+    pub fn set_force_schedulers(&self, all: Vec<ForceScheduler>) {
+        self.registered_mut().force_schedulers = Arc::new(all);
+    }
+
+    /// Registers a resource that is not stored, e.g. `generations` and `script_errors`: its rows are asked for at each
+    /// request and go through the same query language.
+    pub fn set_virtual(&self, plural: &'static str, rows: Arc<dyn Fn() -> Vec<Json> + Send + Sync>) {
+        self.registered_mut().virtuals.insert(plural, rows);
+    }
+
+    /// The rule asked for new requests between their storing and their announcement (07.002–07.007). It completes
+    /// older requests itself through [`Data::claim`] and [`Data::complete_requests`].
+    pub fn set_collapser(&self, collapser: Arc<dyn Collapser>) {
+        self.registered_mut().collapser = Some(collapser);
+    }
+
+    /// Registers who handles control actions of a resource type (`builds`, `buildrequests`, `forceschedulers`,
+    /// `schedulers`, `workers`). A later one replaces an earlier one.
+    pub fn on_control(&self, plural: &'static str, handler: Arc<dyn ControlHandler>) {
+        self.registered_mut().handlers.insert(plural, handler);
+    }
+
+    /// Carries out an action on what `path` names (09e).
+    pub async fn control(
+        &self,
+        path: &str,
+        action: &str,
+        params: Json,
+    ) -> std::result::Result<Json, ControlError> {
+        let (plural, id) = self.controlled(path).await?;
+        let handler = self.registered().handlers.get(plural).cloned();
+        match handler {
+            Some(handler) => handler.control(&id, action, params).await,
+            None => Err(ControlError::Unsupported(action.to_owned())),
+        }
+    }
+
+    pub(crate) fn registered(&self) -> std::sync::RwLockReadGuard<'_, crate::shared::Registered> {
+        self.shared.registered.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn registered_mut(&self) -> std::sync::RwLockWriteGuard<'_, crate::shared::Registered> {
+        self.shared.registered.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads what lives in memory: what is configured, and what is not complete.
+async fn load(store: &Store, live: &mut Live) -> Result<()> {
+    live.builders = store.all::<Builder>("", vec![]).await?.into_iter().map(|b| (b.builderid, b)).collect();
+    live.workers = store.all::<Worker>("", vec![]).await?.into_iter().map(|w| (w.workerid, w)).collect();
+    live.schedulers =
+        store.all::<Scheduler>("", vec![]).await?.into_iter().map(|s| (s.schedulerid, s)).collect();
+    live.projects = store.all::<Project>("", vec![]).await?.into_iter().map(|p| (p.projectid, p)).collect();
+    for row in store.all::<Buildset>("t.complete = FALSE", vec![]).await? {
+        let properties = Arc::new(store.properties(PropertiesOf::Buildset(row.bsid)).await?);
+        let mut set = LiveSet { properties, remaining: 0, worst: Results::Success, row };
+        for request in store.all::<BuildRequest>("r.buildsetid = $1", vec![set.row.bsid.into()]).await? {
+            match (request.complete, request.results) {
+                (true, results) => set.worst = set.worst.worst(results.unwrap_or(Results::Success)),
+                (false, _) => {
+                    set.remaining += 1;
+                    live.requests.insert(request.buildrequestid, request);
+                }
+            }
+        }
+        live.buildsets.insert(set.row.bsid, set);
+    }
+    Ok(())
+}

@@ -1,0 +1,380 @@
+//! Reading by path and query, as `/api/v2` does (09b, 09c, 09d). What is answered is what is committed.
+
+mod changes;
+mod logs;
+mod path;
+
+pub use logs::{RawLog, RawStream};
+
+use crate::data::Data;
+use crate::error::{DataError, Result};
+use bytes::Bytes;
+use lunabot_db::endpoints::{Found, Target};
+use lunabot_db::resources::{Codebase, TestResult, TestResultSet};
+use lunabot_db::{ListQuery, PropertiesOf, Resource, field_specs};
+use lunabot_model::Json;
+use lunabot_model::resources::*;
+use lunabot_model::result_spec::{FieldKind, FieldSpec, ResultSpec};
+
+/// What a path holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// `total` where it is known (09.045, 09.068).
+    List {
+        plural: &'static str,
+        items: Vec<Json>,
+        total: Option<i64>,
+    },
+    One {
+        plural: &'static str,
+        item: Json,
+    },
+    /// `/raw`, `/raw_inline`, `/value`: streamed by [`Data::raw`].
+    Raw,
+}
+
+impl Answer {
+    /// The envelope of the API (09.045): keys sorted, `meta` with the total where it is known.
+    pub fn into_json(self) -> Json {
+        let (plural, items, total) = match self {
+            Answer::List { plural, items, total } => (plural, items, total),
+            Answer::One { plural: "properties", item } => ("properties", vec![item], None),
+            Answer::One { plural, item } => (plural, vec![item], None),
+            Answer::Raw => ("raw", Vec::new(), None),
+        };
+        let mut meta = serde_json::Map::new();
+        if let Some(total) = total {
+            meta.insert("total".into(), total.into());
+        }
+        let mut envelope = serde_json::Map::new();
+        envelope.insert(plural.into(), items.into());
+        envelope.insert("meta".into(), meta.into());
+        let mut envelope = Json::Object(envelope);
+        envelope.sort_all_objects();
+        envelope
+    }
+}
+
+const FORCE_FIELDS: &[FieldSpec] = &[
+    FieldSpec { name: "name", kind: FieldKind::Identifier },
+    FieldSpec { name: "button_name", kind: FieldKind::Text },
+    FieldSpec { name: "label", kind: FieldKind::Text },
+    FieldSpec { name: "builder_names", kind: FieldKind::Texts },
+    FieldSpec { name: "enabled", kind: FieldKind::Bool },
+    FieldSpec { name: "all_fields", kind: FieldKind::Json },
+];
+
+const PROPERTY_FIELDS: &[FieldSpec] = &[
+    FieldSpec { name: "name", kind: FieldKind::Identifier },
+    FieldSpec { name: "source", kind: FieldKind::Text },
+    FieldSpec { name: "value", kind: FieldKind::Text },
+];
+
+/// Runs `$body` with `$type` standing for the resource of a target that is a table; gives `None` for the others.
+macro_rules! for_resource {
+    ($target:expr, $type:ident => $body:expr) => {
+        match $target {
+            Target::Masters => {
+                type $type = Master;
+                Some($body)
+            }
+            Target::Builders => {
+                type $type = Builder;
+                Some($body)
+            }
+            Target::Builds => {
+                type $type = Build;
+                Some($body)
+            }
+            Target::BuildRequests => {
+                type $type = BuildRequest;
+                Some($body)
+            }
+            Target::Buildsets => {
+                type $type = Buildset;
+                Some($body)
+            }
+            Target::SourceStamps => {
+                type $type = SourceStamp;
+                Some($body)
+            }
+            Target::Changes => {
+                type $type = Change;
+                Some($body)
+            }
+            Target::Steps => {
+                type $type = Step;
+                Some($body)
+            }
+            Target::Logs => {
+                type $type = Log;
+                Some($body)
+            }
+            Target::Workers => {
+                type $type = Worker;
+                Some($body)
+            }
+            Target::Schedulers => {
+                type $type = Scheduler;
+                Some($body)
+            }
+            Target::ChangeSources => {
+                type $type = ChangeSource;
+                Some($body)
+            }
+            Target::Projects => {
+                type $type = Project;
+                Some($body)
+            }
+            Target::Codebases => {
+                type $type = Codebase;
+                Some($body)
+            }
+            Target::BuildData => {
+                type $type = BuildData;
+                Some($body)
+            }
+            Target::TestResultSets => {
+                type $type = TestResultSet;
+                Some($body)
+            }
+            Target::TestResults => {
+                type $type = TestResult;
+                Some($body)
+            }
+            Target::ForceSchedulers
+            | Target::ForceScheduler
+            | Target::ForceSchedulersOfBuilder
+            | Target::BuildProperties
+            | Target::BuildPropertyList
+            | Target::BuildsetProperties
+            | Target::BuildsetPropertyList
+            | Target::ChangePropertyList
+            | Target::BuildDataValue
+            | Target::BuildChanges
+            | Target::LogContents
+            | Target::LogRaw
+            | Target::LogRawInline
+            | Target::RootLinks => None,
+        }
+    };
+}
+
+/// A row as the API shows it: keys sorted.
+fn json<T: serde::Serialize>(row: &T) -> Json {
+    let mut value = serde_json::to_value(row).unwrap_or(Json::Null);
+    value.sort_all_objects();
+    value
+}
+
+fn parse(query: &str, fields: &[FieldSpec], collection: bool) -> Result<ResultSpec> {
+    ResultSpec::parse(query, fields, collection).map_err(|e| DataError::BadQuery(e.0))
+}
+
+impl Data {
+    /// Answers a path of `/api/v2` (09b) with a raw query string (09d): filters, fields, order, limit, offset, property.
+    pub async fn get(&self, path: &str, query: &str) -> Result<Answer> {
+        if let Some(answer) = self.get_virtual(path, query)? {
+            return Ok(answer);
+        }
+        let found = path::find(path)?;
+        match for_resource!(found.endpoint.target, R => self.get_rows::<R>(&found, query).await) {
+            Some(answer) => answer,
+            None => self.get_other(&found, query).await,
+        }
+    }
+
+    /// Like [`Data::get`], serialised: the envelope of 09.045, compact or indented by two blanks. Kept until a table that
+    /// it was made from changes. `Ok(None)`: a raw answer, see [`Data::raw`].
+    pub async fn get_json(&self, path: &str, query: &str, pretty: bool) -> Result<Option<Bytes>> {
+        let tables = path::find(path)
+            .ok()
+            .and_then(|found| for_resource!(found.endpoint.target, R => <R as Resource>::DECL.tables));
+        let key = format!("{}{path}?{query}", if pretty { '+' } else { '-' });
+        let version = tables.map(|tables| self.shared.versions.of(tables));
+        if let Some(body) = version.and_then(|version| self.shared.answers.get(&key, version)) {
+            return Ok(Some(body));
+        }
+        let answer = match self.get(path, query).await? {
+            Answer::Raw => return Ok(None),
+            answer => answer.into_json(),
+        };
+        let body = match pretty {
+            true => serde_json::to_vec_pretty(&answer),
+            false => serde_json::to_vec(&answer),
+        };
+        let body = Bytes::from(body.map_err(|e| DataError::Storage(e.to_string()))?);
+        if let Some(version) = version {
+            self.shared.answers.put(&key, version, body.clone());
+        }
+        Ok(Some(body))
+    }
+
+    /// Rows of a table.
+    async fn get_rows<R: Resource>(&self, found: &Found, query: &str) -> Result<Answer> {
+        let decl = R::DECL;
+        let single = found.endpoint.single;
+        let spec = parse(query, &field_specs(decl), !single)?;
+        let scope = &found.endpoint.scope;
+        if single {
+            let row: Option<R> = self.shared.store.one(scope, found.args.clone()).await?;
+            let row = row.ok_or_else(|| path::absent(found))?;
+            let mut items = vec![json(&row)];
+            self.add_properties(decl.plural, &spec, &mut items).await?;
+            spec.project(&mut items[0]);
+            return Ok(Answer::One { plural: decl.plural, item: items.swap_remove(0) });
+        }
+        let list = ListQuery { scope, args: found.args.clone(), spec: &spec, total: true };
+        let page = self.shared.store.list::<R>(list).await?;
+        let mut items: Vec<Json> = page.rows.iter().map(json).collect();
+        self.add_properties(decl.plural, &spec, &mut items).await?;
+        items.iter_mut().for_each(|item| spec.project(item));
+        Ok(Answer::List { plural: decl.plural, items, total: page.total })
+    }
+
+    /// `property=` on builds and build requests (09.071).
+    async fn add_properties(&self, plural: &str, spec: &ResultSpec, items: &mut [Json]) -> Result<()> {
+        let (own, owner, build) = match plural {
+            "builds" => ("buildid", "buildid", true),
+            "buildrequests" => ("buildrequestid", "buildsetid", false),
+            _ => return Ok(()),
+        };
+        debug_assert!(items.iter().all(|item| item.get(own).is_some()));
+        if spec.properties.is_empty() {
+            return Ok(());
+        }
+        let ids = items.iter().filter_map(|item| item[owner].as_i64()).collect();
+        let mut all = self.shared.store.properties_of_many(build, ids).await?;
+        for item in items {
+            let id = item[owner].as_i64().unwrap_or_default();
+            let properties = all.get_mut(&id).map(std::mem::take).unwrap_or_default();
+            all.insert(id, properties.clone());
+            let wanted = |name: &str| spec.properties.iter().any(|p| p == "*" || p == name);
+            let mut shown = lunabot_model::Properties::new();
+            for (name, property) in properties.iter().filter(|(name, _)| wanted(name)) {
+                shown.insert(name, property.clone());
+            }
+            item["properties"] = json(&shown);
+        }
+        Ok(())
+    }
+
+    async fn get_other(&self, found: &Found, query: &str) -> Result<Answer> {
+        let plain = || parse(query, &[], !found.endpoint.single).map(|_| ());
+        match found.endpoint.target {
+            Target::LogRaw | Target::LogRawInline | Target::BuildDataValue => Ok(Answer::Raw),
+            Target::LogContents => self.log_contents(found, query).await,
+            Target::BuildChanges => self.build_changes(found, query).await,
+            Target::ForceSchedulers | Target::ForceScheduler | Target::ForceSchedulersOfBuilder => {
+                self.force_schedulers(found, query).await
+            }
+            Target::BuildProperties => {
+                plain()?;
+                let build: Option<Build> =
+                    self.shared.store.one(&found.endpoint.scope, found.args.clone()).await?;
+                self.properties(build.map(|b| PropertiesOf::Build(b.buildid))).await
+            }
+            Target::BuildsetProperties => {
+                plain()?;
+                let set: Option<Buildset> =
+                    self.shared.store.one(&found.endpoint.scope, found.args.clone()).await?;
+                self.properties(set.map(|s| PropertiesOf::Buildset(s.bsid))).await
+            }
+            Target::BuildPropertyList => {
+                let build: Option<Build> =
+                    self.shared.store.one(&found.endpoint.scope, found.args.clone()).await?;
+                self.property_list(build.map(|b| PropertiesOf::Build(b.buildid)), query).await
+            }
+            Target::BuildsetPropertyList => {
+                let set: Option<Buildset> =
+                    self.shared.store.one(&found.endpoint.scope, found.args.clone()).await?;
+                self.property_list(set.map(|s| PropertiesOf::Buildset(s.bsid)), query).await
+            }
+            Target::ChangePropertyList => {
+                let change: Option<Change> =
+                    self.shared.store.one(&found.endpoint.scope, found.args.clone()).await?;
+                self.property_list(change.map(|c| PropertiesOf::Change(c.changeid)), query).await
+            }
+            _ => self.root_links(query),
+        }
+    }
+
+    /// Of something that does not exist there are none.
+    async fn properties(&self, of: Option<PropertiesOf>) -> Result<Answer> {
+        let properties = match of {
+            Some(of) => self.shared.store.properties(of).await?,
+            None => lunabot_model::Properties::new(),
+        };
+        Ok(Answer::One { plural: "properties", item: json(&properties) })
+    }
+
+    async fn property_list(&self, of: Option<PropertiesOf>, query: &str) -> Result<Answer> {
+        let rows = match of {
+            Some(of) => self.shared.store.property_items(of).await?.iter().map(json).collect(),
+            None => Vec::new(),
+        };
+        in_memory("_properties", PROPERTY_FIELDS, rows, query)
+    }
+
+    async fn force_schedulers(&self, found: &Found, query: &str) -> Result<Answer> {
+        let all = self.registered().force_schedulers.clone();
+        let rows = |keep: &dyn Fn(&ForceScheduler) -> bool| {
+            all.iter().filter(|s| keep(s)).map(json).collect::<Vec<_>>()
+        };
+        match (found.endpoint.target, found.args.first()) {
+            (Target::ForceScheduler, Some(lunabot_db::Value::Text(name))) => {
+                let spec = parse(query, FORCE_FIELDS, false)?;
+                let mut item = rows(&|s| s.name == *name).pop().ok_or_else(|| path::absent(found))?;
+                spec.project(&mut item);
+                Ok(Answer::One { plural: "forceschedulers", item })
+            }
+            (Target::ForceSchedulersOfBuilder, _) => {
+                let builder: Option<Builder> =
+                    self.shared.store.one(&found.endpoint.scope, found.args.clone()).await?;
+                let builder = builder.ok_or_else(|| path::absent(found))?;
+                in_memory(
+                    "forceschedulers",
+                    FORCE_FIELDS,
+                    rows(&|s| s.builder_names.contains(&builder.name)),
+                    query,
+                )
+            }
+            _ => in_memory("forceschedulers", FORCE_FIELDS, rows(&|_| true), query),
+        }
+    }
+
+    /// The names under which lists are found at the root (09.025).
+    fn root_links(&self, query: &str) -> Result<Answer> {
+        let mut names: Vec<&str> = lunabot_db::endpoints::endpoints()
+            .iter()
+            .filter(|e| !e.single && !e.pattern.contains('/'))
+            .map(|e| e.pattern.as_str())
+            .collect();
+        let virtuals: Vec<&'static str> = self.registered().virtuals.keys().copied().collect();
+        names.extend(virtuals);
+        names.sort_unstable();
+        let rows = names.into_iter().map(|name| serde_json::json!({ "name": name })).collect();
+        in_memory("rootlinks", &[FieldSpec { name: "name", kind: FieldKind::Text }], rows, query)
+    }
+
+    /// Resources that others have registered; their fields are those of their rows.
+    fn get_virtual(&self, path: &str, query: &str) -> Result<Option<Answer>> {
+        let found =
+            self.registered().virtuals.get_key_value(path).map(|(plural, rows)| (*plural, rows.clone()));
+        let Some((plural, rows)) = found else { return Ok(None) };
+        let rows = rows();
+        let fields = path::fields_of(&rows);
+        in_memory(plural, &fields, rows, query).map(Some)
+    }
+}
+
+/// Answers a query over rows in memory.
+fn in_memory(plural: &'static str, fields: &[FieldSpec], rows: Vec<Json>, query: &str) -> Result<Answer> {
+    let spec = parse(query, fields, true)?;
+    let (mut items, total) = spec.apply(rows);
+    for item in &mut items {
+        item.sort_all_objects();
+        spec.project(item);
+    }
+    Ok(Answer::List { plural, items, total: i64::try_from(total).ok() })
+}

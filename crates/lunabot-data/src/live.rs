@@ -1,0 +1,104 @@
+//! The rows that can still change, in memory: running builds with their steps and logs, requests and buildsets that
+//! are not complete, and what is configured. A row leaves when its last state is stored.
+//!
+//! Everything here is guarded by one mutex, held for a few lines at a time and never across an await: the ids, the
+//! rows and their place in the next transaction have to change together.
+
+use crate::pending::{Forget, Pending};
+use lunabot_db::{Names, NextIds};
+use lunabot_model::resources::*;
+use lunabot_model::{
+    BuildId, BuildRequestId, BuilderId, BuildsetId, ChangeId, LogId, Properties, Results, SchedulerId,
+    StepId, WorkerId,
+};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// A build that runs, or whose end is not stored yet.
+pub(crate) struct LiveBuild {
+    pub row: Build,
+    pub properties: Properties,
+    pub next_step: i64,
+    pub step_names: HashSet<String>,
+    pub steps: Vec<StepId>,
+}
+
+/// A step of a running build.
+pub(crate) struct LiveStep {
+    pub row: Step,
+    pub slugs: HashSet<String>,
+    pub logs: Vec<LogId>,
+}
+
+/// A buildset with incomplete requests.
+#[derive(Clone)]
+pub(crate) struct LiveSet {
+    pub row: Buildset,
+    pub properties: Arc<Properties>,
+    pub remaining: usize,
+    /// The worst result of its complete requests.
+    pub worst: Results,
+}
+
+/// Branch, repository, codebase, project: the line on which a change has a parent (02.001).
+pub(crate) type Line = (Option<String>, String, String, String);
+
+#[derive(Default)]
+pub(crate) struct Live {
+    pub pending: Pending,
+    /// Counts transactions; what is put into `pending` now belongs to this one.
+    pub epoch: u64,
+    pub ids: NextIds,
+    pub names: Names,
+    pub builders: HashMap<BuilderId, Builder>,
+    pub workers: HashMap<WorkerId, Worker>,
+    pub schedulers: HashMap<SchedulerId, Scheduler>,
+    pub projects: HashMap<i64, Project>,
+    pub buildsets: HashMap<BuildsetId, LiveSet>,
+    pub requests: HashMap<BuildRequestId, BuildRequest>,
+    pub builds: HashMap<BuildId, LiveBuild>,
+    pub steps: HashMap<StepId, LiveStep>,
+    pub logs: HashMap<LogId, Log>,
+    /// When the newest build of a builder ended, for those that ended since the start.
+    pub complete_times: HashMap<BuilderId, i64>,
+    /// Stamps and newest changes that are not stored yet.
+    pub stamps: HashMap<String, SourceStamp>,
+    pub lines: HashMap<Line, ChangeId>,
+}
+
+/// The next id of a counter.
+pub(crate) fn next(counter: &mut i64) -> i64 {
+    *counter += 1;
+    *counter
+}
+
+impl Live {
+    /// Takes what waits, and begins the next transaction.
+    pub fn take(&mut self) -> (u64, Pending) {
+        let pending = std::mem::take(&mut self.pending);
+        self.epoch += 1;
+        (self.epoch - 1, pending)
+    }
+
+    /// Drops from memory what is stored now.
+    pub fn forget(&mut self, after: Vec<Forget>) {
+        for what in after {
+            match what {
+                Forget::Build(id) => self.forget_build(id),
+                Forget::Request(id) => drop(self.requests.remove(&id)),
+                Forget::Buildset(id) => drop(self.buildsets.remove(&id)),
+                Forget::Stamp(hash) => drop(self.stamps.remove(&hash)),
+                Forget::Line(change) => self.lines.retain(|_, newest| *newest != change),
+            }
+        }
+    }
+
+    fn forget_build(&mut self, id: BuildId) {
+        let Some(build) = self.builds.remove(&id) else { return };
+        for step in build.steps.iter().filter_map(|step| self.steps.remove(step)) {
+            for log in step.logs {
+                self.logs.remove(&log);
+            }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The updates, by what they concern. Each changes live rows, queues what has to be written, and what to announce.
+
+mod builds;
+mod buildsets;
+mod changes;
+mod configured;
+mod logs;
+mod requests;
+mod state;
+mod steps;
+mod workers;
+
+pub use buildsets::Collapser;
+
+/// Shortens a name so that `suffix` fits within `limit` characters, and joins both.
+fn fitted(name: &str, suffix: &str, limit: usize) -> String {
+    let room = limit.saturating_sub(suffix.chars().count());
+    name.chars().take(room).chain(suffix.chars()).collect()
+}
+
+/// The names of steps and the slugs of logs have at most this many characters (09.007, 09.008).
+const IDENTIFIER: usize = 50;

@@ -1,0 +1,73 @@
+//! Workers: connected, paused, told to stop.
+
+use crate::ack::Ack;
+use crate::announce::Announcement;
+use crate::data::Data;
+use crate::error::{DataError, Result};
+use lunabot_model::resources::{ConnectedTo, Worker};
+use lunabot_model::{Json, WorkerId};
+
+impl Data {
+    async fn change_worker(
+        &self,
+        id: WorkerId,
+        what: &'static str,
+        change: impl FnOnce(&mut Worker) + Send,
+    ) -> Result<Ack> {
+        self.shared.room().await;
+        let master = self.shared.master_id;
+        let (result, epoch) = self.shared.change(|live| {
+            let worker = live.workers.get_mut(&id);
+            let worker = worker.ok_or_else(|| DataError::NotFound(format!("there is no worker {id}")))?;
+            let was = worker.connected_to.clone();
+            change(worker);
+            let row = worker.clone();
+            let connected = row.connected_to.iter().any(|c| c.masterid == master);
+            if was != row.connected_to {
+                live.pending.batch.connection(id, master, connected);
+            }
+            live.pending.announcements.push(Announcement::Worker(Box::new(row.clone()), what));
+            live.pending.batch.workers.put(row);
+            Ok(())
+        });
+        result.map(|()| self.ack(epoch))
+    }
+
+    /// Event workers/N/connected. `info` is what the worker reported.
+    pub async fn worker_connected(&self, worker: WorkerId, info: Json) -> Result<Ack> {
+        let masterid = self.shared.master_id;
+        self.change_worker(worker, "connected", |row| {
+            row.workerinfo = info;
+            if !row.connected_to.iter().any(|c| c.masterid == masterid) {
+                row.connected_to.push(ConnectedTo { masterid });
+            }
+        })
+        .await
+    }
+
+    /// Event workers/N/disconnected.
+    pub async fn worker_disconnected(&self, worker: WorkerId) -> Result<Ack> {
+        let masterid = self.shared.master_id;
+        self.change_worker(worker, "disconnected", |row| row.connected_to.retain(|c| c.masterid != masterid))
+            .await
+    }
+
+    /// Survives restarts (08.008). Event workers/N/state_updated.
+    pub async fn set_worker_paused(
+        &self,
+        worker: WorkerId,
+        paused: bool,
+        reason: Option<&str>,
+    ) -> Result<Ack> {
+        self.change_worker(worker, "state_updated", |row| {
+            row.paused = paused;
+            row.pause_reason = reason.map(str::to_owned);
+        })
+        .await
+    }
+
+    /// Event workers/N/state_updated.
+    pub async fn set_worker_graceful(&self, worker: WorkerId, graceful: bool) -> Result<Ack> {
+        self.change_worker(worker, "state_updated", |row| row.graceful = graceful).await
+    }
+}

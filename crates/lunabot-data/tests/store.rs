@@ -1,0 +1,6 @@
+//! The data API through its own door, on both engines.
+
+mod support;
+mod store {
+    mod builds;
+}

@@ -1,0 +1,211 @@
+//! What one transaction writes: sets of rows, merged while they wait, and a few plain statements after them.
+//!
+//! A row that changes several times before it is written is written once. Sets are written parents first, many
+//! rows per statement, so that a statement's fixed cost is shared.
+
+use crate::error::Result;
+use crate::pool::{Conn, Value};
+use crate::tables::*;
+use lunabot_model::resources::{Build, BuildRequest, Buildset, Change, Log, Step, Worker};
+use sqlx::AssertSqlSafe;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, OnceLock};
+
+/// The largest number of rows in one statement; powers of two up to it keep the number of different texts small.
+const MAX_ROWS_LOG2: usize = 6;
+
+/// How rows of one table are written: inserted, or, if they are there, some columns updated.
+pub struct Upsert {
+    pub table: &'static str,
+    pub columns: &'static [&'static str],
+    pub key: &'static str,
+    /// Columns that may change after the first writing.
+    pub update: &'static [&'static str],
+    texts: [OnceLock<Arc<str>>; MAX_ROWS_LOG2 + 1],
+}
+
+impl Upsert {
+    pub const fn new(
+        table: &'static str,
+        columns: &'static [&'static str],
+        key: &'static str,
+        update: &'static [&'static str],
+    ) -> Self {
+        Upsert { table, columns, key, update, texts: [const { OnceLock::new() }; MAX_ROWS_LOG2 + 1] }
+    }
+
+    /// The statement for `2^log2` rows.
+    pub fn text(&self, log2: usize) -> Arc<str> {
+        self.texts[log2].get_or_init(|| self.compose(1 << log2).into()).clone()
+    }
+
+    fn compose(&self, rows: usize) -> String {
+        let width = self.columns.len();
+        let tuple = |row: usize| {
+            let places: Vec<String> = (1..=width).map(|i| format!("${}", row * width + i)).collect();
+            format!("({})", places.join(", "))
+        };
+        let tuples: Vec<String> = (0..rows).map(tuple).collect();
+        let updates: Vec<String> = self.update.iter().map(|c| format!("{c} = excluded.{c}")).collect();
+        let action = match updates.is_empty() {
+            true => "DO NOTHING".to_owned(),
+            false => format!("DO UPDATE SET {}", updates.join(", ")),
+        };
+        let (table, columns, key) = (self.table, self.columns.join(", "), self.key);
+        format!("INSERT INTO {table} ({columns}) VALUES {} ON CONFLICT ({key}) {action}", tuples.join(", "))
+    }
+}
+
+/// A row that a [`Set`] can hold.
+pub trait Record: Clone + Send + Sync {
+    type Key: Hash + Eq + Send + Sync;
+    const UPSERT: &'static Upsert;
+    fn key(&self) -> Self::Key;
+    /// One value per column of [`Record::UPSERT`].
+    fn values(&self, out: &mut Vec<Value>);
+}
+
+/// Rows of one table, at most one per key.
+pub struct Set<R: Record> {
+    rows: Vec<R>,
+    places: HashMap<R::Key, usize>,
+}
+
+impl<R: Record> Default for Set<R> {
+    fn default() -> Self {
+        Set { rows: Vec::new(), places: HashMap::new() }
+    }
+}
+
+impl<R: Record> Set<R> {
+    /// Adds a row, or replaces the one of the same key.
+    pub fn put(&mut self, row: R) {
+        match self.places.entry(row.key()) {
+            std::collections::hash_map::Entry::Occupied(place) => self.rows[*place.get()] = row,
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(self.rows.len());
+                self.rows.push(row);
+            }
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    async fn write(&self, conn: &mut Conn, one_by_one: bool) -> Result<()> {
+        let mut rest = self.rows.as_slice();
+        while !rest.is_empty() {
+            let log2 = if one_by_one { 0 } else { (rest.len().ilog2() as usize).min(MAX_ROWS_LOG2) };
+            let (now, later) = rest.split_at(1 << log2);
+            let mut values = Vec::with_capacity(now.len() * R::UPSERT.columns.len());
+            now.iter().for_each(|row| row.values(&mut values));
+            guarded(conn, one_by_one, R::UPSERT.table, R::UPSERT.text(log2), values).await?;
+            rest = later;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a statement. In a salvage, one that can never succeed is given up alone, so that the rest is kept.
+async fn guarded(
+    conn: &mut Conn,
+    salvage: bool,
+    what: &str,
+    sql: Arc<str>,
+    values: Vec<Value>,
+) -> Result<()> {
+    if !salvage {
+        return conn.execute(AssertSqlSafe(sql), values).await;
+    }
+    conn.script("SAVEPOINT one").await?;
+    let shown = format!("{values:.200?}");
+    match conn.execute(AssertSqlSafe(sql), values).await {
+        Err(error) if !error.is_passing() => {
+            tracing::error!(table = what, row = shown, %error, "a row cannot be stored; it is lost");
+            conn.script("ROLLBACK TO SAVEPOINT one").await?;
+        }
+        other => other?,
+    }
+    conn.script("RELEASE SAVEPOINT one").await
+}
+
+/// A statement of its own, for what happens rarely. Runs after the sets, in the order given.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    pub sql: &'static str,
+    pub values: Vec<Value>,
+}
+
+macro_rules! batch {
+    ($($(#[$doc:meta])* $field:ident: $type:ty),* $(,)?) => {
+        /// Everything that one transaction writes.
+        #[derive(Default)]
+        pub struct Batch {
+            $($(#[$doc])* pub $field: Set<$type>,)*
+            pub statements: Vec<Statement>,
+        }
+
+        impl Batch {
+            /// Rows and statements.
+            pub fn len(&self) -> usize {
+                self.statements.len() $(+ self.$field.len())*
+            }
+
+            /// The tables that the sets write.
+            pub fn upserts() -> Vec<&'static Upsert> {
+                vec![$(<$type>::UPSERT),*]
+            }
+
+            /// Which of [`Batch::upserts`] have rows in this batch; statements count as all tables.
+            pub fn touches(&self, table: &str) -> bool {
+                !self.statements.is_empty()
+                    $(|| (!self.$field.is_empty() && <$type>::UPSERT.table == table))*
+            }
+
+            pub(crate) async fn write(&self, conn: &mut Conn, salvage: bool) -> Result<()> {
+                $(self.$field.write(conn, salvage).await?;)*
+                for statement in &self.statements {
+                    let values = statement.values.clone();
+                    guarded(conn, salvage, "", statement.sql.into(), values).await?;
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+batch! {
+    workers: Worker,
+    patches: PatchRow,
+    sourcestamps: StampRow,
+    changes: Change,
+    change_files: ChangeFileRow,
+    change_properties: ChangePropertyRow,
+    buildsets: Buildset,
+    buildset_properties: BuildsetPropertyRow,
+    buildset_stamps: BuildsetStampRow,
+    requests: BuildRequest,
+    builds: Build,
+    build_properties: BuildPropertyRow,
+    build_data: BuildDataRow,
+    steps: Step,
+    logs: Log,
+    chunks: crate::logs::ChunkRow,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a statement of its own.
+    pub(crate) fn then(&mut self, sql: &'static str, values: Vec<Value>) {
+        self.statements.push(Statement { sql, values });
+    }
+}

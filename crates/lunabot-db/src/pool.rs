@@ -1,0 +1,188 @@
+//! Connections to either engine behind one face: values in, rows out.
+
+use crate::error::{DbError, Result};
+use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::{Arguments, Row as _, SqlSafeStr};
+
+/// A value bound to a placeholder.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Int(i64),
+    OptInt(Option<i64>),
+    Bool(bool),
+    Text(String),
+    OptText(Option<String>),
+    Blob(Vec<u8>),
+}
+
+macro_rules! values_from {
+    ($($type:ty => $variant:ident),*) => {
+        $(impl From<$type> for Value {
+            fn from(value: $type) -> Self {
+                Value::$variant(value)
+            }
+        })*
+    };
+}
+values_from!(i64 => Int, Option<i64> => OptInt, bool => Bool, String => Text, Option<String> => OptText, Vec<u8> => Blob);
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::Text(text.to_owned())
+    }
+}
+
+/// Adds every value to the arguments of one engine.
+macro_rules! arguments {
+    ($type:ty, $values:expr) => {{
+        let mut arguments = <$type>::default();
+        arguments.reserve($values.len(), 0);
+        for value in $values {
+            match value {
+                Value::Int(v) => arguments.add(v),
+                Value::OptInt(v) => arguments.add(v),
+                Value::Bool(v) => arguments.add(v),
+                Value::Text(v) => arguments.add(v),
+                Value::OptText(v) => arguments.add(v),
+                Value::Blob(v) => arguments.add(v),
+            }
+            .map_err(|e| DbError::Lasting(format!("a value cannot be stored: {e}")))?;
+        }
+        arguments
+    }};
+}
+
+/// Runs `$body` with the connection or pool of whichever engine it is.
+macro_rules! on_engine {
+    ($sql:expr, $values:expr, $target:expr, $enum:ident, |$query:ident, $on:ident, $wrap:ident| $body:expr) => {
+        match $target {
+            $enum::Sqlite($on) => {
+                let $query = sqlx::query_with($sql, arguments!(SqliteArguments, $values));
+                #[allow(unused_variables)]
+                let $wrap = Row::Sqlite;
+                $body
+            }
+            $enum::Postgres($on) => {
+                let $query = sqlx::query_with($sql, arguments!(PgArguments, $values));
+                #[allow(unused_variables)]
+                let $wrap = Row::Postgres;
+                $body
+            }
+        }
+    };
+}
+
+/// The connections for reading.
+#[derive(Debug, Clone)]
+pub(crate) enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+impl Pool {
+    pub async fn fetch(&self, sql: impl SqlSafeStr, values: Vec<Value>) -> Result<Vec<Row>> {
+        Ok(on_engine!(sql, values, self, Pool, |query, pool, wrap| {
+            query.fetch_all(pool).await?.into_iter().map(wrap).collect()
+        }))
+    }
+
+    pub async fn close(&self) {
+        match self {
+            Pool::Sqlite(pool) => pool.close().await,
+            Pool::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// The connection that writes.
+pub(crate) enum Conn {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Conn {
+    pub async fn execute(&mut self, sql: impl SqlSafeStr, values: Vec<Value>) -> Result<()> {
+        on_engine!(sql, values, self, Conn, |query, conn, wrap| {
+            query.execute(&mut *conn).await?;
+        });
+        Ok(())
+    }
+
+    pub async fn fetch(&mut self, sql: impl SqlSafeStr, values: Vec<Value>) -> Result<Vec<Row>> {
+        Ok(on_engine!(sql, values, self, Conn, |query, conn, wrap| {
+            query.fetch_all(&mut *conn).await?.into_iter().map(wrap).collect()
+        }))
+    }
+
+    /// Several statements without values.
+    pub async fn script(&mut self, sql: &'static str) -> Result<()> {
+        match self {
+            Conn::Sqlite(conn) => sqlx::raw_sql(sql).execute(&mut *conn).await.map(|_| ())?,
+            Conn::Postgres(conn) => sqlx::raw_sql(sql).execute(&mut *conn).await.map(|_| ())?,
+        }
+        Ok(())
+    }
+
+    /// On SQLite a transaction takes the write lock at once, so that it cannot fail half-way for want of it.
+    pub async fn begin(&mut self) -> Result<()> {
+        match self {
+            Conn::Sqlite(_) => self.script("BEGIN IMMEDIATE").await,
+            Conn::Postgres(_) => self.script("BEGIN").await,
+        }
+    }
+}
+
+/// A row of either engine.
+pub enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl Row {
+    /// Reads the columns from the first on.
+    pub fn cols(&self) -> Cols<'_> {
+        Cols { row: self, next: 0 }
+    }
+}
+
+/// Reads the columns of a row one after the other.
+pub struct Cols<'a> {
+    row: &'a Row,
+    next: usize,
+}
+
+macro_rules! reader {
+    ($name:ident, $type:ty) => {
+        pub fn $name(&mut self) -> Result<$type> {
+            let at = self.next;
+            self.next += 1;
+            Ok(match self.row {
+                Row::Sqlite(row) => row.try_get_unchecked::<$type, _>(at)?,
+                Row::Postgres(row) => row.try_get::<$type, _>(at)?,
+            })
+        }
+    };
+}
+
+#[allow(missing_docs)]
+impl Cols<'_> {
+    reader!(int, i64);
+    reader!(opt_int, Option<i64>);
+    reader!(bool, bool);
+    reader!(text, String);
+    reader!(opt_text, Option<String>);
+    reader!(blob, Vec<u8>);
+    reader!(opt_blob, Option<Vec<u8>>);
+
+    /// A column of JSON text.
+    pub fn json<T: serde::de::DeserializeOwned>(&mut self) -> Result<T> {
+        let text = self.text()?;
+        serde_json::from_str(&text)
+            .map_err(|e| DbError::Lasting(format!("the database holds bad JSON ({e}): {text:.80}")))
+    }
+
+    pub fn results(&mut self) -> Result<Option<lunabot_model::Results>> {
+        Ok(self.opt_int()?.and_then(lunabot_model::Results::from_code))
+    }
+}

@@ -1,0 +1,161 @@
+//! Statements for what happens rarely: configuration, connections, free state. They run in the order of the calls,
+//! after the sets of the same batch.
+
+use crate::batch::Batch;
+use lunabot_model::resources::{Builder, Project};
+
+const CONNECT: &str =
+    "INSERT INTO connected_workers (workerid, masterid) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+const DISCONNECT: &str = "DELETE FROM connected_workers WHERE workerid = $1 AND masterid = $2";
+
+const PUT_PROJECT: &str = "INSERT INTO projects (id, name, slug, description, description_format, description_html) \
+    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET slug = excluded.slug, \
+    description = excluded.description, description_format = excluded.description_format, \
+    description_html = excluded.description_html";
+const PUT_BUILDER: &str = "INSERT INTO builders (id, name, description, description_format, description_html, projectid) \
+    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET description = excluded.description, \
+    description_format = excluded.description_format, description_html = excluded.description_html, \
+    projectid = excluded.projectid";
+const PUT_BUILDER_MASTER: &str =
+    "INSERT INTO builder_masters (builderid, masterid) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+const DROP_BUILDER_MASTER: &str = "DELETE FROM builder_masters WHERE builderid = $1 AND masterid = $2";
+const PUT_TAG: &str = "INSERT INTO tags (id, name) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
+const DROP_BUILDER_TAGS: &str = "DELETE FROM builders_tags WHERE builderid = $1";
+const PUT_BUILDER_TAG: &str =
+    "INSERT INTO builders_tags (builderid, tagid, position) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+
+const DROP_CONFIGURED: &str = "DELETE FROM configured_workers WHERE workerid = $1 AND masterid = $2";
+const PUT_CONFIGURED: &str = "INSERT INTO configured_workers (workerid, builderid, masterid) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+
+const PUT_SCHEDULER: &str = "INSERT INTO schedulers (id, name, enabled, masterid) VALUES ($1, $2, $3, $4) \
+    ON CONFLICT (id) DO UPDATE SET enabled = excluded.enabled, masterid = excluded.masterid";
+const PUT_CHANGE_SOURCE: &str = "INSERT INTO changesources (id, name, masterid) VALUES ($1, $2, $3) \
+    ON CONFLICT (id) DO UPDATE SET masterid = excluded.masterid";
+const FREE_CHANGE_SOURCES: &str = "UPDATE changesources SET masterid = NULL WHERE masterid = $1";
+
+const PUT_OBJECT: &str =
+    "INSERT INTO objects (id, name, class_name) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING";
+const PUT_STATE: &str = "INSERT INTO object_state (objectid, name, value) VALUES ($1, $2, $3) \
+    ON CONFLICT (objectid, name) DO UPDATE SET value = excluded.value";
+
+const CLASSIFY: &str = "INSERT INTO scheduler_changes (schedulerid, changeid, important) VALUES ($1, $2, $3) \
+    ON CONFLICT (schedulerid, changeid) DO UPDATE SET important = excluded.important";
+const SETTLE: &str = "DELETE FROM scheduler_changes WHERE schedulerid = $1 AND changeid = $2";
+const FLUSH_ALL: &str = "DELETE FROM scheduler_changes WHERE schedulerid = $1";
+const FLUSH: &str = "DELETE FROM scheduler_changes WHERE schedulerid = $1 AND changeid <= $2";
+
+/// All of them, for the test that prepares each on both engines.
+pub const ALL: &[&str] = &[
+    CONNECT,
+    DISCONNECT,
+    PUT_PROJECT,
+    PUT_BUILDER,
+    PUT_BUILDER_MASTER,
+    DROP_BUILDER_MASTER,
+    PUT_TAG,
+    DROP_BUILDER_TAGS,
+    PUT_BUILDER_TAG,
+    DROP_CONFIGURED,
+    PUT_CONFIGURED,
+    PUT_SCHEDULER,
+    PUT_CHANGE_SOURCE,
+    FREE_CHANGE_SOURCES,
+    PUT_OBJECT,
+    PUT_STATE,
+    CLASSIFY,
+    SETTLE,
+    FLUSH_ALL,
+    FLUSH,
+];
+
+impl Batch {
+    pub fn connection(&mut self, worker: i64, master: i64, connected: bool) {
+        self.then(if connected { CONNECT } else { DISCONNECT }, vec![worker.into(), master.into()]);
+    }
+
+    pub fn project(&mut self, project: &Project) {
+        self.then(
+            PUT_PROJECT,
+            vec![
+                project.projectid.into(),
+                project.name.clone().into(),
+                project.slug.clone().into(),
+                project.description.clone().into(),
+                project.description_format.clone().into(),
+                project.description_html.clone().into(),
+            ],
+        );
+    }
+
+    /// A builder with its tags, whose ids are given, and whether `master` has it.
+    pub fn builder(&mut self, builder: &Builder, tags: &[i64], master: i64) {
+        let id = builder.builderid;
+        self.then(
+            PUT_BUILDER,
+            vec![
+                id.into(),
+                builder.name.clone().into(),
+                builder.description.clone().into(),
+                builder.description_format.clone().into(),
+                builder.description_html.clone().into(),
+                builder.projectid.into(),
+            ],
+        );
+        self.then(DROP_BUILDER_TAGS, vec![id.into()]);
+        for (position, tag) in (0i64..).zip(tags) {
+            self.then(PUT_BUILDER_TAG, vec![id.into(), (*tag).into(), position.into()]);
+        }
+        let here = builder.masterids.contains(&master);
+        let sql = if here { PUT_BUILDER_MASTER } else { DROP_BUILDER_MASTER };
+        self.then(sql, vec![id.into(), master.into()]);
+    }
+
+    pub fn tag(&mut self, id: i64, name: &str) {
+        self.then(PUT_TAG, vec![id.into(), name.into()]);
+    }
+
+    /// The builders that a master has a worker for.
+    pub fn configured(&mut self, worker: i64, master: i64, builders: impl Iterator<Item = i64>) {
+        self.then(DROP_CONFIGURED, vec![worker.into(), master.into()]);
+        for builder in builders {
+            self.then(PUT_CONFIGURED, vec![worker.into(), builder.into(), master.into()]);
+        }
+    }
+
+    pub fn scheduler(&mut self, id: i64, name: &str, enabled: bool, master: Option<i64>) {
+        self.then(PUT_SCHEDULER, vec![id.into(), name.into(), enabled.into(), master.into()]);
+    }
+
+    /// The change sources of a master are these.
+    pub fn change_sources(&mut self, master: i64, all: &[(i64, &str)]) {
+        self.then(FREE_CHANGE_SOURCES, vec![master.into()]);
+        for (id, name) in all {
+            self.then(PUT_CHANGE_SOURCE, vec![(*id).into(), (*name).into(), Some(master).into()]);
+        }
+    }
+
+    pub fn object(&mut self, id: i64, name: &str, class: &str) {
+        self.then(PUT_OBJECT, vec![id.into(), name.into(), class.into()]);
+    }
+
+    pub fn state(&mut self, object: i64, name: &str, value: String) {
+        self.then(PUT_STATE, vec![object.into(), name.into(), value.into()]);
+    }
+
+    pub fn classify(&mut self, scheduler: i64, change: i64, important: bool) {
+        self.then(CLASSIFY, vec![scheduler.into(), change.into(), important.into()]);
+    }
+
+    /// Forgets the verdict on one change.
+    pub fn settle(&mut self, scheduler: i64, change: i64) {
+        self.then(SETTLE, vec![scheduler.into(), change.into()]);
+    }
+
+    /// Forgets verdicts up to and including `last`; all, if absent.
+    pub fn flush_classified(&mut self, scheduler: i64, last: Option<i64>) {
+        match last {
+            Some(last) => self.then(FLUSH, vec![scheduler.into(), last.into()]),
+            None => self.then(FLUSH_ALL, vec![scheduler.into()]),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Builds, steps, logs, build data.
+
+use super::{field, flag, int, json, opt_int, text};
+use crate::error::Result;
+use crate::pool::Cols;
+use crate::resource::{Column, Decl, Resource};
+use lunabot_model::Properties;
+use lunabot_model::resources::{Build, BuildData, Log, LogType, Step};
+use lunabot_model::result_spec::FieldKind;
+
+impl Resource for Build {
+    const DECL: &'static Decl = &Decl {
+        plural: "builds",
+        from: "builds b",
+        tables: &["builds", "build_properties"],
+        columns: "b.id, b.number, b.builderid, b.buildrequestid, b.workerid, b.masterid, b.started_at, b.complete_at, \
+                  b.locks_duration_s, b.state_string, b.results",
+        key: "b.id",
+        fields: &[
+            int("buildid", "b.id"),
+            int("number", "b.number"),
+            int("builderid", "b.builderid"),
+            int("buildrequestid", "b.buildrequestid"),
+            opt_int("workerid", "b.workerid"),
+            int("masterid", "b.masterid"),
+            int("started_at", "b.started_at"),
+            field("complete", FieldKind::Bool, Column::Present("b.complete_at")),
+            opt_int("complete_at", "b.complete_at"),
+            int("locks_duration_s", "b.locks_duration_s"),
+            opt_int("results", "b.results"),
+            text("state_string", "b.state_string"),
+            json("properties"),
+        ],
+    };
+
+    fn read(cols: &mut Cols<'_>) -> Result<Self> {
+        let mut build = Build {
+            buildid: cols.int()?,
+            number: cols.int()?,
+            builderid: cols.int()?,
+            buildrequestid: cols.int()?,
+            workerid: cols.opt_int()?,
+            masterid: cols.int()?,
+            started_at: cols.int()?,
+            complete: false,
+            complete_at: cols.opt_int()?,
+            locks_duration_s: cols.int()?,
+            results: None,
+            state_string: cols.text()?,
+            properties: Properties::new(),
+        };
+        build.complete = build.complete_at.is_some();
+        build.results = cols.results()?;
+        Ok(build)
+    }
+}
+
+impl Resource for Step {
+    const DECL: &'static Decl = &Decl {
+        plural: "steps",
+        from: "steps s",
+        tables: &["steps"],
+        columns: "s.id, s.number, s.name, s.buildid, s.started_at, s.locks_acquired_at, s.complete_at, s.state_string, \
+                  s.results, s.urls, s.hidden",
+        // Steps are read within one build, in the order of their numbers (09.074).
+        key: "s.number",
+        fields: &[
+            int("stepid", "s.id"),
+            int("number", "s.number"),
+            field("name", FieldKind::Identifier, Column::Set("s.name")),
+            int("buildid", "s.buildid"),
+            opt_int("started_at", "s.started_at"),
+            opt_int("locks_acquired_at", "s.locks_acquired_at"),
+            field("complete", FieldKind::Bool, Column::Present("s.complete_at")),
+            opt_int("complete_at", "s.complete_at"),
+            opt_int("results", "s.results"),
+            text("state_string", "s.state_string"),
+            json("urls"),
+            flag("hidden", "s.hidden"),
+        ],
+    };
+
+    fn read(cols: &mut Cols<'_>) -> Result<Self> {
+        let mut step = Step {
+            stepid: cols.int()?,
+            number: cols.int()?,
+            name: cols.text()?,
+            buildid: cols.int()?,
+            started_at: cols.opt_int()?,
+            locks_acquired_at: cols.opt_int()?,
+            complete: false,
+            complete_at: cols.opt_int()?,
+            results: None,
+            state_string: cols.text()?,
+            urls: Vec::new(),
+            hidden: false,
+        };
+        step.complete = step.complete_at.is_some();
+        step.results = cols.results()?;
+        step.urls = cols.json()?;
+        step.hidden = cols.bool()?;
+        Ok(step)
+    }
+}
+
+impl Resource for Log {
+    const DECL: &'static Decl = &Decl {
+        plural: "logs",
+        from: "logs l",
+        tables: &["logs"],
+        columns: "l.id, l.name, l.slug, l.stepid, l.complete, l.num_lines, l.type",
+        key: "l.id",
+        fields: &[
+            int("logid", "l.id"),
+            text("name", "l.name"),
+            field("slug", FieldKind::Identifier, Column::Set("l.slug")),
+            int("stepid", "l.stepid"),
+            flag("complete", "l.complete"),
+            int("num_lines", "l.num_lines"),
+            field("type", FieldKind::Identifier, Column::Set("l.type")),
+        ],
+    };
+
+    fn read(cols: &mut Cols<'_>) -> Result<Self> {
+        Ok(Log {
+            logid: cols.int()?,
+            name: cols.text()?,
+            slug: cols.text()?,
+            stepid: cols.int()?,
+            complete: cols.bool()?,
+            num_lines: cols.int()?,
+            log_type: match cols.text()?.as_str() {
+                "s" => LogType::Stdio,
+                "h" => LogType::Html,
+                "d" => LogType::Deleted,
+                _ => LogType::Text,
+            },
+        })
+    }
+}
+
+impl Resource for BuildData {
+    const DECL: &'static Decl = &Decl {
+        plural: "build_data",
+        from: "build_data d",
+        tables: &["build_data"],
+        columns: "d.buildid, d.name, d.length, d.source",
+        key: "d.name",
+        fields: &[
+            int("buildid", "d.buildid"),
+            text("name", "d.name"),
+            int("length", "d.length"),
+            json("value"),
+            text("source", "d.source"),
+        ],
+    };
+
+    fn read(cols: &mut Cols<'_>) -> Result<Self> {
+        Ok(BuildData {
+            buildid: cols.int()?,
+            name: cols.text()?,
+            length: cols.int()?,
+            value: None,
+            source: cols.text()?,
+        })
+    }
+}
+
+/// An entry of a property list (09.020).
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct PropertyItem {
+    pub name: String,
+    pub source: String,
+    /// JSON text.
+    pub value: String,
+}
+
+/// A step with what names it outside its build: for the name of a raw log (09.035).
+#[derive(Debug, Clone)]
+pub struct StepWithBuild {
+    pub step: String,
+    pub number: i64,
+    pub builder: String,
+    pub worker: Option<String>,
+}
