@@ -6,6 +6,7 @@ use crate::{
     errors::Failure,
     info,
     paths::Paths,
+    process::Ledger,
     report::Report,
 };
 use lunabot_proto::{Command, Update, WorkerInfo};
@@ -28,6 +29,7 @@ pub struct WorkerCore {
 struct Inner {
     options: WorkerOptions,
     basedir: PathBuf,
+    ledger: Ledger,
     /// Interrupts of the running commands, by id.
     running: Mutex<HashMap<String, CancellationToken>>,
     tasks: TaskTracker,
@@ -36,15 +38,18 @@ struct Inner {
 }
 
 impl WorkerCore {
-    /// A worker in `options.basedir`, which is made if absent.
+    /// A worker in `options.basedir`, which is made if absent. Kills what a worker that was itself killed left
+    /// running there.
     pub fn new(options: WorkerOptions) -> Result<Self, WorkerError> {
         let error = |source| WorkerError::Basedir { path: options.basedir.clone(), source };
         std::fs::create_dir_all(&options.basedir).map_err(error)?;
         let basedir = std::path::absolute(&options.basedir).map_err(error)?;
+        let ledger = Ledger::open(&basedir).map_err(error)?;
+        ledger.sweep();
         let halted = CancellationToken::new();
         let alive = Arc::new(halted.clone().drop_guard());
         let (running, tasks) = (Mutex::default(), TaskTracker::new());
-        let inner = Inner { options, basedir, running, tasks, halted };
+        let inner = Inner { options, basedir, ledger, running, tasks, halted };
         Ok(Self { inner: Arc::new(inner), _alive: alive })
     }
 
@@ -86,7 +91,7 @@ impl WorkerCore {
         }
     }
 
-    /// Kills every command, waits until their processes are gone, and refuses new ones. Nothing more is
+    /// Kills every command, waits until each has been dealt with, and refuses new ones. Nothing more is
     /// reported, not even `complete`.
     pub async fn shutdown(&self) {
         self.inner.halted.cancel();
@@ -116,6 +121,7 @@ impl Inner {
         Cx {
             paths: Paths::new(&self.basedir, command.builddir.as_deref(), home),
             env: self.options.env.clone(),
+            ledger: self.ledger.clone(),
             umask: self.options.umask,
             max_line_length: self.options.output.max_line_length,
             command,

@@ -219,12 +219,12 @@ async fn lines_of_both_channels_are_counted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn output_and_log_files_keep_a_command_alive() {
     let bench = Bench::new();
-    let busy = "for i in 1 2 3 4 5 6; do sleep 0.3; echo $i; done";
-    let hidden = sh(busy).with("timeout", 1.2).with("want_stdout", false);
+    let busy = "for i in 1 2 3 4 5 6; do sleep 0.4; echo $i; done";
+    let hidden = sh(busy).with("timeout", 2).with("want_stdout", false);
     let logs = Dict::new().with("w", "w");
     let log =
-        sh("for i in 1 2 3 4 5; do sleep 1; echo $i >> w; done").with("timeout", 4).with("logfiles", logs);
-    for args in [sh(busy).with("timeout", 1.2), hidden, log] {
+        sh("for i in 1 2 3 4 5 6; do sleep 1; echo $i >> w; done").with("timeout", 5).with("logfiles", logs);
+    for args in [sh(busy).with("timeout", 2), hidden, log] {
         assert_eq!(bench.shell(args.clone()).await.rc(), Some(0), "{args:?}");
     }
 }

@@ -7,7 +7,9 @@ mod glob;
 mod shell;
 mod transfer;
 
-use crate::{CommandError, MasterSide, args::require, errors::Failure, paths::Paths, report::Report};
+use crate::{
+    CommandError, MasterSide, args::require, errors::Failure, paths::Paths, process::Ledger, report::Report,
+};
 use lunabot_proto::{Command, names};
 use std::{ffi::OsString, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +19,7 @@ pub(crate) struct Cx {
     pub(crate) command: Command,
     pub(crate) paths: Paths,
     pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) ledger: Ledger,
     pub(crate) umask: Option<u32>,
     pub(crate) max_line_length: usize,
     pub(crate) master: Arc<dyn MasterSide>,

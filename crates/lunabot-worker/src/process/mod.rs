@@ -3,10 +3,12 @@
 mod env;
 mod header;
 mod kill;
+mod ledger;
 mod run;
 mod spawn;
 mod spec;
 mod watch;
 
+pub(crate) use ledger::Ledger;
 pub(crate) use run::{Ended, run};
 pub(crate) use spec::{Limit, Program, Spec};

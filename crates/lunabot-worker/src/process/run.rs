@@ -7,6 +7,7 @@
 use super::{
     header,
     kill::{Group, Killing, Patience},
+    ledger::Entry,
     spawn::{self, Output, Spawned},
     spec::Spec,
     watch::{Chunk, Watcher},
@@ -71,11 +72,11 @@ async fn start(
 ) -> Result<(io::Result<Spawned>, Watcher), Failure> {
     let (umask, max) = (cx.umask, cx.max_line_length);
     let started = {
-        let spec = spec.clone();
+        let (spec, ledger) = (spec.clone(), cx.ledger.clone());
         tokio::task::spawn_blocking(move || {
             std::fs::create_dir_all(&spec.workdir)?;
             let watcher = Watcher::new(&spec.logfiles, max);
-            Ok((spawn::spawn(&spec, umask), watcher))
+            Ok((spawn::spawn(&spec, umask, &ledger), watcher))
         })
     };
     let started = started.await.map_err(|error| Failure::new(format!("internal error: {error}")))?;
@@ -136,6 +137,7 @@ struct Run<'a> {
     report: &'a mut Report,
     child: Child,
     group: Group,
+    entry: Option<Entry>,
     stdout: Channel,
     stderr: Channel,
     watcher: Watcher,
@@ -151,7 +153,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(cx: &'a Cx, spec: &'a Spec, report: &'a mut Report, spawned: Spawned, watcher: Watcher) -> Self {
-        let Spawned { child, group, stdin, stdout, stderr } = spawned;
+        let Spawned { child, group, entry, stdin, stdout, stderr } = spawned;
         let (max, now) = (cx.max_line_length, Instant::now());
         let feed = |stdin| AbortOnDropHandle::new(tokio::spawn(feed(stdin, spec.stdin.clone())));
         Self {
@@ -160,6 +162,7 @@ impl<'a> Run<'a> {
             report,
             child,
             group,
+            entry,
             stdout: Channel::new(stdout, max, spec.want_stdout, Update::Stdout),
             stderr: Channel::new(stderr, max, spec.want_stderr, Update::Stderr),
             watcher,
@@ -347,6 +350,9 @@ impl<'a> Run<'a> {
             self.group.signal(Signal::SIGKILL);
         }
         self.group.let_go();
+        let entry = self.entry.take();
+        // Nobody has to wait for a file to be removed.
+        drop(tokio::task::spawn_blocking(move || drop(entry)));
         self.last_logs().await;
         self.stdout.push_tail(self.report);
         self.stderr.push_tail(self.report);

@@ -2,6 +2,7 @@
 
 use super::{
     kill::Group,
+    ledger::{Entry, Ledger},
     spec::{Program, Spec},
 };
 use nix::{
@@ -32,13 +33,15 @@ pub(super) type Output = Box<dyn AsyncRead + Send + Unpin>;
 pub(super) struct Spawned {
     pub(super) child: Child,
     pub(super) group: Group,
+    /// Where it is recorded while it runs.
+    pub(super) entry: Option<Entry>,
     pub(super) stdin: Option<ChildStdin>,
     pub(super) stdout: Option<Output>,
     pub(super) stderr: Option<Output>,
 }
 
 /// Starts it; blocks for the time of a fork and an exec. Needs a tokio runtime.
-pub(super) fn spawn(spec: &Spec, umask: Option<u32>) -> io::Result<Spawned> {
+pub(super) fn spawn(spec: &Spec, umask: Option<u32>, ledger: &Ledger) -> io::Result<Spawned> {
     let mut command = command(&spec.program);
     command.env_clear().envs(&spec.env).current_dir(&spec.workdir);
     if let Some(mask) = umask {
@@ -47,7 +50,9 @@ pub(super) fn spawn(spec: &Spec, umask: Option<u32>) -> io::Result<Spawned> {
             Ok(())
         });
     }
-    if spec.pty { on_terminal(command) } else { on_pipes(command, spec.stdin.is_some()) }
+    let mut spawned = if spec.pty { on_terminal(command)? } else { on_pipes(command, spec.stdin.is_some())? };
+    spawned.entry = ledger.record(spawned.child.id());
+    Ok(spawned)
 }
 
 fn command(program: &Program) -> Command {
@@ -73,7 +78,7 @@ fn on_pipes(mut command: Command, with_stdin: bool) -> io::Result<Spawned> {
     let group = Group::new(child.id());
     let stdout = child.stdout.take().map(|pipe| Box::new(pipe) as Output);
     let stderr = child.stderr.take().map(|pipe| Box::new(pipe) as Output);
-    Ok(Spawned { stdin: child.stdin.take(), child, group, stdout, stderr })
+    Ok(Spawned { stdin: child.stdin.take(), child, group, entry: None, stdout, stderr })
 }
 
 /// The terminal is the program's standard input, output and error, and controls its session.
@@ -91,7 +96,7 @@ fn on_terminal(mut command: Command) -> io::Result<Spawned> {
     let child = command.spawn()?;
     let group = Group::new(child.id());
     let output = pipe::Receiver::from_owned_fd_unchecked(terminal.master)?;
-    Ok(Spawned { stdin: None, child, group, stdout: Some(Box::new(output)), stderr: None })
+    Ok(Spawned { stdin: None, child, group, entry: None, stdout: Some(Box::new(output)), stderr: None })
 }
 
 /// Otherwise other programs, started at the same moment, would hold the terminal open.
