@@ -18,6 +18,8 @@ use std::{
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
     dir: PathBuf,
+    /// Boot and owner of what is recorded; `None` without `/proc`.
+    owner: Option<String>,
 }
 
 /// A recorded group; dropping it takes it out.
@@ -59,7 +61,7 @@ impl Ledger {
         // `info` is the one directory that never counts as left over from a builder.
         let dir = basedir.join("info/.running");
         fs::create_dir_all(&dir)?;
-        Ok(Self { dir })
+        Ok(Self { dir, owner: owner() })
     }
 
     /// Kills every recorded group whose owner is gone. Blocks.
@@ -84,10 +86,8 @@ impl Ledger {
     /// Records a group that was just started. Blocks.
     pub(super) fn record(&self, leader: Option<u32>) -> Option<Entry> {
         let leader = i32::try_from(leader?).ok()?;
-        let owner = i32::try_from(std::process::id()).ok()?;
-        let (owner_start, leader_start) = (started(owner)?, started(leader)?);
         let path = self.dir.join(leader.to_string());
-        fs::write(&path, format!("{} {owner} {owner_start} {leader_start}\n", boot()?)).ok()?;
+        fs::write(&path, format!("{} {}\n", self.owner.as_ref()?, started(leader)?)).ok()?;
         Some(Entry { path })
     }
 }
@@ -101,6 +101,11 @@ fn is_left(pgid: i32, record: &Record) -> bool {
         Some(start) => start == record.leader_start,
         None => killpg(Pid::from_raw(pgid), None).is_ok(),
     }
+}
+
+fn owner() -> Option<String> {
+    let owner = i32::try_from(std::process::id()).ok()?;
+    Some(format!("{} {owner} {}", boot()?, started(owner)?))
 }
 
 fn boot() -> Option<String> {

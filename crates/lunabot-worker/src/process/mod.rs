@@ -1,5 +1,6 @@
 //! Running a program: its surroundings, its output, its limits, its end.
 
+mod channel;
 mod env;
 mod header;
 mod kill;

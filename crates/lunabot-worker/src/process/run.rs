@@ -5,26 +5,24 @@
 //! work all the same.
 
 use super::{
+    channel::{Channel, Output, next},
     header,
     kill::{Group, Killing, Patience},
     ledger::Entry,
-    spawn::{self, Output, Spawned},
+    spawn::{self, Spawned},
     spec::Spec,
     watch::{Chunk, Watcher},
 };
-use crate::{commands::Cx, errors::Failure, report::Report, text::lines::Lines};
+use crate::{commands::Cx, errors::Failure, report::Report};
 use lunabot_proto::{FailureReason, Update};
 use nix::sys::signal::Signal;
 use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     process::{Child, ChildStdin},
     time::{Instant, sleep_until},
 };
 use tokio_util::task::AbortOnDropHandle;
-
-/// Most bytes read from a pipe at once.
-const PIECE: usize = 65_536;
 
 /// After the program's own end, how long its output may stay open without any coming: a process that it
 /// left behind may hold it for ever.
@@ -87,39 +85,8 @@ async fn start(
     Ok(started)
 }
 
-/// One of the two channels of output.
-struct Channel {
-    output: Option<Output>,
-    buffer: Vec<u8>,
-    lines: Lines,
-    wanted: bool,
-    make: fn(String) -> Update,
-}
-
-impl Channel {
-    fn new(output: Option<Output>, max: usize, wanted: bool, make: fn(String) -> Update) -> Self {
-        let buffer = if output.is_some() { vec![0; PIECE] } else { Vec::new() };
-        Self { output, buffer, lines: Lines::new(max), wanted, make }
-    }
-
-    /// The next piece; waits for ever once the channel is closed. Nothing is lost if the wait is dropped.
-    async fn read(&mut self) -> io::Result<usize> {
-        match &mut self.output {
-            Some(output) => output.read(&mut self.buffer).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    fn push_tail(&mut self, report: &mut Report) {
-        if let Some(text) = self.lines.finish().filter(|_| self.wanted) {
-            report.push_tail((self.make)(text));
-        }
-    }
-}
-
 enum Event {
-    Stdout(io::Result<usize>),
-    Stderr(io::Result<usize>),
+    Output(Output),
     Log(Chunk),
     /// A batch went to the master; it had been waiting if true.
     Sent(bool),
@@ -163,8 +130,8 @@ impl<'a> Run<'a> {
             child,
             group,
             entry,
-            stdout: Channel::new(stdout, max, spec.want_stdout, Update::Stdout),
-            stderr: Channel::new(stderr, max, spec.want_stderr, Update::Stderr),
+            stdout: Channel::new(stdout, max, spec.want_stdout.then_some(Update::Stdout)),
+            stderr: Channel::new(stderr, max, spec.want_stderr.then_some(Update::Stderr)),
             watcher,
             _stdin: stdin.map(feed),
             status: None,
@@ -186,7 +153,7 @@ impl<'a> Run<'a> {
     }
 
     fn is_over(&self) -> bool {
-        self.status.is_some() && self.stdout.output.is_none() && self.stderr.output.is_none()
+        self.status.is_some() && !self.stdout.is_open() && !self.stderr.is_open()
     }
 
     async fn next(&mut self) -> Event {
@@ -202,7 +169,7 @@ impl<'a> Run<'a> {
             () = send(report) => Event::Sent(full),
             status = child.wait(), if self.status.is_none() => Event::Exited(status),
             chunk = watcher.next(), if !full => Event::Log(chunk),
-            event = output(stdout, stderr), if !full => event,
+            output = next(stdout, stderr), if !full => Event::Output(output),
             () = at(self.quiet_at), if !full => Event::Quiet,
             () = at(linger), if !full => Event::Lingered,
         }
@@ -210,8 +177,7 @@ impl<'a> Run<'a> {
 
     fn handle(&mut self, event: Event) -> Result<(), Failure> {
         match event {
-            Event::Stdout(read) => self.take(read, |run| &mut run.stdout),
-            Event::Stderr(read) => self.take(read, |run| &mut run.stderr),
+            Event::Output(output) => self.take(output),
             Event::Log(chunk) => self.take_log(chunk),
             Event::Sent(was_full) => self.sent(was_full),
             Event::Exited(status) => self.exited(status)?,
@@ -224,18 +190,15 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn take(&mut self, read: io::Result<usize>, channel: fn(&mut Self) -> &mut Channel) {
-        let channel = channel(self);
-        // The end of a terminal is an error.
-        let Some(length) = read.ok().filter(|length| *length > 0) else {
-            channel.output = None;
-            return;
+    fn take(&mut self, output: Output) {
+        let taken = match output {
+            Output::Stdout(read) => self.stdout.take(read),
+            Output::Stderr(read) => self.stderr.take(read),
         };
-        let (text, wanted, make) =
-            (channel.lines.push(&channel.buffer[..length]), channel.wanted, channel.make);
+        let Some((text, make)) = taken else { return };
         self.heard();
         self.count(&text);
-        if wanted && !text.is_empty() {
+        if let Some(make) = make.filter(|_| !text.is_empty()) {
             self.report.push(make(text));
         }
     }
@@ -339,7 +302,8 @@ impl<'a> Run<'a> {
     }
 
     fn abandon_output(&mut self) {
-        (self.stdout.output, self.stderr.output) = (None, None);
+        self.stdout.close();
+        self.stderr.close();
         let text =
             "command ended, but a process it left behind keeps its output open; not waiting for more\n";
         self.report.push(Update::Header(text.to_owned()));
@@ -379,14 +343,6 @@ impl<'a> Run<'a> {
                 self.report.send().await;
             }
         }
-    }
-}
-
-/// Both channels in turn, so that a flood on one does not silence the other.
-async fn output(stdout: &mut Channel, stderr: &mut Channel) -> Event {
-    tokio::select! {
-        read = stdout.read() => Event::Stdout(read),
-        read = stderr.read() => Event::Stderr(read),
     }
 }
 

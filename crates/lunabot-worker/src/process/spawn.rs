@@ -27,7 +27,7 @@ use tokio::{
 };
 
 /// Where output comes from.
-pub(super) type Output = Box<dyn AsyncRead + Send + Unpin>;
+pub(super) type Source = Box<dyn AsyncRead + Send + Unpin>;
 
 /// A running program. Dropping it kills it.
 pub(super) struct Spawned {
@@ -36,8 +36,8 @@ pub(super) struct Spawned {
     /// Where it is recorded while it runs.
     pub(super) entry: Option<Entry>,
     pub(super) stdin: Option<ChildStdin>,
-    pub(super) stdout: Option<Output>,
-    pub(super) stderr: Option<Output>,
+    pub(super) stdout: Option<Source>,
+    pub(super) stderr: Option<Source>,
 }
 
 /// Starts it; blocks for the time of a fork and an exec. Needs a tokio runtime.
@@ -76,8 +76,8 @@ fn on_pipes(mut command: Command, with_stdin: bool) -> io::Result<Spawned> {
     let mut child =
         command.process_group(0).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let group = Group::new(child.id());
-    let stdout = child.stdout.take().map(|pipe| Box::new(pipe) as Output);
-    let stderr = child.stderr.take().map(|pipe| Box::new(pipe) as Output);
+    let stdout = child.stdout.take().map(|pipe| Box::new(pipe) as Source);
+    let stderr = child.stderr.take().map(|pipe| Box::new(pipe) as Source);
     Ok(Spawned { stdin: child.stdin.take(), child, group, entry: None, stdout, stderr })
 }
 
