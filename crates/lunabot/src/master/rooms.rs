@@ -18,7 +18,11 @@ use lunabot_lua::ScriptErrors;
 use lunabot_model::{BoxFuture, Clock};
 use lunabot_www::{SharedSite, Site};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// How long the last writes may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(15);
 
 /// What is there before any room.
 pub struct Ground {
@@ -147,10 +151,14 @@ impl Rooms {
         self.web.stop();
     }
 
-    /// Waits until everything is written.
+    /// Waits until everything is written, but not for ever: a full disk must not keep the process.
     pub async fn close(&self) {
-        if let Err(error) = self.data.flush().await {
-            tracing::error!("not everything could be written: {error}");
+        let closed = tokio::select! {
+            closed = self.data.close() => closed.map_err(|error| error.to_string()),
+            () = self.clock.sleep(CLOSE_WITHIN) => Err("the database takes no writes".to_string()),
+        };
+        if let Err(error) = closed {
+            tracing::error!("the newest events could not be written: {error}; what was acknowledged is safe");
         }
     }
 
