@@ -3,6 +3,7 @@
 mod checkconfig;
 mod create_master;
 mod daemon;
+mod man;
 mod reconfig;
 mod start;
 mod status;
@@ -29,7 +30,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            man::render(&mut std::io::stdout())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Version => {
