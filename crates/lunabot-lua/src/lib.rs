@@ -5,8 +5,31 @@
 //! room: any type of mlua. What must never enter: knowledge of a single kind; everything about kinds is in the
 //! [`Kind`](lunabot_model::Kind) tables that the caller hands in.
 
+mod bytecode;
+mod class;
+mod construct;
+mod convert;
+mod declared;
+mod documents;
+mod extend;
+mod failure;
+mod fingerprint;
+mod finish;
+mod helpers;
+mod host;
+mod limits;
+mod live;
 mod load;
+mod locate;
+mod modules;
+mod origin;
 mod script_errors;
+mod serve;
+mod shape;
+mod state;
+mod tasks;
+mod thread;
+mod vm;
 
 pub use load::{Host, LoadFailure, LoadOptions, Loaded};
 pub use script_errors::{ScriptErrorRow, ScriptErrors};

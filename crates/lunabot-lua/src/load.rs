@@ -70,13 +70,17 @@ impl Host {
     /// Every mistake that was found, not only the first.
     pub async fn load(options: LoadOptions) -> Result<Loaded, LoadFailure> {
         let file = options.config_file.display().to_string();
-        let message = "loading configurations is not supported yet".to_string();
-        let error = ConfigError { file, line: None, path: String::new(), message };
-        Err(LoadFailure {
-            errors: vec![error],
-            warnings: Vec::new(),
-            files: Vec::new(),
-            content_hash: String::new(),
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        crate::thread::start(options, tokio::runtime::Handle::try_current().ok(), reply);
+        answer.await.unwrap_or_else(|_| {
+            let message = "the script host ended while loading; see the log".to_string();
+            let error = ConfigError { file, line: None, path: String::new(), message };
+            Err(LoadFailure {
+                errors: vec![error],
+                warnings: Vec::new(),
+                files: Vec::new(),
+                content_hash: String::new(),
+            })
         })
     }
 }

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 pub(super) fn check(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigError>) {
     presence(config, table, errors);
     names(config, errors);
-    builders(config, errors);
-    schedulers(config, errors);
+    builders(config, table, errors);
+    schedulers(config, table, errors);
     // Who is missing can be told only where everybody present could be read.
     if errors.is_empty() {
         builders_without_schedulers(config, errors);
@@ -32,6 +32,11 @@ fn presence(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigE
     if config.builders.is_empty() && empty("builders") {
         errors.push(error("builders", "no builders are configured"));
     }
+}
+
+/// A section whose list has gaps: nobody can be said to be missing from it.
+fn has_gaps(table: &Map<String, Json>, key: &str) -> bool {
+    table.get(key).and_then(Json::as_array).is_some_and(|items| items.iter().any(Json::is_null))
 }
 
 fn name_of(object: &AnyObject) -> Option<&str> {
@@ -93,13 +98,14 @@ fn worker_name_problem(name: &str) -> Option<String> {
 }
 
 /// Workers, folders and projects of builders (01.007).
-fn builders(config: &Config, errors: &mut Vec<ConfigError>) {
+fn builders(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigError>) {
     let workers: Vec<&str> = config.workers.iter().filter_map(name_of).collect();
     let projects: Vec<&str> = config.projects.iter().filter_map(name_of).collect();
     let mut folders: HashMap<&str, &str> = HashMap::new();
     for builder in &config.builders {
         let name = &builder.config.name;
-        for worker in builder.config.workers() {
+        let wanted = if has_gaps(table, "workers") { Vec::new() } else { builder.config.workers() };
+        for worker in wanted {
             if !workers.contains(&worker.as_str()) {
                 let text =
                     format!("builder '{name}' uses unknown worker '{worker}'{}", hint(&worker, &workers));
@@ -134,8 +140,14 @@ fn builder_names(scheduler: &AnyObject) -> Option<Vec<&str>> {
 }
 
 /// 01.005; names that are computed later cannot be judged.
-fn schedulers(config: &Config, errors: &mut Vec<ConfigError>) {
-    let known: Vec<&str> = config.builders.iter().map(|b| b.config.name.as_str()).collect();
+fn schedulers(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigError>) {
+    if has_gaps(table, "builders") {
+        return;
+    }
+    // Names of all that were declared, also of builders that have mistakes.
+    let declared = table.get("builders").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+    let known: Vec<&str> =
+        declared.iter().filter_map(|b| b.get("$args").unwrap_or(b).get("name")?.as_str()).collect();
     for scheduler in &config.schedulers {
         let items =
             scheduler.arg("builderNames").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();

@@ -14,7 +14,8 @@ impl Config {
     /// Reads and checks a whole configuration.
     ///
     /// # Errors
-    /// Every mistake found. Those of declared objects carry the place of the object; for plain tables only the path is
+    /// Every mistake found (a `null` in a list of objects is one that could not be made, whose error is told already,
+    /// and nothing is told that would follow from it). Those of declared objects carry the place of the object; for plain tables only the path is
     /// known, and whoever has the source adds file and line.
     pub fn read(table: &Json) -> Result<Config, Vec<ConfigError>> {
         let Some(map) = table.as_object() else {
@@ -178,7 +179,8 @@ impl<'a> Reader<'a> {
             one => vec![(key.to_string(), one)],
         };
         let mut found = Vec::new();
-        for (path, item) in items {
+        // `null`: an object that could not be made; its error is told already.
+        for (path, item) in items.into_iter().filter(|(_, item): &(String, &Json)| !item.is_null()) {
             match AnyObject::from_json(item) {
                 Some(object) if object.kind.starts_with(prefix) => found.push(object),
                 Some(object) => self.errors.push(error_at(
@@ -203,7 +205,8 @@ impl<'a> Reader<'a> {
             }
             return Vec::new();
         };
-        let read = items.iter().enumerate().map(|(i, item)| builder(&format!("builders[{}]", i + 1), item));
+        let made = items.iter().enumerate().filter(|(_, item)| !item.is_null());
+        let read = made.map(|(i, item)| builder(&format!("builders[{}]", i + 1), item));
         let mut found = Vec::new();
         for result in read {
             match result {

@@ -1,0 +1,102 @@
+//! Classes: what a constructor's name stands for in Lua, built in or extended by the configuration (lua-api § 3).
+
+use crate::construct::construct;
+use crate::extend;
+use crate::origin::raise;
+use crate::state::Shared;
+use lunabot_model::Kind;
+use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
+use std::rc::Rc;
+
+/// A built-in kind, or a class that the configuration made of one.
+pub(crate) struct Class {
+    pub kind: &'static Kind,
+    pub extended: Option<Extended>,
+}
+
+/// What the configuration added.
+pub(crate) struct Extended {
+    pub parent: Rc<Class>,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// Defaults, attributes and methods, as written.
+    pub fields: Table,
+    /// Its place in the list of extended classes.
+    pub index: usize,
+}
+
+impl Class {
+    /// The class of a kind; one per interpreter.
+    pub fn of(shared: &Shared, kind: &'static Kind) -> Rc<Class> {
+        let mut classes = shared.classes.borrow_mut();
+        classes.entry(kind.path()).or_insert_with(|| Rc::new(Class { kind, extended: None })).clone()
+    }
+
+    /// `steps.ShellCommand`, or the name that the configuration gave.
+    pub fn path(&self) -> String {
+        match &self.extended {
+            Some(extended) => extended.name.clone().unwrap_or_else(|| extended.parent.path()),
+            None => self.kind.path(),
+        }
+    }
+
+    /// Itself and what it extends, the most special first.
+    pub fn chain(&self) -> impl Iterator<Item = &Extended> {
+        std::iter::successors(self.extended.as_ref(), |one| one.parent.extended.as_ref())
+    }
+
+    /// A field or method of the class or of one that it extends.
+    pub fn field(&self, name: &str) -> mlua::Result<Value> {
+        for extended in self.chain() {
+            let value: Value = extended.fields.raw_get(name)?;
+            if !value.is_nil() {
+                return Ok(value);
+            }
+        }
+        Ok(Value::Nil)
+    }
+}
+
+/// A class as a Lua value.
+#[derive(Clone)]
+pub(crate) struct ClassRef(pub Rc<Class>);
+
+impl UserData for ClassRef {
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        methods.add_meta_function(MetaMethod::Call, |lua, mut args: MultiValue| {
+            let class = args.pop_front();
+            let class = class.as_ref().and_then(Value::as_userdata).and_then(|u| u.borrow::<ClassRef>().ok());
+            let class = class.map(|c| c.0.clone()).ok_or_else(|| raise(lua, "not a class"))?;
+            construct(lua, &Shared::of(lua), &class, args)
+        });
+        methods.add_meta_method(MetaMethod::Index, |lua, this, name: String| index(lua, &this.0, &name));
+        methods.add_meta_method(
+            MetaMethod::NewIndex,
+            |lua, this, (name, value): (String, Value)| match &this.0.extended {
+                Some(extended) => extended.fields.raw_set(name, value),
+                None => Err(raise(lua, format!("{} is built in; extend it to add {name}", this.0.path()))),
+            },
+        );
+        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| Ok(this.0.path()));
+    }
+}
+
+fn index(lua: &Lua, class: &Rc<Class>, name: &str) -> mlua::Result<Value> {
+    if name == "extend" {
+        return Ok(Value::Function(Shared::of(lua).prelude("extend")?));
+    }
+    let field = class.field(name)?;
+    if !field.is_nil() {
+        return Ok(field);
+    }
+    if name == "init" {
+        let class = class.clone();
+        let init = move |lua: &Lua, (object, args): (AnyUserData, Value)| {
+            extend::base_init(lua, &Shared::of(lua), &class, &object, args)
+        };
+        return Ok(Value::Function(lua.create_function(init)?));
+    }
+    let path = class.path();
+    let message = format!("{path}.{name} is not known, or calling it on the class is not supported yet");
+    Err(raise(lua, message))
+}

@@ -1,0 +1,501 @@
+//! Lua values to JSON, guided by what the option wants (lua-api § 1, "Values").
+
+use crate::class::ClassRef;
+use crate::construct::construct;
+use crate::declared::Declared;
+use crate::live::{Live, Props};
+use crate::modules::Placeholder;
+use crate::shape::{Fields, Form, Shape};
+use crate::state::Shared;
+use lunabot_model::kind::nearest;
+use lunabot_model::{Category, Duration, Json, Problem};
+use mlua::{AnyUserData, Lua, LuaSerdeExt, Table, Value};
+use serde_json::Map;
+
+/// Tables inside tables that are followed.
+const MAX_DEPTH: usize = 64;
+/// Values that one argument may hold.
+const MAX_VALUES: usize = 2_000_000;
+
+/// Turns Lua values into JSON and collects what is wrong with them.
+pub(crate) struct Reader<'a> {
+    pub lua: &'a Lua,
+    pub shared: &'a Shared,
+    pub problems: Vec<Problem>,
+    /// Something inside is the placeholder of an error that was already told.
+    pub poisoned: bool,
+    /// Functions are welcome where the shape does not know about them.
+    pub functions: bool,
+    path: Vec<Step>,
+    values: usize,
+}
+
+/// One part of a path.
+#[derive(Clone)]
+enum Step {
+    Name(String),
+    /// Counted from 1, as in Lua.
+    Item(i64),
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(lua: &'a Lua, shared: &'a Shared) -> Self {
+        let path = Vec::new();
+        Reader { lua, shared, problems: Vec::new(), poisoned: false, functions: false, path, values: 0 }
+    }
+
+    /// Reads the value of the option `name`; `None`: nothing usable was given.
+    pub fn option(&mut self, name: &str, value: &Value, shape: &Shape) -> Option<Json> {
+        self.path.push(Step::Name(name.to_string()));
+        let read = self.value(value, shape, shape.renderable);
+        self.path.pop();
+        read
+    }
+
+    pub fn problem(&mut self, message: impl Into<String>) -> Option<Json> {
+        self.problems.push(Problem::new(self.place(), message));
+        None
+    }
+
+    fn place(&self) -> String {
+        let mut text = String::new();
+        for step in &self.path {
+            match step {
+                Step::Item(number) => text.push_str(&format!("[{number}]")),
+                Step::Name(name) => {
+                    if !text.is_empty() {
+                        text.push('.');
+                    }
+                    text.push_str(name);
+                }
+            }
+        }
+        text
+    }
+
+    /// Reads a value; `renderable`: one may stand in its place.
+    pub fn value(&mut self, value: &Value, shape: &Shape, renderable: bool) -> Option<Json> {
+        self.values += 1;
+        if self.path.len() > MAX_DEPTH || self.values > MAX_VALUES {
+            let what = if self.values > MAX_VALUES { "too large" } else { "nested too deeply, or a circle" };
+            return self.problem(what);
+        }
+        let renderable = renderable || shape.renderable;
+        match value {
+            Value::Nil => None,
+            Value::LightUserData(pointer) if pointer.0.is_null() => {
+                if shape.allows_null() {
+                    Some(Json::Null)
+                } else {
+                    None
+                }
+            }
+            Value::Boolean(flag) if shape.allows(|f| matches!(f, Form::Any | Form::Bool)) => {
+                Some(Json::Bool(*flag))
+            }
+            Value::Integer(number) => self.integer(*number, shape),
+            Value::Number(number) => self.number(*number, shape),
+            Value::String(text) => self.text(text, shape),
+            Value::Table(table) => self.table(table, shape, renderable),
+            Value::Function(function) => self.function(function, shape),
+            Value::UserData(object) => self.userdata(object, shape, renderable),
+            other => self.mismatch(shape, words(other)),
+        }
+    }
+
+    fn mismatch(&mut self, shape: &Shape, got: String) -> Option<Json> {
+        self.problem(format!("expected {}, got {got}", shape.words()))
+    }
+
+    fn integer(&mut self, number: i64, shape: &Shape) -> Option<Json> {
+        let fits = |f: &Form| matches!(f, Form::Any | Form::Integer | Form::Number | Form::Duration);
+        if shape.allows(fits) { Some(number.into()) } else { self.number_for_text(shape, number.to_string()) }
+    }
+
+    fn number(&mut self, number: f64, shape: &Shape) -> Option<Json> {
+        if !number.is_finite() {
+            return self.problem(format!("expected {}, got {number}", shape.words()));
+        }
+        if shape.allows(|f| matches!(f, Form::Any | Form::Number | Form::Duration)) {
+            return Some(number.into());
+        }
+        if shape.allows(|f| *f == Form::Integer) && number.fract() == 0.0 && number.abs() < 9.0e15 {
+            return Some(Json::from(number as i64));
+        }
+        self.number_for_text(shape, number.to_string())
+    }
+
+    fn number_for_text(&mut self, shape: &Shape, digits: String) -> Option<Json> {
+        let mode = matches!(self.path.last(), Some(Step::Name(name)) if name == "mode");
+        if mode && shape.allows(|f| matches!(f, Form::Text { .. })) {
+            let digits = digits.trim_start_matches('0');
+            return self.problem(format!(
+                "expected a text, got a number; Lua has no octal numbers, write mode = \"0{digits}\""
+            ));
+        }
+        self.mismatch(shape, format!("the number {digits}"))
+    }
+
+    fn text(&mut self, text: &mlua::LuaString, shape: &Shape) -> Option<Json> {
+        let Ok(text) = text.to_str() else {
+            return self.problem("expected text in UTF-8, got other bytes");
+        };
+        let text: &str = &text;
+        for choice in shape.choices() {
+            match &choice.form {
+                Form::Any | Form::Text { regex: false } => return Some(text.into()),
+                Form::Text { regex: true } => {
+                    self.judge_pattern(text);
+                    return Some(text.into());
+                }
+                Form::Choice(all) if all.iter().any(|one| one == text) => return Some(text.into()),
+                Form::Duration => {
+                    return match Duration::parse(text) {
+                        Ok(_) => Some(text.into()),
+                        Err(error) => self.problem(error),
+                    };
+                }
+                _ => {}
+            }
+        }
+        let all = shape.choices().iter().flat_map(|choice| match &choice.form {
+            Form::Choice(all) => all.as_slice(),
+            _ => &[],
+        });
+        let hint = nearest(text, all.map(String::as_str))
+            .map_or(String::new(), |n| format!(", did you mean \"{n}\"?"));
+        self.mismatch(shape, format!("the text \"{}\"{hint}", shorten(text)))
+    }
+
+    fn judge_pattern(&mut self, text: &str) {
+        let lua_like = ["%d", "%s", "%w", "%a"].iter().find(|class| text.contains(**class));
+        if let Some(class) = lua_like {
+            let at = crate::origin::origin(self.lua);
+            let place = self.place();
+            let message = format!("{class} means nothing in a regular expression; write \\{}", &class[1..]);
+            self.shared.warn(&at, &place, message);
+        }
+    }
+
+    fn function(&mut self, function: &mlua::Function, shape: &Shape) -> Option<Json> {
+        if !self.functions && !shape.allows(|f| *f == Form::Callback) {
+            return self.problem(format!("takes no function; expected {}", shape.words()));
+        }
+        let id = self.shared.lift(function);
+        Some(self.callback_json(id))
+    }
+
+    pub fn callback_json(&self, id: u64) -> Json {
+        callback_json(self.shared, id)
+    }
+
+    fn userdata(&mut self, object: &AnyUserData, shape: &Shape, renderable: bool) -> Option<Json> {
+        if let Ok(declared) = object.borrow::<Declared>() {
+            return self.declared(object, &declared, shape, renderable);
+        }
+        if object.is::<Placeholder>() {
+            self.poisoned = true;
+            return shape.allows_null().then_some(Json::Null);
+        }
+        if let Ok(class) = object.borrow::<ClassRef>() {
+            return self.class(&class, shape, renderable);
+        }
+        if let Ok(live) = object.borrow::<Live>() {
+            return Some(serde_json::json!({"$ref": live.key()}));
+        }
+        if let Ok(props) = object.borrow::<Props>() {
+            return Some(Json::Object(props.as_dict()));
+        }
+        self.mismatch(shape, "an object that cannot be used here".into())
+    }
+
+    fn declared(
+        &mut self,
+        object: &AnyUserData,
+        declared: &Declared,
+        shape: &Shape,
+        renderable: bool,
+    ) -> Option<Json> {
+        self.poisoned |= declared.poisoned;
+        let fits = match declared.kind.category {
+            Category::Renderable => renderable || shape.allows(|f| *f == Form::Any),
+            _ => shape.allows(|f| matches!(f, Form::Any | Form::Object)),
+        };
+        if fits {
+            return Some(declared.json(self.shared, Some(object)));
+        }
+        let what = declared.kind.path();
+        if declared.kind.category == Category::Renderable {
+            return self.mismatch(shape, format!("{what}, but this option is not rendered"));
+        }
+        self.mismatch(shape, what)
+    }
+
+    /// A class given where an object is expected is called with `{}`.
+    fn class(&mut self, class: &ClassRef, shape: &Shape, renderable: bool) -> Option<Json> {
+        let name = class.0.path();
+        if !shape.allows(|f| *f == Form::Object) {
+            return self.mismatch(shape, format!("the class {name}; an object of it is {name}{{…}}"));
+        }
+        match construct(self.lua, self.shared, &class.0, mlua::MultiValue::new()) {
+            Ok(object) => self.userdata(&object, shape, renderable),
+            Err(error) => self.problem(crate::failure::message_of(&error)),
+        }
+    }
+
+    fn table(&mut self, table: &Table, shape: &Shape, renderable: bool) -> Option<Json> {
+        let Some(parts) = self.parts(table) else {
+            return self.problem("keys must be texts or whole numbers");
+        };
+        if let Some(item) = list_shape(shape, &parts) {
+            return self.list(parts, &item, renderable);
+        }
+        if let Some(fields) = struct_shape(shape) {
+            return self.record(parts, fields, renderable);
+        }
+        let map = shape.choices().iter().find_map(|choice| match &choice.form {
+            Form::Map(inner) => Some((**inner).clone()),
+            _ => None,
+        });
+        if let Some(inner) = map {
+            return self.map(parts, &inner, renderable);
+        }
+        if shape.allows(|f| *f == Form::Any) {
+            return self.free(parts, renderable);
+        }
+        let got = if parts.items.is_empty() { "a table with names" } else { "a list" };
+        self.mismatch(shape, got.to_string())
+    }
+
+    fn parts(&self, table: &Table) -> Option<Parts> {
+        let mut parts = Parts {
+            is_list: table.metatable().is_some_and(|meta| meta == self.lua.array_metatable()),
+            ..Parts::default()
+        };
+        let mut good = true;
+        let each = table.for_each(|key: Value, value: Value| {
+            match key {
+                Value::Integer(number) => parts.items.push((number, value)),
+                Value::String(name) => match name.to_str() {
+                    Ok(name) => parts.named.push((name.to_string(), value)),
+                    Err(_) => good = false,
+                },
+                _ => good = false,
+            }
+            Ok(())
+        });
+        parts.items.sort_by_key(|(number, _)| *number);
+        let order = crate::documents::order_of(self.lua, table);
+        match order {
+            Some(order) => {
+                parts.named.sort_by_key(|(name, _)| order.get(name).copied().unwrap_or(usize::MAX));
+            }
+            None => parts.named.sort_by(|a, b| a.0.cmp(&b.0)),
+        }
+        (good && each.is_ok()).then_some(parts)
+    }
+
+    fn free(&mut self, parts: Parts, renderable: bool) -> Option<Json> {
+        if !parts.items.is_empty() && !parts.named.is_empty() {
+            let name = parts.named.first().map_or("", |(name, _)| name).to_string();
+            return self.problem(format!("mixes items 1…n and names ({name}); use one of both"));
+        }
+        if parts.items.is_empty() && !parts.is_list {
+            return self.map(parts, &Shape { form: Form::Any, renderable }, renderable);
+        }
+        self.list(parts, &Shape { form: Form::Any, renderable }, renderable)
+    }
+
+    fn list(&mut self, parts: Parts, item: &Shape, renderable: bool) -> Option<Json> {
+        if let Some((name, _)) = parts.named.first() {
+            let name = name.clone();
+            return self.problem(format!("expected a list, got a table with the name {name}"));
+        }
+        let mut all = Vec::with_capacity(parts.items.len());
+        self.items(parts, item, renderable, &mut all);
+        Some(Json::Array(all))
+    }
+
+    fn items(&mut self, parts: Parts, item: &Shape, renderable: bool, all: &mut Vec<Json>) {
+        // Lists of texts or objects are flattened, and `false` in them is dropped; what may hold lists is not.
+        let flat = !item.allows(|f| matches!(f, Form::Any | Form::List(_)));
+        let keeps_false = item.allows(|f| matches!(f, Form::Any | Form::Bool));
+        for (expected, (number, value)) in (1i64..).zip(parts.items) {
+            if number != expected {
+                self.hole(number, expected);
+                return;
+            }
+            self.path.push(Step::Item(number));
+            match &value {
+                Value::Boolean(false) if !keeps_false => {}
+                Value::Table(inner) if flat => self.spliced(inner, item, renderable, all),
+                _ => {
+                    // `util.null` keeps its place, so that nothing shifts.
+                    let read = self.value(&value, item, renderable);
+                    let null = matches!(&value, Value::LightUserData(p) if p.0.is_null());
+                    all.extend(read.or((null && !flat).then_some(Json::Null)));
+                }
+            }
+            self.path.pop();
+        }
+    }
+
+    fn hole(&mut self, number: i64, expected: i64) {
+        let message = if number < 1 {
+            format!("expected items 1…n, got the position {number}")
+        } else {
+            format!("item {expected} is nil (write `x or false` for an item that may be missing)")
+        };
+        self.problem(message);
+    }
+
+    fn spliced(&mut self, table: &Table, item: &Shape, renderable: bool, all: &mut Vec<Json>) {
+        match self.parts(table) {
+            Some(parts) if parts.named.is_empty() && self.path.len() <= MAX_DEPTH => {
+                self.items(parts, item, renderable, all);
+            }
+            _ => {
+                let read = self.value(&Value::Table(table.clone()), item, renderable);
+                all.extend(read);
+            }
+        }
+    }
+
+    fn map(&mut self, parts: Parts, inner: &Shape, renderable: bool) -> Option<Json> {
+        let mut map = Map::new();
+        let numbered = parts.items.into_iter().map(|(number, value)| (number.to_string(), value));
+        for (name, value) in numbered.chain(parts.named) {
+            self.path.push(Step::Name(name.clone()));
+            let null = matches!(&value, Value::LightUserData(p) if p.0.is_null());
+            let read = self.value(&value, inner, renderable).or(null.then_some(Json::Null));
+            self.path.pop();
+            if let Some(read) = read {
+                map.insert(name, read);
+            }
+        }
+        Some(Json::Object(map))
+    }
+
+    fn record(&mut self, parts: Parts, fields: &Fields, renderable: bool) -> Option<Json> {
+        if let Some((number, _)) = parts.items.first() {
+            return self.problem(format!("expected a table with names, got an item {number}"));
+        }
+        let mut map = Map::new();
+        for (name, value) in parts.named {
+            self.path.push(Step::Name(name.clone()));
+            let read = match fields.shape(&name) {
+                Some(shape) => self.value(&value, shape, renderable),
+                None => self.problem(unknown_option(&name, fields)),
+            };
+            self.path.pop();
+            if let Some(read) = read {
+                map.insert(name, read);
+            }
+        }
+        Some(Json::Object(map))
+    }
+}
+
+/// A table, taken apart: items in order of their number, names in order.
+#[derive(Default)]
+pub(crate) struct Parts {
+    pub items: Vec<(i64, Value)>,
+    pub named: Vec<(String, Value)>,
+    /// Made by `util.list`.
+    is_list: bool,
+}
+
+/// `unknown option, did you mean timeout?`
+pub(crate) fn unknown_option(name: &str, fields: &Fields) -> String {
+    match nearest(name, fields.names()) {
+        Some(near) => format!("unknown option, did you mean {near}?"),
+        None => "unknown option".to_string(),
+    }
+}
+
+/// The tagged form of a lifted function; its fingerprint follows when the file has returned.
+pub(crate) fn callback_json(shared: &Shared, id: u64) -> Json {
+    let index = usize::try_from(id).unwrap_or(usize::MAX).wrapping_sub(1);
+    let at = shared.lifted.borrow().get(index).map(|lifted| lifted.at.clone()).unwrap_or_default();
+    let generation = shared.options.generation;
+    serde_json::json!({"$fn": {"id": id, "generation": generation, "fingerprint": "", "at": at}})
+}
+
+fn list_shape(shape: &Shape, parts: &Parts) -> Option<Shape> {
+    let list = shape.choices().iter().find_map(|choice| match &choice.form {
+        Form::List(item) => Some(&**item),
+        _ => None,
+    })?;
+    let other = shape.allows(|f| matches!(f, Form::Map(_) | Form::Struct(_) | Form::Any));
+    (parts.named.is_empty() || !other).then(|| list.clone())
+}
+
+fn struct_shape(shape: &Shape) -> Option<&Fields> {
+    shape.choices().iter().find_map(|choice| match &choice.form {
+        Form::Struct(fields) => Some(fields),
+        _ => None,
+    })
+}
+
+fn shorten(text: &str) -> String {
+    if text.chars().count() <= 40 {
+        return text.to_string();
+    }
+    text.chars().take(37).chain("...".chars()).collect()
+}
+
+/// `the text "x"`, `a list` …: what was given instead.
+pub(crate) fn words(value: &Value) -> String {
+    match value {
+        Value::Nil => "nil".into(),
+        Value::Boolean(flag) => flag.to_string(),
+        Value::Integer(number) => format!("the number {number}"),
+        Value::Number(number) => format!("the number {number}"),
+        Value::String(text) => format!("the text \"{}\"", shorten(&text.to_string_lossy())),
+        Value::Table(_) => "a table".into(),
+        Value::Function(_) => "a function".into(),
+        Value::Thread(_) => "a coroutine".into(),
+        _ => "an object".into(),
+    }
+}
+
+/// JSON as Lua sees it: `null` is absent in a table and `util.null` in a list.
+pub(crate) fn to_lua(lua: &Lua, shared: &Shared, json: &Json) -> mlua::Result<Value> {
+    Ok(match json {
+        Json::Null => Value::Nil,
+        Json::Bool(flag) => Value::Boolean(*flag),
+        Json::Number(number) => match number.as_i64() {
+            Some(integer) => Value::Integer(integer),
+            None => Value::Number(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::String(lua.create_string(text)?),
+        Json::Array(items) => {
+            let table = lua.create_table_with_capacity(items.len(), 0)?;
+            for (index, item) in items.iter().enumerate() {
+                let value = if item.is_null() { Value::NULL } else { to_lua(lua, shared, item)? };
+                table.raw_set(index + 1, value)?;
+            }
+            if items.is_empty() {
+                table.set_metatable(Some(lua.array_metatable()))?;
+            }
+            Value::Table(table)
+        }
+        Json::Object(map) => object_to_lua(lua, shared, map)?,
+    })
+}
+
+fn object_to_lua(lua: &Lua, shared: &Shared, map: &Map<String, Json>) -> mlua::Result<Value> {
+    if map.contains_key("$kind") {
+        return Declared::from_json(lua, shared, map);
+    }
+    if let Some(id) = map.get("$fn").and_then(|f| f.get("id")).and_then(Json::as_u64) {
+        let index = usize::try_from(id).unwrap_or(usize::MAX).wrapping_sub(1);
+        let lifted = shared.lifted.borrow();
+        return Ok(lifted.get(index).map_or(Value::Nil, |l| Value::Function(l.function.clone())));
+    }
+    let table = lua.create_table_with_capacity(0, map.len())?;
+    for (name, value) in map {
+        table.raw_set(name.as_str(), to_lua(lua, shared, value)?)?;
+    }
+    Ok(Value::Table(table))
+}

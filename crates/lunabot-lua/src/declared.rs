@@ -1,0 +1,376 @@
+//! Declared objects as Lua values: options readable, factories open until the file has returned, renderables with
+//! operators.
+
+use crate::class::Class;
+use crate::construct::{Options, Written, finish, read, report};
+use crate::convert::{Reader, to_lua};
+use crate::origin::{Origin, origin, raise};
+use crate::shape::Shape;
+use crate::state::Shared;
+use lunabot_model::kind::nearest;
+use lunabot_model::{Category, Json, Kind, Problem};
+use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
+use serde_json::{Map, json};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// An object that a constructor made.
+pub(crate) struct Declared {
+    pub kind: &'static Kind,
+    pub class: Rc<Class>,
+    pub id: u64,
+    pub at: Origin,
+    pub args: RefCell<Map<String, Json>>,
+    /// Part of it is the placeholder of an error already told.
+    pub poisoned: bool,
+    /// Of objects of extended classes: their own fields, `params` included.
+    pub fields: Option<Table>,
+    /// The values of `params`.
+    pub params: RefCell<Map<String, Json>>,
+    /// `Base.init` ran.
+    pub ready: Cell<bool>,
+}
+
+impl Declared {
+    pub fn make(
+        lua: &Lua,
+        shared: &Shared,
+        class: &Rc<Class>,
+        at: Origin,
+        options: Options,
+    ) -> mlua::Result<AnyUserData> {
+        let declared = Declared {
+            kind: class.kind,
+            class: class.clone(),
+            id: shared.new_id(),
+            at,
+            args: RefCell::new(options.args),
+            poisoned: options.poisoned,
+            fields: class.extended.as_ref().map(|_| lua.create_table()).transpose()?,
+            params: RefCell::default(),
+            ready: Cell::new(class.extended.is_none()),
+        };
+        lua.create_userdata(declared)
+    }
+
+    /// The tagged form. Of a factory, whose steps may still change, only the shell: [`crate::finish`] fills it in.
+    pub fn json(&self, shared: &Shared, object: Option<&AnyUserData>) -> Json {
+        if self.kind.category == Category::Factory && shared.loading() {
+            if let Some(object) = object {
+                shared.factories.borrow_mut().insert(self.id, object.clone());
+            }
+            return self.tagged(shared, object, Map::new());
+        }
+        self.tagged(shared, object, self.args.borrow().clone())
+    }
+
+    fn tagged(&self, shared: &Shared, object: Option<&AnyUserData>, args: Map<String, Json>) -> Json {
+        let mut json = json!({"$kind": self.kind.path(), "$id": self.id, "$at": self.at.to_string()});
+        if let Some(class) = crate::extend::class_json(shared, self, object) {
+            json["$class"] = class;
+        }
+        json["$args"] = Json::Object(args);
+        json
+    }
+
+    /// The Lua value of an object that was nested in the options of another.
+    pub fn from_json(lua: &Lua, shared: &Shared, map: &Map<String, Json>) -> mlua::Result<Value> {
+        let id = map.get("$id").and_then(Json::as_u64).unwrap_or(0);
+        if let Some(factory) = shared.factories.borrow().get(&id) {
+            return Ok(Value::UserData(factory.clone()));
+        }
+        let name = map.get("$kind").and_then(Json::as_str).unwrap_or_default();
+        let Some(kind) = shared.kind(name) else { return Ok(Value::Nil) };
+        let at = map.get("$at").and_then(Json::as_str).unwrap_or_default();
+        let (file, line) = at.rsplit_once(':').unwrap_or((at, ""));
+        let declared = Declared {
+            kind,
+            class: Class::of(shared, kind),
+            id,
+            at: Origin { file: file.into(), line: line.parse().ok() },
+            args: RefCell::new(map.get("$args").and_then(Json::as_object).cloned().unwrap_or_default()),
+            poisoned: false,
+            fields: None,
+            params: RefCell::default(),
+            ready: Cell::new(true),
+        };
+        Ok(Value::UserData(lua.create_userdata(declared)?))
+    }
+
+    fn index(&self, lua: &Lua, name: &str) -> mlua::Result<Value> {
+        let shared = Shared::of(lua);
+        if let Some(fields) = &self.fields {
+            let own: Value = fields.raw_get(name)?;
+            if !own.is_nil() {
+                return Ok(own);
+            }
+        }
+        if let Some(value) = self.args.borrow().get(name) {
+            return to_lua(lua, &shared, value);
+        }
+        let inherited = self.class.field(name)?;
+        if !inherited.is_nil() {
+            return Ok(inherited);
+        }
+        if methods_of(self.kind).any(|method| method == name) {
+            return Ok(Value::Function(shared.prelude(&format!("object_{name}"))?));
+        }
+        let fields = shared.fields(self.kind);
+        match fields.get(name) {
+            Some(field) => field.default.as_ref().map_or(Ok(Value::Nil), |json| to_lua(lua, &shared, json)),
+            None if self.fields.is_some() => Ok(Value::Nil),
+            None => {
+                let methods: Vec<&str> = methods_of(self.kind).collect();
+                let hint = nearest(name, fields.names().chain(methods.iter().copied()))
+                    .map_or(String::new(), |near| format!(", did you mean {near}?"));
+                Err(raise(lua, format!("{} has no option {name}{hint}", self.kind.path())))
+            }
+        }
+    }
+
+    fn assign(&self, lua: &Lua, name: &str, value: Value) -> mlua::Result<()> {
+        let shared = Shared::of(lua);
+        let option = shared.fields(self.kind).shape(name).is_some();
+        if self.kind.category == Category::Factory && option && shared.loading() {
+            return self.set_option(lua, &shared, name, value);
+        }
+        match &self.fields {
+            Some(fields) if !option => fields.raw_set(name, value),
+            _ => {
+                let path = self.class.path();
+                let message = format!(
+                    "{path}: options do not change after it is made; X:with{{{name} = …}} makes a changed copy"
+                );
+                Err(raise(lua, message))
+            }
+        }
+    }
+
+    fn set_option(&self, lua: &Lua, shared: &Shared, name: &str, value: Value) -> mlua::Result<()> {
+        let written = Written { positional: Vec::new(), named: vec![(name.to_string(), value)] };
+        let (new, problems, _) = read(lua, shared, self.kind, written);
+        report(lua, shared, &self.class.path(), &origin(lua), &problems)?;
+        self.args.borrow_mut().remove(name);
+        self.args.borrow_mut().extend(new);
+        Ok(())
+    }
+}
+
+fn methods_of(kind: &Kind) -> impl Iterator<Item = &'static str> + use<> {
+    let own: &[&str] = match kind.category {
+        Category::Factory => &["addStep", "addSteps"],
+        Category::Renderable => &["eq", "ne", "lt", "le", "gt", "ge", "in_", "not_", "withArgs"],
+        Category::Lock => &["access"],
+        _ => &[],
+    };
+    own.iter().copied().chain(["with"])
+}
+
+impl UserData for Declared {
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        methods.add_meta_method(MetaMethod::Index, |lua, this, name: Value| match name {
+            Value::String(name) => this.index(lua, &name.to_string_lossy()),
+            _ => Ok(Value::Nil),
+        });
+        methods.add_meta_method(MetaMethod::NewIndex, |lua, this, (name, value): (String, Value)| {
+            this.assign(lua, &name, value)
+        });
+        methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
+            Ok(format!("{} ({})", this.class.path(), this.at))
+        });
+        methods.add_meta_function(MetaMethod::Eq, |lua, (a, b): (Value, Value)| equal(lua, &a, &b));
+        let operators = [
+            (MetaMethod::Concat, "concat"),
+            (MetaMethod::Add, "add"),
+            (MetaMethod::Sub, "sub"),
+            (MetaMethod::Mul, "mul"),
+            (MetaMethod::Div, "div"),
+            (MetaMethod::IDiv, "idiv"),
+            (MetaMethod::Mod, "mod"),
+        ];
+        for (method, op) in operators {
+            methods.add_meta_function(method, move |lua, (left, right): (Value, Value)| {
+                operator(lua, op, &left, &right)
+            });
+        }
+    }
+}
+
+fn equal(lua: &Lua, a: &Value, b: &Value) -> mlua::Result<bool> {
+    let (Some(a), Some(b)) = (declared(a), declared(b)) else { return Ok(false) };
+    if a.kind.category == Category::Renderable {
+        let message = "== compares the objects, not what they will be; write a:eq(b)";
+        Shared::of(lua).warn(&origin(lua), &a.kind.path(), message);
+    }
+    Ok(a.id == b.id)
+}
+
+fn declared(value: &Value) -> Option<mlua::UserDataRef<Declared>> {
+    value.as_userdata()?.borrow::<Declared>().ok()
+}
+
+/// A renderable that applies an operator when it is rendered.
+pub(crate) fn operator(lua: &Lua, op: &str, left: &Value, right: &Value) -> mlua::Result<AnyUserData> {
+    let shared = Shared::of(lua);
+    let known = [left, right].into_iter().filter_map(declared).next();
+    let renderable = known.as_ref().is_some_and(|d| d.kind.category == Category::Renderable);
+    let Some(kind) = shared.kind("util.BinaryOp").filter(|_| renderable) else {
+        let name = known.map_or_else(String::new, |d| d.kind.path());
+        return Err(raise(lua, format!("{name} has no operator {op}; only renderables have operators")));
+    };
+    let mut reader = Reader::new(lua, &shared);
+    let mut args = Map::from_iter([("op".to_string(), Json::from(op))]);
+    for (name, value) in [("left", left), ("right", right)] {
+        if let Some(read) = reader.option(name, value, &Shape::ANY) {
+            args.insert(name.to_string(), read);
+        }
+    }
+    let class = Class::of(&shared, kind);
+    let at = origin(lua);
+    let options = finish(kind, args, reader.problems, reader.poisoned);
+    report(lua, &shared, &class.path(), &at, &options.problems)?;
+    Declared::make(lua, &shared, &class, at, options)
+}
+
+/// Methods of objects, entered into the prelude under `object_NAME`.
+pub(crate) fn add_methods(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
+    for op in ["eq", "ne", "lt", "le", "gt", "ge", "in_", "not_"] {
+        let name = op.trim_end_matches('_');
+        let method = lua.create_function(move |lua, (left, right): (Value, Value)| {
+            receiver(lua, &left, op)?;
+            operator(lua, name, &left, &right)
+        })?;
+        prelude.raw_set(format!("object_{op}"), method)?;
+    }
+    prelude.raw_set(
+        "object_addStep",
+        lua.create_function(|lua, (this, step): (Value, Value)| {
+            add_steps(lua, &this, "addStep", vec![step])
+        })?,
+    )?;
+    prelude.raw_set(
+        "object_addSteps",
+        lua.create_function(|lua, (this, steps): (Value, Table)| {
+            let steps = steps.sequence_values().collect::<mlua::Result<_>>()?;
+            add_steps(lua, &this, "addSteps", steps)
+        })?,
+    )?;
+    prelude.raw_set("object_with", lua.create_function(with)?)?;
+    prelude.raw_set("object_withArgs", lua.create_function(with_args)?)?;
+    prelude.raw_set("object_access", lua.create_function(access)?)
+}
+
+fn receiver(lua: &Lua, this: &Value, method: &str) -> mlua::Result<AnyUserData> {
+    let fits = |object: &AnyUserData| {
+        object.borrow::<Declared>().is_ok_and(|d| methods_of(d.kind).any(|known| known == method))
+    };
+    match this {
+        Value::UserData(object) if fits(object) => Ok(object.clone()),
+        _ => Err(raise(lua, format!("call it with a colon: x:{method}(…)"))),
+    }
+}
+
+fn add_steps(lua: &Lua, this: &Value, method: &str, steps: Vec<Value>) -> mlua::Result<()> {
+    let object = receiver(lua, this, method)?;
+    let factory = object.borrow::<Declared>()?;
+    let shared = Shared::of(lua);
+    if !shared.loading() {
+        return Err(raise(lua, "a factory changes only while the configuration is loaded"));
+    }
+    for step in steps {
+        let mut reader = Reader::new(lua, &shared);
+        let shape = Shape { form: crate::shape::Form::Object, renderable: false };
+        if step.is_nil() {
+            reader.problem("expected a step, got nil");
+        }
+        let read = reader.option("step", &step, &shape);
+        let named = read.as_ref().and_then(|json| json["$kind"].as_str());
+        let is_step = named.and_then(|name| shared.kind(name)).is_some_and(|k| k.category == Category::Step);
+        if let (Some(name), false) = (named, is_step) {
+            reader.problems.push(Problem::new("step", format!("expected a step, got {name}")));
+        }
+        let path = format!("{}:{method}", factory.class.path());
+        report(lua, &shared, &path, &origin(lua), &reader.problems)?;
+        if let Some(json) = read.filter(|_| is_step) {
+            let mut args = factory.args.borrow_mut();
+            if let Json::Array(all) = args.entry("steps").or_insert_with(|| json!([])) {
+                all.push(json);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `X:with{k = v}`: a changed copy.
+fn with(lua: &Lua, (this, changes): (Value, Table)) -> mlua::Result<AnyUserData> {
+    let object = receiver(lua, &this, "with")?;
+    let old = object.borrow::<Declared>()?;
+    let shared = Shared::of(lua);
+    let written = crate::construct::written(&old.class, MultiValue::from_iter([Value::Table(changes)]))
+        .map_err(|message| raise(lua, message))?;
+    let removed: Vec<String> =
+        written.named.iter().filter(|(_, v)| *v == Value::NULL).map(|(name, _)| name.clone()).collect();
+    let (new, problems, poisoned) = read(lua, &shared, old.kind, written);
+    let mut args = old.args.borrow().clone();
+    args.retain(|name, _| !removed.contains(name));
+    args.extend(new);
+    let options = finish(old.kind, args, problems, poisoned || old.poisoned);
+    let at = origin(lua);
+    report(lua, &shared, &old.class.path(), &at, &options.problems)?;
+    let copy = Declared::make(lua, &shared, &old.class, at, options)?;
+    crate::extend::copy_fields(&old, &*copy.borrow::<Declared>()?)?;
+    Ok(copy)
+}
+
+/// `r:withArgs(a, b, {k = v})` of a renderer (04.030).
+fn with_args(lua: &Lua, (this, args): (Value, MultiValue)) -> mlua::Result<AnyUserData> {
+    let object = receiver(lua, &this, "withArgs")?;
+    let old = object.borrow::<Declared>()?;
+    let shared = Shared::of(lua);
+    if shared.fields(old.kind).get("kwargs").is_none() {
+        return Err(raise(lua, format!("{} has no method withArgs", old.kind.path())));
+    }
+    let mut args: Vec<Value> = args.into_iter().collect();
+    let mut reader = Reader::new(lua, &shared);
+    let mut all = old.args.borrow().clone();
+    let last = args.last().and_then(Value::as_table).filter(|t| t.raw_len() == 0 && !t.is_empty()).cloned();
+    if let Some(table) = last {
+        args.pop();
+        if let (Some(Json::Object(new)), Json::Object(kwargs)) = (
+            reader.option("kwargs", &Value::Table(table), &Shape::ANY),
+            all.entry("kwargs").or_insert_with(|| json!({})),
+        ) {
+            kwargs.extend(new);
+        }
+    }
+    for value in &args {
+        let read = reader.option("args", value, &Shape::ANY).unwrap_or(Json::Null);
+        if let Json::Array(list) = all.entry("args").or_insert_with(|| json!([])) {
+            list.push(read);
+        }
+    }
+    let options = finish(old.kind, all, reader.problems, reader.poisoned);
+    let at = origin(lua);
+    report(lua, &shared, &old.kind.path(), &at, &options.problems)?;
+    Declared::make(lua, &shared, &old.class, at, options)
+}
+
+/// `lock:access("counting", {count = 2})`.
+fn access(lua: &Lua, (this, mode, more): (Value, String, Option<Table>)) -> mlua::Result<AnyUserData> {
+    let object = receiver(lua, &this, "access")?;
+    let shared = Shared::of(lua);
+    let Some(kind) = shared.kind("util.LockAccess") else {
+        return Err(raise(lua, "access to locks is not supported yet"));
+    };
+    let mut written = Written::default();
+    written.named.push(("lock".into(), Value::UserData(object)));
+    written.named.push(("mode".into(), Value::String(lua.create_string(&mode)?)));
+    for pair in more.iter().flat_map(Table::pairs::<String, Value>) {
+        written.named.push(pair?);
+    }
+    let class = Class::of(&shared, kind);
+    let at = origin(lua);
+    let options = crate::construct::options(lua, &shared, kind, written);
+    report(lua, &shared, &class.path(), &at, &options.problems)?;
+    Declared::make(lua, &shared, &class, at, options)
+}

@@ -1,0 +1,79 @@
+//! Errors of the interpreter in the user's words: message with position, traceback without our own frames.
+
+use lunabot_model::{ScriptError, ScriptErrorKind};
+use mlua::Error;
+
+/// Longest message and traceback that is kept.
+const MAX_TEXT: usize = 8 * 1024;
+
+/// The message alone: `master.lua:12: …`.
+pub(crate) fn message_of(error: &Error) -> String {
+    split(error).0
+}
+
+/// The error as it leaves this room.
+pub(crate) fn script_error(error: &Error) -> ScriptError {
+    let kind = if is_memory(error) { ScriptErrorKind::Memory } else { ScriptErrorKind::Raise };
+    let (message, traceback) = split(error);
+    ScriptError { kind, message, traceback }
+}
+
+fn is_memory(error: &Error) -> bool {
+    match error {
+        Error::MemoryError(_) => true,
+        Error::CallbackError { cause, .. } | Error::WithContext { cause, .. } => is_memory(cause),
+        _ => false,
+    }
+}
+
+fn split(error: &Error) -> (String, String) {
+    match error {
+        Error::SyntaxError { message, .. } => (cut(message), String::new()),
+        Error::RuntimeError(text) => parts(text),
+        Error::MemoryError(_) => ("not enough memory (c.lua.memory_limit)".into(), String::new()),
+        Error::CallbackError { traceback, cause } => {
+            let (message, inner) = split(cause);
+            let traceback = if inner.is_empty() { tidy(traceback) } else { inner };
+            (positioned(message, &traceback), traceback)
+        }
+        Error::WithContext { cause, .. } => split(cause),
+        other => parts(&other.to_string()),
+    }
+}
+
+fn parts(text: &str) -> (String, String) {
+    match text.split_once("\nstack traceback:") {
+        Some((message, traceback)) => (cut(message), tidy(traceback)),
+        None => (cut(text.trim_end()), String::new()),
+    }
+}
+
+/// Errors of Rust functions have no position: the innermost line of the user's in the traceback is theirs.
+fn positioned(message: String, traceback: &str) -> String {
+    if crate::script_errors::place_of(&message).is_some() {
+        return message;
+    }
+    match traceback.lines().find(|line| !line.trim_start().starts_with('[')) {
+        Some(line) => {
+            let place = line.trim().splitn(3, ':').take(2).collect::<Vec<_>>().join(":");
+            if place.contains(':') { format!("{place}: {message}") } else { message }
+        }
+        None => message,
+    }
+}
+
+/// Without the frames of the host itself.
+fn tidy(traceback: &str) -> String {
+    let ours = ["__mlua", "lunabot:", "[string \"=", "stack traceback:"];
+    let lines = traceback.lines().map(str::trim).filter(|line| !line.is_empty());
+    let theirs =
+        lines.filter(|line| !ours.iter().any(|own| line.starts_with(own)) && !line.starts_with("[C]"));
+    cut(&theirs.collect::<Vec<_>>().join("\n"))
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
+    }
+}

@@ -1,0 +1,199 @@
+//! Fingerprints of functions: equal for functions that do the same (lua-api § 5).
+//!
+//! A function's own code, and its upvalues followed through tables and functions. The environment, the modules of
+//! Lunabot and the configuration table count by name, declared objects by kind and options.
+
+use crate::bytecode::hash_code;
+use crate::class::ClassRef;
+use crate::declared::Declared;
+use crate::state::hex;
+use mlua::{Function, Lua, Table, Value};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::ffi::c_void;
+
+/// Tables inside tables that are followed; what is deeper does not count.
+const MAX_DEPTH: usize = 100;
+/// Values that are followed for one function; what is beyond does not count.
+const MAX_VALUES: usize = 1_000_000;
+
+type Hash = [u8; 32];
+
+/// Takes fingerprints of one generation.
+pub(crate) struct Fingerprints {
+    get_upvalue: Function,
+    /// Values that count by name alone.
+    named: HashMap<*const c_void, &'static str>,
+    known: HashMap<*const c_void, Hash>,
+    /// What is being followed, with its place on the way: a circle refers to it.
+    open: HashMap<*const c_void, usize>,
+    values: usize,
+}
+
+/// A hash, and the outermost open place that it refers to (a circle; such a hash is not kept).
+struct Print {
+    hash: Hash,
+    reaches: usize,
+}
+
+impl Fingerprints {
+    pub fn new(lua: &Lua, env: &Table, config: &Table) -> mlua::Result<Self> {
+        let get_upvalue = lua.globals().get::<Table>("debug")?.get("getupvalue")?;
+        let mut named = HashMap::from([(env.to_pointer(), "env"), (config.to_pointer(), "config")]);
+        let loaded: Table = env.get::<Table>("package")?.get("loaded")?;
+        for name in ["math", "string", "table", "utf8", "os", "io", "coroutine", "lunabot"] {
+            if let Value::Table(module) = loaded.raw_get::<Value>(name)? {
+                named.insert(module.to_pointer(), name);
+            }
+        }
+        let lunabot: Table = loaded.raw_get("lunabot")?;
+        for name in crate::modules::MODULES {
+            named.insert(lunabot.raw_get::<Table>(name)?.to_pointer(), name);
+        }
+        Ok(Fingerprints { get_upvalue, named, known: HashMap::new(), open: HashMap::new(), values: 0 })
+    }
+
+    /// Of a function, as text.
+    pub fn of(&mut self, function: &Function) -> String {
+        self.text(&Value::Function(function.clone()))
+    }
+
+    /// Of any value: a class of the configuration is its table of fields.
+    pub fn of_table(&mut self, table: &Table) -> String {
+        self.text(&Value::Table(table.clone()))
+    }
+
+    fn text(&mut self, value: &Value) -> String {
+        self.values = 0;
+        hex(&self.print(value).hash[..16])
+    }
+
+    fn print(&mut self, value: &Value) -> Print {
+        self.values += 1;
+        match value {
+            Value::Table(table) => self.followed(table.to_pointer(), value),
+            Value::Function(function) => self.followed(function.to_pointer(), value),
+            Value::UserData(object) => {
+                let text = match object.borrow::<Declared>() {
+                    Ok(declared) => format!("{} {}", declared.kind.path(), plain(&declared)),
+                    Err(_) => object.borrow::<ClassRef>().map_or("object".into(), |class| class.0.path()),
+                };
+                done(&[b"u", text.as_bytes()])
+            }
+            Value::String(text) => done(&[b"s", &text.as_bytes()]),
+            Value::Integer(number) => done(&[b"i", &number.to_le_bytes()]),
+            Value::Number(number) => done(&[b"n", &number.to_le_bytes()]),
+            Value::Boolean(flag) => done(&[b"b", &[u8::from(*flag)]]),
+            other => done(&[b"o", other.type_name().as_bytes()]),
+        }
+    }
+
+    fn followed(&mut self, pointer: *const c_void, value: &Value) -> Print {
+        if let Some(name) = self.named.get(&pointer) {
+            return done(&[b"m", name.as_bytes()]);
+        }
+        if let Some(hash) = self.known.get(&pointer) {
+            return Print { hash: *hash, reaches: usize::MAX };
+        }
+        let place = self.open.len();
+        if let Some(known) = self.open.get(&pointer) {
+            return Print { reaches: *known, ..done(&[b"c", &(place - known).to_le_bytes()]) };
+        }
+        if place > MAX_DEPTH || self.values > MAX_VALUES {
+            return done(&[b"deep"]);
+        }
+        self.open.insert(pointer, place);
+        let print = match value {
+            Value::Function(function) => self.function(function),
+            Value::Table(table) => self.table(table),
+            _ => done(&[]),
+        };
+        self.open.remove(&pointer);
+        if print.reaches >= place {
+            self.known.insert(pointer, print.hash);
+            return Print { reaches: usize::MAX, ..print };
+        }
+        print
+    }
+
+    fn function(&mut self, function: &Function) -> Print {
+        let mut hash = Sha256::new();
+        hash.update(b"f");
+        let info = function.info();
+        if info.what == "C" {
+            hash.update(info.name.unwrap_or_default());
+            return Print { hash: hash.finalize().into(), reaches: usize::MAX };
+        }
+        if info.source.as_deref().is_some_and(|source| source.starts_with('=')) {
+            // Ours: the same in every generation of one version.
+            hash.update(info.source.unwrap_or_default());
+            hash.update(info.line_defined.unwrap_or_default().to_le_bytes());
+            return Print { hash: hash.finalize().into(), reaches: usize::MAX };
+        }
+        hash_code(&function.dump(true), &mut hash);
+        let mut reaches = usize::MAX;
+        for index in 1..=255 {
+            let Ok((name, value)) = self.get_upvalue.call::<(Option<String>, Value)>((function, index))
+            else {
+                break;
+            };
+            if name.is_none() {
+                break;
+            }
+            let print = self.print(&value);
+            reaches = reaches.min(print.reaches);
+            hash.update(print.hash);
+        }
+        Print { hash: hash.finalize().into(), reaches }
+    }
+
+    fn table(&mut self, table: &Table) -> Print {
+        let (mut parts, mut reaches) = (Vec::new(), usize::MAX);
+        let walked = table.for_each(|key: Value, value: Value| {
+            let (key, value) = (self.print(&key), self.print(&value));
+            reaches = reaches.min(key.reaches).min(value.reaches);
+            parts.push((key.hash, value.hash));
+            Ok(())
+        });
+        parts.sort_unstable();
+        let mut hash = Sha256::new();
+        hash.update(if walked.is_ok() { b"t" } else { b"e" });
+        for (key, value) in parts {
+            hash.update(key);
+            hash.update(value);
+        }
+        if let Some(meta) = table.metatable() {
+            let print = self.print(&Value::Table(meta));
+            reaches = reaches.min(print.reaches);
+            hash.update(print.hash);
+        }
+        Print { hash: hash.finalize().into(), reaches }
+    }
+}
+
+/// The options of an object without what differs between loads.
+fn plain(declared: &Declared) -> String {
+    fn clean(json: &mut lunabot_model::Json) {
+        match json {
+            lunabot_model::Json::Object(map) => {
+                for name in ["$id", "$at", "$fn"] {
+                    map.remove(name);
+                }
+                map.values_mut().for_each(clean);
+            }
+            lunabot_model::Json::Array(items) => items.iter_mut().for_each(clean),
+            _ => {}
+        }
+    }
+    let mut json = lunabot_model::Json::Object(declared.args.borrow().clone());
+    clean(&mut json);
+    json.to_string()
+}
+
+fn done(parts: &[&[u8]]) -> Print {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    Print { hash: hash.finalize().into(), reaches: usize::MAX }
+}

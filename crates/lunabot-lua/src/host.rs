@@ -1,0 +1,121 @@
+//! The side of the script host that other threads see: sends calls to the interpreter's thread and bounds them.
+
+use crate::load::LoadOptions;
+use crate::script_errors::ScriptErrors;
+use crate::serve::Job;
+use futures::future::{Either, select};
+use lunabot_model::config::LuaLimits;
+use lunabot_model::script::CallSite;
+use lunabot_model::{Arg, BoxFuture, Callback, Clock, Json, ScriptError, ScriptErrorKind, ScriptHost};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Calls that wait for the interpreter's thread; further callers wait to be let in.
+pub(crate) const MAX_QUEUE: usize = 1024;
+/// How much longer than its deadline a call may take, where the thread itself does not come back.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Implements [`ScriptHost`] for one generation.
+pub(crate) struct Caller {
+    jobs: mpsc::Sender<Job>,
+    clock: Arc<dyn Clock>,
+    errors: Arc<ScriptErrors>,
+    generation: u64,
+    longest: Duration,
+}
+
+impl Caller {
+    pub fn new(options: &LoadOptions, limits: &LuaLimits, jobs: mpsc::Sender<Job>) -> Self {
+        Caller {
+            jobs,
+            clock: options.clock.clone(),
+            errors: options.errors.clone(),
+            generation: options.generation,
+            longest: limits.callback_timeout.std().saturating_add(GRACE),
+        }
+    }
+
+    async fn ask(&self, callback: &Callback, args: Vec<Arg>) -> Result<Json, ScriptError> {
+        if callback.generation != self.generation {
+            let message = format!("belongs to generation {}, not {}", callback.generation, self.generation);
+            return Err(failed(ScriptErrorKind::Gone, message));
+        }
+        let gone = || failed(ScriptErrorKind::Gone, "the script host ended".into());
+        let exchange = async {
+            let (reply, answer) = oneshot::channel();
+            self.jobs.send(Job { id: callback.id, args, reply }).await.map_err(|_| gone())?;
+            answer.await.unwrap_or_else(|_| Err(gone()))
+        };
+        match select(std::pin::pin!(exchange), self.clock.sleep(self.longest)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => {
+                let message = format!("{}: the script host does not come back", callback.at);
+                Err(failed(ScriptErrorKind::Deadline, message))
+            }
+        }
+    }
+
+    fn tell(&self, callback: &Callback, site: &CallSite, error: &ScriptError) {
+        let CallSite { callback: name, concerns } = site;
+        let message = &error.message;
+        if error.traceback.is_empty() {
+            tracing::error!("callback {name} of {concerns}: {message}");
+        } else {
+            tracing::error!("callback {name} of {concerns}: {message}\n{}", error.traceback);
+        }
+        metrics::counter!(
+            "lunabot_callback_errors_total", "callback" => name.clone(), "kind" => error.kind.name()
+        )
+        .increment(1);
+        self.errors.record(site, error, &callback.at, &*self.clock);
+    }
+}
+
+fn failed(kind: ScriptErrorKind, message: String) -> ScriptError {
+    ScriptError { kind, message, traceback: String::new() }
+}
+
+impl ScriptHost for Caller {
+    fn call<'a>(
+        &'a self,
+        callback: &'a Callback,
+        site: CallSite,
+        args: Vec<Arg>,
+    ) -> BoxFuture<'a, Result<Json, ScriptError>> {
+        Box::pin(async move {
+            let started = self.clock.mono();
+            let result = self.ask(callback, args).await;
+            let seconds = (self.clock.mono() - started).as_secs_f64();
+            metrics::histogram!("lunabot_callback_seconds", "callback" => site.callback.clone())
+                .record(seconds);
+            if let Err(error) = &result {
+                self.tell(callback, &site, error);
+            }
+            result
+        })
+    }
+
+    fn nonsense(&self, callback: &Callback, site: CallSite, message: &str) {
+        let error = failed(ScriptErrorKind::Nonsense, message.to_string());
+        self.tell(callback, &site, &error);
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
+/// Bytes, or text such as `"512 MB"`.
+pub(crate) fn bytes_of(limit: &Json) -> Option<u64> {
+    let Json::String(text) = limit else { return limit.as_u64() };
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let scale: u64 = match unit.trim().to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "K" | "KB" => 1 << 10,
+        "M" | "MB" => 1 << 20,
+        "G" | "GB" => 1 << 30,
+        _ => return None,
+    };
+    number.trim().parse::<u64>().ok()?.checked_mul(scale)
+}

@@ -1,0 +1,182 @@
+//! Limits on what code of the configuration may compute (lua-api § 2; architecture: "Time limits have two tiers").
+//!
+//! A hook runs every [`INSTRUCTIONS`] instructions. The first tier yields after a slice, so that others run, and the
+//! coroutine whose budget is used up is dropped without being resumed: `pcall` cannot catch that. The second tier is
+//! for code that cannot yield (comparators of `table.sort`, callbacks of `string.gsub`): past the budget the hook
+//! raises, and is armed anew for each instruction, so that catching the error only meets the next one.
+
+use crate::origin::Origin;
+use mlua::{HookTriggers, Lua, VmState};
+use nix::time::{ClockId, clock_gettime};
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Between two runs of the hook.
+const INSTRUCTIONS: u32 = 1000;
+/// Runs of the hook between two looks at the clock.
+const LOOK: u32 = 4;
+/// After this the next callback gets its turn.
+const SLICE: Duration = Duration::from_millis(1);
+/// What code that cannot yield may take beyond its budget.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// CPU time of this thread. Not the wall: a busy machine must not fail a callback.
+fn cpu_now() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
+/// The CPU time of one callback.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    budget: Duration,
+    /// Waiting gives the budget back (callbacks; not the file scope).
+    per_wait: bool,
+    used: Cell<Duration>,
+    /// When the hook first ran in this slice.
+    since: Cell<Option<Duration>>,
+    yielded: Cell<bool>,
+    looks: Cell<u32>,
+    exceeded: Cell<bool>,
+    last: RefCell<(Origin, String)>,
+}
+
+impl Meter {
+    pub fn new(budget: Duration, per_wait: bool) -> Rc<Self> {
+        Rc::new(Meter { budget, per_wait, ..Meter::default() })
+    }
+
+    /// Where it was stopped, and the stack there.
+    pub fn place(&self) -> (Origin, String) {
+        self.last.borrow().clone()
+    }
+
+    fn left(&self) -> Duration {
+        self.budget.saturating_sub(self.used.get())
+    }
+}
+
+/// The meter of what runs now, and the hook that reads it.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    current: RefCell<Option<Rc<Meter>>>,
+}
+
+impl Limits {
+    /// Installs the hook. Must run before any other thread of the interpreter is made.
+    pub fn install(lua: &Lua) -> mlua::Result<Rc<Self>> {
+        let limits = Rc::new(Limits::default());
+        let hook = limits.clone();
+        let triggers = HookTriggers::new().every_nth_instruction(INSTRUCTIONS);
+        lua.set_global_hook(triggers, move |lua, _| hook.tick(lua))?;
+        Ok(limits)
+    }
+
+    fn tick(&self, lua: &Lua) -> mlua::Result<VmState> {
+        let Some(meter) = self.current.borrow().clone() else { return Ok(VmState::Continue) };
+        if meter.exceeded.get() {
+            return Err(stop_for_good(lua));
+        }
+        let looks = meter.looks.get().wrapping_add(1);
+        meter.looks.set(looks);
+        if looks % LOOK != 1 {
+            return Ok(VmState::Continue);
+        }
+        let now = cpu_now();
+        let Some(since) = meter.since.get() else {
+            meter.since.set(Some(now));
+            return Ok(VmState::Continue);
+        };
+        let elapsed = now.saturating_sub(since);
+        if elapsed <= SLICE {
+            return Ok(VmState::Continue);
+        }
+        if elapsed >= meter.left() {
+            let stack = lua.traceback(None, 0).map(|t| t.to_string_lossy()).unwrap_or_default();
+            *meter.last.borrow_mut() = (crate::origin::origin(lua), stack);
+        }
+        if elapsed > meter.left() + GRACE {
+            meter.exceeded.set(true);
+            return Err(stop_for_good(lua));
+        }
+        meter.yielded.set(true);
+        Ok(VmState::Yield)
+    }
+}
+
+/// From now on each instruction of this thread raises.
+fn stop_for_good(lua: &Lua) -> mlua::Error {
+    let each = HookTriggers::new().every_nth_instruction(1);
+    let _ = lua.set_hook(each, |_, _| Err(too_long()));
+    too_long()
+}
+
+fn too_long() -> mlua::Error {
+    mlua::Error::runtime("computes for too long")
+}
+
+/// A future of the interpreter that is metered at each poll. Ends early once the budget is used up.
+pub(crate) struct Metered<F: Future> {
+    inner: Option<Pin<Box<F>>>,
+    meter: Rc<Meter>,
+    limits: Rc<Limits>,
+}
+
+impl<F: Future> Metered<F> {
+    pub fn new(inner: F, meter: Rc<Meter>, limits: Rc<Limits>) -> Self {
+        Metered { inner: Some(Box::pin(inner)), meter, limits }
+    }
+}
+
+impl<F: Future> Future for Metered<F> {
+    /// `None`: it was stopped.
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Some(inner) = this.inner.as_mut() else { return Poll::Ready(None) };
+        let meter = this.meter.clone();
+        meter.since.set(None);
+        meter.yielded.set(false);
+        meter.looks.set(0);
+        let outer = this.limits.current.replace(Some(meter.clone()));
+        let polled = inner.as_mut().poll(cx);
+        this.limits.current.replace(outer);
+        let elapsed = meter.since.get().map_or(Duration::ZERO, |since| cpu_now().saturating_sub(since));
+        if let Poll::Ready(result) = polled {
+            this.inner = None;
+            return Poll::Ready((!meter.exceeded.get()).then_some(result));
+        }
+        let kept =
+            if meter.per_wait && !meter.yielded.get() { Duration::ZERO } else { meter.used.get() + elapsed };
+        meter.used.set(kept);
+        if meter.left() > Duration::ZERO {
+            return Poll::Pending;
+        }
+        meter.exceeded.set(true);
+        this.end();
+        Poll::Ready(None)
+    }
+}
+
+impl<F: Future> Metered<F> {
+    /// Drops the coroutine. Its to-be-closed variables run now: with the budget used up, each of their instructions
+    /// raises.
+    fn end(&mut self) {
+        if self.inner.is_some() {
+            self.meter.exceeded.set(true);
+            let outer = self.limits.current.replace(Some(self.meter.clone()));
+            self.inner = None;
+            self.limits.current.replace(outer);
+        }
+    }
+}
+
+impl<F: Future> Drop for Metered<F> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

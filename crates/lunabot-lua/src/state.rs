@@ -1,0 +1,201 @@
+//! What all parts of one interpreter share: errors so far, files read, functions lifted out.
+
+use crate::class::Class;
+use crate::load::LoadOptions;
+use crate::origin::{Origin, origin, origin_of, raise};
+use crate::shape::{Fields, fields_of};
+use crate::tasks::Tasks;
+use lunabot_model::Kind;
+use lunabot_model::config::ConfigError;
+use mlua::{AnyUserData, Function, Lua, Table};
+use sha2::{Digest, Sha256};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// What the interpreter is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The file scope runs: kinds are made, errors are collected.
+    Loading,
+    /// Only callbacks run: errors are raised.
+    Serving,
+}
+
+/// A function that was lifted out of the configuration; its id is its place in the list.
+pub(crate) struct Lifted {
+    pub function: Function,
+    pub at: String,
+    /// For methods of extended classes: what `self` also reads from.
+    pub instance: Option<AnyUserData>,
+}
+
+pub(crate) struct Shared {
+    pub options: LoadOptions,
+    /// The folder of the configuration file.
+    pub root: PathBuf,
+    pub phase: Cell<Phase>,
+    pub errors: RefCell<Vec<ConfigError>>,
+    pub warnings: RefCell<Vec<ConfigError>>,
+    /// Places whose objects are broken; what follows from that is not told again.
+    pub broken: RefCell<HashSet<String>>,
+    pub files: RefCell<Vec<(PathBuf, [u8; 32])>>,
+    pub lifted: RefCell<Vec<Lifted>>,
+    lifted_ids: RefCell<HashMap<*const std::ffi::c_void, u64>>,
+    /// Factories, which may change until the file has returned.
+    pub factories: RefCell<HashMap<u64, AnyUserData>>,
+    kinds: HashMap<String, &'static Kind>,
+    fields: RefCell<HashMap<String, Rc<Fields>>>,
+    pub classes: RefCell<HashMap<String, Rc<Class>>>,
+    /// Classes that the configuration made.
+    pub extended: RefCell<Vec<Rc<Class>>>,
+    next_id: Cell<u64>,
+    /// Functions of ours, by name (`prelude.lua`).
+    pub prelude: RefCell<Option<Table>>,
+    pub tasks: Tasks,
+    /// Runs ports of the master outside this thread.
+    pub outside: Option<tokio::runtime::Handle>,
+}
+
+impl Shared {
+    pub fn new(options: LoadOptions, outside: Option<tokio::runtime::Handle>) -> Self {
+        let mut kinds = HashMap::new();
+        for kind in &options.kinds {
+            for name in std::iter::once(&kind.name).chain(kind.aliases) {
+                kinds.insert(format!("{}.{name}", kind.namespace), *kind);
+            }
+        }
+        let parent = options.config_file.parent().filter(|p| !p.as_os_str().is_empty());
+        Shared {
+            root: parent.unwrap_or(Path::new(".")).to_path_buf(),
+            options,
+            phase: Cell::new(Phase::Loading),
+            errors: RefCell::default(),
+            warnings: RefCell::default(),
+            broken: RefCell::default(),
+            files: RefCell::default(),
+            lifted: RefCell::default(),
+            lifted_ids: RefCell::default(),
+            factories: RefCell::default(),
+            kinds,
+            fields: RefCell::default(),
+            classes: RefCell::default(),
+            extended: RefCell::default(),
+            next_id: Cell::new(1),
+            prelude: RefCell::default(),
+            tasks: Tasks::default(),
+            outside,
+        }
+    }
+
+    /// The one of this interpreter.
+    pub fn of(lua: &Lua) -> Rc<Shared> {
+        lua.app_data_ref::<Rc<Shared>>().expect("set before any code runs").clone()
+    }
+
+    pub fn loading(&self) -> bool {
+        self.phase.get() == Phase::Loading
+    }
+
+    pub fn kind(&self, path: &str) -> Option<&'static Kind> {
+        self.kinds.get(path).copied()
+    }
+
+    pub fn kind_names(&self, namespace: &str) -> impl Iterator<Item = &str> {
+        self.kinds.keys().filter_map(move |path| path.strip_prefix(namespace)?.strip_prefix('.'))
+    }
+
+    pub fn fields(&self, kind: &'static Kind) -> Rc<Fields> {
+        let mut all = self.fields.borrow_mut();
+        all.entry(kind.path()).or_insert_with(|| Rc::new(fields_of(kind))).clone()
+    }
+
+    pub fn new_id(&self) -> u64 {
+        self.next_id.replace(self.next_id.get() + 1)
+    }
+
+    /// Records a mistake while the file is loaded, raises it later.
+    pub fn complain(&self, lua: &Lua, path: &str, message: impl Into<String>) -> mlua::Result<()> {
+        let message = message.into();
+        if !self.loading() {
+            return Err(raise(lua, format!("{path}: {message}")));
+        }
+        self.record(&origin(lua), path, message);
+        Ok(())
+    }
+
+    pub fn record(&self, at: &Origin, path: &str, message: impl Into<String>) {
+        let error = config_error(at, path, message);
+        if !error.message.contains("unknown option") {
+            self.broken.borrow_mut().insert(at.to_string());
+        }
+        let mut errors = self.errors.borrow_mut();
+        if !errors.contains(&error) {
+            errors.push(error);
+        }
+    }
+
+    pub fn warn(&self, at: &Origin, path: &str, message: impl Into<String>) {
+        let warning = config_error(at, path, message);
+        let mut warnings = self.warnings.borrow_mut();
+        if self.loading() && !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+
+    /// The id under which a function can be called from outside.
+    pub fn lift(&self, function: &Function) -> u64 {
+        let mut ids = self.lifted_ids.borrow_mut();
+        *ids.entry(function.to_pointer()).or_insert_with(|| self.push(function, None))
+    }
+
+    /// As [`Shared::lift`], for a method that belongs to an object of an extended class.
+    pub fn lift_method(&self, function: &Function, instance: AnyUserData) -> u64 {
+        self.push(function, Some(instance))
+    }
+
+    fn push(&self, function: &Function, instance: Option<AnyUserData>) -> u64 {
+        let mut all = self.lifted.borrow_mut();
+        all.push(Lifted { function: function.clone(), at: origin_of(function).to_string(), instance });
+        all.len() as u64
+    }
+
+    /// Reads a file, relative to the configuration's folder, and remembers it for watching.
+    pub fn read_file(&self, name: &str) -> std::io::Result<Vec<u8>> {
+        let path = self.root.join(name);
+        let result = std::fs::read(&path);
+        let hash = result.as_ref().map_or([0; 32], |bytes| Sha256::digest(bytes).into());
+        let mut files = self.files.borrow_mut();
+        if self.loading() && !files.iter().any(|(known, _)| *known == path) {
+            files.push((path, hash));
+        }
+        result
+    }
+
+    /// Of all files read, names included.
+    pub fn content_hash(&self) -> String {
+        let mut all = Sha256::new();
+        let mut files = self.files.borrow().clone();
+        files.sort();
+        for (path, hash) in files {
+            all.update(path.as_os_str().as_encoded_bytes());
+            all.update(hash);
+        }
+        hex(&all.finalize())
+    }
+
+    pub fn prelude(&self, name: &str) -> mlua::Result<Function> {
+        let prelude = self.prelude.borrow();
+        let table = prelude.as_ref().ok_or_else(|| mlua::Error::runtime("the prelude is not loaded"))?;
+        table.raw_get(name)
+    }
+}
+
+fn config_error(at: &Origin, path: &str, message: impl Into<String>) -> ConfigError {
+    ConfigError { file: at.file.to_string(), line: at.line, path: path.to_string(), message: message.into() }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

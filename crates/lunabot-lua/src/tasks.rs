@@ -1,0 +1,209 @@
+//! Waiting and doing several things at once: `util.gather`, `util.spawn`, `util.mutex`, `util.sleep`, and calls to
+//! the master.
+
+use crate::convert::to_lua;
+use crate::limits::{Limits, Meter, Metered};
+use crate::live::{Outside, args_to_json};
+use crate::origin::raise;
+use crate::state::Shared;
+use futures::StreamExt;
+use futures::future::{AbortHandle, Abortable, LocalBoxFuture, join_all};
+use futures::stream::FuturesUnordered;
+use lunabot_model::Json;
+use mlua::{AnyUserData, Function, Lua, MultiValue, Table, UserData, UserDataMethods, Value};
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// Calls that `util.gather` starts at once.
+const MAX_GATHER: usize = 10_000;
+/// CPU time between two waits of a spawned task.
+const TASK_CPU: Duration = Duration::from_secs(1);
+
+/// What runs at the same time on the interpreter's thread: callbacks and spawned tasks, each in turn.
+///
+/// Not a `LocalSet`: that one would run a task that yields to itself dozens of times before it looks for new calls.
+#[derive(Default)]
+pub(crate) struct Tasks {
+    running: RefCell<FuturesUnordered<LocalBoxFuture<'static, ()>>>,
+    /// Started while others are polled.
+    new: RefCell<Vec<LocalBoxFuture<'static, ()>>>,
+    waker: RefCell<Option<Waker>>,
+    count: Cell<usize>,
+}
+
+impl Tasks {
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.new.borrow_mut().push(Box::pin(task));
+        self.count.set(self.count.get() + 1);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.count.get()
+    }
+
+    /// Gives each task that is ready a turn. Never completes.
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+        loop {
+            let mut running = self.running.borrow_mut();
+            running.extend(self.new.take());
+            if !matches!(running.poll_next_unpin(cx), Poll::Ready(Some(()))) {
+                break;
+            }
+            self.count.set(self.count.get() - 1);
+        }
+        if !self.new.borrow().is_empty() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Drops all, so that nothing of the interpreter outlives it.
+    pub fn clear(&self) {
+        let running = std::mem::take(&mut *self.running.borrow_mut());
+        drop(running);
+        self.new.take();
+    }
+}
+
+/// Enters the functions into the prelude.
+pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
+    host.raw_set("gather", lua.create_async_function(gather)?)?;
+    host.raw_set("spawn", lua.create_function(spawn)?)?;
+    host.raw_set("task_wait", lua.create_async_function(wait)?)?;
+    host.raw_set(
+        "task_cancel",
+        lua.create_function(|_, task: AnyUserData| {
+            task.borrow::<Task>()?.abort.abort();
+            Ok(())
+        })?,
+    )?;
+    host.raw_set(
+        "mutex",
+        lua.create_function(|lua, ()| lua.create_userdata(Mutex(std::sync::Arc::new(Semaphore::new(1)))))?,
+    )?;
+    host.raw_set("mutex_lock", lua.create_async_function(lock)?)?;
+    host.raw_set("master", lua.create_async_function(master)?)?;
+    host.raw_set("now", lua.create_function(|lua, ()| Ok(Shared::of(lua).options.clock.now().secs_f64()))?)?;
+    host.raw_set("log", lua.create_function(log)?)
+}
+
+/// All at once, results in order. The first error ends all.
+async fn gather(lua: Lua, calls: Table) -> mlua::Result<Table> {
+    let calls: Vec<Function> = calls.sequence_values().collect::<mlua::Result<_>>()?;
+    if calls.len() > MAX_GATHER {
+        return Err(raise(
+            &lua,
+            format!("util.gather takes at most {MAX_GATHER} items, got {}", calls.len()),
+        ));
+    }
+    let results = join_all(calls.iter().map(|call| call.call_async::<Value>(()))).await;
+    let list = lua.create_table_with_capacity(results.len(), 0)?;
+    for (index, result) in results.into_iter().enumerate() {
+        let value = match result? {
+            Value::Nil => Value::NULL,
+            value => value,
+        };
+        list.raw_set(index + 1, value)?;
+    }
+    Ok(list)
+}
+
+/// A task of `util.spawn`. It ends with what made it: with the last handle.
+struct Task {
+    abort: AbortHandle,
+    done: Rc<Notify>,
+    result: Rc<RefCell<Option<mlua::Result<Value>>>>,
+}
+
+impl UserData for Task {}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.abort.abort();
+    }
+}
+
+fn spawn(lua: &Lua, call: Function) -> mlua::Result<AnyUserData> {
+    let limits = lua.app_data_ref::<Rc<Limits>>().ok_or_else(|| raise(lua, "no limits"))?.clone();
+    let (abort, registration) = AbortHandle::new_pair();
+    let task = Task { abort, done: Rc::new(Notify::new()), result: Rc::default() };
+    let (done, result) = (task.done.clone(), task.result.clone());
+    let metered = Metered::new(call.call_async::<Value>(()), Meter::new(TASK_CPU, true), limits);
+    Shared::of(lua).tasks.spawn(async move {
+        let ended = match Abortable::new(metered, registration).await {
+            Ok(Some(ended)) => ended,
+            Ok(None) => Err(mlua::Error::runtime("the task computes for too long")),
+            Err(_) => Err(mlua::Error::runtime("the task was cancelled")),
+        };
+        if let Err(error) = &ended {
+            tracing::debug!("a task of util.spawn ended: {}", crate::failure::message_of(error));
+        }
+        *result.borrow_mut() = Some(ended);
+        done.notify_waiters();
+    });
+    lua.create_userdata(task)
+}
+
+async fn wait(_: Lua, task: AnyUserData) -> mlua::Result<Value> {
+    let (done, result) = {
+        let task = task.borrow::<Task>()?;
+        (task.done.clone(), task.result.clone())
+    };
+    let notified = done.notified();
+    if result.borrow().is_none() {
+        notified.await;
+    }
+    let ended = result.borrow().clone();
+    ended.unwrap_or(Ok(Value::Nil))
+}
+
+struct Mutex(std::sync::Arc<Semaphore>);
+impl UserData for Mutex {}
+
+/// Held until it is closed.
+struct Held(Option<OwnedSemaphorePermit>);
+impl UserData for Held {
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        methods.add_meta_method_mut(mlua::MetaMethod::Close, |_, this, _: MultiValue| {
+            this.0 = None;
+            Ok(())
+        });
+    }
+}
+
+async fn lock(lua: Lua, mutex: AnyUserData) -> mlua::Result<AnyUserData> {
+    let semaphore = mutex.borrow::<Mutex>()?.0.clone();
+    let permit = semaphore.acquire_owned().await.map_err(|error| raise(&lua, error))?;
+    lua.create_userdata(Held(Some(permit)))
+}
+
+async fn master(lua: Lua, (op, args): (String, MultiValue)) -> mlua::Result<Value> {
+    let shared = Shared::of(&lua);
+    let Some(port) = shared.options.master.clone() else {
+        return Err(raise(&lua, "no master runs here"));
+    };
+    let args = args_to_json(&lua, args)?;
+    let answer = Outside::new(&shared, port.call(&op, args)).await;
+    to_lua(&lua, &shared, &answer.map_err(|error| raise(&lua, error))?)
+}
+
+fn log(lua: &Lua, (level, message, fields): (String, String, Value)) -> mlua::Result<()> {
+    let fields = args_to_json(lua, MultiValue::from_iter([fields]))?.pop();
+    let fields = fields.filter(Json::is_object).map_or(String::new(), |fields| format!(" {fields}"));
+    let at = crate::origin::origin(lua).to_string();
+    match level.as_str() {
+        "debug" => tracing::debug!(target: "lunabot::script", at, "{message}{fields}"),
+        "warn" => tracing::warn!(target: "lunabot::script", at, "{message}{fields}"),
+        "error" => tracing::error!(target: "lunabot::script", at, "{message}{fields}"),
+        _ => tracing::info!(target: "lunabot::script", at, "{message}{fields}"),
+    }
+    Ok(())
+}

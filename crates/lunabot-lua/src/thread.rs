@@ -1,0 +1,180 @@
+//! The thread of one interpreter: loads the file, then serves calls until its host is dropped.
+
+use crate::failure::message_of;
+use crate::finish::finish;
+use crate::host::{Caller, MAX_QUEUE};
+use crate::limits::{Meter, Metered};
+use crate::load::{LoadFailure, LoadOptions, Loaded};
+use crate::origin::Origin;
+use crate::script_errors::place_of;
+use crate::serve::{Job, serve};
+use crate::state::{Phase, Shared};
+use crate::vm::{Vm, shown};
+use lunabot_model::config::{Config, ConfigError, LuaLimits};
+use mlua::{MultiValue, Value};
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// CPU time of the file scope.
+const LOAD_CPU: Duration = Duration::from_secs(10);
+/// Wall time of the file scope.
+const LOAD_TIME: Duration = Duration::from_secs(60);
+/// Memory while loading, before `c.lua.memory_limit` is known.
+const LOAD_MEMORY: usize = 1 << 30;
+/// The interpreter recurses on it (patterns, nested calls of C functions).
+const STACK: usize = 16 << 20;
+
+type Reply = oneshot::Sender<Result<Loaded, LoadFailure>>;
+
+/// Starts the thread. The answer comes by `reply`.
+pub(crate) fn start(options: LoadOptions, outside: Option<tokio::runtime::Handle>, reply: Reply) {
+    let name = format!("lua-{}", options.generation);
+    let main = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        match runtime {
+            Ok(runtime) => runtime.block_on(run(options, outside, reply)),
+            Err(error) => tracing::error!("no runtime for the script host: {error}"),
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name(name).stack_size(STACK).spawn(main) {
+        tracing::error!("no thread for the script host: {error}");
+    }
+}
+
+async fn run(options: LoadOptions, outside: Option<tokio::runtime::Handle>, reply: Reply) {
+    let shared = Rc::new(Shared::new(options, outside));
+    let loaded = match Vm::new(shared.clone()) {
+        Ok(vm) => load(&vm).await.map(|config| (vm, config)),
+        Err(error) => {
+            shared.record(&Origin::default(), "", message_of(&error));
+            None
+        }
+    };
+    let Some((vm, config)) = loaded else {
+        let _ = reply.send(Err(failure(&shared)));
+        return;
+    };
+    shared.phase.set(Phase::Serving);
+    let limits = config.lua.clone();
+    let memory = memory_bytes(&limits);
+    if let Err(error) = vm.lua.set_memory_limit(memory) {
+        tracing::warn!("c.lua.memory_limit is not in force: {error}");
+    }
+    let (jobs, inbox) = mpsc::channel::<Job>(MAX_QUEUE);
+    let sent = reply.send(Ok(success(&shared, config, jobs)));
+    if sent.is_ok() {
+        serve(vm, limits, inbox).await;
+    }
+}
+
+fn memory_bytes(limits: &LuaLimits) -> usize {
+    let bytes = crate::host::bytes_of(&limits.memory_limit).unwrap_or(512 << 20);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// Runs the file and reads what it returned. `None`: there are mistakes, and they are recorded.
+async fn load(vm: &Vm) -> Option<Config> {
+    let shared = &vm.shared;
+    let name = shown(shared, &shared.options.config_file);
+    let at = Origin { file: name.as_str().into(), line: None };
+    let file = shared.options.config_file.strip_prefix(&shared.root).unwrap_or(&shared.options.config_file);
+    let source = match shared.read_file(&file.to_string_lossy()) {
+        Ok(source) => source,
+        Err(error) => {
+            shared.record(&at, "", format!("cannot be read: {error}"));
+            return None;
+        }
+    };
+    if let Err(error) = vm.lua.set_memory_limit(LOAD_MEMORY) {
+        tracing::warn!("no memory limit while loading: {error}");
+    }
+    match execute(vm, &name, &source).await {
+        Ok(Value::Table(table)) => match finish(vm, &table, &String::from_utf8_lossy(&source)) {
+            Ok(config) => config,
+            Err(error) => {
+                shared.record(&at, "", message_of(&error));
+                None
+            }
+        },
+        Ok(other) => {
+            let got = crate::convert::words(&other);
+            let message = format!("must return the configuration table (`return c`), it returned {got}");
+            shared.record(&at, "", message);
+            None
+        }
+        Err(message) => {
+            record_raised(shared, &at, message);
+            None
+        }
+    }
+}
+
+async fn execute(vm: &Vm, name: &str, source: &[u8]) -> Result<Value, String> {
+    let main = vm.compile(name, source).map_err(|error| message_of(&error))?;
+    let meter = Meter::new(LOAD_CPU, false);
+    let call = main.call_async::<MultiValue>(());
+    let metered = Metered::new(call, meter.clone(), vm.limits.clone());
+    let sleep = vm.shared.options.clock.sleep(LOAD_TIME);
+    let metered = std::pin::pin!(metered);
+    let mut bounded = futures::future::select(metered, sleep);
+    let ended = std::future::poll_fn(|cx| {
+        let polled = std::pin::Pin::new(&mut bounded).poll(cx);
+        if polled.is_pending() {
+            let _ = vm.shared.tasks.poll(cx);
+        }
+        polled
+    });
+    match ended.await {
+        futures::future::Either::Left((Some(Ok(mut values)), _)) => {
+            Ok(values.pop_front().unwrap_or(Value::Nil))
+        }
+        futures::future::Either::Left((Some(Err(error)), _)) => Err(message_of(&error)),
+        futures::future::Either::Left((None, _)) => {
+            let place = meter.place().0;
+            let seconds = LOAD_CPU.as_secs();
+            Err(format!("{place}: the file computes for more than {seconds} s; is there a loop without end?"))
+        }
+        futures::future::Either::Right(_) => {
+            Err(format!("loading did not end within {} s", LOAD_TIME.as_secs()))
+        }
+    }
+}
+
+/// An error that ended the file: its text begins with its place.
+fn record_raised(shared: &Shared, main: &Origin, message: String) {
+    match place_of(&message) {
+        Some((file, line)) => {
+            let text = message.splitn(3, ':').nth(2).unwrap_or_default().trim_start();
+            shared.record(&Origin { file: file.as_str().into(), line }, "", text);
+        }
+        None => shared.record(main, "", message),
+    }
+}
+
+fn sorted(mut errors: Vec<ConfigError>) -> Vec<ConfigError> {
+    errors.sort_by(|a, b| (&a.file, a.line, &a.path).cmp(&(&b.file, b.line, &b.path)));
+    errors
+}
+
+fn failure(shared: &Shared) -> LoadFailure {
+    LoadFailure {
+        errors: sorted(shared.errors.take()),
+        warnings: sorted(shared.warnings.take()),
+        files: shared.files.borrow().iter().map(|(path, _)| path.clone()).collect(),
+        content_hash: shared.content_hash(),
+    }
+}
+
+fn success(shared: &Shared, config: Config, jobs: mpsc::Sender<Job>) -> Loaded {
+    let host = Arc::new(Caller::new(&shared.options, &config.lua, jobs));
+    Loaded {
+        config,
+        host,
+        warnings: sorted(shared.warnings.take()),
+        files: shared.files.borrow().iter().map(|(path, _)| path.clone()).collect(),
+        content_hash: shared.content_hash(),
+    }
+}

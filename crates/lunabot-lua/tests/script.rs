@@ -1,0 +1,14 @@
+//! The script host through its own door: a `master.lua` in, a configuration or its errors out, callbacks called.
+
+#![expect(clippy::unwrap_used, reason = "test helpers are not seen as tests")]
+
+#[path = "script/callbacks.rs"]
+mod callbacks;
+#[path = "script/errors.rs"]
+mod errors;
+#[path = "script/limits.rs"]
+mod limits;
+#[path = "script/loading.rs"]
+mod loading;
+#[path = "script/support.rs"]
+mod support;

@@ -1,0 +1,171 @@
+//! What callbacks see and what they may do.
+
+use crate::support::{Folder, HEAD, call, function};
+use lunabot_model::script::{CallSite, Inert};
+use lunabot_model::{Arg, BoxFuture, Json, LiveObject, Properties, ScriptObject};
+use serde_json::json;
+use std::sync::{Arc, Mutex};
+
+/// Remembers what was asked of it.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<String>>);
+
+impl LiveObject for Recorder {
+    fn call<'a>(&'a self, method: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
+        Box::pin(async move {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            self.0.lock().unwrap().push(format!("{method} {}", Json::Array(args.clone())));
+            if method == "refuse" { Err("not now".into()) } else { Ok(args.into()) }
+        })
+    }
+    fn set(&self, field: &str, value: Json) -> Result<(), String> {
+        self.0.lock().unwrap().push(format!("{field} = {value}"));
+        Ok(())
+    }
+}
+
+fn worker(key: &str, handle: Arc<dyn LiveObject>) -> ScriptObject {
+    let child = ScriptObject {
+        class: "builder",
+        key: "b1".into(),
+        fields: json!({"name": "runtests"}),
+        children: vec![],
+        methods: &[],
+        assignable: &[],
+        handle: Arc::new(Inert),
+    };
+    ScriptObject {
+        class: "worker",
+        key: key.into(),
+        fields: json!({"name": key, "quarantine_timeout": 10, "gone": null,
+                       "properties": {"$properties": {"os": ["linux", "Worker"]}}}),
+        children: vec![("builder", child)],
+        methods: &["pause", "refuse"],
+        assignable: &["quarantine_timeout"],
+        handle,
+    }
+}
+
+#[tokio::test]
+async fn objects_have_fields_methods_children_and_assignable_fields() {
+    let (loaded, callback) = function(
+        r#"function(ws)
+  local w = ws[2]
+  assert(w.name == "w2" and w.gone == nil and w.builder.name == "runtests")
+  assert(w.properties.os == "linux" and w.properties:getPropertySource "os" == "Worker")
+  assert(w == ws[2] and w ~= ws[1])
+  w.quarantine_timeout = 60
+  assert(w.quarantine_timeout == 60)
+  local answer = w:pause("tired", {a = 1})
+  assert(answer[1] == "tired" and answer[2].a == 1)
+  local ok, err = pcall(w.refuse, w)
+  assert(not ok and tostring(err):find("not now"), err)
+  return w, {set_properties = {x = w.builder}}
+end"#,
+    )
+    .await;
+    let recorder = Arc::new(Recorder::default());
+    let objects = vec![worker("w1", Arc::new(Inert)), worker("w2", recorder.clone())];
+    let answer = call(&loaded, &callback, vec![Arg::List(objects)]).await.unwrap();
+    assert_eq!(answer, json!([{"$ref": "w2"}, {"set_properties": {"x": {"$ref": "b1"}}}]));
+    let asked = recorder.0.lock().unwrap().clone();
+    assert_eq!(asked, ["quarantine_timeout = 60", "pause [\"tired\",{\"a\":1}]", "refuse []"]);
+}
+
+#[tokio::test]
+async fn mistakes_with_objects_are_told_with_the_nearest_name() {
+    for (body, expected) in [
+        ("function(w) return w.nam end", "master.lua:9: worker has no nam, did you mean name?"),
+        ("function(w) w.name = 1 end", "master.lua:9: worker.name cannot be assigned"),
+        ("function(w) w.pause() end", "master.lua:9: call it with a colon: x:pause(…)"),
+        ("function(w) w:refuse() end", "master.lua:9: not now"),
+    ] {
+        let (loaded, callback) = function(body).await;
+        let args = vec![Arg::Object(worker("w", Arc::new(Recorder::default())))];
+        let error = call(&loaded, &callback, args).await.unwrap_err();
+        assert_eq!(error.message, expected);
+    }
+}
+
+#[tokio::test]
+async fn properties_are_read_by_name_and_set_by_method() {
+    let (loaded, callback) = function(
+        r#"function(p)
+  assert(p.x == 1 and p.none == nil and p:getProperty("none", "d") == "d" and p:hasProperty "x")
+  p:setProperty("y", {1, 2}, "me")
+  assert(p.y[2] == 2)
+  local names = {}
+  for name in pairs(p) do names[#names + 1] = name end
+  table.sort(names)
+  return p:asDict(), names, p:render(util.Property "x")
+end"#,
+    )
+    .await;
+    let mut properties = Properties::new();
+    properties.set("x", 1, "Change");
+    let recorder = Arc::new(Recorder::default());
+    let answer = call(&loaded, &callback, vec![Arg::Properties(recorder, properties)]).await.unwrap();
+    assert_eq!(answer[0], json!({"x": 1, "y": [1, 2]}));
+    assert_eq!(answer[1], json!(["x", "y"]));
+    assert_eq!(answer[2][0]["$kind"], "util.Property");
+}
+
+#[tokio::test]
+async fn several_things_are_done_at_once() {
+    let (loaded, callback) = function(
+        r#"function()
+  local m, busy, most = util.mutex(), 0, 0
+  local results = util.gather({1, 2, 3}, function(n)
+    busy = busy + 1
+    most = math.max(most, busy)
+    util.sleep(0.01)
+    m:with(function() util.sleep(0.001) end)
+    busy = busy - 1
+    return n * 2
+  end)
+  local task = util.spawn(function() util.sleep(0.001) return "done" end)
+  local ordered = util.sort_by({3, 1, 2}, function(n) util.sleep(0.001) return n end, {reverse = true})
+  return {results, most, task:wait(), ordered}
+end"#,
+    )
+    .await;
+    let answer = call(&loaded, &callback, vec![]).await.unwrap();
+    assert_eq!(answer, json!([[2, 4, 6], 3, "done", [3, 2, 1]]));
+}
+
+#[tokio::test]
+async fn failures_are_listed_and_counted() {
+    let folder = Folder::new(&format!("{HEAD}c.prioritizeBuilders = function() error('no') end\nreturn c\n"));
+    let loaded = folder.load().await.unwrap();
+    let callback = loaded.config.prioritize_builders.clone().unwrap();
+    for _ in 0..3 {
+        call(&loaded, &callback, vec![]).await.unwrap_err();
+    }
+    loaded.host.nonsense(&callback, CallSite::new("prioritizeBuilders", "the master"), "returned 3");
+    let rows = folder.errors.rows();
+    assert_eq!(rows.len(), 2);
+    let raised = rows.iter().find(|row| row.kind == "raise").unwrap();
+    assert_eq!((raised.count, raised.file.as_str(), raised.line), (3, "master.lua", Some(8)));
+    assert!(raised.traceback.contains("master.lua:8"), "{}", raised.traceback);
+    let nonsense = rows.iter().find(|row| row.kind == "nonsense").unwrap();
+    assert_eq!((nonsense.message.as_str(), nonsense.line), ("returned 3", Some(8)));
+}
+
+#[tokio::test]
+async fn renderables_are_made_in_callbacks_and_other_kinds_are_not() {
+    let (loaded, callback) = function("function() return util.Interpolate('%(prop:x)s') end").await;
+    let answer = call(&loaded, &callback, vec![]).await.unwrap();
+    assert_eq!(
+        (&answer["$kind"], &answer["$args"]["fmtstring"]),
+        (&json!("util.Interpolate"), &json!("%(prop:x)s"))
+    );
+    let (loaded, callback) = function("function() return util.Property{} end").await;
+    let error = call(&loaded, &callback, vec![]).await.unwrap_err();
+    assert_eq!(error.message, "master.lua:9: util.Property: key is missing");
+    let (loaded, callback) = function("function() return worker.Worker{'x'} end").await;
+    let error = call(&loaded, &callback, vec![]).await.unwrap_err();
+    assert_eq!(
+        error.message,
+        "master.lua:9: worker.Worker can only be made while the configuration is loaded"
+    );
+}

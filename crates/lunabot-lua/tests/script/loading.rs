@@ -1,0 +1,178 @@
+//! What a good configuration becomes.
+
+use crate::support::{Folder, function, load};
+use lunabot_model::Json;
+use serde_json::json;
+
+const EXAMPLE: &str = r#"
+local lunabot = require "lunabot"
+local schedulers, steps, util, worker = lunabot.schedulers, lunabot.steps, lunabot.util, lunabot.worker
+
+local c = {}
+c.title = "Hello"
+c.buildbotURL = "http://localhost:8010/"
+c.workers = { worker.LocalWorker{"local"}, worker.Worker{"w1", util.Secret "w1", max_builds = 2} }
+c.protocols = { pb = { port = 9989 }, msgpack_experimental_v7 = { port = 9990 } }
+
+local f = util.BuildFactory{}
+f:addStep(steps.Git{command = "incremental"})
+f:addStep(steps.ShellCommand{command = {"make", {"-j", "4"}, false, "test"}, timeout = "1h 30m"})
+
+c.builders = { util.BuilderConfig{name = "runtests", workernames = {"local", "w1"}, factory = f} }
+c.schedulers = {
+  schedulers.SingleBranchScheduler{name = "all", change_filter = util.ChangeFilter{branch = "main"},
+                                   treeStableTimer = 10, builderNames = {"runtests"}},
+  schedulers.ForceScheduler{name = "force", builderNames = {"runtests"}},
+}
+c.www = { port = 8010 }
+return c
+"#;
+
+#[tokio::test]
+async fn the_example_of_the_contract_becomes_a_plain_configuration() {
+    let loaded = Folder::new(EXAMPLE).load().await.unwrap();
+    let config = loaded.config;
+    assert_eq!(config.title, "Hello");
+    assert_eq!(config.workers[1].arg("password").unwrap()["$args"]["secret_name"], "w1");
+    let steps = &config.builders[0].factory.steps;
+    assert_eq!(steps[0].at, "master.lua:12");
+    assert_eq!(steps[1].args, json!({"command": ["make", "-j", "4", "test"], "timeout": "1h 30m"}));
+    assert_eq!(config.schedulers[0].arg("change_filter").unwrap()["$args"]["branch"], "main");
+    assert_eq!(config.builders[0].at, "master.lua:15");
+}
+
+#[tokio::test]
+async fn values_are_converted_as_the_options_want_them() {
+    let loaded = load(
+        r#"
+f:addStep(steps.ShellCommand("make"))
+f:addStep(steps.ShellCommand{{"a", "b"}, decodeRC = {[0] = util.SUCCESS, [1] = util.WARNINGS}, count = 10 / 5,
+  env = {PATH = util.null, HOME = util.Interpolate "%(prop:home)s"}, name = util.null})
+f.workdir = util.Property("dir") .. "/x"
+c.properties = { list = util.list{}, table = {}, float = 2.0, nested = {1, {2}}, text = "x" }
+c.builders[2] = { name = "two", workernames = {{"local"}, false}, factory = f:with{workdir = "other"} }
+c.schedulers[2] = { schedulers.ForceScheduler{"f2", "two"}, false }
+"#,
+    )
+    .await;
+    let factory = &loaded.config.builders[0].factory;
+    assert_eq!(factory.steps[0].args, json!({"command": "make"}));
+    let args = &factory.steps[1].args;
+    assert_eq!(args["decodeRC"], json!({"0": 0, "1": 1}));
+    assert_eq!(args["count"], json!(2));
+    assert_eq!(args["env"]["PATH"], Json::Null);
+    assert_eq!(args["env"]["HOME"]["$kind"], "util.Interpolate");
+    let workdir = factory.workdir.as_ref().unwrap().source();
+    assert_eq!((&workdir["$kind"], &workdir["$args"]["op"]), (&json!("util.BinaryOp"), &json!("concat")));
+    let properties = &loaded.config.properties;
+    assert_eq!(
+        serde_json::to_string(properties).unwrap(),
+        r#"{"float":2.0,"list":[],"nested":[1,[2]],"table":{},"text":"x"}"#
+    );
+    assert_eq!(loaded.config.builders[1].config.workers(), ["local"]);
+    assert_eq!(loaded.config.schedulers.len(), 2);
+}
+
+#[tokio::test]
+async fn options_and_defaults_are_readable_and_objects_compare_by_identity() {
+    load(
+        r#"
+local s = steps.ShellCommand{command = {"a"}, env = {A = "1"}}
+assert(s.command[1] == "a" and s.env.A == "1" and s.haltOnFailure == true and s.name == nil)
+assert(s == s and s ~= steps.ShellCommand{"a"})
+assert(s:with{name = "x"}.name == "x" and s.name == nil)
+local b = c.builders[1]
+assert(b.factory == f and b.name == "one" and b.workernames[1] == "local")
+assert(tostring(util.null) == "util.null" and util.is_null(util.null))
+assert(util.Results[0] == "success" and util.worst_status(util.FAILURE, util.EXCEPTION) == util.EXCEPTION)
+"#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn flat_and_nested_arguments_are_the_same() {
+    let loaded = load(
+        r#"
+local s = steps.ShellCommand{"a"}
+c.builders[1] = c.builders[1]:with{factory = util.BuildFactory{s, s}}
+c.builders[2] = util.BuilderConfig{name = "two", workername = "local", factory = util.BuildFactory{{s, s}}}
+c.builders[3] = util.BuilderConfig{name = "three", workername = "local", factory = util.BuildFactory}
+c.schedulers[2] = schedulers.ForceScheduler{"f2", {"two", "three"}}
+local auth = util.UserPasswordAuth{["joe"] = "pw"}
+assert(auth.users.joe == "pw" and util.UserPasswordAuth{{joe = "pw"}}.users.joe == "pw")
+"#,
+    )
+    .await;
+    let steps: Vec<usize> = loaded.config.builders.iter().map(|b| b.factory.steps.len()).collect();
+    assert_eq!(steps, [2, 2, 0]);
+}
+
+#[tokio::test]
+async fn modules_are_found_beside_the_file_and_may_wait() {
+    let folder = Folder::new(
+        "local m = require 'm'\nlocal n = require 'sub.n'\nassert(m == require 'm')\nerror('m' .. m.x .. n)\n",
+    );
+    folder.write("m.lua", "local u = require('lunabot').util\nu.sleep(0.01)\nreturn {x = 1}\n");
+    folder.write("lua/sub/n.lua", "return ...\n");
+    let failure = folder.load().await.err().unwrap();
+    assert_eq!(failure.errors[0].to_string(), "master.lua:4: m1sub.n");
+    let names: Vec<_> = failure.files.iter().map(|f| f.file_name().unwrap().to_string_lossy()).collect();
+    assert_eq!(names, ["master.lua", "m.lua", "n.lua"]);
+}
+
+#[tokio::test]
+async fn pairs_walks_in_order_and_documents_in_theirs() {
+    let folder = Folder::new(
+        r#"local t, seen = {b = 1, a = 2, [3] = 3, [1] = 4, c = 5}, {}
+for k in pairs(t) do seen[#seen + 1] = tostring(k) end
+error(table.concat(seen, " "), 0)"#,
+    );
+    let mut options = folder.options();
+    let failure = lunabot_lua::Host::load(options.clone()).await.err().unwrap();
+    assert_eq!(failure.errors[0].message, "1 3 a b c");
+    options.reverse_pairs = true;
+    let failure = lunabot_lua::Host::load(options).await.err().unwrap();
+    assert_eq!(failure.errors[0].message, "1 3 c b a");
+}
+
+#[tokio::test]
+async fn coroutines_of_the_user_and_waits_of_the_host_keep_apart() {
+    let (loaded, callback) = function(
+        r#"function()
+  local thread = coroutine.wrap(function(a)
+    util.sleep(0.001)
+    local b = coroutine.yield(a + 1)
+    for i = 1, 2000000 do end
+    return a + b
+  end)
+  local first = thread(1)
+  return { first, thread(10) }
+end"#,
+    )
+    .await;
+    assert_eq!(crate::support::call(&loaded, &callback, vec![]).await.unwrap(), json!([2, 11]));
+}
+
+async fn print(body: &str) -> String {
+    function(body).await.1.fingerprint.clone()
+}
+
+#[tokio::test]
+async fn fingerprints_follow_what_a_function_does() {
+    let base =
+        print("(function() local n, t = 5, {a = {1}} return function(m, b) return n + t.a[1] end end)()")
+            .await;
+    let moved = "\n-- a comment\n(function() local n, t = 5, {a = {1}} return function(x, y) return n +\n t.a[1] end end)()";
+    assert_eq!(print(moved).await, base);
+    for other in [
+        "(function() local n, t = 6, {a = {1}} return function(m, b) return n + t.a[1] end end)()",
+        "(function() local n, t = 5, {a = {2}} return function(m, b) return n + t.a[1] end end)()",
+        "(function() local n, t = 5, {a = {1}} return function(m, b) return n - t.a[1] end end)()",
+    ] {
+        assert_ne!(print(other).await, base, "{other}");
+    }
+    // Circles, the environment and the configuration table end the walk.
+    let circle = "(function() local t = {} t.t = t; t.c = c; t.g = _G return function() return t end end)()";
+    assert_eq!(print(circle).await, print(circle).await);
+}
