@@ -3,4 +3,5 @@
 mod support;
 mod store {
     mod builds;
+    mod opening;
 }
