@@ -42,11 +42,14 @@ pub struct WwwState {
 pub(crate) struct App {
     pub www: WwwState,
     pub consumers: Consumers,
+    pub templates: pages::Templates,
 }
 
 /// The whole web of a master; may be called without a socket.
 pub fn router(state: WwwState) -> Router {
-    let app = Arc::new(App { www: state, consumers: Consumers::default() });
+    let templates =
+        pages::Templates::new(&state.clock).expect("the embedded templates are compiled by a test");
+    let app = Arc::new(App { www: state, consumers: Consumers::default(), templates });
     let compress = CompressionLayer::new()
         .compress_when(DefaultPredicate::new().and(NotForContentType::const_new("application/octet-stream")));
     Router::new()

@@ -1,15 +1,65 @@
 //! The pages: one module each, which reads what its question needs and fills a template.
+//!
+//! Everything comes from indexed queries of [`lunabot_data::Data`]; templates escape whatever they show. A page asked for
+//! with the header `X-Part` comes without its frame: that is how an open page renews itself (`static/live.js`).
+
+/// The variables of a template; any value that serialises.
+macro_rules! view {
+    (@value $name:ident) => { minijinja::Value::from(minijinja::value::Serde(&$name)) };
+    (@value $name:ident $value:expr) => { minijinja::Value::from(minijinja::value::Serde(&$value)) };
+    ($($name:ident $(=> $value:expr)?),* $(,)?) => {
+        minijinja::Value::from(std::collections::BTreeMap::from([
+            $((stringify!($name).to_string(), view!(@value $name $($value)?))),*
+        ]))
+    };
+}
+
+mod actions;
+mod ansi;
+mod build;
+mod builder;
+mod builders;
+mod changes;
+mod force;
+mod health;
+mod home;
+mod lines;
+mod log;
+mod pending;
+mod read;
+mod render;
+mod view;
+mod workers;
+
+pub use render::{Templates, not_found};
 
 use crate::router::App;
 use axum::Router;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use std::sync::Arc;
 
 pub fn routes() -> Router<Arc<App>> {
+    let log = "/builders/{builder}/builds/{number}/steps/{step}/logs/{slug}";
     Router::new()
-}
-
-pub async fn not_found() -> Response {
-    StatusCode::NOT_FOUND.into_response()
+        .route("/", get(home::home))
+        .route("/builders", get(builders::builders))
+        .route("/builders/{builder}", get(builder::builder))
+        .route("/builders/{builder}/force/{name}", get(force::form).post(force::submit))
+        .route("/builders/{builder}/builds/{number}", get(build::build))
+        .route("/builds/{id}", get(build::by_id))
+        .route("/builds/{id}/{action}", post(actions::build))
+        .route(log, get(log::log))
+        .route(&format!("{log}/lines"), get(lines::lines))
+        .route(&format!("{log}/search"), get(lines::search))
+        .route("/buildrequests/{id}", get(pending::request))
+        .route("/buildrequests/{id}/cancel", post(actions::cancel_request))
+        .route("/changes", get(changes::changes))
+        .route("/changes/{id}", get(changes::change))
+        .route("/workers", get(workers::workers))
+        .route("/workers/{worker}", get(workers::worker))
+        .route("/workers/{id}/{action}", post(actions::worker))
+        .route("/pending", get(pending::pending))
+        .route("/pendingbuildrequests", get(pending::pending))
+        .route("/health", get(health::health))
+        .route("/about", get(health::health))
 }

@@ -5,6 +5,8 @@
 mod control;
 mod raw;
 
+pub use control::ANONYMOUS;
+
 use crate::origin::{Origin, origin};
 use crate::router::App;
 use axum::extract::{OriginalUri, Path, Request, State};

@@ -1,0 +1,160 @@
+//! Workers, and one worker: is mine well, what does it do?
+
+use super::read;
+use super::render::{Asked, Page, Shown};
+use super::view::{BuildRow, Status};
+use crate::error::PageError;
+use crate::router::App;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use lunabot_model::resources::{Build, Worker};
+use lunabot_model::{Json, WorkerId};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Running builds looked at to tell who does what.
+const MAX_RUNNING: usize = 1000;
+/// Names of running builds in one row of the list.
+const NAMED: usize = 3;
+const BUILDS: i64 = 25;
+
+/// Signs as for results, other words.
+pub const fn worker_status(worker: &WorkerState) -> Status {
+    match worker {
+        WorkerState::Paused => Status { class: "retry", sign: "‖", word: "paused" },
+        WorkerState::Stopping => Status { class: "warnings", sign: "◍", word: "stopping" },
+        WorkerState::Missing => Status { class: "failure", sign: "✕", word: "not connected" },
+        WorkerState::Old => Status { class: "skipped", sign: "–", word: "not configured" },
+        WorkerState::Busy => Status { class: "running", sign: "▸", word: "building" },
+        WorkerState::Idle => Status { class: "success", sign: "✓", word: "idle" },
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WorkerState {
+    Missing,
+    Paused,
+    Stopping,
+    Busy,
+    Idle,
+    Old,
+}
+
+impl WorkerState {
+    pub fn of(worker: &Worker, builds: usize) -> WorkerState {
+        match () {
+            () if worker.configured_on.is_empty() => WorkerState::Old,
+            () if worker.connected_to.is_empty() => WorkerState::Missing,
+            () if worker.paused => WorkerState::Paused,
+            () if worker.graceful => WorkerState::Stopping,
+            () if builds > 0 => WorkerState::Busy,
+            () => WorkerState::Idle,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Row {
+    id: WorkerId,
+    name: String,
+    status: Status,
+    reason: String,
+    builds: Vec<BuildRow>,
+    count: usize,
+    builders: usize,
+    version: String,
+    system: String,
+}
+
+pub async fn workers(State(app): State<Arc<App>>, asked: Asked) -> Response {
+    read_workers(&app, &asked).await.shown(&app, &asked)
+}
+
+async fn read_workers(app: &App, asked: &Asked) -> Result<Response, PageError> {
+    let data = &app.www.data;
+    let (workers, _) = read::list::<Worker>(data, "workers", "order=name").await?;
+    let names = read::names(&read::builders(data).await?);
+    let (running, _) = read::running(data, MAX_RUNNING).await?;
+    let mut by_worker: HashMap<WorkerId, Vec<&Build>> = HashMap::new();
+    for build in &running {
+        if let Some(id) = build.workerid {
+            by_worker.entry(id).or_default().push(build);
+        }
+    }
+    let show_old = asked.get("old").is_some();
+    let old_count = workers.iter().filter(|w| w.configured_on.is_empty()).count();
+    let mut rows: Vec<(WorkerState, Row)> = Vec::new();
+    for worker in workers.iter().filter(|w| show_old || !w.configured_on.is_empty()) {
+        let builds = by_worker.get(&worker.workerid).map_or(&[][..], Vec::as_slice);
+        let state = WorkerState::of(worker, builds.len());
+        let named = builds.iter().take(NAMED).map(|b| BuildRow::new(b, &names)).collect();
+        rows.push((state, row(worker, state, named, builds.len())));
+    }
+    rows.sort_by_key(|(state, _)| *state);
+    let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+    let page = view! {
+        rows, old_count, old => show_old, old_href => asked.with("old", (!show_old).then_some("1")),
+    };
+    let live = vec!["workers/*/*".into(), "builds/*/*".into()];
+    app.page(
+        asked,
+        Page { template: "workers.html", title: "Workers".into(), nav: "workers", live, data: page },
+    )
+}
+
+fn row(worker: &Worker, state: WorkerState, builds: Vec<BuildRow>, count: usize) -> Row {
+    Row {
+        id: worker.workerid,
+        name: worker.name.clone(),
+        status: worker_status(&state),
+        reason: worker.pause_reason.clone().filter(|_| worker.paused).unwrap_or_default(),
+        builds,
+        count,
+        builders: worker.configured_on.len(),
+        version: info(worker, &["version"]),
+        system: info(worker, &["os_name", "system", "worker_system"]),
+    }
+}
+
+/// The first of these that the worker reported.
+fn info(worker: &Worker, names: &[&str]) -> String {
+    let found = names.iter().find_map(|name| worker.workerinfo.get(name).and_then(Json::as_str));
+    found.unwrap_or_default().to_string()
+}
+
+pub async fn worker(State(app): State<Arc<App>>, Path(worker): Path<String>, asked: Asked) -> Response {
+    read_worker(&app, &worker, &asked).await.shown(&app, &asked)
+}
+
+async fn read_worker(app: &App, worker: &str, asked: &Asked) -> Result<Response, PageError> {
+    let data = &app.www.data;
+    let worker: Worker = read::one(data, &format!("workers/{worker}"), "").await?;
+    let id = worker.workerid;
+    let names = read::names(&read::builders(data).await?);
+    let query = format!("workerid={id}&order=-buildid&limit={BUILDS}&{}", read::ROW_PROPERTIES);
+    let (builds, _) = read::list::<Build>(data, "builds", &query).await?;
+    let running = builds.iter().filter(|b| !b.complete).count();
+    let mut builders: Vec<(i64, String)> = worker
+        .configured_on
+        .iter()
+        .filter_map(|on| Some((on.builderid, names.get(&on.builderid)?.clone())))
+        .collect();
+    builders.sort_by(|a, b| a.1.cmp(&b.1));
+    let facts: Vec<(String, String)> = worker
+        .workerinfo
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, value)| !value.is_object() && name.as_str() != "environ")
+        .map(|(name, value)| (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_string)))
+        .collect();
+    let status = worker_status(&WorkerState::of(&worker, running));
+    let title = worker.name.clone();
+    let page = view! {
+        rows => builds.iter().map(|b| BuildRow::new(b, &names)).collect::<Vec<_>>(),
+        worker, status, builders, facts, running,
+    };
+    let live = vec![format!("workers/{id}/*"), format!("workers/{id}/builds/*/*")];
+    app.page(asked, Page { template: "worker.html", title, nav: "workers", live, data: page })
+}
