@@ -65,7 +65,12 @@ pub async fn build(
 
 async fn read_build(app: &App, builder: &str, number: &str, asked: &Asked) -> Result<Response, PageError> {
     let data = &app.www.data;
-    let build: Build = read::one(data, &format!("builders/{builder}/builds/{number}"), "property=*").await?;
+    let build: Build = read::one(
+        data,
+        &format!("builders/{}/builds/{}", read::part(builder), read::part(number)),
+        "property=*",
+    )
+    .await?;
     let builder: Builder = read::one(data, &format!("builders/{}", build.builderid), "").await?;
     let id = build.buildid;
     let now = app.www.clock.now().secs();

@@ -38,7 +38,7 @@ pub async fn builder(State(app): State<Arc<App>>, Path(builder): Path<String>, a
 
 async fn read_builder(app: &App, builder: &str, asked: &Asked) -> Result<Response, PageError> {
     let data = &app.www.data;
-    let builder: Builder = read::one(data, &format!("builders/{builder}"), "").await?;
+    let builder: Builder = read::one(data, &format!("builders/{}", read::part(builder)), "").await?;
     let id = builder.builderid;
     let names = HashMap::from([(id, builder.name.clone())]);
     let newest = data.newest_builds(&[id], CHART).await?.remove(&id).unwrap_or_default();

@@ -67,14 +67,15 @@ async fn force(
     name: &str,
     sent: Pairs,
 ) -> Result<Response, PageError> {
-    let scheduler: ForceScheduler = read::one(&app.www.data, &format!("forceschedulers/{name}"), "").await?;
-    let target: Builder = read::one(&app.www.data, &format!("builders/{builder}"), "").await?;
+    let scheduler: ForceScheduler =
+        read::one(&app.www.data, &format!("forceschedulers/{}", read::part(name)), "").await?;
+    let target: Builder = read::one(&app.www.data, &format!("builders/{}", read::part(builder)), "").await?;
     let mut params = Map::new();
     collect(&scheduler.all_fields, &sent, &mut params, 0);
     let mut call = params.clone();
     call.insert("builderid".into(), Json::from(target.builderid.to_string()));
     call.insert("owner".into(), Json::from(crate::rest::ANONYMOUS));
-    let path = format!("forceschedulers/{name}");
+    let path = format!("forceschedulers/{}", read::part(name));
     match app.www.data.control(&path, "force", Json::Object(call)).await {
         Err(ControlError::InvalidParams(errors)) => {
             let page = show(app, asked, builder, name, &params, Some(&errors)).await?;
@@ -85,7 +86,7 @@ async fn force(
             let request = result.get(1).and_then(Json::as_object).and_then(|map| map.values().next());
             let to = match request.and_then(Json::as_i64) {
                 Some(id) => format!("{}buildrequests/{id}", asked.root),
-                None => format!("{}builders/{builder}", asked.root),
+                None => format!("{}builders/{}", asked.root, target.builderid),
             };
             Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response())
         }
@@ -101,8 +102,9 @@ async fn show(
     errors: Option<&Json>,
 ) -> Result<Response, PageError> {
     let data = &app.www.data;
-    let scheduler: ForceScheduler = read::one(data, &format!("forceschedulers/{name}"), "").await?;
-    let builder: Builder = read::one(data, &format!("builders/{builder}"), "").await?;
+    let scheduler: ForceScheduler =
+        read::one(data, &format!("forceschedulers/{}", read::part(name)), "").await?;
+    let builder: Builder = read::one(data, &format!("builders/{}", read::part(builder)), "").await?;
     let given = |field: &str| {
         let in_url = || asked.get(field).map(Json::from);
         sent.get(field).cloned().or_else(in_url)

@@ -37,6 +37,7 @@ pub struct Line {
 pub type LogPath = (String, String, String, String);
 
 pub async fn find(data: &Data, (builder, number, step, slug): &LogPath) -> Result<Log, PageError> {
+    let [builder, number, step, slug] = [builder, number, step, slug].map(|part| read::part(part));
     read::one(data, &format!("builders/{builder}/builds/{number}/steps/{step}/logs/{slug}"), "").await
 }
 

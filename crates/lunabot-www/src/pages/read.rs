@@ -11,6 +11,11 @@ use std::collections::HashMap;
 pub const ROW_PROPERTIES: &str =
     "property=owner&property=owners&property=branch&property=revision&property=got_revision";
 
+/// A part of a path, encoded.
+pub fn part(text: &str) -> impl std::fmt::Display + '_ {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC)
+}
+
 /// A list, and how many there are in all where that is known.
 pub async fn list<T: DeserializeOwned>(
     data: &Data,

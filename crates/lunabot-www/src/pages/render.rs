@@ -58,6 +58,10 @@ impl Templates {
         env.add_filter("bytes", format::bytes);
         env.add_filter("link", safe_url);
         env.add_filter("plain", plain);
+        env.add_filter("cut", |text: &str, limit: usize| match text.char_indices().nth(limit) {
+            Some((at, _)) => format!("{}…", &text[..at]),
+            None => text.to_string(),
+        });
         env.add_filter("short", |text: &str| text.chars().take(10).collect::<String>());
         env.add_filter("first_line", |text: &str| text.lines().next().unwrap_or_default().to_string());
         env.add_function("result_of", |code: i64| {

@@ -129,7 +129,7 @@ pub async fn worker(State(app): State<Arc<App>>, Path(worker): Path<String>, ask
 
 async fn read_worker(app: &App, worker: &str, asked: &Asked) -> Result<Response, PageError> {
     let data = &app.www.data;
-    let worker: Worker = read::one(data, &format!("workers/{worker}"), "").await?;
+    let worker: Worker = read::one(data, &format!("workers/{}", read::part(worker)), "").await?;
     let id = worker.workerid;
     let names = read::names(&read::builders(data).await?);
     let query = format!("workerid={id}&order=-buildid&limit={BUILDS}&{}", read::ROW_PROPERTIES);

@@ -9,11 +9,12 @@ pub use control::ANONYMOUS;
 
 use crate::origin::{Origin, origin};
 use crate::router::App;
+use axum::body::Bytes;
 use axum::extract::{OriginalUri, Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use lunabot_data::{Answer, DataError};
+use lunabot_data::DataError;
 use lunabot_model::Json;
 use serde_json::json;
 use std::sync::Arc;
@@ -46,7 +47,9 @@ impl IntoResponse for RestError {
 pub async fn versions(State(app): State<Arc<App>>, request: Request) -> Response {
     let url = format!("{}api/v2", app.www.site.load().url);
     let body = json!({"api_versions": {"v2": url}});
-    respond(request.method(), request.headers(), body)
+    let json = wants_json(request.headers());
+    let text = if json { body.to_string() } else { format!("{body:#}") };
+    respond(request.method(), json, text.into())
 }
 
 /// `/api/v2` without a path (09.025).
@@ -61,20 +64,8 @@ pub async fn resource(
     OriginalUri(uri): OriginalUri,
     request: Request,
 ) -> Response {
-    match decoded_path(&uri) {
-        Some(path) => answer(state.0, &version, &path, request).await,
-        None => RestError(StatusCode::NOT_FOUND, "Invalid path: not UTF-8".into()).into_response(),
-    }
-}
-
-/// The path below the version, its parts decoded; an encoded slash stays encoded.
-fn decoded_path(uri: &Uri) -> Option<String> {
-    let below = uri.path().splitn(4, '/').nth(3)?;
-    let parts = below.split('/').map(|part| {
-        let text = percent_encoding::percent_decode_str(part).decode_utf8().ok()?;
-        Some(text.replace('/', "%2F"))
-    });
-    Some(parts.collect::<Option<Vec<_>>>()?.join("/"))
+    let path = uri.path().splitn(4, '/').nth(3).unwrap_or_default();
+    answer(state.0, &version, path, request).await
 }
 
 async fn answer(app: Arc<App>, version: &str, path: &str, request: Request) -> Response {
@@ -135,31 +126,27 @@ fn checked_origin(
 
 async fn read(app: &App, path: &str, asked: &Parts) -> Result<Response, RestError> {
     let query = asked.uri.query().unwrap_or_default();
-    let body = match app.www.data.get(path, query).await? {
-        Answer::Raw => return raw::raw(app, path).await,
-        Answer::One { plural, item } => json!({plural: [item], "meta": {}}),
-        Answer::List { plural, items, total } => {
-            let meta = total.map_or(json!({}), |total| json!({"total": total}));
-            json!({plural: items, "meta": meta})
-        }
+    let json = wants_json(&asked.headers);
+    let Some(body) = app.www.data.get_json(path, query, !json).await? else {
+        return raw::raw(app, path).await;
     };
-    let mut response = respond(&asked.method, &asked.headers, body);
+    let mut response = respond(&asked.method, json, body);
     expire(app, &mut response);
     Ok(response)
 }
 
-/// Compact for who asks for JSON, else indented for people (09.045–09.047).
-fn respond(method: &Method, headers: &HeaderMap, mut body: Json) -> Response {
-    body.sort_all_objects();
-    let accepts = headers.get_all(header::ACCEPT).iter();
-    let json = accepts.filter_map(|v| v.to_str().ok()).any(|v| v.contains("application/json"));
-    let (kind, text) = match json {
-        true => (JSON_TYPE, body.to_string()),
-        false => (TEXT_TYPE, format!("{body:#}")),
-    };
-    let length = text.len();
-    let body = if *method == Method::HEAD { String::new() } else { text };
-    ([(header::CONTENT_TYPE, kind), (header::CONTENT_LENGTH, length.into())], body).into_response()
+/// Compact for who asks for JSON, else indented for people (09.046).
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok());
+    accepted.into_iter().any(|v| v.contains("application/json"))
+}
+
+/// Without the body for HEAD, with its length (09.047).
+fn respond(method: &Method, json: bool, body: Bytes) -> Response {
+    let kind = if json { JSON_TYPE } else { TEXT_TYPE };
+    let headers = [(header::CONTENT_TYPE, kind), (header::CONTENT_LENGTH, body.len().into())];
+    let body = if *method == Method::HEAD { Bytes::new() } else { body };
+    (headers, body).into_response()
 }
 
 /// `json_cache_seconds` (09.048).

@@ -1,0 +1,194 @@
+//! A web with a real store behind it, called without a socket.
+#![allow(dead_code)]
+
+pub mod seed;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use http_body_util::BodyExt;
+use lunabot_data::{ControlError, ControlHandler, Data, OpenOptions};
+use lunabot_model::config::WwwConfig;
+use lunabot_model::{BoxFuture, Clock, Json, Mono, Time};
+use lunabot_www::{HealthPort, HealthReport, Queue, SharedSite, Site, WwwState, router};
+use serde_json::json;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tower::ServiceExt;
+
+/// A clock that tests set; its sleeps are real, for what gathers events.
+#[derive(Debug)]
+pub struct TestClock(AtomicI64);
+
+impl TestClock {
+    pub fn at(secs: i64) -> Arc<Self> {
+        Arc::new(TestClock(AtomicI64::new(secs)))
+    }
+    pub fn set(&self, secs: i64) {
+        self.0.store(secs, Ordering::SeqCst);
+    }
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Time {
+        Time::from_secs(self.get())
+    }
+    fn mono(&self) -> Mono {
+        Mono(Duration::ZERO)
+    }
+    fn sleep_until(&self, deadline: Mono) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(deadline.0))
+    }
+}
+
+/// Says whatever a test wants.
+#[derive(Default)]
+pub struct TestHealth {
+    pub unready: Mutex<Option<String>>,
+    pub report: Mutex<HealthReport>,
+}
+
+impl HealthPort for TestHealth {
+    fn ready(&self) -> Result<(), String> {
+        self.unready.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+    fn report<'a>(&'a self) -> BoxFuture<'a, HealthReport> {
+        let report = self.report.lock().unwrap().clone();
+        Box::pin(async move { report })
+    }
+}
+
+/// Notes control actions and answers as told.
+pub struct TestHandler {
+    pub calls: Mutex<Vec<(String, String, Json)>>,
+    pub answer: Mutex<Result<Json, ControlError>>,
+}
+
+impl ControlHandler for TestHandler {
+    fn control<'a>(
+        &'a self,
+        id: &'a str,
+        action: &'a str,
+        params: Json,
+    ) -> BoxFuture<'a, Result<Json, ControlError>> {
+        self.calls.lock().unwrap().push((id.into(), action.into(), params));
+        let answer = self.answer.lock().unwrap().clone();
+        Box::pin(async move { answer })
+    }
+}
+
+/// Everything a test of the web needs.
+pub struct World {
+    pub dir: tempfile::TempDir,
+    pub clock: Arc<TestClock>,
+    pub data: Data,
+    pub site: SharedSite,
+    pub health: Arc<TestHealth>,
+    pub handler: Arc<TestHandler>,
+    pub router: Router,
+}
+
+pub const URL: &str = "http://ci.example.org:8010/";
+
+impl World {
+    pub async fn new() -> World {
+        World::at(1_760_000_000).await
+    }
+
+    pub async fn at(now: i64) -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = TestClock::at(now);
+        let data = Data::open(OpenOptions {
+            url: "sqlite:///state.sqlite".into(),
+            basedir: dir.path().into(),
+            master_name: "host:/base".into(),
+            clock: clock.clone(),
+        });
+        let data = data.await.unwrap();
+        let mut www = WwwConfig::default();
+        www.change_hook_dialects.insert("base".into(), json!(true));
+        www.change_hook_dialects.insert("github".into(), json!({}));
+        let site = SharedSite::new(Site {
+            title: "Example".into(),
+            title_url: "https://example.org/".into(),
+            url: URL.into(),
+            www,
+        });
+        let queue = Queue { name: "writer".into(), length: 0, limit: Some(10_000) };
+        let report = HealthReport {
+            version: "0.1.0".into(),
+            started_at: now - 86_400,
+            generation: Some(3),
+            database: "sqlite".into(),
+            database_bytes: Some(48_000_000),
+            queues: vec![queue],
+            ..HealthReport::default()
+        };
+        let health = Arc::new(TestHealth { report: Mutex::new(report), ..TestHealth::default() });
+        let handler = Arc::new(TestHandler { calls: Mutex::default(), answer: Mutex::new(Ok(Json::Null)) });
+        for plural in ["builds", "buildrequests", "forceschedulers", "schedulers", "workers"] {
+            data.on_control(plural, handler.clone());
+        }
+        let router = router(WwwState {
+            data: data.clone(),
+            site: site.clone(),
+            clock: clock.clone(),
+            health: health.clone(),
+            metrics: Arc::new(|| "lunabot_up 1\n".into()),
+        });
+        World { dir, clock, data, site, health, handler, router }
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// GET; status and body.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        text(self.send(Request::get(path).body(Body::empty()).unwrap()).await).await
+    }
+
+    /// GET of JSON below `/api/v2`.
+    pub async fn api(&self, path: &str) -> Json {
+        let request = Request::get(format!("/api/v2/{path}")).header("accept", "application/json");
+        let (status, body) = text(self.send(request.body(Body::empty()).unwrap()).await).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    /// A page that must be there.
+    pub async fn page(&self, path: &str) -> String {
+        let (status, body) = self.get(path).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    /// POST with a content type and further headers.
+    pub async fn post(
+        &self,
+        path: &str,
+        kind: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Response<Body> {
+        let mut request = Request::post(path).header("content-type", kind);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(body.into()).unwrap()).await
+    }
+
+    pub fn answer(&self, answer: Result<Json, ControlError>) {
+        *self.handler.answer.lock().unwrap() = answer;
+    }
+}
+
+pub async fn text(response: Response<Body>) -> (u16, String) {
+    let status = response.status().as_u16();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(bytes.to_vec()).unwrap())
+}
