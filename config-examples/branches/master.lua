@@ -16,8 +16,8 @@ local release = util.BuildFactory{
   steps.ShellCommand{name = "package", command = {"echo", "packaging", util.Property("version")}},
   steps.ShellCommand{
     name = "publish",
-    command = {"echo", "publishing to", util.Property("target", "staging")},
-    doStepIf = util.Property("publish", false):eq(true),
+    command = {"echo", "publishing to", util.Property{"target", default = "staging"}},
+    doStepIf = util.Property{"publish", default = false}:eq(true),
   },
 }
 

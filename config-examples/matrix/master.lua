@@ -4,8 +4,8 @@ local schedulers, steps, util, worker = lunabot.schedulers, lunabot.steps, lunab
 
 local standards = { "c99", "c11", "c17" }
 local modes = {
-  debug = { "-O0", "-g" },
-  release = { "-O2" },
+  { name = "debug", flags = { "-O0", "-g" } },
+  { name = "release", flags = { "-O2" } },
 }
 
 local program = [[
@@ -28,14 +28,14 @@ c.builders = {}
 
 local names = {}
 for _, standard in ipairs(standards) do
-  for mode, flags in pairs(modes) do
-    local name = standard .. "-" .. mode
+  for _, mode in ipairs(modes) do
+    local name = standard .. "-" .. mode.name
     table.insert(names, name)
     table.insert(c.builders, util.BuilderConfig{
       name = name,
       workernames = {"one", "two"},
-      tags = {standard, mode},
-      factory = factory(standard, flags),
+      tags = {standard, mode.name},
+      factory = factory(standard, mode.flags),
       env = { LC_ALL = "C" },
     })
   end
