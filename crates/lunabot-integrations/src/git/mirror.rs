@@ -62,6 +62,9 @@ impl<'a> Mirror<'a> {
 
     /// Makes the bare repository, if it is not there yet.
     pub async fn prepare(&self) -> Result<(), GitError> {
+        // `git init` does not bear another one in the same folder, which pollers may share.
+        static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let _turn = ONE_AT_A_TIME.lock().await;
         match self.git.ask(&["rev-parse", "--resolve-git-dir", "."], &[]).await {
             Ok(_) => Ok(()),
             Err(GitError::Failed { .. }) => {

@@ -91,6 +91,13 @@ impl Repo {
         self.head()
     }
 
+    /// How many commits the repository in `dir` holds on its HEAD.
+    pub fn depth(dir: &Path) -> String {
+        let output =
+            Command::new("git").current_dir(dir).args(["rev-list", "--count", "HEAD"]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_string()
+    }
+
     pub fn head(&self) -> String {
         self.git(&["rev-parse", "HEAD"])
     }
