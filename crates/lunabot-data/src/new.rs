@@ -47,6 +47,7 @@ pub struct NewPatch {
 
 /// A source stamp of a buildset: an existing row, or one to find or make.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there are a few at a time")]
 pub enum StampRef {
     Id(SourceStampId),
     New(NewSourceStamp),

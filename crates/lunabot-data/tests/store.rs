@@ -1,7 +1,65 @@
-//! The data API through its own door, on both engines.
+//! The data API through its own door: every story on SQLite and on PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 mod store {
-    mod builds;
+    pub mod builds;
+    pub mod changes;
+    pub mod configured;
+    pub mod crashes;
+    pub mod faults;
+    pub mod logs;
     mod opening;
+    pub mod paths;
+    pub mod queries;
+    pub mod state;
+}
+
+use support::{Place, postgres};
+
+/// Each story is a test on SQLite; one more test tells all of them on one PostgreSQL server.
+macro_rules! stories {
+    ($($module:ident::$story:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[test]
+            fn $story() {
+                super::tell(super::store::$module::$story, super::Place::sqlite());
+            })*
+        }
+
+        #[test]
+        fn every_story_on_postgresql() {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let server = runtime.block_on(postgres::Server::start());
+            $(
+                let place = runtime.block_on(server.place(stringify!($story)));
+                eprintln!("{}", stringify!($story));
+                tell(store::$module::$story, place);
+            )*
+        }
+    };
+}
+
+/// Tells a story on a runtime of its own, whose end is the end of all tasks.
+fn tell<F: Future<Output = ()>>(story: impl FnOnce(Place) -> F, place: Place) {
+    tokio::runtime::Runtime::new().unwrap().block_on(story(place));
+}
+
+stories! {
+    builds::a_build_is_stored_and_read_back,
+    builds::requests_come_back_and_end_their_set,
+    builds::the_collapser_comes_before_the_announcement,
+    changes::changes_have_parents_and_share_stamps,
+    changes::a_build_shows_what_is_new_in_it,
+    configured::what_is_configured_can_be_read,
+    configured::workers_come_and_go,
+    crashes::what_a_killed_master_left_is_put_right,
+    crashes::whatever_was_acknowledged_is_there,
+    logs::lines_are_read_by_range,
+    logs::many_small_and_some_large_appends_come_back_whole,
+    paths::every_path_and_every_field_can_be_asked,
+    paths::errors_have_their_texts,
+    queries::builds_are_filtered_ordered_and_counted,
+    queries::lists_tags_and_texts_are_searched,
+    state::state_and_verdicts_survive,
 }

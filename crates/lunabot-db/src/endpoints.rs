@@ -81,7 +81,6 @@ impl Endpoint {
         let mut pattern = self.pattern.split('/');
         for part in parts {
             match pattern.next()?.split_once(':') {
-                None if self.pattern.is_empty() => return None,
                 None => {}
                 Some(("n", _)) => args.push(Value::Int(part.parse().ok()?)),
                 Some(("i", _)) if is_identifier(part) => args.push(Value::Text(part.clone())),

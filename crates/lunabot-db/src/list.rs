@@ -57,7 +57,7 @@ impl Store {
         let rows = self.fetch(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")), values).await?;
         let detail = |row: &crate::pool::Row| {
             let mut cols = row.cols();
-            (cols.int()?, cols.int()?, cols.int()?);
+            let _ids = (cols.int()?, cols.int()?, cols.int()?);
             cols.text()
         };
         rows.iter().map(detail).collect()

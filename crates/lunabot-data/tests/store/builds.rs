@@ -1,25 +1,47 @@
 //! From a buildset to a finished build.
 
 use crate::support::*;
-use lunabot_data::new::LogText;
+use lunabot_data::new::{LogText, NewBuildset};
+use lunabot_data::{Collapser, Data};
 use lunabot_model::resources::LogType;
-use lunabot_model::{Properties, Results};
+use lunabot_model::{BoxFuture, Properties, Results};
 use serde_json::json;
+use std::sync::Arc;
 
-#[tokio::test]
-async fn a_build_is_stored_and_read_back() {
-    let place = Place::sqlite();
+pub async fn a_build_is_stored_and_read_back(place: Place) {
     let data = place.open().await;
     let (builder, worker) = configured(&data).await;
     let mut events =
         listen(&data, &["buildsets/*/*", "buildrequests/*/*", "builds/*/*", "steps/*/*", "logs/*/*"]);
-    let (set, requests) = data.add_buildset(buildset(&[builder])).await.unwrap();
+    let (_, requests) = data.add_buildset(buildset(&[builder])).await.unwrap();
     let request = requests[&builder];
     let pending = data.pending_requests(None).await.unwrap();
     assert_eq!((pending.len(), pending[0].properties.get("answer")), (1, Some(&json!(42))));
     assert!(data.claim(&[request]).await.unwrap());
     assert!(!data.claim(&[request]).await.unwrap(), "twice");
+    place.clock.advance(5);
+    run_build(&data, builder, request, worker).await;
+    let seen = topics(&mut events, 13).await;
+    let expected = [
+        "buildsets/1/new",
+        "buildrequests/1/new",
+        "buildrequests/1/claimed",
+        "builds/1/new",
+        "steps/1/new",
+        "steps/1/started",
+        "logs/1/new",
+        "logs/1/append",
+        "logs/1/finished",
+        "steps/1/finished",
+        "builds/1/finished",
+        "buildrequests/1/complete",
+        "buildsets/1/complete",
+    ];
+    assert_eq!(seen, expected);
+    check_rows(&data).await;
+}
 
+async fn run_build(data: &Data, builder: i64, request: i64, worker: i64) {
     let (build, _) = data.add_build(new_build(builder, request, worker)).await.unwrap();
     data.announce_build(build.buildid).await.unwrap().detach();
     let mut properties = Properties::new();
@@ -34,24 +56,104 @@ async fn a_build_is_stored_and_read_back() {
     data.finish_step(step.stepid, Results::Warnings, "warned", false).await.unwrap().detach();
     data.finish_build(build.buildid, Results::Warnings, "done").await.unwrap().detach();
     data.complete_requests(&[request], Results::Warnings).await.unwrap().await.unwrap();
+}
 
-    let seen = topics(&mut events, 13).await;
-    let expected: Vec<String> = [
-        format!("buildsets/{set}/new"),
-        format!("buildrequests/{request}/new"),
-        format!("buildrequests/{request}/claimed"),
-        "builds/1/new".into(),
-        "steps/1/new".into(),
-        "steps/1/started".into(),
-        "logs/1/new".into(),
-        "logs/1/append".into(),
-        "logs/1/finished".into(),
-        "steps/1/finished".into(),
-        "builds/1/finished".into(),
-        format!("buildrequests/{request}/complete"),
-        format!("buildsets/{set}/complete"),
-    ]
-    .into();
-    let _ = &expected;
-    assert_eq!(seen[..13], expected[..]);
+async fn check_rows(data: &Data) {
+    let build = json!({
+        "buildid": 1, "number": 1, "builderid": 1, "buildrequestid": 1, "workerid": 1, "masterid": 1,
+        "started_at": 1005, "complete": true, "complete_at": 1005, "locks_duration_s": 0, "results": 1,
+        "state_string": "done", "properties": {},
+    });
+    for path in ["builds/1", "builders/1/builds/1", "builders/b/builds/1"] {
+        assert_eq!(one(data, path).await, build, "{path}");
+    }
+    let request = json!({
+        "buildrequestid": 1, "buildsetid": 1, "builderid": 1, "priority": 0, "claimed": true,
+        "claimed_at": 1000, "claimed_by_masterid": 1, "complete": true, "results": 1, "submitted_at": 1000,
+        "complete_at": 1005, "waited_for": false, "properties": null,
+    });
+    assert_eq!(one(data, "buildrequests/1").await, request);
+    let stamp = json!({
+        "ssid": 1, "revision": null, "branch": "main", "repository": "r", "project": "", "codebase": "",
+        "patch": null, "created_at": 1000,
+    });
+    let set = json!({
+        "bsid": 1, "external_idstring": null, "reason": "because", "rebuilt_buildid": null,
+        "submitted_at": 1000, "complete": true, "complete_at": 1005, "results": 1, "sourcestamps": [stamp],
+        "parent_buildid": null, "parent_relationship": null,
+    });
+    assert_eq!(one(data, "buildsets/1").await, set);
+    assert_eq!(one(data, "builds/1/properties").await, json!({"got": ["it", "Git"]}));
+    assert_eq!(one(data, "buildsets/1/properties").await, json!({"answer": [42, "Scheduler"]}));
+    assert_eq!(
+        list(data, "builds", "property=*&field=properties").await,
+        [json!({"properties": {"got": ["it", "Git"]}})]
+    );
+    assert_eq!(
+        list(data, "buildrequests", "property=answer").await[0]["properties"],
+        json!({"answer": [42, "Scheduler"]})
+    );
+    assert_eq!(
+        list(data, "builds/1/property_list", "").await,
+        [json!({"name": "got", "source": "Git", "value": "\"it\""})]
+    );
+    let step = one(data, "builders/b/builds/1/steps/shell").await;
+    assert_eq!((&step["number"], &step["results"], &step["urls"]), (&json!(0), &json!(1), &json!([])));
+}
+
+/// RETRY gives a request back; the worst result is the set's (05.006, 07.025).
+pub async fn requests_come_back_and_end_their_set(place: Place) {
+    let data = place.open().await;
+    let (builder, _) = configured(&data).await;
+    let (empty, none) = data.add_buildset(buildset(&[])).await.unwrap();
+    assert!(none.is_empty());
+    assert_eq!(one(&data, &format!("buildsets/{empty}")).await["results"], 0);
+
+    let (set, requests) = data.add_buildset(buildset(&[builder])).await.unwrap();
+    let request = requests[&builder];
+    assert!(data.claim(&[request]).await.unwrap());
+    data.unclaim(&[request]).await.unwrap().await.unwrap();
+    assert_eq!(column(&data, "buildrequests", "claimed=false", "buildrequestid").await, [json!(request)]);
+    assert_eq!(data.pending_requests(Some(&[request])).await.unwrap().len(), 1);
+    data.set_request_priority(request, 7).await.unwrap().await.unwrap();
+    assert_eq!(one(&data, &format!("buildrequests/{request}")).await["priority"], 7);
+    assert!(data.claim(&[request]).await.unwrap());
+    data.complete_requests(&[request], Results::Cancelled).await.unwrap().await.unwrap();
+    let row = one(&data, &format!("buildsets/{set}")).await;
+    assert_eq!((&row["complete"], &row["results"]), (&json!(true), &json!(6)));
+    assert!(data.pending_requests(None).await.unwrap().is_empty());
+    assert!(data.build_request(request).await.unwrap().unwrap().complete);
+}
+
+/// Skips every older request.
+struct SkipOlder(Data);
+
+impl Collapser for SkipOlder {
+    fn collapse<'a>(&'a self, new: &'a [i64]) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let all = self.0.pending_requests(None).await.unwrap();
+            let older: Vec<i64> =
+                all.iter().map(|p| p.request.buildrequestid).filter(|id| !new.contains(id)).collect();
+            assert!(self.0.claim(&older).await.unwrap());
+            self.0.complete_requests(&older, Results::Skipped).await.unwrap().await.unwrap();
+        })
+    }
+}
+
+pub async fn the_collapser_comes_before_the_announcement(place: Place) {
+    let data = place.open().await;
+    let (builder, _) = configured(&data).await;
+    data.add_buildset(buildset(&[builder])).await.unwrap();
+    data.set_collapser(Arc::new(SkipOlder(data.clone())));
+    let mut events = listen(&data, &["buildsets/*/*", "buildrequests/*/*"]);
+    data.add_buildset(NewBuildset { priority: 3, ..buildset(&[builder]) }).await.unwrap();
+    let expected = [
+        "buildrequests/1/claimed",
+        "buildrequests/1/complete",
+        "buildsets/1/complete",
+        "buildsets/2/new",
+        "buildrequests/2/new",
+    ];
+    assert_eq!(topics(&mut events, 5).await, expected);
+    assert_eq!(column(&data, "buildrequests", "results=3", "buildrequestid").await, [json!(1)]);
 }

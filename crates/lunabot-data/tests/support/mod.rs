@@ -1,6 +1,8 @@
 //! A store to test with: on a temporary SQLite file, or on PostgreSQL.
 #![allow(dead_code)]
 
+pub mod postgres;
+
 use lunabot_data::new::*;
 use lunabot_data::{Answer, Data, Delivery, OpenOptions, Subscription};
 use lunabot_model::{BoxFuture, Clock, Id, Json, Mono, Pattern, Properties, Time};
