@@ -184,8 +184,9 @@ impl Params for BranchSchedulerParams {
                 }
             }
         }
-        if let Err(error) = self.filter() {
-            problem("change_filter", &error);
+        // What is wrong inside a filter, the filter itself has said.
+        if let Some(other) = self.change_filter.as_ref().filter(|object| object.kind != "util.ChangeFilter") {
+            problem("change_filter", &format!("expected a util.ChangeFilter, not a {}", other.kind));
         }
         if let Err(error) = self.reason_text("") {
             problem("reason", &error);

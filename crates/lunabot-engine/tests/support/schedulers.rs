@@ -1,4 +1,5 @@
 //! A world for schedulers: a store on a temporary SQLite file, a clock that tests move, functions by name.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lunabot_data::new::{BuilderDecl, NewChange, StateKey};
 use lunabot_data::{Answer, ControlError, Data, OpenOptions};
