@@ -238,7 +238,6 @@ CREATE INDEX builds_worker ON builds (workerid, id);
 CREATE INDEX builds_started ON builds (started_at, id);
 CREATE INDEX builds_complete ON builds (complete_at, id);
 CREATE INDEX builds_results ON builds (results, id);
-CREATE INDEX builds_running ON builds (id) WHERE complete_at IS NULL;
 
 CREATE TABLE build_properties (
     buildid BIGINT NOT NULL REFERENCES builds (id) ON DELETE CASCADE,

@@ -4,6 +4,7 @@ use crate::bus::Bus;
 use crate::control::{ControlError, ControlHandler};
 use crate::error::Result;
 use crate::live::{Live, LiveSet};
+use crate::merge;
 use crate::shared::Shared;
 use crate::updates::Collapser;
 use crate::writer;
@@ -58,7 +59,9 @@ impl Data {
         live.names.masters.insert(options.master_name, master);
         live.ids = store.next_ids().await?;
         load(&store, &mut live).await?;
-        let shared = Arc::new(Shared::new(store, options.clock, master, live));
+        let (merges, to_merge) = tokio::sync::mpsc::channel(merge::QUEUE);
+        let shared = Arc::new(Shared::new(store, options.clock, master, live, merges));
+        tokio::spawn(merge::run(Arc::downgrade(&shared), to_merge));
         tokio::spawn(writer::run(shared.clone()));
         Ok(Data { _closer: Arc::new(Closer(shared.clone())), shared })
     }

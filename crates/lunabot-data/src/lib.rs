@@ -17,6 +17,7 @@ mod error;
 mod get;
 pub mod intake;
 mod live;
+mod merge;
 pub mod new;
 mod overview;
 mod pending;

@@ -30,6 +30,13 @@ pub(crate) struct LiveStep {
     pub logs: Vec<LogId>,
 }
 
+/// A log of a running build.
+pub(crate) struct LiveLog {
+    pub row: Log,
+    /// In how many transactions it grew: so many chunks it has at least.
+    pub pieces: u32,
+}
+
 /// A buildset with incomplete requests.
 #[derive(Clone)]
 pub(crate) struct LiveSet {
@@ -58,7 +65,7 @@ pub(crate) struct Live {
     pub requests: HashMap<BuildRequestId, BuildRequest>,
     pub builds: HashMap<BuildId, LiveBuild>,
     pub steps: HashMap<StepId, LiveStep>,
-    pub logs: HashMap<LogId, Log>,
+    pub logs: HashMap<LogId, LiveLog>,
     /// When the newest build of a builder ended, for those that ended since the start.
     pub complete_times: HashMap<BuilderId, i64>,
     /// Stamps and newest changes that are not stored yet.

@@ -16,6 +16,8 @@ pub(crate) struct Pending {
     /// Bytes of log text.
     pub bytes: usize,
     pub after: Vec<Forget>,
+    /// Complete logs that are in many pieces.
+    pub merges: Vec<LogId>,
 }
 
 /// Text of one log that waits to be packed.

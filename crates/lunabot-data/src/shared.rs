@@ -7,7 +7,7 @@ use crate::live::Live;
 use crate::updates::Collapser;
 use lunabot_db::Store;
 use lunabot_model::resources::ForceScheduler;
-use lunabot_model::{Clock, Json, MasterId};
+use lunabot_model::{Clock, Json, LogId, MasterId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     /// Serialises changes of the configuration.
     pub configuring: tokio::sync::Mutex<()>,
     pub registered: RwLock<Registered>,
+    /// Complete logs to put together.
+    pub merges: tokio::sync::mpsc::Sender<LogId>,
     /// Counts the commits that touched each table: answers made since are still good.
     pub versions: crate::cache::Versions,
     pub answers: crate::cache::Answers,
@@ -63,7 +65,13 @@ pub(crate) struct Progress {
 }
 
 impl Shared {
-    pub fn new(store: Store, clock: Arc<dyn Clock>, master_id: MasterId, live: Live) -> Self {
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        master_id: MasterId,
+        live: Live,
+        merges: tokio::sync::mpsc::Sender<LogId>,
+    ) -> Self {
         Shared {
             store,
             clock,
@@ -79,6 +87,7 @@ impl Shared {
             configuring: tokio::sync::Mutex::default(),
             live: Mutex::new(live),
             registered: RwLock::default(),
+            merges,
             versions: crate::cache::Versions::default(),
             answers: crate::cache::Answers::default(),
         }

@@ -67,6 +67,10 @@ async fn commit(shared: &Arc<Shared>, epoch: u64, mut pending: Pending) {
         shared.versions.bump(&pending.batch);
     }
     shared.live().forget(std::mem::take(&mut pending.after));
+    // Only an optimisation: a log that finds no room in the queue stays in pieces.
+    for log in pending.merges.drain(..) {
+        let _ = shared.merges.try_send(log);
+    }
     for announcement in &pending.announcements {
         announcement.publish(&shared.bus);
     }

@@ -24,7 +24,7 @@ mod tables;
 pub use batch::{Batch, Record, Set, Statement, Upsert};
 pub use error::DbError;
 pub use list::{ListQuery, Page};
-pub use logs::{Chunk, ChunkRow, MAX_CHUNK, pack};
+pub use logs::{Chunk, ChunkRow, MAX_CHUNK, merge, pack};
 pub use names::{Names, NextIds};
 pub use pool::{Cols, Row, Value};
 pub use read::PropertiesOf;

@@ -120,6 +120,30 @@ impl Chunk {
     }
 }
 
+/// Joins neighbours that fit into one chunk (13.012). What stays alone is not given.
+pub fn merge(logid: i64, chunks: &[Chunk]) -> Vec<ChunkRow> {
+    let mut packer = zstd::bulk::Compressor::new(LEVEL).ok();
+    let mut merged = Vec::new();
+    let mut rest = chunks;
+    while let Some(first) = rest.first() {
+        let mut text = first.text.clone();
+        let mut taken = 1;
+        while let Some(next) = rest.get(taken).filter(|c| text.len() + 1 + c.text.len() <= MAX_CHUNK) {
+            text.push('\n');
+            text.push_str(&next.text);
+            taken += 1;
+        }
+        let (now, later) = rest.split_at(taken);
+        if let (true, Some(last)) = (taken > 1, now.last()) {
+            let (content, compressed) = squeeze(packer.as_mut(), text.as_bytes());
+            let (first_line, last_line) = (first.first_line, last.last_line);
+            merged.push(ChunkRow { logid, first_line, last_line, content, compressed });
+        }
+        rest = later;
+    }
+    merged
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use crate::error::{DbError, Result};
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
-use sqlx::{Arguments, Row as _, SqlSafeStr};
+use sqlx::{Arguments, Executor as _, Row as _, SqlSafeStr};
 
 /// A value bound to a placeholder.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +85,16 @@ impl Pool {
         Ok(on_engine!(sql, values, self, Pool, |query, pool, wrap| {
             query.fetch_all(pool).await?.into_iter().map(wrap).collect()
         }))
+    }
+
+    /// Has the engine check a statement.
+    pub async fn prepare(&self, sql: &str) -> Result<()> {
+        let sql = sqlx::AssertSqlSafe(sql).into_sql_str();
+        match self {
+            Pool::Sqlite(pool) => pool.prepare(sql).await.map(|_| ())?,
+            Pool::Postgres(pool) => pool.prepare(sql).await.map(|_| ())?,
+        }
+        Ok(())
     }
 
     pub async fn close(&self) {

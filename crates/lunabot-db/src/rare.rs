@@ -38,6 +38,8 @@ const PUT_OBJECT: &str =
 const PUT_STATE: &str = "INSERT INTO object_state (objectid, name, value) VALUES ($1, $2, $3) \
     ON CONFLICT (objectid, name) DO UPDATE SET value = excluded.value";
 
+const DROP_CHUNKS: &str = "DELETE FROM logchunks WHERE logid = $1 AND last_line >= $2 AND last_line < $3";
+
 const CLASSIFY: &str = "INSERT INTO scheduler_changes (schedulerid, changeid, important) VALUES ($1, $2, $3) \
     ON CONFLICT (schedulerid, changeid) DO UPDATE SET important = excluded.important";
 const SETTLE: &str = "DELETE FROM scheduler_changes WHERE schedulerid = $1 AND changeid = $2";
@@ -62,6 +64,7 @@ pub const ALL: &[&str] = &[
     FREE_CHANGE_SOURCES,
     PUT_OBJECT,
     PUT_STATE,
+    DROP_CHUNKS,
     CLASSIFY,
     SETTLE,
     FLUSH_ALL,
@@ -140,6 +143,13 @@ impl Batch {
 
     pub fn state(&mut self, object: i64, name: &str, value: String) {
         self.then(PUT_STATE, vec![object.into(), name.into(), value.into()]);
+    }
+
+    /// Puts one chunk in the place of those that hold the same lines.
+    pub fn replace_chunks(&mut self, whole: crate::logs::ChunkRow) {
+        let (log, first, last) = (whole.logid, whole.first_line, whole.last_line);
+        self.chunks.put(whole);
+        self.then(DROP_CHUNKS, vec![log.into(), first.into(), last.into()]);
     }
 
     pub fn classify(&mut self, scheduler: i64, change: i64, important: bool) {

@@ -45,6 +45,26 @@ const NEWEST_BUILDS: &str = "SELECT b.id, b.number, b.builderid, b.buildrequesti
 const PREVIOUS_SUCCESSES: &str = "SELECT id, number FROM builds \
     WHERE builderid = $1 AND number < $2 AND results = 0 ORDER BY number DESC LIMIT 50";
 
+/// All of them, for the test that prepares each on both engines.
+const ALL: &[&str] = &[
+    BUILD_PROPERTIES,
+    BUILDSET_PROPERTIES,
+    CHANGE_PROPERTIES,
+    MANY_BUILD_PROPERTIES,
+    MANY_BUILDSET_PROPERTIES,
+    STAMP_BY_HASH,
+    LAST_CHANGE,
+    LAST_CHANGE_OF_TRUNK,
+    STATE,
+    CLASSIFIED,
+    COMPLETE_TIMES,
+    BUILD_DATA_VALUE,
+    LOG_PLACE,
+    STAMPS_OF_BUILD,
+    NEWEST_BUILDS,
+    PREVIOUS_SUCCESSES,
+];
+
 /// Whose properties.
 #[derive(Debug, Clone, Copy)]
 pub enum PropertiesOf {
@@ -219,6 +239,24 @@ impl Store {
         let places: Vec<String> = (1..=stamps.len()).map(|i| format!("${i}")).collect();
         let scope = format!("c.sourcestampid IN ({})", places.join(", "));
         self.all(&scope, stamps.iter().copied().map(Value::Int).collect()).await
+    }
+
+    /// Prepares every statement that is a constant or made from a table's declaration; gives those that the engine refuses.
+    #[doc(hidden)]
+    pub async fn prepare_all(&self) -> Vec<String> {
+        let upserts = crate::batch::Batch::upserts();
+        let texts = upserts.iter().flat_map(|u| [u.text(0), u.text(3)]).map(|text| text.to_string());
+        let fixed = ALL.iter().chain(crate::rare::ALL).map(|text| text.replace("{}", "$1"));
+        // A statement whose first placeholder is taken has its list after it.
+        let fixed =
+            fixed.map(|text| if text.contains("- $1") { text.replace("IN ($1)", "IN ($2)") } else { text });
+        let mut refused = Vec::new();
+        for text in texts.chain(fixed) {
+            if let Err(error) = self.pool.prepare(&text).await {
+                refused.push(format!("{text}: {error}"));
+            }
+        }
+        refused
     }
 
     /// At most `most` chunks that hold lines of `first ..= last`.

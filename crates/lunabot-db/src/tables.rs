@@ -247,7 +247,8 @@ record!(BuildDataRow, "build_data", key "buildid, name": (i64, String) = |d| (d.
     "source": |d| d.source.clone(),
 });
 
-record!(crate::logs::ChunkRow, "logchunks", key "logid, last_line": (i64, i64) = |c| (c.logid, c.last_line), update [], {
+record!(crate::logs::ChunkRow, "logchunks", key "logid, last_line": (i64, i64) = |c| (c.logid, c.last_line),
+    update ["first_line", "content", "compressed"], {
     "logid": |c| c.logid,
     "first_line": |c| c.first_line,
     "last_line": |c| c.last_line,

@@ -5,13 +5,16 @@ use crate::ack::Ack;
 use crate::announce::Announcement;
 use crate::data::Data;
 use crate::error::{DataError, Result};
-use crate::live::{Live, next};
+use crate::live::{Live, LiveLog, next};
 use crate::new::LogText;
 use crate::pending::LogBuffer;
 use lunabot_model::resources::{Log, LogType};
 use lunabot_model::{LogId, StepId};
 use std::collections::HashSet;
 use std::collections::hash_map::Entry;
+
+/// A log stored in so many pieces is put together when it is complete (13.012).
+const MANY_PIECES: u32 = 8;
 
 /// An identifier made of a name: other characters become `_` (13.006).
 fn slug_of(name: &str) -> String {
@@ -36,14 +39,17 @@ fn unique_slug(taken: &HashSet<String>, name: &str) -> String {
 impl Live {
     /// Queues text behind what is queued of this log already, and its `append`, once per transaction.
     fn append(&mut self, id: LogId, text: &str) {
-        let Some(log) = self.logs.get_mut(&id).filter(|log| !log.complete) else { return };
+        let Some(log) = self.logs.get_mut(&id).filter(|log| !log.row.complete) else { return };
         let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count();
-        let buffer = self.pending.texts.entry(id);
-        let buffer = buffer.or_insert_with(|| LogBuffer { first_line: log.num_lines, text: String::new() });
+        let first_line = log.row.num_lines;
+        let buffer = self.pending.texts.entry(id).or_insert_with(|| {
+            log.pieces += 1;
+            LogBuffer { first_line, text: String::new() }
+        });
         buffer.text.push_str(text);
         self.pending.bytes += text.len();
-        log.num_lines += i64::try_from(lines).unwrap_or(i64::MAX);
-        let row = log.clone();
+        log.row.num_lines += i64::try_from(lines).unwrap_or(i64::MAX);
+        let row = log.row.clone();
         match self.pending.appends.entry(id) {
             Entry::Occupied(place) => {
                 self.pending.announcements[*place.get()] = Announcement::Log(row.clone(), "append");
@@ -76,7 +82,7 @@ impl Data {
             };
             owner.slugs.insert(log.slug.clone());
             owner.logs.push(log.logid);
-            live.logs.insert(log.logid, log.clone());
+            live.logs.insert(log.logid, LiveLog { row: log.clone(), pieces: 0 });
             live.pending.announcements.push(Announcement::Log(log.clone(), "new"));
             live.pending.batch.logs.put(log.clone());
             Ok(log)
@@ -103,9 +109,12 @@ impl Data {
     pub async fn finish_log(&self, log: LogId) -> Result<Ack> {
         self.shared.room().await;
         let ((), epoch) = self.shared.change(|live| {
-            let Some(row) = live.logs.get_mut(&log).filter(|row| !row.complete) else { return };
-            row.complete = true;
-            let row = row.clone();
+            let Some(own) = live.logs.get_mut(&log).filter(|own| !own.row.complete) else { return };
+            own.row.complete = true;
+            if own.pieces >= MANY_PIECES {
+                live.pending.merges.push(log);
+            }
+            let row = own.row.clone();
             live.pending.announcements.push(Announcement::Log(row.clone(), "finished"));
             live.pending.batch.logs.put(row);
         });

@@ -79,3 +79,25 @@ pub async fn many_small_and_some_large_appends_come_back_whole(place: Place) {
         assert!(found == wanted, "{first} {count}: {found:.60} instead of {wanted:.60}");
     }
 }
+
+/// A log that grew by many transactions is put together when it is complete, and reads the same.
+pub async fn a_complete_log_is_put_together(place: Place) {
+    let data = place.open().await;
+    let log = log(&data, LogType::Text).await;
+    let mut whole = String::new();
+    for n in 0..40 {
+        let line = format!("line {n} {}\n", "x".repeat(n * 100));
+        whole.push_str(&line);
+        data.append_log(log.logid, LogText(line)).await.unwrap().await.unwrap();
+    }
+    let store = open_store(&place).await;
+    assert_eq!(store.chunks(log.logid, 0, 99, 99).await.unwrap().len(), 40);
+    data.finish_log(log.logid).await.unwrap().await.unwrap();
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while store.chunks(log.logid, 0, 99, 99).await.unwrap().len() > 1 {
+        assert!(tokio::time::Instant::now() < deadline, "13.012");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert!(contents(&data, "").await.unwrap() == whole);
+    assert_eq!(contents(&data, "offset=2&limit=1").await.unwrap(), format!("line 2 {}\n", "x".repeat(200)));
+}

@@ -131,3 +131,8 @@ pub async fn errors_have_their_texts(place: Place) {
     assert!(list(&data, "builds", injected).await.is_empty());
     assert_eq!(list(&data, "builds", "").await.len(), 1);
 }
+
+/// Both engines accept every statement.
+pub async fn every_statement_can_be_prepared(place: Place) {
+    assert_eq!(open_store(&place).await.prepare_all().await, [""; 0]);
+}

@@ -143,3 +143,9 @@ pub async fn topics(subscription: &mut Subscription, count: usize) -> Vec<String
     }
     seen
 }
+
+/// The store beside the data API, to look at what is behind it.
+pub async fn open_store(place: &Place) -> lunabot_db::Store {
+    let open = lunabot_db::OpenStore { url: place.url.clone(), basedir: place.dir.path().into() };
+    lunabot_db::Store::open(&open).await.unwrap()
+}
