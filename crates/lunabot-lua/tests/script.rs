@@ -10,5 +10,7 @@ mod errors;
 mod limits;
 #[path = "script/loading.rs"]
 mod loading;
+#[path = "script/renderables.rs"]
+mod renderables;
 #[path = "script/support.rs"]
 mod support;
