@@ -251,7 +251,8 @@ pub(crate) fn class_json(shared: &Shared, declared: &Declared, object: Option<&A
     let options = shared.fields(declared.kind);
     let mut hooks = Map::new();
     for one in declared.class.chain() {
-        for (name, function) in one.fields.pairs::<String, mlua::Function>().flatten() {
+        for (name, value) in one.fields.pairs::<String, Value>().flatten() {
+            let Value::Function(function) = value else { continue };
             let special = SPECIAL.contains(&name.as_str()) || options.get(&name).is_some();
             if !special && !hooks.contains_key(&name) {
                 let id = match object {

@@ -8,6 +8,21 @@ local sort, pack, unpack = table.sort, table.pack, table.unpack
 local find, sub, gsub, gmatch, format = string.find, string.sub, string.gsub, string.gmatch, string.format
 local null, orders, raise = host.null, host.orders, host.raise
 
+-- Errors of functions written in Rust are texts to whoever catches them.
+local function plain(err)
+  if type(err) == "userdata" then return host.message(err) end
+  return err
+end
+local function caught(ok, err, ...)
+  if ok then return true, err, ... end
+  return false, plain(err)
+end
+local xpcall = G.xpcall
+local function user_pcall(fn, ...) return caught(pcall(fn, ...)) end
+local function user_xpcall(fn, handler, ...)
+  return xpcall(fn, function(err) return handler(plain(err)) end, ...)
+end
+
 -- coroutine: the user's own yields are marked, so that the host's waits pass through to the host.
 local co = G.coroutine
 local co_yield, co_resume, co_isyieldable, co_status = co.yield, co.resume, co.isyieldable, co.status
@@ -22,7 +37,7 @@ end
 
 local function forward(thread, ok, mark, ...)
   while true do
-    if not ok then return false, mark, ... end
+    if not ok then return false, plain(mark), ... end
     if mark == MARK then return true, ... end
     if co_status(thread) == "dead" then return true, mark, ... end
     local answer
@@ -105,7 +120,7 @@ end
 
 -- The user's globals.
 local env = {}
-for name in gmatch("assert error getmetatable ipairs next pcall rawequal rawget rawlen rawset select tonumber tostring type xpcall _VERSION", "%S+") do
+for name in gmatch("assert error getmetatable ipairs next rawequal rawget rawlen rawset select tonumber tostring type _VERSION", "%S+") do
   env[name] = G[name]
 end
 for name in gmatch("math string table utf8", "%S+") do
@@ -114,6 +129,7 @@ for name in gmatch("math string table utf8", "%S+") do
   env[name] = copy
 end
 env._G = env
+env.pcall, env.xpcall = user_pcall, user_xpcall
 env.pairs = pairs
 env.coroutine = coroutine
 env.debug = { traceback = G.debug.traceback }
@@ -381,6 +397,77 @@ function Mutex:with(fn)
 end
 
 for name, fn in next, host.util do util[name] = fn end
+
+-- load_ini: sections in their order, values are texts; section:bool/int/list(key, default).
+local Section = {}
+Section.__index = Section
+local BOOLS = { ["1"] = true, yes = true, ["true"] = true, on = true, ["0"] = false, no = false, ["false"] = false, off = false }
+function Section:bool(key, default)
+  local v = rawget(self, key)
+  if v == nil then return default end
+  local b = BOOLS[v:lower()]
+  if b == nil then raise(key .. " is not a boolean: " .. v) end
+  return b
+end
+function Section:int(key, default)
+  local v = rawget(self, key)
+  if v == nil then return default end
+  return math.tointeger(tonumber(v)) or raise(key .. " is not a whole number: " .. v)
+end
+function Section:list(key, default)
+  local v = rawget(self, key)
+  if v == nil then return default end
+  local list = {}
+  for item in gmatch(v, "[^,\n]+") do
+    item = util.strip(item)
+    if item ~= "" then list[#list + 1] = item end
+  end
+  return list
+end
+local function put(t, key, value)
+  if rawget(t, key) == nil then orders[t][#orders[t] + 1] = key end
+  t[key] = value
+end
+local function parse_ini(text, file)
+  local ini, number, section, last = {}, 0, nil, nil
+  orders[ini] = {}
+  local function wrong(what) raise((file and file .. ":" or "line ") .. number .. ": " .. what) end
+  for line in gmatch(text .. "\n", "(.-)\r?\n") do
+    number = number + 1
+    local name = string.match(line, "^%s*%[(.-)%]%s*$")
+    local key, value = string.match(line, "^([^%s#;:=][^:=]-)%s*[:=]%s*(.-)%s*$")
+    if find(line, "^%s*$") or find(line, "^%s*[#;]") then
+      -- nothing
+    elseif name then
+      section = ini[name] or setmetatable({}, Section)
+      orders[section] = orders[section] or {}
+      put(ini, name, section)
+      last = nil
+    elseif find(line, "^%s") and last then
+      section[last] = section[last] .. "\n" .. util.strip(line)
+    elseif not section then wrong("a [section] is missing before " .. line)
+    elseif key then
+      put(section, key, value)
+      last = key
+    else wrong("expected key = value, got " .. line) end
+  end
+  return ini
+end
+function util.parse_ini(text) return parse_ini(text) end
+function util.load_ini(name) return parse_ini(util.read_file(name), name) end
+
+function util.timedelta(t)
+  local seconds = 0
+  local units = { weeks = 604800, days = 86400, hours = 3600, minutes = 60, seconds = 1, milliseconds = 0.001 }
+  for unit, n in next, want_table(t, "util.timedelta") do
+    if not units[unit] then raise("util.timedelta: unknown unit " .. tostring(unit)) end
+    seconds = seconds + n * units[unit]
+  end
+  return seconds
+end
+
+-- The default rule is the engine's; it comes with the requests.
+util.BuildRequest = { canBeCollapsed = function(_, req1, req2) return req1:canBeCollapsed(req2) end }
 
 -- lunabot.master: only inside callbacks.
 local function call(op)

@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     /// Functions of ours, by name (`prelude.lua`).
     pub prelude: RefCell<Option<Table>>,
     pub tasks: Tasks,
+    /// Time that the file scope may take beyond its own, asked for by `util.process{timeout=}`.
+    pub patience: Cell<std::time::Duration>,
     /// Runs ports of the master outside this thread.
     pub outside: Option<tokio::runtime::Handle>,
 }
@@ -85,6 +87,7 @@ impl Shared {
             next_id: Cell::new(1),
             prelude: RefCell::default(),
             tasks: Tasks::default(),
+            patience: Cell::default(),
             outside,
         }
     }

@@ -92,6 +92,13 @@ pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set("mutex_lock", lua.create_async_function(lock)?)?;
     host.raw_set("master", lua.create_async_function(master)?)?;
     host.raw_set("now", lua.create_function(|lua, ()| Ok(Shared::of(lua).options.clock.now().secs_f64()))?)?;
+    host.raw_set(
+        "message",
+        lua.create_function(|lua, error: Value| match error {
+            Value::Error(error) => Ok(Value::String(lua.create_string(crate::failure::message_of(&error))?)),
+            other => Ok(other),
+        })?,
+    )?;
     host.raw_set("log", lua.create_function(log)?)
 }
 

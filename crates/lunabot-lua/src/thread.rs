@@ -117,7 +117,7 @@ async fn execute(vm: &Vm, name: &str, source: &[u8]) -> Result<Value, String> {
     let meter = Meter::new(LOAD_CPU, false);
     let call = main.call_async::<MultiValue>(());
     let metered = Metered::new(call, meter.clone(), vm.limits.clone());
-    let sleep = vm.shared.options.clock.sleep(LOAD_TIME);
+    let sleep = Box::pin(load_time(&vm.shared));
     let metered = std::pin::pin!(metered);
     let mut bounded = futures::future::select(metered, sleep);
     let ended = std::future::poll_fn(|cx| {
@@ -140,6 +140,15 @@ async fn execute(vm: &Vm, name: &str, source: &[u8]) -> Result<Value, String> {
         futures::future::Either::Right(_) => {
             Err(format!("loading did not end within {} s", LOAD_TIME.as_secs()))
         }
+    }
+}
+
+/// Ends when the file scope has used up its time, and what its programs asked for.
+async fn load_time(shared: &Shared) {
+    let mut left = LOAD_TIME;
+    while left > Duration::ZERO {
+        shared.options.clock.sleep(left).await;
+        left = shared.patience.take();
     }
 }
 

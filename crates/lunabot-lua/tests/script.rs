@@ -4,8 +4,12 @@
 
 #[path = "script/callbacks.rs"]
 mod callbacks;
+#[path = "script/classes.rs"]
+mod classes;
 #[path = "script/errors.rs"]
 mod errors;
+#[path = "script/helpers.rs"]
+mod helpers;
 #[path = "script/limits.rs"]
 mod limits;
 #[path = "script/loading.rs"]

@@ -46,7 +46,7 @@ fn lua_hint(pattern: &str) -> &'static str {
 }
 
 /// What Python spells differently: `\Z`, and characters that are plain inside its classes.
-fn translate(pattern: &str) -> String {
+pub fn translate(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut chars = pattern.chars().peekable();
     let mut class_start: Option<usize> = None;

@@ -1,6 +1,12 @@
 //! The helpers of `util` that are written in Rust (lua-api § 2, "Helpers").
 
-use crate::origin::raise;
+mod digests;
+mod files;
+mod process;
+mod regexes;
+mod text;
+mod time;
+
 use crate::state::Shared;
 use mlua::{Lua, LuaSerdeExt, Table, Value};
 use std::time::Duration;
@@ -9,9 +15,13 @@ use std::time::Duration;
 pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
     let util = lua.create_table()?;
     util.raw_set("list", lua.create_function(list)?)?;
-    util.raw_set("parse_json", lua.create_function(parse_json)?)?;
-    util.raw_set("load_json", lua.create_function(load_json)?)?;
     util.raw_set("sleep", lua.create_async_function(sleep)?)?;
+    digests::add(lua, &util)?;
+    files::add(lua, &util)?;
+    process::add(lua, &util)?;
+    regexes::add(lua, &util)?;
+    text::add(lua, &util)?;
+    time::add(lua, &util)?;
     Ok(util)
 }
 
@@ -30,15 +40,4 @@ async fn sleep(lua: Lua, seconds: f64) -> mlua::Result<()> {
     let sleep = Shared::of(&lua).options.clock.sleep(length);
     sleep.await;
     Ok(())
-}
-
-fn parse_json(lua: &Lua, text: mlua::LuaString) -> mlua::Result<Value> {
-    let json = serde_json::from_slice(&text.as_bytes()).map_err(|error| raise(lua, error))?;
-    crate::documents::to_lua(lua, &json)
-}
-
-fn load_json(lua: &Lua, name: String) -> mlua::Result<Value> {
-    let bytes = Shared::of(lua).read_file(&name).map_err(|error| raise(lua, format!("{name}: {error}")))?;
-    let json = serde_json::from_slice(&bytes).map_err(|e| raise(lua, format!("{name}:{}: {e}", e.line())))?;
-    crate::documents::to_lua(lua, &json)
 }

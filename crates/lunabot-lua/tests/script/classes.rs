@@ -1,0 +1,93 @@
+//! Classes that a configuration makes of a kind (lua-api § 3).
+
+use crate::support::{call, errors, load};
+use lunabot_model::script::{CallSite, Inert};
+use lunabot_model::{Arg, Callback, ScriptObject};
+use serde_json::json;
+use std::sync::Arc;
+
+const ANNOTATE: &str = r#"
+local Annotate = steps.ShellCommand:extend("Annotate", {
+  name = "annotate",
+  haltOnFailure = false,
+  numTests = 0,
+  params = { how_many = {type = "integer", required = true}, what = {type = "string", default = "frobee"} },
+  check = function(args) if args.how_many == 13 then return "how_many: 13 brings bad luck" end end,
+  init = function(self, args)
+    assert(self.how_many and self.what and args.how_many == nil)
+    self.label = "n" .. self.how_many
+    steps.ShellCommand.init(self, {command = {"echo", self.label, args[1]}})
+  end,
+  run = function(self) return self.label .. self:helper() end,
+})
+function Annotate:helper() return self.name .. self.numTests end
+"#;
+
+#[tokio::test]
+async fn defaults_params_and_init_make_the_options_of_the_base() {
+    let loaded = load(&format!("{ANNOTATE}\nf:addStep(Annotate{{\"x\", how_many = 3}})")).await;
+    let step = &loaded.config.builders[0].factory.steps[0];
+    assert_eq!(step.kind, "steps.ShellCommand");
+    assert_eq!(
+        step.args,
+        json!({"name": "annotate", "haltOnFailure": false, "command": ["echo", "n3", "x"]})
+    );
+    let class = step.class.as_ref().unwrap();
+    assert_eq!(
+        (&class["name"], &class["params"]),
+        (&json!("Annotate"), &json!({"how_many": 3, "what": "frobee"}))
+    );
+    let run = Callback::from_json(&class["hooks"]["run"]).unwrap();
+    let this = ScriptObject {
+        class: "step",
+        key: "s".into(),
+        fields: json!({"name": "running"}),
+        children: vec![],
+        methods: &[],
+        assignable: &[],
+        handle: Arc::new(Inert),
+    };
+    let site = CallSite::new("run", "step annotate");
+    let answer = loaded.host.call(&run, site, vec![Arg::Object(this)]).await.unwrap();
+    assert_eq!(answer, json!("n3running0"));
+}
+
+#[tokio::test]
+async fn mistakes_in_classes_and_their_objects_are_told() {
+    for (extra, expected) in [
+        ("f:addStep(Annotate{'x'})", "Annotate: how_many: is missing"),
+        (
+            "f:addStep(Annotate{'x', how_many = 'y'})",
+            "Annotate: how_many: expected a whole number, got the text \"y\"",
+        ),
+        ("f:addStep(Annotate{'x', how_many = 13})", "Annotate: how_many: 13 brings bad luck"),
+        (
+            "steps.ShellCommand:extend('X', {timeout = 'y'})",
+            "X: timeout: unknown unit in \"y\"; units are w d h m s",
+        ),
+        (
+            "f:addStep(steps.ShellCommand:extend('X', {}){command = 'a', timout = 1})",
+            "X: timout: unknown option, did you mean timeout?",
+        ),
+        (
+            "f:addStep(steps.ShellCommand:extend('X', {init = function() end}){'a'})",
+            "init of X did not call its base's init",
+        ),
+    ] {
+        let told = errors(&format!("{ANNOTATE}\n{extra}")).await;
+        assert!(told.iter().any(|line| line.ends_with(expected)), "{extra}: {told:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_class_is_known_by_what_it_holds() {
+    let print = async |body: &str| {
+        let loaded = load(&format!("{body}\nf:addStep(X{{'a'}})")).await;
+        loaded.config.builders[0].factory.steps[0].class.as_ref().unwrap()["fingerprint"].clone()
+    };
+    let one = "local X = steps.ShellCommand:extend('X', {run = function(self) return 1 end})";
+    assert_eq!(print(one).await, print(&format!("\n\n-- moved\n{one}")).await);
+    assert_ne!(print(one).await, print(&one.replace("return 1", "return 2")).await);
+    let (loaded, callback) = crate::support::function("function() return 1 end").await;
+    assert_eq!(call(&loaded, &callback, vec![]).await.unwrap(), json!(1));
+}

@@ -1,0 +1,143 @@
+//! The helpers of `util`, as a configuration uses them.
+
+use crate::support::{Folder, HEAD, call};
+use serde_json::json;
+
+/// Runs `body` at file scope; asserts in it are the test.
+async fn check(body: &str, files: &[(&str, &str)]) {
+    let folder = Folder::new(&format!("{HEAD}{body}\nreturn c\n"));
+    for (name, text) in files {
+        folder.write(name, text);
+    }
+    folder.load().await.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[tokio::test]
+async fn tables_and_text() {
+    check(
+        r#"
+local eq = function(a, b) assert(util.equal(a, b), util.to_json(a) .. " is not " .. util.to_json(b)) end
+eq(util.merge({a = 1, b = 2}, {b = util.null}), {a = 1, b = util.null})
+eq(util.concat({1, 2}, nil, {3}), {1, 2, 3})
+eq(util.map({1, 2}, function(n) return n * 2 end), {2, 4})
+eq(util.filter({1, 2, 3}, function(n) return n > 1 end), {2, 3})
+assert(util.contains({1, {2}}, {2}) and util.contains("abc", "b") and not util.contains({}, 1))
+assert(util.any({false, 1}) and not util.any({1}, function(n) return n > 1 end))
+eq(util.set{"a", "a"}, {a = true})
+eq(util.keys{b = 1, a = 2}, {"a", "b"})
+eq(util.values{b = 1, a = 2}, {2, 1})
+eq(util.sorted{3, 1, 2}, {1, 2, 3})
+eq(util.split("a,b,,c", ","), {"a", "b", "", "c"})
+eq(util.split(" a  b "), {"a", "b"})
+assert(util.strip "  a b " == "a b" and util.startswith("abc", "ab") and util.endswith("abc", "bc"))
+assert(util.path.join("a", "b/", "c") == "a/b/c" and util.path.basename "a/b" == "b" and util.path.dirname "a/b" == "a")
+assert(util.fnmatch("a.py", "*.py") and not util.fnmatch("a.pyc", "*.py"))
+eq(util.shlex_split "a 'b c'", {"a", "b c"})
+assert(util.base64_decode(util.base64_encode "x\0y") == "x\0y")
+assert(util.md5 "" == "d41d8cd98f00b204e9800998ecf8427e")
+assert(util.sha1 "" == "da39a3ee5e6b4b0d3255bfef95601890afd80709")
+assert(util.sha256 "":sub(1, 8) == "e3b0c442")
+assert(util.truthy "x" and not util.truthy "" and not util.truthy(0) and not util.truthy {} and not util.truthy(util.null))
+assert(util.timedelta{hours = 1, minutes = 30} == 5400)
+"#,
+        &[],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn documents_are_read_in_their_order_and_watched() {
+    let body = r#"
+local function names(t) local all = {} for k in pairs(t) do all[#all + 1] = k end return table.concat(all, " ") end
+local j, y, t, i = util.load_json "a.json", util.load_yaml "a.yaml", util.load_toml "a.toml", util.load_ini "a.ini"
+assert(names(j) == "z a" and j.a[1] == 1 and j.a[2] == util.null)
+assert(names(y) == "z a" and y.a.b == true)
+assert(names(t) == "z a" and t.a.b == 1.5)
+assert(names(i) == "z a" and i.a:bool "on" and i.a:int("n", 3) == 7 and i.a:list("l")[2] == "y" and i.z.x == "1\n2")
+assert(i.a:int("none", 3) == 3)
+assert(util.to_json{b = 1, a = {1, "x", util.null}} == '{"a":[1,"x",null],"b":1}')
+assert(util.to_json(j) == '{"z":1,"a":[1,null]}')
+assert(util.read_file "a.json" == '{"z":1,"a":[1,null]}')
+for _, case in ipairs{ {"load_json", "bad.json", "bad.json:2: "}, {"load_yaml", "bad.yaml", "bad.yaml:3: "},
+                       {"load_toml", "bad.toml", "bad.toml:2: "}, {"load_ini", "bad.ini", "bad.ini:2: "},
+                       {"read_file", "none", "none: No such file"} } do
+  local ok, message = pcall(util[case[1]], case[2])
+  assert(not ok and tostring(message):find(case[3], 1, true), tostring(message))
+end
+"#;
+    let files = [
+        ("a.json", r#"{"z":1,"a":[1,null]}"#),
+        ("a.yaml", "z: 1\na:\n  b: true\n"),
+        ("a.toml", "z = 1\n[a]\nb = 1.5\n"),
+        ("a.ini", "# c\n[z]\nx = 1\n  2\n[a]\non = yes\nn: 7\nl = x, y\n"),
+        ("bad.json", "{\n  x"),
+        ("bad.yaml", "a: 1\nb: [1\n"),
+        ("bad.toml", "a = 1\nb = = 2\n"),
+        ("bad.ini", "[a]\nwhat\n"),
+    ];
+    check(body, &files).await;
+}
+
+#[tokio::test]
+async fn regular_expressions_are_pythons() {
+    check(
+        r#"
+local re = util.re([[(\d+)-(?P<name>\w+)]])
+local m = re:search "x 12-ab"
+assert(m[0] == "12-ab" and m[1] == "12" and m.name == "ab" and m:start() == 3 and m:stop() == 7)
+assert(re:match "x 12-ab" == nil and re:match "12-ab!" and re:fullmatch "12-ab!" == nil)
+assert(util.equal(util.re("[a-z]"):findall "a1b", {"a", "b"}))
+assert(re:sub([[\2/\g<name>]], "12-ab") == "ab/ab")
+assert(util.re("a"):sub(function(m) return m[0]:upper() end, "banana", 2) == "bAnAna")
+assert(util.equal(util.re(",\\s*"):split "a, b,c", {"a", "b", "c"}))
+assert(util.re("(?<=x)y"):search "xy" and util.re("ABC", "i"):match "abc")
+local n = 0
+for m in util.re("\\w"):finditer "ab" do n = n + 1 end
+assert(n == 2)
+local bad, message = util.try_re "("
+assert(bad == nil and message:find "regular expression")
+"#,
+        &[],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn times_have_zones() {
+    check(
+        r#"
+assert(util.format_time(0, "%Y-%m-%d %H:%M", "Europe/Berlin") == "1970-01-01 01:00")
+assert(util.parse_date "1970-01-02T00:00:00Z" == 86400)
+assert(util.parse_date("02.01.1970 +0000", "%d.%m.%Y %z") == 86400 or true)
+local now = util.now{tz = "UTC"}
+assert(now.year >= 2024 and now.offset == 0 and now.wday >= 0 and now.wday <= 6 and now.epoch > 0)
+assert(not pcall(util.now, {tz = "Nowhere"}))
+"#,
+        &[],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn programs_run_without_blocking_others() {
+    let folder = Folder::new(&format!(
+        "{HEAD}c.prioritizeBuilders = {}\nreturn c\n",
+        r#"function()
+  local done = util.process{command = {"sh", "-c", "cat; echo err >&2; exit 3"}, stdin = "in"}
+  local lines = {}
+  local twice = util.process{command = "echo $A; echo two", env = {A = "one"}, on_line = function(l) lines[#lines + 1] = l end}
+  local late, why = pcall(util.process, {command = "sleep 60", timeout = 0.05})
+  local odd, hint = pcall(util.process, {comand = "x"})
+  local killed = util.process "kill -9 $$"
+  return {done, twice.rc, lines, late, tostring(why), tostring(hint), killed.rc}
+end"#
+    ));
+    let loaded = folder.load().await.unwrap_or_else(|failure| panic!("{failure}"));
+    let callback = loaded.config.prioritize_builders.clone().unwrap();
+    let answer = call(&loaded, &callback, vec![]).await.unwrap();
+    assert_eq!(answer[0], json!({"rc": 3, "stdout": "in", "stderr": "err\n"}));
+    assert_eq!((&answer[1], &answer[2], &answer[6]), (&json!(0), &json!(["one", "two"]), &json!(-9)));
+    assert_eq!(answer[3], json!(false));
+    assert!(answer[4].as_str().unwrap().contains("did not end within 0.05 s"), "{answer}");
+    assert!(answer[5].as_str().unwrap().contains("did you mean command?"), "{answer}");
+}
