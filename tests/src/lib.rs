@@ -2,9 +2,11 @@
 //!
 //! Nothing here reaches into the rooms; what a test sees is what a user sees: files, processes, HTTP.
 
+mod browser;
 mod master;
 mod repo;
 
+pub use browser::Browser;
 pub use master::{Master, lunabot_binary};
 pub use repo::Repo;
 

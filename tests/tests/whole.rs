@@ -2,6 +2,8 @@
 
 #[path = "whole/arrows.rs"]
 mod arrows;
+#[path = "whole/browser.rs"]
+mod browser;
 #[path = "whole/builds.rs"]
 mod builds;
 #[path = "whole/cli.rs"]
