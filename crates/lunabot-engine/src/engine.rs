@@ -1,11 +1,23 @@
 //! The door of the engine: start, apply a configuration, attach workers, stop, ask how it is.
 
-use crate::Generation;
+use crate::build::Services;
+use crate::collapse::EngineCollapser;
+use crate::distributor::{Actor, Message, Plan};
+use crate::plan::{self, BuilderPlan, PlanError, PlannedStep, WorkerPlan};
+use crate::scheduler::{ApplyError, Schedulers, Surroundings};
 use crate::step::StepKind;
 use crate::worker::WorkerLink;
+use crate::{Generation, control, feed};
+use lunabot_data::new::{BuilderDecl, ProjectDecl, WorkerDecl};
 use lunabot_data::{Data, DataError};
-use lunabot_model::Clock;
+use lunabot_model::resources::Worker;
+use lunabot_model::{AnyObject, BuilderId, Clock, Id, Json};
+use std::collections::HashMap;
 use std::sync::Arc;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+/// Messages that may wait for the distributor; it takes each at once. Builds and bus wait for room.
+const INBOX: usize = 1024;
 
 /// What an engine needs from its surroundings.
 pub struct EngineOptions {
@@ -25,8 +37,19 @@ pub enum EngineError {
     /// The configuration names something the engine does not know; the text names the place.
     #[error("{0}")]
     Config(String),
+    #[error(transparent)]
+    Schedulers(#[from] ApplyError),
+    /// A worker may not connect; the text says why.
+    #[error("{0}")]
+    Refused(String),
     #[error("the engine has stopped")]
     Stopped,
+}
+
+impl From<PlanError> for EngineError {
+    fn from(error: PlanError) -> Self {
+        EngineError::Config(error.0)
+    }
 }
 
 /// How to stop.
@@ -51,44 +74,182 @@ pub struct EngineStatus {
     pub stopping: bool,
 }
 
-/// The engine of one master; cheap to clone.
+/// The engine of one master; cheap to clone. Ends with [`Engine::stop`].
 #[derive(Clone)]
-pub struct Engine {}
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    inbox: mpsc::Sender<Message>,
+    data: Data,
+    clock: Arc<dyn Clock>,
+    steps: HashMap<&'static str, &'static StepKind>,
+    schedulers: Arc<Schedulers>,
+    /// One configuration is applied at a time.
+    turn: Mutex<()>,
+}
 
 impl Engine {
     /// Starts with no configuration: nothing is built before the first [`Engine::apply`].
     pub async fn start(options: EngineOptions) -> Result<Engine, EngineError> {
-        let _ = options;
-        todo!()
+        let EngineOptions { data, clock, seed, steps } = options;
+        let (inbox, messages) = mpsc::channel(INBOX);
+        let services = Arc::new(Services::new(data.clone(), clock.clone()));
+        let newest_complete = data.newest_complete_times().await?;
+        feed::start(&data, inbox.clone());
+        data.set_collapser(Arc::new(EngineCollapser::new(data.clone(), inbox.clone())));
+        control::register(&data, &inbox);
+        tokio::spawn(Actor::new(services, seed, inbox.clone(), newest_complete).live(messages));
+        let engine = Inner {
+            inbox,
+            data,
+            clock,
+            steps: steps.into_iter().map(|kind| (kind.kind.name, kind)).collect(),
+            schedulers: Schedulers::new(),
+            turn: Mutex::new(()),
+        };
+        let engine = Engine(Arc::new(engine));
+        // What waits in the store since earlier runs.
+        engine.send(Message::Reread).await?;
+        Ok(engine)
     }
 
-    /// Makes `generation` the current configuration: builders, workers and requests are brought in line with it. Running
-    /// builds keep the one they began with (lua-api § 5).
+    /// Makes `generation` the current configuration: builders, workers, schedulers and requests are brought in line with
+    /// it. Running builds keep the one they began with (lua-api § 5). On an error of the configuration nothing was
+    /// changed.
     pub async fn apply(&self, generation: Arc<Generation>) -> Result<(), EngineError> {
-        let _ = generation;
-        todo!()
+        let _turn = self.0.turn.lock().await;
+        let config = &generation.config;
+        let mut steps = Vec::with_capacity(config.builders.len());
+        for builder in &config.builders {
+            steps.push(plan::steps_of(builder, &self.0.steps)?);
+        }
+        let workers = config.workers.iter().map(plan::worker_of).collect::<Result<Vec<_>, _>>()?;
+
+        let data = &self.0.data;
+        let projects = data.sync_projects(&projects_of(&config.projects)).await?;
+        let builders = data.sync_builders(&builders_of(&generation)).await?;
+        let rows = data.sync_workers(&workers_of(&generation, &workers)).await?;
+        let plan = make_plan(&generation, steps, workers, &projects, &builders, &rows);
+        let (reply, applied) = oneshot::channel();
+        self.send(Message::Apply { plan: Box::new(plan), reply }).await?;
+        applied.await.map_err(|_| EngineError::Stopped)?;
+
+        let around = Surroundings {
+            data: data.clone(),
+            clock: self.0.clock.clone(),
+            host: generation.host.clone(),
+            secrets: generation.secrets.clone(),
+            builders: Arc::new(builders),
+        };
+        self.0.schedulers.apply(&config.schedulers, around).await?;
+        Ok(())
     }
 
     /// A worker has connected. The error says why it is refused; the caller then drops the connection.
     pub async fn worker_attached(&self, name: &str, link: Arc<dyn WorkerLink>) -> Result<(), EngineError> {
-        let _ = (name, link);
-        todo!()
+        let (reply, attached) = oneshot::channel();
+        self.send(Message::Attach { name: name.into(), link, reply }).await?;
+        attached.await.map_err(|_| EngineError::Stopped)?
     }
 
     /// Its connection is gone. `link` tells a connection that was replaced meanwhile from the present one.
     pub async fn worker_detached(&self, name: &str, link: &Arc<dyn WorkerLink>) {
-        let _ = (name, link);
-        todo!()
+        // A stopped engine holds no workers.
+        let _ = self.send(Message::Detach { name: name.into(), link: link.clone() }).await;
     }
 
     /// Stops; returns when nothing runs any more and everything is handed to the store. A [`Stop::Fast`] hastens a
     /// [`Stop::Soft`] that still waits.
     pub async fn stop(&self, how: Stop) {
-        let _ = how;
-        todo!()
+        let (reply, stopped) = oneshot::channel();
+        if self.send(Message::Stop { how, reply }).await.is_ok() {
+            // An actor that is gone has nothing running.
+            let _ = stopped.await;
+        }
+        self.0.schedulers.shut_down().await;
+        let _ = self.send(Message::Quit).await;
     }
 
     pub async fn status(&self) -> EngineStatus {
-        todo!()
+        let (reply, status) = oneshot::channel();
+        let sent = self.send(Message::Status(reply)).await;
+        match (sent, status.await) {
+            (Ok(()), Ok(status)) => status,
+            _ => EngineStatus { stopping: true, ..EngineStatus::default() },
+        }
     }
+
+    async fn send(&self, message: Message) -> Result<(), EngineError> {
+        self.0.inbox.send(message).await.map_err(|_| EngineError::Stopped)
+    }
+}
+
+fn projects_of(objects: &[AnyObject]) -> Vec<ProjectDecl> {
+    let text = |object: &AnyObject, option| object.arg(option).and_then(Json::as_str).map(str::to_string);
+    let decl = |object: &AnyObject| {
+        let name = text(object, "name")?;
+        Some(ProjectDecl {
+            slug: text(object, "slug").unwrap_or_else(|| name.clone()),
+            description: text(object, "description"),
+            description_format: text(object, "description_format"),
+            description_html: None,
+            name,
+        })
+    };
+    objects.iter().filter_map(decl).collect()
+}
+
+fn builders_of(generation: &Generation) -> Vec<BuilderDecl> {
+    let decl = |config: &lunabot_model::config::BuilderConfig| BuilderDecl {
+        name: config.name.clone(),
+        description: config.description.clone(),
+        description_format: config.description_format.clone(),
+        description_html: None,
+        project: config.project.clone(),
+        tags: config.tags.0.clone(),
+    };
+    generation.config.builders.iter().map(|builder| decl(&builder.config)).collect()
+}
+
+fn workers_of(generation: &Generation, workers: &[WorkerPlan]) -> Vec<WorkerDecl> {
+    let mut users: HashMap<String, Vec<String>> = HashMap::new();
+    for builder in &generation.config.builders {
+        for worker in builder.config.workers() {
+            users.entry(worker).or_default().push(builder.config.name.clone());
+        }
+    }
+    let decl = |worker: &WorkerPlan| WorkerDecl {
+        builders: users.remove(&worker.name).unwrap_or_default(),
+        name: worker.name.clone(),
+    };
+    workers.iter().map(decl).collect()
+}
+
+fn make_plan(
+    generation: &Arc<Generation>,
+    steps: Vec<Vec<Arc<PlannedStep>>>,
+    workers: Vec<WorkerPlan>,
+    projects: &HashMap<String, Id>,
+    builders: &HashMap<String, BuilderId>,
+    rows: &HashMap<String, Worker>,
+) -> Plan {
+    let with_steps = generation.config.builders.iter().zip(steps);
+    let plans = with_steps.filter_map(|(declared, steps)| {
+        let config = declared.config.clone();
+        let ids = config.workers().into_iter().filter_map(|name| Some(rows.get(&name)?.workerid));
+        Some(Arc::new(BuilderPlan {
+            generation: generation.clone(),
+            id: *builders.get(&config.name)?,
+            project_id: config.project.as_ref().and_then(|name| projects.get(name).copied()),
+            workdir: declared.factory.workdir.clone(),
+            steps,
+            workers: ids.collect(),
+            config,
+        }))
+    });
+    let workers = workers.into_iter().filter_map(|worker| {
+        let row = rows.get(&worker.name)?;
+        Some((Arc::new(WorkerPlan { id: row.workerid, ..worker }), row.paused))
+    });
+    Plan { generation: generation.clone(), builders: plans.collect(), workers: workers.collect() }
 }

@@ -7,12 +7,21 @@
 // The macro `step_params!` names this crate as others do.
 extern crate self as lunabot_engine;
 
+mod build;
+mod collapse;
 pub mod command;
+mod control;
+mod distributor;
 mod engine;
+mod feed;
 mod generation;
+mod logs;
+mod plan;
 pub mod scheduler;
+mod scripts;
 pub mod step;
 pub mod worker;
 
+pub use collapse::can_be_collapsed;
 pub use engine::{Engine, EngineError, EngineOptions, EngineStatus, Stop};
 pub use generation::Generation;

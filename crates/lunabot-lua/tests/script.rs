@@ -14,7 +14,5 @@ mod helpers;
 mod limits;
 #[path = "script/loading.rs"]
 mod loading;
-#[path = "script/renderables.rs"]
-mod renderables;
 #[path = "script/support.rs"]
 mod support;

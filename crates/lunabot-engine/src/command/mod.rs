@@ -3,9 +3,11 @@
 //! What must never enter: how a worker is reached (that is [`crate::worker::WorkerLink`]).
 
 mod finished;
+mod run;
 mod transfer;
 
 pub use finished::FinishedCommand;
+pub(crate) use run::run;
 pub use transfer::{BytesReader, BytesWriter, TransferPeer};
 
 use crate::step::LogHandle;

@@ -11,7 +11,7 @@ pub trait TransferPeer: Send + Sync {
     /// Data for [`Transfer::Read`] (nothing at the end), nothing for the others. The error text fails the command.
     async fn handle(&self, request: Transfer) -> Result<Bytes, String>;
 
-    /// The command ended without completing the transfer: partial files go.
+    /// The command is over. If the transfer is not complete, what it left behind goes.
     async fn cancel(&self) {}
 }
 

@@ -1,10 +1,17 @@
-//! What a running step may do (reference 05c, 05d).
+//! What a running step may do (reference 05c, 05d): facts, properties, logs, texts and links. Commands are in
+//! [`super::remote`].
 
-use super::{CommandOutput, LogHandle, ShellOptions, StepError};
-use crate::command::{FinishedCommand, RemoteCommand};
+use super::{LogHandle, StepError};
+use crate::build::{BuildShared, PropertiesHandle};
+use crate::command::FinishedCommand;
+use crate::logs::Masks;
 use lunabot_model::resources::{Change, LogType, SourceStamp};
+use lunabot_model::script::CallSite;
 use lunabot_model::{Arg, BuildId, BuilderId, Callback, Json, Properties, StepId};
-use lunabot_proto::{Stat, WorkerInfo};
+use lunabot_proto::WorkerInfo;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokio::sync::{Notify, watch};
 
 /// Facts about the build that a step runs in; they do not change while it runs.
 #[derive(Debug, Clone)]
@@ -33,95 +40,163 @@ impl BuildInfo {
 
 /// A running step's view of its build. Clones are the same step.
 #[derive(Clone)]
-pub struct StepContext {}
+pub struct StepContext(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub build: Arc<BuildShared>,
+    pub step_id: StepId,
+    pub name: String,
+    pub workdir: OnceLock<String>,
+    /// Why this step was interrupted, once it was.
+    pub stopped: watch::Receiver<Option<Arc<str>>>,
+    pub logs: Mutex<Vec<LogHandle>>,
+    /// The text the step chose for itself while it runs.
+    pub summary: Mutex<Option<String>>,
+    pub summary_changed: Notify,
+    pub timed_out: AtomicBool,
+    pub max_lines_reached: AtomicBool,
+}
+
+impl StepContext {
+    pub(crate) fn new(
+        build: Arc<BuildShared>,
+        step_id: StepId,
+        name: String,
+        stopped: watch::Receiver<Option<Arc<str>>>,
+    ) -> Self {
+        StepContext(Arc::new(Inner {
+            build,
+            step_id,
+            name,
+            workdir: OnceLock::new(),
+            stopped,
+            logs: Mutex::default(),
+            summary: Mutex::default(),
+            summary_changed: Notify::new(),
+            timed_out: AtomicBool::new(false),
+            max_lines_reached: AtomicBool::new(false),
+        }))
+    }
+
+    pub(crate) fn masks(&self) -> &Arc<Masks> {
+        &self.0.build.masks
+    }
+}
 
 /// The build around the step.
 impl StepContext {
     pub fn build(&self) -> &BuildInfo {
-        todo!()
+        &self.0.build.info
     }
 
     pub fn step_id(&self) -> StepId {
-        todo!()
+        self.0.step_id
     }
 
     /// The step's unique name.
     pub fn name(&self) -> &str {
-        todo!()
+        &self.0.name
     }
 
     /// Folder of this step's commands, relative to the builder's: the step's `workdir`, else the build's (05.035).
     pub fn workdir(&self) -> &str {
-        todo!()
+        let own = self.0.workdir.get().or_else(|| self.0.build.workdir.get());
+        own.map_or(DEFAULT_WORKDIR, String::as_str)
     }
 
     pub fn worker_info(&self) -> &WorkerInfo {
-        todo!()
+        self.0.build.worker.link.info()
     }
 
     /// Joins by the worker's path rules.
     pub fn join_path(&self, parts: &[&str]) -> String {
-        let _ = parts;
-        todo!()
+        crate::build::properties::join(&self.worker_info().system, parts)
     }
 
     pub fn get_property(&self, name: &str) -> Option<Json> {
-        let _ = name;
-        todo!()
+        self.0.build.properties().all().get(name).cloned()
     }
 
     pub fn properties(&self) -> Properties {
-        todo!()
+        self.0.build.properties().all().clone()
     }
 
-    /// Sets a property of the build (05.034); stored when the step ends.
+    /// Sets a property of the build (05.034); stored when the step ends. A name of more than 256 characters is refused
+    /// with a message in the master's log (04.001).
     pub fn set_property(&self, name: &str, value: Json, source: &str) {
-        let _ = (name, value, source);
-        todo!()
+        if let Err(text) = self.0.build.properties().set(name, value, source) {
+            tracing::warn!(build = self.build().buildid, "{text}");
+        }
     }
 
     pub fn set_statistic(&self, name: &str, value: Json) {
-        let _ = (name, value);
-        todo!()
+        let mut all = self.0.build.statistics();
+        all.entry(self.0.name.clone()).or_default().insert(name.into(), value);
     }
 
     pub fn get_statistic(&self, name: &str) -> Option<Json> {
-        let _ = name;
-        todo!()
+        self.0.build.statistics().get(&self.0.name)?.get(name).cloned()
     }
 
     /// Stores bytes under a name of the build, replacing earlier ones (05.032).
     pub async fn set_build_data(&self, name: &str, value: Vec<u8>, source: &str) -> Result<(), StepError> {
-        let _ = (name, value, source);
-        todo!()
+        let data = &self.0.build.services.data;
+        data.set_build_data(self.build().buildid, name, value, source).await?.detach();
+        Ok(())
     }
 
     /// Renders a value against the build. The options a step gets are rendered already.
     pub async fn render(&self, value: &Json) -> Result<Json, StepError> {
-        let _ = value;
-        todo!()
+        Ok(lunabot_model::render::render(value, &*self.0.build).await?)
     }
 
     /// Calls a function of the configuration; `option` is its name in messages. An error of it is the step's.
     pub async fn call(&self, callback: &Callback, option: &str, args: Vec<Arg>) -> Result<Json, StepError> {
-        let _ = (callback, option, args);
-        todo!()
+        let host = &self.0.build.builder.generation.host;
+        let result = host.call(callback, self.site(option), args).await;
+        result.map_err(|error| StepError::Exception(with_traceback(error.message, &error.traceback)))
+    }
+
+    /// Where a function of this step is called from.
+    pub fn site(&self, option: &str) -> CallSite {
+        CallSite::new(option, format!("step {} of builder {}", self.name(), self.build().builder))
+    }
+
+    /// The build's properties as an argument of a function.
+    pub fn properties_arg(&self) -> Arg {
+        let handle = PropertiesHandle(self.0.build.itself.clone());
+        Arg::Properties(Arc::new(handle), self.properties())
     }
 
     /// Whether the build was stopped or its worker lost.
     pub fn is_interrupted(&self) -> bool {
-        todo!()
+        self.0.stopped.borrow().is_some() || self.0.build.worker.lost.is_cancelled()
     }
 
     /// Waits so long, by the master's clock; a build that is stopped meanwhile ends the wait as [`StepError::Cancelled`].
     pub async fn sleep(&self, duration: std::time::Duration) -> Result<(), StepError> {
-        let _ = duration;
-        todo!()
+        tokio::select! {
+            biased;
+            () = self.interrupted() => Err(self.interruption()),
+            () = self.0.build.services.clock.sleep(duration) => Ok(()),
+        }
     }
 
     /// Completes when it is.
     pub async fn interrupted(&self) {
-        todo!()
+        let mut stopped = self.0.stopped.clone();
+        tokio::select! {
+            () = self.0.build.worker.lost.cancelled() => {}
+            () = async {
+                // An error says that the build's actor is gone, and with it the build.
+                let _ = stopped.wait_for(Option::is_some).await;
+            } => {}
+        }
+    }
+
+    /// The error for work that an interruption ended.
+    pub(crate) fn interruption(&self) -> StepError {
+        if self.0.build.worker.lost.is_cancelled() { StepError::Lost } else { StepError::Cancelled }
     }
 }
 
@@ -129,145 +204,70 @@ impl StepContext {
 impl StepContext {
     /// Makes a log (13.004).
     pub async fn add_log(&self, name: &str, log_type: LogType) -> Result<LogHandle, StepError> {
-        let _ = (name, log_type);
-        todo!()
+        let build = &self.0.build;
+        let (log, ack) = build.services.data.add_log(self.0.step_id, name, log_type).await?;
+        ack.detach();
+        let handle =
+            LogHandle::new(build.services.data.clone(), &log, build.masks.clone(), build.log_limits());
+        self.logs().push(handle.clone());
+        Ok(handle)
     }
 
     /// The step's log of that name.
     pub fn get_log(&self, name: &str) -> Option<LogHandle> {
-        let _ = name;
-        todo!()
+        self.logs().iter().find(|log| log.name() == name).cloned()
     }
 
     /// A stdio log for commands: the one of that name, made if there is none.
     pub async fn log_for_commands(&self, name: &str) -> Result<LogHandle, StepError> {
-        let _ = name;
-        todo!()
+        match self.get_log(name) {
+            Some(log) => Ok(log),
+            None => self.add_log(name, LogType::Stdio).await,
+        }
     }
 
     /// A text log, complete.
     pub async fn add_complete_log(&self, name: &str, text: &str) -> Result<(), StepError> {
-        let _ = (name, text);
-        todo!()
+        let log = self.add_log(name, LogType::Text).await?;
+        log.add_content(text).await?;
+        log.finish().await
     }
 
     /// An HTML log, complete.
     pub async fn add_html_log(&self, name: &str, html: &str) -> Result<(), StepError> {
-        let _ = (name, html);
-        todo!()
+        let log = self.add_log(name, LogType::Html).await?;
+        log.add_content(html).await?;
+        log.finish().await
     }
 
     /// Adds a link to the step (05.030).
     pub async fn add_url(&self, name: &str, url: &str) -> Result<(), StepError> {
-        let _ = (name, url);
-        todo!()
+        self.0.build.services.data.add_step_url(self.0.step_id, name, url).await?.detach();
+        Ok(())
     }
 
     /// Sets what the step says while it runs, in place of its description; shown within a second (05.024).
     pub fn set_summary(&self, text: &str) {
-        let _ = text;
-        todo!()
+        *self.0.summary.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_string());
+        self.0.summary_changed.notify_one();
     }
 
     /// Marks the final text with ` (timed out)` or ` (max lines)` (05.022, 05.042). Done for every command of
     /// [`StepContext::run_command`].
     pub fn note_outcome(&self, command: &FinishedCommand) {
-        let _ = command;
-        todo!()
+        self.0.timed_out.fetch_or(command.timed_out(), Ordering::Relaxed);
+        self.0.max_lines_reached.fetch_or(command.max_lines_reached(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn logs(&self) -> std::sync::MutexGuard<'_, Vec<LogHandle>> {
+        self.0.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Commands (05d).
-impl StepContext {
-    /// Runs a command to its end. Once the build is stopped, it ends as interrupted, or is not started at all (05.028). A
-    /// command that breaks in itself is an exception (05.040).
-    pub async fn run_command(&self, command: RemoteCommand) -> Result<FinishedCommand, StepError> {
-        let _ = command;
-        todo!()
-    }
+/// The folder of commands where neither step nor factory names one (05.035).
+pub(crate) const DEFAULT_WORKDIR: &str = "build";
 
-    /// A `shell` command from options (05.045): logs made, builder's environment below the step's, workdir defaulted.
-    pub async fn make_remote_shell_command(
-        &self,
-        shell: &ShellOptions,
-        output: CommandOutput,
-    ) -> Result<RemoteCommand, StepError> {
-        let _ = (shell, output);
-        todo!()
-    }
-
-    /// Version of a command the worker knows (05.036).
-    pub fn worker_version(&self, command: &str) -> Option<&str> {
-        let _ = command;
-        todo!()
-    }
-
-    /// The reference's error for a worker that lacks a command (05.036).
-    pub fn check_worker_has_command(&self, command: &str) -> Result<(), StepError> {
-        let _ = command;
-        todo!()
-    }
-
-    /// Makes a directory, parents too. True: done; false: the worker could not (its complaint is in the log `stdio`).
-    /// Paths here and below are relative to the builder's folder.
-    pub async fn run_mkdir(&self, dir: &str) -> Result<bool, StepError> {
-        let _ = dir;
-        todo!()
-    }
-
-    /// Removes a directory with its contents; `timeout`: seconds without progress.
-    pub async fn run_rmdir(&self, dir: &str, timeout: Option<f64>) -> Result<bool, StepError> {
-        let _ = (dir, timeout);
-        todo!()
-    }
-
-    pub async fn run_rmfile(&self, path: &str) -> Result<bool, StepError> {
-        let _ = path;
-        todo!()
-    }
-
-    pub async fn path_exists(&self, path: &str) -> Result<bool, StepError> {
-        let _ = path;
-        todo!()
-    }
-
-    /// `None`: no such file.
-    pub async fn run_stat(&self, path: &str) -> Result<Option<Stat>, StepError> {
-        let _ = path;
-        todo!()
-    }
-
-    /// Absolute paths that match; none is not an error.
-    pub async fn run_glob(&self, pattern: &str) -> Result<Vec<String>, StepError> {
-        let _ = pattern;
-        todo!()
-    }
-
-    /// Names in a directory; `None`: not readable.
-    pub async fn run_listdir(&self, dir: &str) -> Result<Option<Vec<String>>, StepError> {
-        let _ = dir;
-        todo!()
-    }
-
-    /// Writes a file on the worker; `mode` e.g. `0o600`. Relative to `workdir` below the builder's folder.
-    pub async fn download_file_content_to_worker(
-        &self,
-        workdir: &str,
-        path: &str,
-        content: &[u8],
-        mode: Option<u32>,
-    ) -> Result<FinishedCommand, StepError> {
-        let _ = (workdir, path, content, mode);
-        todo!()
-    }
-
-    /// Reads a file from the worker; `None`: it could not be read. More than 16 MiB is an error.
-    pub async fn get_file_content_from_worker(
-        &self,
-        workdir: &str,
-        path: &str,
-    ) -> Result<Option<Vec<u8>>, StepError> {
-        let _ = (workdir, path);
-        todo!()
-    }
+/// A script's error as it is shown in `err.text`.
+pub(crate) fn with_traceback(message: String, traceback: &str) -> String {
+    if traceback.is_empty() || traceback == message { message } else { format!("{message}\n{traceback}") }
 }

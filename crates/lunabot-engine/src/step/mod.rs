@@ -11,7 +11,10 @@ mod context;
 mod error;
 mod logs;
 mod params;
+mod remote;
+pub(crate) mod run;
 mod shell;
+mod summary;
 
 pub use base::{BaseStepParams, HasBase, OwnChecks, StepDefaults, SummaryPolicy};
 pub use context::{BuildInfo, StepContext};

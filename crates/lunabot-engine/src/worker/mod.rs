@@ -2,8 +2,10 @@
 //!
 //! What must never enter: sockets, protocols, and the worker's own code.
 
+mod handle;
 mod kinds;
 mod link;
 
+pub(crate) use handle::WorkerHandle;
 pub use kinds::{KINDS, LocalWorkerParams};
 pub use link::{CommandSink, LinkError, WorkerLink};

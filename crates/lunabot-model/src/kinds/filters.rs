@@ -60,10 +60,10 @@ pub struct Values(pub Option<Vec<String>>);
 
 /// As [`Values`], where nil is a value of its own (03.028).
 #[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "OneOrMany<Option<String>>")]
+#[schemars(with = "Option<crate::StringOrList>")]
 pub struct BranchValues(pub Option<Vec<Option<String>>>);
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a text or a list of texts")]
 enum OneOrMany<T> {
     One(T),

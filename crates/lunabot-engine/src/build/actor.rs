@@ -1,0 +1,383 @@
+//! The actor around a build's [`Machine`]: receives, sleeps, performs.
+
+use super::machine::{Effect, Event, Machine};
+use super::{BuildShared, Outcome, PropertyStore, Services, properties};
+use crate::logs::Masks;
+use crate::plan::{BuilderPlan, WorkerPlan};
+use crate::step::run::{StepEnd, always_runs, run_step};
+use crate::step::{BuildInfo, StepError};
+use crate::worker::WorkerHandle;
+use lunabot_data::new::{NewBuild, PendingRequest};
+use lunabot_data::{Data, DataError};
+use lunabot_model::resources::{Build, Change, LogType};
+use lunabot_model::script::CallSite;
+use lunabot_model::{Arg, BuildId, Callback, Json, Results, StepId, object::is_dynamic};
+use std::sync::{Arc, Mutex, OnceLock};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Answers that may wait for the actor; it takes each at once, and at most one is outstanding at a time.
+const INBOX: usize = 4;
+
+/// What is asked of a running build from outside. The newest counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Orders {
+    /// How often it was asked to stop, so that asking again is noticed.
+    pub count: u64,
+    pub stop: Option<(Arc<str>, Results)>,
+}
+
+/// All that a build needs.
+pub(crate) struct BuildJob {
+    pub services: Arc<Services>,
+    pub builder: Arc<BuilderPlan>,
+    pub worker_plan: Arc<WorkerPlan>,
+    pub worker: Arc<WorkerHandle>,
+    pub request: Arc<PendingRequest>,
+    pub orders: watch::Receiver<Orders>,
+    /// Told the build's id once there is one.
+    pub added: oneshot::Sender<BuildId>,
+}
+
+/// Runs a build from its row to its end, request settled included.
+pub(crate) async fn run(job: BuildJob) -> Outcome {
+    let (machine, first) = Machine::new(job.builder.steps.len());
+    let (inbox, answers) = mpsc::channel(INBOX);
+    let (interrupt, _) = watch::channel(None);
+    let BuildJob { services, builder, worker_plan, worker, request, orders, added } = job;
+    let mut actor = Actor {
+        services,
+        builder,
+        worker_plan,
+        worker,
+        request,
+        added: Some(added),
+        inbox,
+        interrupt,
+        shared: None,
+        preparation: None,
+        outcome: None,
+    };
+    actor.live(machine, first, answers, orders).await
+}
+
+struct Actor {
+    services: Arc<Services>,
+    builder: Arc<BuilderPlan>,
+    worker_plan: Arc<WorkerPlan>,
+    worker: Arc<WorkerHandle>,
+    request: Arc<PendingRequest>,
+    added: Option<oneshot::Sender<BuildId>>,
+    /// Where spawned work reports.
+    inbox: mpsc::Sender<Event>,
+    /// Interrupts the running step; a new one for each step.
+    interrupt: watch::Sender<Option<Arc<str>>>,
+    /// There once the build has its row.
+    shared: Option<Arc<BuildShared>>,
+    /// The step `worker_preparation`.
+    preparation: Option<StepId>,
+    outcome: Option<Outcome>,
+}
+
+impl Actor {
+    async fn live(
+        &mut self,
+        mut machine: Machine,
+        first: Vec<Effect>,
+        mut answers: mpsc::Receiver<Event>,
+        mut orders: watch::Receiver<Orders>,
+    ) -> Outcome {
+        let clock = self.services.clock.clone();
+        let lost = self.worker.lost.clone();
+        let mut told_lost = false;
+        let mut orders_open = true;
+        self.perform(&mut machine, first).await;
+        loop {
+            if let Some(outcome) = self.outcome {
+                return outcome;
+            }
+            let wake = machine.next_wake();
+            let sleep = async {
+                match wake {
+                    Some(at) => clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let effects = tokio::select! {
+                biased;
+                changed = orders.changed(), if orders_open => {
+                    orders_open = changed.is_ok();
+                    let stop = orders.borrow_and_update().stop.clone();
+                    stop.map(|(reason, results)| machine.handle(clock.mono(), Event::Stop { reason, results }))
+                        .unwrap_or_default()
+                }
+                () = lost.cancelled(), if !told_lost => {
+                    told_lost = true;
+                    machine.handle(clock.mono(), Event::Lost)
+                }
+                Some(answer) = answers.recv() => machine.handle(clock.mono(), answer),
+                () = sleep => machine.wake(clock.mono()),
+            };
+            self.perform(&mut machine, effects).await;
+        }
+    }
+
+    /// Performs effects; those that answer at once feed the machine here.
+    async fn perform(&mut self, machine: &mut Machine, effects: Vec<Effect>) {
+        let mut left = std::collections::VecDeque::from(effects);
+        while let Some(effect) = left.pop_front() {
+            let answer = self.effect(effect).await;
+            if let Some(event) = answer {
+                left.extend(machine.handle(self.services.clock.mono(), event));
+            }
+        }
+    }
+
+    async fn effect(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Add => Some(Event::Added(self.add().await.map_err(|error| error.to_string()))),
+            Effect::SetUp => Some(Event::SetUp(self.set_up().await.map_err(|error| error.to_string()))),
+            Effect::State(text) => self.note("state", self.state(text).await),
+            Effect::Ping => self.ping(),
+            Effect::StartRemote => self.start_remote(),
+            Effect::EndPreparation { results, why } => {
+                let stored = self.end_preparation(results, why).await;
+                self.note("preparation", stored)
+            }
+            Effect::RunStep { index, only_if_always } => self.run_step(index, only_if_always).await,
+            Effect::Interrupt(reason) => {
+                self.interrupt.send_replace(Some(reason));
+                None
+            }
+            Effect::Finish { text, outcome } => self.finish(&text, outcome).await,
+        }
+    }
+
+    fn data(&self) -> &Data {
+        &self.services.data
+    }
+
+    fn build_id(&self) -> Option<BuildId> {
+        self.shared.as_ref().map(|shared| shared.info.buildid)
+    }
+
+    /// A write whose failure must not end the build: it is told to the operator.
+    fn note(&self, what: &str, result: Result<(), DataError>) -> Option<Event> {
+        if let Err(error) = result {
+            tracing::error!(build = self.build_id(), "could not store the {what}: {error}");
+        }
+        None
+    }
+
+    /// Item 1.
+    async fn add(&mut self) -> Result<(), DataError> {
+        let stamps = &self.request.buildset.sourcestamps;
+        let ids: Vec<_> = stamps.iter().map(|stamp| stamp.ssid).collect();
+        let mut changes = self.data().changes_of_stamps(&ids).await?;
+        changes.sort_by_key(|change| change.changeid);
+        let new = NewBuild {
+            builderid: self.builder.id,
+            buildrequestid: self.request.request.buildrequestid,
+            workerid: Some(self.worker.id),
+            state_string: "created".into(),
+        };
+        let (build, ack) = self.data().add_build(new).await?;
+        ack.detach();
+        if let Some(added) = self.added.take() {
+            // The distributor may be gone already.
+            let _ = added.send(build.buildid);
+        }
+        self.shared = Some(self.share(&build, changes));
+        Ok(())
+    }
+
+    fn share(&self, build: &Build, changes: Vec<Change>) -> Arc<BuildShared> {
+        let generation = &self.builder.generation;
+        let info = BuildInfo {
+            buildid: build.buildid,
+            number: build.number,
+            builderid: self.builder.id,
+            builder: self.builder.config.name.clone(),
+            worker: self.worker.name.clone(),
+            reason: self.request.buildset.reason.clone(),
+            sourcestamps: self.request.buildset.sourcestamps.clone(),
+            url: format!(
+                "{}#/builders/{}/builds/{}",
+                generation.config.buildbot_url, self.builder.id, build.number
+            ),
+            builddir: self.builder.workerbuilddir(),
+            changes,
+        };
+        let requests = [&self.request.properties];
+        let before =
+            properties::before_build(&self.builder, &info.changes, &requests, Some(&self.worker_plan));
+        let mut store = PropertyStore::default();
+        store.edit(|all| {
+            all.update(&before);
+            properties::at_start(all, build, &info.sourcestamps);
+        });
+        Arc::new_cyclic(|itself| BuildShared {
+            itself: itself.clone(),
+            services: self.services.clone(),
+            builder: self.builder.clone(),
+            worker: self.worker.clone(),
+            masks: Arc::new(Masks::default()),
+            properties: Mutex::new(store),
+            workdir: OnceLock::new(),
+            statistics: Mutex::default(),
+            info,
+        })
+    }
+
+    fn shared(&self) -> Result<Arc<BuildShared>, StepError> {
+        self.shared.clone().ok_or_else(|| StepError::Exception("the build has no row".into()))
+    }
+
+    /// Items 4 to 7.
+    async fn set_up(&mut self) -> Result<(), StepError> {
+        let shared = self.shared()?;
+        let id = shared.info.buildid;
+        let (step, ack) = self.data().add_step(id, "worker_preparation", "pending").await?;
+        ack.detach();
+        self.data().start_step(step.stepid, true).await?.detach();
+        self.preparation = Some(step.stepid);
+        let saved = shared.save_properties().await;
+        self.data().set_build_state(id, "starting").await?.detach();
+        self.data().announce_build(id).await?.detach();
+        saved?;
+        self.set_workdir(&shared).await
+    }
+
+    /// The factory's workdir: a text, a renderable, or a function of the source stamps (05.035).
+    async fn set_workdir(&self, shared: &BuildShared) -> Result<(), StepError> {
+        let Some(option) = &self.builder.workdir else { return Ok(()) };
+        let value = match Callback::from_json(option.source()) {
+            Some(callback) => {
+                let stamps = serde_json::to_value(&shared.info.sourcestamps).unwrap_or_default();
+                let site = CallSite::new("workdir", format!("builder {}", shared.info.builder));
+                let result =
+                    self.builder.generation.host.call(&callback, site, vec![Arg::Value(stamps)]).await;
+                result.map_err(|error| StepError::Exception(error.message))?
+            }
+            None if is_dynamic(option.source()) => {
+                lunabot_model::render::render(option.source(), shared).await?
+            }
+            None => option.source().clone(),
+        };
+        let Json::String(workdir) = value else {
+            return Err(StepError::Exception(format!("workdir of the factory must be a text, not {value}")));
+        };
+        // Set here only.
+        let _ = shared.workdir.set(workdir);
+        Ok(())
+    }
+
+    async fn state(&self, text: &str) -> Result<(), DataError> {
+        if let Some(id) = self.build_id() {
+            self.data().set_build_state(id, text).await?.detach();
+        }
+        Ok(())
+    }
+
+    fn ping(&self) -> Option<Event> {
+        let (worker, inbox) = (self.worker.clone(), self.inbox.clone());
+        tokio::spawn(async move {
+            let answered = worker.link.ping().await.is_ok();
+            // The build may have ended meanwhile.
+            let _ = inbox.send(Event::Pinged(answered)).await;
+        });
+        None
+    }
+
+    fn start_remote(&self) -> Option<Event> {
+        let (worker, inbox) = (self.worker.clone(), self.inbox.clone());
+        let (shared, request) = (self.shared.clone()?, self.request.clone());
+        tokio::spawn(async move {
+            let info = &shared.info;
+            shared.properties().edit(|all| {
+                properties::of_attached_worker(all, worker.link.info(), &info.builddir);
+                properties::owners(all, &info.changes, &info.sourcestamps, &[&request.properties]);
+            });
+            if let Err(error) = shared.save_properties().await {
+                tracing::error!(build = info.buildid, "could not store properties: {error}");
+            }
+            let started = worker.link.start_build(&info.builder).await.is_ok();
+            let _ = inbox.send(Event::Started(started)).await;
+        });
+        None
+    }
+
+    async fn end_preparation(&mut self, results: Results, why: Option<String>) -> Result<(), DataError> {
+        let Some(step) = self.preparation.take() else { return Ok(()) };
+        let data = self.data();
+        if let Some(why) = why {
+            add_text(data, step, "err.text", LogType::Text, &why).await?;
+            let html = format!("<pre>{}</pre>", why.replace('&', "&amp;").replace('<', "&lt;"));
+            add_text(data, step, "err.html", LogType::Html, &html).await?;
+        }
+        let text = match results {
+            Results::Success => format!("worker {} ready", self.worker.name),
+            _ => format!("worker {} not ready", self.worker.name),
+        };
+        data.set_step_state(step, &text).await?.detach();
+        data.finish_step(step, results, &text, false).await?.detach();
+        Ok(())
+    }
+
+    async fn run_step(&mut self, index: usize, only_if_always: bool) -> Option<Event> {
+        let (shared, step) = (self.shared.clone()?, self.builder.steps.get(index)?.clone());
+        if only_if_always && !always_runs(&shared, &step).await {
+            return Some(Event::StepPassed);
+        }
+        let (interrupt, stopped) = watch::channel(None);
+        self.interrupt = interrupt;
+        let inbox = self.inbox.clone();
+        let work = tokio::spawn(async move {
+            let end = run_step(shared.clone(), step, stopped).await;
+            // After every step (04.004).
+            if let Err(error) = shared.save_properties().await {
+                tracing::error!(build = shared.info.buildid, "could not store properties: {error}");
+            }
+            end
+        });
+        tokio::spawn(async move {
+            let end = work.await.unwrap_or_else(|error| StepEnd {
+                results: Results::Exception,
+                flags: lunabot_model::results::ResultFlags::default(),
+                summary: Some(format!("internal error: {error}")),
+            });
+            let _ = inbox.send(Event::StepEnded(end)).await;
+        });
+        None
+    }
+
+    /// Items 15 and 16: the build's row, then its request.
+    async fn finish(&mut self, text: &str, outcome: Outcome) -> Option<Event> {
+        self.outcome = Some(outcome);
+        let result = self.store_end(text, outcome).await;
+        self.note("end", result)
+    }
+
+    async fn store_end(&self, text: &str, outcome: Outcome) -> Result<(), DataError> {
+        let data = self.data();
+        if let Some(shared) = &self.shared {
+            let text = shared.masks.mask(text);
+            data.set_build_state(shared.info.buildid, &text).await?.detach();
+            data.finish_build(shared.info.buildid, outcome.results, &text).await?.detach();
+        }
+        let request = [self.request.request.buildrequestid];
+        if outcome.results == Results::Retry {
+            data.unclaim(&request).await?.detach();
+        } else {
+            data.complete_requests(&request, outcome.results).await?.detach();
+        }
+        Ok(())
+    }
+}
+
+async fn add_text(data: &Data, step: StepId, name: &str, kind: LogType, text: &str) -> Result<(), DataError> {
+    let (log, ack) = data.add_log(step, name, kind).await?;
+    ack.detach();
+    data.append_log(log.logid, lunabot_data::new::LogText(format!("{text}\n"))).await?.detach();
+    data.finish_log(log.logid).await?.detach();
+    Ok(())
+}

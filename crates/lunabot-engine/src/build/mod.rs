@@ -1,0 +1,14 @@
+//! One build: its properties, its life cycle as a machine, and the actor that performs what the machine decides.
+//!
+//! What must never enter: the choice of what is built where (that is [`crate::distributor`]).
+
+mod actor;
+mod machine;
+pub(crate) mod properties;
+mod render;
+mod shared;
+
+pub(crate) use actor::{BuildJob, Orders, run as run_build};
+pub(crate) use machine::Outcome;
+pub(crate) use render::PropertiesHandle;
+pub(crate) use shared::{BuildShared, PropertyStore, Services};

@@ -1,0 +1,112 @@
+//! What renderables of a build, or of a build to come, are rendered against (reference 04.012, 04.013, 04.037).
+
+use super::BuildShared;
+use crate::plan::BuilderPlan;
+use lunabot_model::render::{RenderContext, RenderError, render};
+use lunabot_model::resources::SourceStamp;
+use lunabot_model::script::{CallSite, LiveObject};
+use lunabot_model::{Arg, BoxFuture, Callback, Json, Properties};
+use lunabot_proto::{Value, WorkerInfo};
+use std::sync::{Arc, Weak};
+
+impl RenderContext for BuildShared {
+    fn properties(&self) -> Properties {
+        self.properties().all().clone()
+    }
+
+    fn property(&self, name: &str) -> Option<Json> {
+        self.properties().all().get(name).cloned()
+    }
+
+    fn source_stamp(&self, codebase: &str) -> Option<SourceStamp> {
+        self.info.sourcestamp(codebase).cloned()
+    }
+
+    fn worker_info(&self, name: &str) -> Option<Json> {
+        worker_fact(self.worker.link.info(), name)
+    }
+
+    fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
+        Box::pin(async move {
+            let value = self.builder.generation.secrets.get(name).await?;
+            if let Some(value) = &value {
+                self.masks.add(name, value);
+            }
+            Ok(value)
+        })
+    }
+
+    fn call<'a>(
+        &'a self,
+        callback: &'a Callback,
+        with_properties: bool,
+        args: Vec<Json>,
+    ) -> BoxFuture<'a, Result<Json, RenderError>> {
+        let handle = || -> Arc<dyn LiveObject> { Arc::new(PropertiesHandle(self.itself.clone())) };
+        call(
+            &self.builder,
+            callback,
+            with_properties.then(|| (handle(), RenderContext::properties(self))),
+            args,
+        )
+    }
+
+    fn build_url(&self) -> Option<String> {
+        Some(self.info.url.clone())
+    }
+}
+
+/// Calls a renderer's function, properties first.
+fn call<'a>(
+    builder: &'a BuilderPlan,
+    callback: &'a Callback,
+    properties: Option<(Arc<dyn LiveObject>, Properties)>,
+    args: Vec<Json>,
+) -> BoxFuture<'a, Result<Json, RenderError>> {
+    let site = CallSite::new("renderer", format!("builder {}", builder.config.name));
+    let first = properties.map(|(handle, all)| Arg::Properties(handle, all));
+    let args = first.into_iter().chain(args.into_iter().map(Arg::Value)).collect();
+    Box::pin(async move {
+        let result = builder.generation.host.call(callback, site, args).await;
+        result.map_err(|error| RenderError(error.message))
+    })
+}
+
+/// A value a worker reported (04.012): everything but its environment and its commands.
+pub fn worker_fact(info: &WorkerInfo, name: &str) -> Option<Json> {
+    if matches!(name, "environ" | "worker_commands") {
+        return None;
+    }
+    match info.to_dict().get(name)? {
+        Value::Str(text) if text.is_empty() && name == "version" => Some("(unknown)".into()),
+        Value::Str(text) => Some(text.as_str().into()),
+        Value::Bool(truth) => Some((*truth).into()),
+        Value::Float(number) => Some((*number).into()),
+        other => other.as_i64().map(Json::from),
+    }
+}
+
+/// The methods of a Properties object inside a build.
+pub struct PropertiesHandle(pub Weak<BuildShared>);
+
+impl LiveObject for PropertiesHandle {
+    fn call<'a>(&'a self, method: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
+        Box::pin(async move {
+            let build = self.0.upgrade().ok_or("the build has ended")?;
+            match (method, args.as_slice()) {
+                ("setProperty", [Json::String(name), value, source @ ..]) => {
+                    let source = source.first().and_then(Json::as_str).unwrap_or("Unknown");
+                    build.properties().set(name, value.clone(), source)?;
+                    Ok(Json::Null)
+                }
+                ("setProperty", _) => Err("setProperty takes a name, a value and a source".into()),
+                ("render", [value]) => render(value, &*build).await.map_err(|error| error.0),
+                _ => Err(format!("no method {method}; there are setProperty and render")),
+            }
+        })
+    }
+
+    fn set(&self, field: &str, _: Json) -> Result<(), String> {
+        Err(format!("{field} cannot be assigned; use setProperty"))
+    }
+}

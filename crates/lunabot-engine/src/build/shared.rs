@@ -1,0 +1,144 @@
+//! What everything inside one build shares: facts, properties, secrets to mask, the worker.
+
+use crate::logs::{Masks, SizeLimits};
+use crate::plan::BuilderPlan;
+use crate::step::{BuildInfo, StepError};
+use crate::worker::WorkerHandle;
+use lunabot_data::Data;
+use lunabot_model::{Clock, Json, Properties, Property};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Longest name of a property (04.001).
+const MAX_PROPERTY_NAME: usize = 256;
+
+/// What every build of an engine uses.
+pub struct Services {
+    pub data: Data,
+    pub clock: Arc<dyn Clock>,
+    /// Numbers remote commands (05.037).
+    next_command: AtomicU64,
+}
+
+impl Services {
+    pub fn new(data: Data, clock: Arc<dyn Clock>) -> Self {
+        Services { data, clock, next_command: AtomicU64::new(1) }
+    }
+
+    pub fn command_id(&self) -> String {
+        self.next_command.fetch_add(1, Ordering::Relaxed).to_string()
+    }
+}
+
+/// Shared by the actor of a build and the step that runs; both belong to the one build.
+pub struct BuildShared {
+    /// For objects handed to scripts, which must not keep the build alive.
+    pub itself: std::sync::Weak<BuildShared>,
+    pub services: Arc<Services>,
+    pub builder: Arc<BuilderPlan>,
+    pub worker: Arc<WorkerHandle>,
+    pub info: BuildInfo,
+    pub masks: Arc<Masks>,
+    pub properties: Mutex<PropertyStore>,
+    /// Set once the properties can be rendered: the builder's workdir for steps that name none (05.035).
+    pub workdir: std::sync::OnceLock<String>,
+    /// By step name (05.016).
+    pub statistics: Mutex<BTreeMap<String, BTreeMap<String, Json>>>,
+}
+
+impl BuildShared {
+    pub fn properties(&self) -> MutexGuard<'_, PropertyStore> {
+        self.properties.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn statistics(&self) -> MutexGuard<'_, BTreeMap<String, BTreeMap<String, Json>>> {
+        self.statistics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn log_limits(&self) -> SizeLimits {
+        let config = &self.builder.generation.config;
+        SizeLimits { max: config.log_max_size, tail: config.log_max_tail_size.unwrap_or(0) }
+    }
+
+    /// Stores properties that changed since the last time (04.004), rendered (04.005).
+    pub async fn save_properties(&self) -> Result<(), StepError> {
+        let changed = self.properties().take_changed();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let mut plain = Properties::new();
+        for (name, property) in changed.iter() {
+            let value = lunabot_model::render::render(&property.value, self).await?;
+            plain.insert(name, Property { value, ..property.clone() });
+        }
+        self.services.data.set_build_properties(self.info.buildid, plain).await?.detach();
+        Ok(())
+    }
+}
+
+/// Properties that remember what was not stored yet.
+#[derive(Debug, Default)]
+pub struct PropertyStore {
+    all: Properties,
+    changed: BTreeSet<String>,
+}
+
+impl PropertyStore {
+    pub fn all(&self) -> &Properties {
+        &self.all
+    }
+
+    /// Sets a property while the build runs (04.003). A value equal to the old one is no change.
+    pub fn set(&mut self, name: &str, value: Json, source: &str) -> Result<(), String> {
+        if name.chars().count() > MAX_PROPERTY_NAME {
+            return Err(format!("a property's name has at most {MAX_PROPERTY_NAME} characters: {name:.60}…"));
+        }
+        let property = Property { value, source: source.into(), runtime: true };
+        self.insert(name, property);
+        Ok(())
+    }
+
+    /// Changes many at once, e.g. by the functions of [`super::properties`].
+    pub fn edit(&mut self, change: impl FnOnce(&mut Properties)) {
+        let mut edited = self.all.clone();
+        change(&mut edited);
+        for (name, property) in edited.iter() {
+            self.insert(name, property.clone());
+        }
+    }
+
+    fn insert(&mut self, name: &str, property: Property) {
+        if self.all.property(name) != Some(&property) {
+            self.changed.insert(name.into());
+            self.all.insert(name, property);
+        }
+    }
+
+    fn take_changed(&mut self) -> Properties {
+        let mut out = Properties::new();
+        for name in std::mem::take(&mut self.changed) {
+            if let Some(property) = self.all.property(&name) {
+                out.insert(name, property.clone());
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_04_004_only_changed_properties_are_taken() {
+        let mut store = PropertyStore::default();
+        store.set("a", 1.into(), "x").unwrap();
+        assert_eq!(store.take_changed().len(), 1);
+        store.set("a", 1.into(), "x").unwrap();
+        assert!(store.take_changed().is_empty());
+        store.set("a", 1.into(), "y").unwrap();
+        assert_eq!(store.take_changed().property("a").unwrap().source, "y");
+        assert!(store.set(&"n".repeat(257), 1.into(), "x").is_err());
+    }
+}

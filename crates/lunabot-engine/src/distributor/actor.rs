@@ -1,0 +1,460 @@
+//! The actor around the distributor's [`Machine`]: receives, sleeps, performs.
+
+use super::details::Details;
+use super::messages::{Message, Plan, WorkerOrder, introduce, setup_of, waiting, worker_setup};
+use super::running::Runs;
+use super::{Answer, Effect, Event, Machine, Question, Waiting};
+use crate::Generation;
+use crate::build::Services;
+use crate::collapse::Candidate;
+use crate::engine::{EngineError, EngineStatus, Stop};
+use crate::plan::{BuilderPlan, WorkerPlan};
+use crate::scripts::{Asked, BuilderView};
+use crate::worker::{WorkerHandle, WorkerLink};
+use lunabot_data::new::PendingRequest;
+use lunabot_model::{BuildRequestId, BuilderId, Mono, Results, WorkerId};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// How long running builds may take to end at a fast stop before their workers count as lost (07.029).
+const FAST_STOP: Duration = Duration::from_secs(5);
+
+/// How long to wait before a request is tried again whose claim the store refused with an error.
+const CLAIM_AGAIN: Duration = Duration::from_secs(1);
+
+/// What the actor owns.
+pub(crate) struct Actor {
+    pub machine: Machine,
+    pub services: Arc<Services>,
+    pub inbox: mpsc::Sender<Message>,
+    pub generation: Option<Arc<Generation>>,
+    pub builders: HashMap<BuilderId, Arc<BuilderPlan>>,
+    pub workers: HashMap<WorkerId, Arc<WorkerPlan>>,
+    pub links: HashMap<WorkerId, Arc<WorkerHandle>>,
+    /// Requests that wait, or whose claim is under way, with all that decisions need.
+    pub details: Details,
+    pub runs: Runs,
+    /// Requests cancelled while their claim was under way: their builds stop at once (07.024).
+    pub cancelled: HashMap<BuildRequestId, Arc<str>>,
+    /// Completion of each builder's newest build, seconds since 1970 (07.012).
+    pub newest_complete: HashMap<BuilderId, i64>,
+    claiming: HashSet<BuildRequestId>,
+    stop: Option<Stop>,
+    stop_waiters: Vec<oneshot::Sender<()>>,
+    /// When workers count as lost at a fast stop.
+    give_up: Option<Mono>,
+}
+
+impl Actor {
+    pub fn new(
+        services: Arc<Services>,
+        seed: u64,
+        inbox: mpsc::Sender<Message>,
+        newest_complete: HashMap<BuilderId, i64>,
+    ) -> Self {
+        Actor {
+            machine: Machine::new(seed),
+            services,
+            inbox,
+            generation: None,
+            builders: HashMap::new(),
+            workers: HashMap::new(),
+            links: HashMap::new(),
+            details: Details::default(),
+            runs: Runs::default(),
+            cancelled: HashMap::new(),
+            newest_complete,
+            claiming: HashSet::new(),
+            stop: None,
+            stop_waiters: Vec::new(),
+            give_up: None,
+        }
+    }
+
+    /// Lives until the engine is dropped, and with it the last sender that is not the actor's own.
+    pub async fn live(mut self, mut messages: mpsc::Receiver<Message>) {
+        let clock = self.services.clock.clone();
+        loop {
+            let wake = self.machine.next_wake().into_iter().chain(self.give_up).min();
+            let sleep = async {
+                match wake {
+                    Some(at) => clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                message = messages.recv() => match message {
+                    Some(Message::Quit) | None => return,
+                    Some(message) => self.receive(message),
+                },
+                () = sleep => self.wake(),
+            }
+            self.answer_stop();
+        }
+    }
+
+    fn wake(&mut self) {
+        let now = self.services.clock.mono();
+        let effects = self.machine.wake(now);
+        self.perform(effects);
+        if self.give_up.is_some_and(|at| at <= now) {
+            self.give_up = None;
+            for link in self.links.values() {
+                link.lost.cancel();
+            }
+        }
+    }
+
+    fn receive(&mut self, message: Message) {
+        match message {
+            Message::Apply { plan, reply } => self.apply(*plan, reply),
+            Message::Attach { name, link, reply } => self.attach(&name, link, reply),
+            Message::Ready(handle) => self.ready(&handle),
+            Message::Detach { name, link } => self.detach(&name, &link),
+            Message::Announced(ids) => self.announced(ids),
+            Message::Loaded(requests) => self.loaded(requests),
+            Message::Reread => self.load(None),
+            Message::Gone(ids) => self.gone(ids),
+            Message::Collapse { new, reply } => self.collapse(new, reply),
+            Message::Answered { question, answer } => self.event(Event::Answered { question, answer }),
+            Message::Claimed { request, ours } => self.claimed(request, ours),
+            Message::BuildAdded { request, build } => self.runs.added(request, build),
+            Message::BuildEnded { request, outcome } => self.ended(request, outcome),
+            Message::StopBuild { build, reason, results } => self.runs.stop_build(build, &reason, results),
+            Message::StopRequest { request, reason } => self.stop_request(request, reason),
+            Message::Priority { request, priority } => self.set_priority(request, priority),
+            Message::Worker { worker, order, reply } => self.worker_order(worker, order, reply),
+            Message::Stop { how, reply } => self.begin_stop(how, reply),
+            Message::Status(reply) => {
+                // A caller that went away wants no answer.
+                let _ = reply.send(self.status());
+            }
+            Message::Quit => {}
+        }
+    }
+
+    /// Tells the machine, and does what it wants.
+    pub fn event(&mut self, event: Event) {
+        let effects = self.machine.handle(self.services.clock.mono(), event);
+        self.perform(effects);
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Ask { id, question } => self.ask(id, question),
+                Effect::Claim(request) => self.claim(request),
+                Effect::Start { request, builder, worker } => self.start(request, builder, worker),
+                Effect::Unclaim(request) => self.unclaim(request),
+                Effect::ShutDown(worker) => self.shut_down(worker),
+            }
+        }
+    }
+
+    /// Work that reports back by message; the actor itself never waits.
+    pub fn spawn(&self, work: impl Future<Output = Option<Message>> + Send + 'static) {
+        let inbox = self.inbox.clone();
+        tokio::spawn(async move {
+            if let Some(message) = work.await {
+                // The engine may have stopped meanwhile.
+                let _ = inbox.send(message).await;
+            }
+        });
+    }
+
+    fn apply(&mut self, plan: Plan, reply: oneshot::Sender<()>) {
+        self.builders = plan.builders.into_iter().map(|builder| (builder.id, builder)).collect();
+        self.workers = plan.workers.iter().map(|(worker, _)| (worker.id, worker.clone())).collect();
+        let prioritize = plan.generation.config.prioritize_builders.is_some();
+        self.generation = Some(plan.generation);
+        self.drop_unconfigured();
+        self.tell_builders();
+        let builders = self.builders.values().map(|builder| setup_of(builder)).collect();
+        let workers = plan.workers.iter().map(|(w, paused)| (worker_setup(w), *paused)).collect();
+        self.event(Event::Configured { builders, workers, prioritize });
+        // A caller that went away wants no answer.
+        let _ = reply.send(());
+    }
+
+    /// 08.013.
+    fn drop_unconfigured(&mut self) {
+        for (id, handle) in &self.links {
+            if !self.workers.contains_key(id) {
+                let handle = handle.clone();
+                self.spawn(async move {
+                    handle.link.disconnect().await;
+                    None
+                });
+            }
+        }
+    }
+
+    fn tell_builders(&self) {
+        for handle in self.links.values().cloned() {
+            let builders = self.builders_of(handle.id);
+            self.spawn(async move {
+                if let Err(error) = handle.link.set_builders(&builders).await {
+                    tracing::warn!(worker = handle.name, "could not tell the worker its builders: {error}");
+                }
+                None
+            });
+        }
+    }
+
+    fn builders_of(&self, worker: WorkerId) -> Vec<(String, String)> {
+        let mine = self.builders.values().filter(|builder| builder.workers.contains(&worker));
+        let mut all: Vec<_> = mine.map(|b| (b.config.name.clone(), b.workerbuilddir())).collect();
+        all.sort();
+        all
+    }
+
+    fn attach(
+        &mut self,
+        name: &str,
+        link: Arc<dyn WorkerLink>,
+        reply: oneshot::Sender<Result<(), EngineError>>,
+    ) {
+        let known = self.workers.values().find(|worker| worker.name == name).map(|worker| worker.id);
+        let refusal = match known {
+            None => Some(format!("no worker named {name} is configured")),
+            Some(id) if self.links.contains_key(&id) => {
+                Some(format!("a worker named {name} is connected already"))
+            }
+            Some(_) => None,
+        };
+        let (Some(id), None) = (known, &refusal) else {
+            let _ = reply.send(Err(EngineError::Refused(refusal.unwrap_or_default())));
+            return;
+        };
+        let handle = Arc::new(WorkerHandle::new(id, name, link));
+        self.links.insert(id, handle.clone());
+        let (data, builders) = (self.services.data.clone(), self.builders_of(id));
+        self.spawn(async move {
+            let attached = introduce(&data, &handle, &builders).await;
+            let ready = attached.is_ok();
+            if !ready {
+                handle.lost.cancel();
+            }
+            let _ = reply.send(attached);
+            Some(if ready {
+                Message::Ready(handle)
+            } else {
+                Message::Detach { name: handle.name.clone(), link: handle.link.clone() }
+            })
+        });
+    }
+
+    /// Attached and introduced: it may be given builds, if it is still there.
+    fn ready(&mut self, handle: &Arc<WorkerHandle>) {
+        if self.links.get(&handle.id).is_some_and(|present| Arc::ptr_eq(present, handle)) {
+            self.event(Event::Attached(handle.id));
+        }
+    }
+
+    fn detach(&mut self, name: &str, link: &Arc<dyn WorkerLink>) {
+        let found = self.links.values().find(|handle| handle.name == name && Arc::ptr_eq(&handle.link, link));
+        let Some(handle) = found.cloned() else { return };
+        self.links.remove(&handle.id);
+        handle.lost.cancel();
+        let data = self.services.data.clone();
+        let id = handle.id;
+        self.spawn(async move {
+            if let Err(error) = data.worker_disconnected(id).await.map(lunabot_data::Ack::detach) {
+                tracing::error!(worker = handle.name, "could not store that the worker is gone: {error}");
+            }
+            None
+        });
+        self.event(Event::Detached(id));
+    }
+
+    /// Requests were announced: known ones wait from now on, others are read first.
+    fn announced(&mut self, ids: Vec<BuildRequestId>) {
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            ids.into_iter().partition(|id| self.details.get(*id).is_some());
+        let known: Vec<Waiting> =
+            known.iter().filter_map(|id| Some(waiting(self.details.get(*id)?))).collect();
+        self.event(Event::Waiting(known));
+        if !unknown.is_empty() {
+            self.load(Some(unknown));
+        }
+    }
+
+    /// Reads requests that wait: those named, or all.
+    pub fn load(&self, only: Option<Vec<BuildRequestId>>) {
+        let data = self.services.data.clone();
+        self.spawn(async move {
+            match data.pending_requests(only.as_deref()).await {
+                Ok(requests) => Some(Message::Loaded(requests)),
+                Err(error) => {
+                    tracing::error!("could not read requests: {error}");
+                    None
+                }
+            }
+        });
+    }
+
+    fn loaded(&mut self, requests: Vec<PendingRequest>) {
+        let mut all = Vec::with_capacity(requests.len());
+        for request in requests {
+            let id = request.request.buildrequestid;
+            if self.claiming.contains(&id) || self.runs.is_running(id) {
+                continue;
+            }
+            all.push(waiting(&request));
+            self.details.insert(Arc::new(request));
+        }
+        self.event(Event::Waiting(all));
+    }
+
+    fn gone(&mut self, ids: Vec<BuildRequestId>) {
+        for id in &ids {
+            if !self.claiming.contains(id) {
+                self.details.remove(*id);
+            }
+        }
+        self.event(Event::Gone(ids));
+    }
+
+    /// New requests, before they are announced, and all that wait for the same builders (07.003). From here on the next
+    /// new request finds these; they are offered when they are announced.
+    fn collapse(&mut self, new: Vec<PendingRequest>, reply: oneshot::Sender<Vec<Candidate>>) {
+        let mut out = Vec::with_capacity(new.len());
+        for request in new {
+            let id = request.request.builderid;
+            let new = Arc::new(request);
+            let olders = self.details.of_builder(id);
+            out.push(Candidate { new: new.clone(), olders, builder: BuilderView::of(self, id) });
+            self.details.insert(new);
+        }
+        // The buildset's maker may have gone away.
+        let _ = reply.send(out);
+    }
+
+    fn ask(&self, id: u64, question: Question) {
+        let Some(generation) = self.generation.clone() else { return };
+        let asked = Asked::new(self, generation, question);
+        self.spawn(async move {
+            let answer: Answer = asked.answer().await;
+            Some(Message::Answered { question: id, answer })
+        });
+    }
+
+    fn claim(&mut self, request: BuildRequestId) {
+        self.claiming.insert(request);
+        let (data, clock, inbox) =
+            (self.services.data.clone(), self.services.clock.clone(), self.inbox.clone());
+        self.spawn(async move {
+            let ours = match data.claim(&[request]).await {
+                Ok(ours) => ours,
+                Err(error) => {
+                    tracing::error!(request, "could not claim: {error}");
+                    let _ = inbox.send(Message::Claimed { request, ours: false }).await;
+                    clock.sleep(CLAIM_AGAIN).await;
+                    return Some(Message::Announced(vec![request]));
+                }
+            };
+            Some(Message::Claimed { request, ours })
+        });
+    }
+
+    fn claimed(&mut self, request: BuildRequestId, ours: bool) {
+        self.claiming.remove(&request);
+        if !ours {
+            self.details.remove(request);
+            self.cancelled.remove(&request);
+        }
+        self.event(Event::Claimed { request, ours });
+    }
+
+    pub fn unclaim(&mut self, request: BuildRequestId) {
+        self.details.remove(request);
+        let data = self.services.data.clone();
+        self.spawn(async move {
+            match data.unclaim(&[request]).await {
+                Ok(ack) => ack.detach(),
+                Err(error) => tracing::error!(request, "could not give the request back: {error}"),
+            }
+            None
+        });
+    }
+
+    fn set_priority(&mut self, request: BuildRequestId, priority: i64) {
+        let Some(details) = self.details.get(request) else { return };
+        let mut changed = PendingRequest::clone(details);
+        changed.request.priority = priority;
+        let place = waiting(&changed);
+        self.details.insert(Arc::new(changed));
+        if self.machine.waits(request) {
+            self.event(Event::Waiting(vec![place]));
+        }
+    }
+
+    /// 07.024, second half: the request is claimed already.
+    fn stop_request(&mut self, request: BuildRequestId, reason: Arc<str>) {
+        if self.claiming.contains(&request) {
+            self.cancelled.insert(request, reason);
+        } else {
+            self.runs.stop_request(request, &reason, Results::Cancelled);
+        }
+    }
+
+    fn worker_order(&mut self, worker: WorkerId, order: WorkerOrder, reply: Option<oneshot::Sender<bool>>) {
+        let known = self.workers.contains_key(&worker);
+        if known {
+            match order {
+                WorkerOrder::Event(event) => self.event(event),
+                WorkerOrder::Kill => self.shut_down(worker),
+            }
+        }
+        if let Some(reply) = reply {
+            let _ = reply.send(known);
+        }
+    }
+
+    fn shut_down(&mut self, worker: WorkerId) {
+        let Some(handle) = self.links.get(&worker).cloned() else { return };
+        self.spawn(async move {
+            if let Err(error) = handle.link.shutdown().await {
+                tracing::info!(worker = handle.name, "could not shut the worker down: {error}");
+            }
+            None
+        });
+    }
+
+    fn begin_stop(&mut self, how: Stop, reply: oneshot::Sender<()>) {
+        self.stop_waiters.push(reply);
+        let faster = how == Stop::Fast && self.stop != Some(Stop::Fast);
+        if self.stop.is_none() || faster {
+            self.stop = Some(how);
+        }
+        self.event(Event::Stopping);
+        if faster {
+            self.runs.stop_all("Master Shutdown");
+            self.give_up = Some(self.services.clock.mono() + FAST_STOP);
+        }
+    }
+
+    fn answer_stop(&mut self) {
+        if self.stop.is_some() && self.runs.is_empty() && self.claiming.is_empty() {
+            self.give_up = None;
+            for waiter in self.stop_waiters.drain(..) {
+                let _ = waiter.send(());
+            }
+        }
+    }
+
+    fn status(&self) -> EngineStatus {
+        EngineStatus {
+            generation: self.generation.as_ref().map_or(0, |generation| generation.number),
+            builders: self.builders.len(),
+            workers_connected: self.links.len(),
+            workers_configured: self.workers.len(),
+            builds_running: self.runs.len(),
+            requests_pending: self.machine.pending(),
+            stopping: self.stop.is_some(),
+        }
+    }
+}

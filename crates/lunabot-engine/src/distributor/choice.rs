@@ -1,0 +1,305 @@
+//! How one builder finds a request and a worker for it (reference 07c).
+//!
+//! While a function of the configuration is asked, the workers in question are held, so that a builder further down the
+//! order does not get them first; not for long, so that a function that takes its time holds up nobody else.
+
+use super::machine::{Answer, Effect, Machine, Question};
+use lunabot_model::{BuildRequestId, BuilderId, Mono, WorkerId};
+use rand::RngExt;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How long all workers of a builder are held for `nextBuild` and `nextWorker`.
+const HOLD_FOR_CHOICE: Duration = Duration::from_millis(250);
+
+/// How long one worker is held for `canStartBuild`, which may run commands on it.
+const HOLD_FOR_CHECK: Duration = Duration::from_secs(10);
+
+/// One builder's search; it ends when no pair is left.
+#[derive(Debug)]
+pub struct Choice {
+    stage: Stage,
+    /// Requests that were tried: each once (07c item 5).
+    tried: BTreeSet<BuildRequestId>,
+    /// Workers put aside for an earlier request: first for the next (07c item 6).
+    preferred: Vec<WorkerId>,
+    held: Vec<WorkerId>,
+    until: Mono,
+    /// Something happened to the builder meanwhile: it is looked at once more.
+    again: bool,
+}
+
+/// Where a search is.
+#[derive(Debug, Clone)]
+enum Stage {
+    Request,
+    AskedRequest,
+    Worker(Pair),
+    AskedWorker(Pair),
+    Check(Pair, WorkerId),
+    AskedStart(Pair, WorkerId),
+    Over,
+}
+
+/// A request and the workers left for it.
+#[derive(Debug, Clone)]
+struct Pair {
+    request: BuildRequestId,
+    pool: Vec<WorkerId>,
+    /// Workers that may not take it.
+    aside: Vec<WorkerId>,
+}
+
+impl Choice {
+    /// When the held workers are given free, if any are.
+    pub fn held_until(&self) -> Option<Mono> {
+        (!self.held.is_empty()).then_some(self.until)
+    }
+}
+
+impl Machine {
+    /// Whether a search could find a worker now; one that is only asked for by others remembers the builder.
+    pub(super) fn can_look(&mut self, id: BuilderId) -> bool {
+        let Some(builder) = self.builders.get(&id) else { return false };
+        if !builder.configured || builder.queue.is_empty() {
+            return false;
+        }
+        let mut any = false;
+        for worker in &builder.setup.workers {
+            let Some(worker) = self.workers.get_mut(worker) else { continue };
+            if !worker.is_open() || builder.busy.contains(&worker.setup.id) {
+                continue;
+            }
+            if worker.has_room(id) {
+                any = true;
+            } else if worker.is_only_asked_for(id) {
+                worker.passed_over.insert(id);
+            }
+        }
+        any
+    }
+
+    /// Begins a search, or notes that the present one is to be repeated.
+    pub(super) fn offer(&mut self, now: Mono, builder: BuilderId, effects: &mut Vec<Effect>) {
+        if let Some(choice) = self.choices.get_mut(&builder) {
+            choice.again = true;
+            return;
+        }
+        if !self.can_look(builder) {
+            return;
+        }
+        let choice = Choice {
+            stage: Stage::Request,
+            tried: BTreeSet::new(),
+            preferred: Vec::new(),
+            held: Vec::new(),
+            until: now,
+            again: false,
+        };
+        self.drive(now, builder, choice, effects);
+    }
+
+    /// Goes on after an answer.
+    pub(super) fn resume(
+        &mut self,
+        now: Mono,
+        builder: BuilderId,
+        answer: Answer,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.release(builder);
+        let Some(mut choice) = self.choices.remove(&builder) else { return };
+        choice.stage = match (choice.stage, answer) {
+            (Stage::AskedRequest, Answer::Request(Some(request))) => {
+                self.chosen(builder, request, &choice.tried)
+            }
+            (Stage::AskedWorker(pair), Answer::Worker(Some(worker))) if pair.pool.contains(&worker) => {
+                Stage::Check(pair, worker)
+            }
+            (Stage::AskedStart(pair, worker), Answer::Start(true)) => {
+                self.start(builder, pair, worker, effects)
+            }
+            (Stage::AskedStart(mut pair, worker), Answer::Start(false)) => {
+                pair.pool.retain(|other| *other != worker);
+                pair.aside.push(worker);
+                Stage::Worker(pair)
+            }
+            // None now, or nothing that could be chosen: this builder waits for the next event.
+            (
+                Stage::AskedRequest
+                | Stage::AskedWorker(_)
+                | Stage::AskedStart(..)
+                | Stage::Request
+                | Stage::Worker(_)
+                | Stage::Check(..)
+                | Stage::Over,
+                Answer::Order(_) | Answer::Request(_) | Answer::Worker(_) | Answer::Start(_),
+            ) => Stage::Over,
+        };
+        self.drive(now, builder, choice, effects);
+    }
+
+    /// Advances a search until it has to ask or is over.
+    fn drive(&mut self, now: Mono, builder: BuilderId, mut choice: Choice, effects: &mut Vec<Effect>) {
+        loop {
+            if self.stopping {
+                choice.stage = Stage::Over;
+            }
+            choice.stage = match std::mem::replace(&mut choice.stage, Stage::Over) {
+                Stage::Request => self.pick_request(now, builder, &mut choice, effects),
+                Stage::Worker(pair) => self.pick_worker(now, builder, pair, &mut choice, effects),
+                Stage::Check(pair, worker) => self.check(now, builder, pair, worker, &mut choice, effects),
+                Stage::Over => {
+                    if choice.again {
+                        self.look_again(builder);
+                    }
+                    return;
+                }
+                asked @ (Stage::AskedRequest | Stage::AskedWorker(_) | Stage::AskedStart(..)) => {
+                    choice.stage = asked;
+                    self.choices.insert(builder, choice);
+                    return;
+                }
+            };
+        }
+    }
+
+    fn pick_request(
+        &mut self,
+        now: Mono,
+        id: BuilderId,
+        choice: &mut Choice,
+        effects: &mut Vec<Effect>,
+    ) -> Stage {
+        let pool = self.available(id);
+        let Some(builder) = self.builders.get(&id).filter(|_| !pool.is_empty()) else {
+            return Stage::Over;
+        };
+        if !builder.setup.asks.next_build {
+            let next = builder.queue.by_priority().find(|request| !choice.tried.contains(request));
+            return next.map_or(Stage::Over, |request| self.chosen(id, request, &choice.tried));
+        }
+        let requests: Vec<_> =
+            builder.queue.ids().filter(|request| !choice.tried.contains(request)).collect();
+        if requests.is_empty() {
+            return Stage::Over;
+        }
+        self.hold(choice, id, &pool, now + HOLD_FOR_CHOICE);
+        self.ask(id, Question::NextBuild { builder: id, requests }, effects);
+        Stage::AskedRequest
+    }
+
+    /// A request that is still there, with the workers there are now.
+    fn chosen(&mut self, id: BuilderId, request: BuildRequestId, tried: &BTreeSet<BuildRequestId>) -> Stage {
+        let waits = self.builders.get(&id).is_some_and(|builder| builder.queue.contains(request));
+        if !waits || tried.contains(&request) {
+            return Stage::Over;
+        }
+        Stage::Worker(Pair { request, pool: self.available(id), aside: Vec::new() })
+    }
+
+    fn pick_worker(
+        &mut self,
+        now: Mono,
+        id: BuilderId,
+        mut pair: Pair,
+        choice: &mut Choice,
+        effects: &mut Vec<Effect>,
+    ) -> Stage {
+        let free = self.available(id);
+        pair.pool.retain(|worker| free.contains(worker));
+        if pair.pool.is_empty() {
+            choice.tried.insert(pair.request);
+            pair.aside.append(&mut choice.preferred);
+            choice.preferred = pair.aside;
+            return Stage::Request;
+        }
+        if let Some(at) = choice.preferred.iter().position(|worker| pair.pool.contains(worker)) {
+            let worker = choice.preferred.remove(at);
+            return Stage::Check(pair, worker);
+        }
+        if !self.asks(id).next_worker {
+            let worker = pair.pool[self.rng.random_range(0..pair.pool.len())];
+            return Stage::Check(pair, worker);
+        }
+        self.hold(choice, id, &pair.pool, now + HOLD_FOR_CHOICE);
+        let question =
+            Question::NextWorker { builder: id, request: pair.request, workers: pair.pool.clone() };
+        self.ask(id, question, effects);
+        Stage::AskedWorker(pair)
+    }
+
+    fn check(
+        &mut self,
+        now: Mono,
+        id: BuilderId,
+        pair: Pair,
+        worker: WorkerId,
+        choice: &mut Choice,
+        effects: &mut Vec<Effect>,
+    ) -> Stage {
+        if !self.asks(id).can_start_build {
+            return self.start(id, pair, worker, effects);
+        }
+        self.hold(choice, id, &[worker], now + HOLD_FOR_CHECK);
+        self.ask(id, Question::CanStart { builder: id, request: pair.request, worker }, effects);
+        Stage::AskedStart(pair, worker)
+    }
+
+    /// Takes the pair, if both are still there.
+    fn start(&mut self, id: BuilderId, mut pair: Pair, worker: WorkerId, effects: &mut Vec<Effect>) -> Stage {
+        if !self.builders.get(&id).is_some_and(|builder| builder.queue.contains(pair.request)) {
+            return Stage::Request;
+        }
+        // `canStartBuild` may have put the worker into quarantine and said yes: the yes counts.
+        let fits = self.is_free(id, worker, true);
+        if !fits {
+            pair.pool.retain(|other| *other != worker);
+            return Stage::Worker(pair);
+        }
+        self.take(id, pair.request, worker, effects);
+        Stage::Request
+    }
+
+    fn asks(&self, id: BuilderId) -> super::builder::Asks {
+        self.builders.get(&id).map(|builder| builder.setup.asks).unwrap_or_default()
+    }
+
+    /// The workers that could take a build of this builder now (07.016), by the order of its configuration.
+    fn available(&self, id: BuilderId) -> Vec<WorkerId> {
+        let Some(builder) = self.builders.get(&id).filter(|builder| builder.configured) else {
+            return Vec::new();
+        };
+        builder.setup.workers.iter().copied().filter(|worker| self.is_free(id, *worker, false)).collect()
+    }
+
+    fn is_free(&self, builder: BuilderId, id: WorkerId, even_quarantined: bool) -> bool {
+        let Some(worker) = self.workers.get(&id) else { return false };
+        let open =
+            worker.is_open() || even_quarantined && worker.connected && !worker.paused && !worker.graceful;
+        let busy = self.builders.get(&builder).is_some_and(|builder| builder.busy.contains(&id));
+        open && !busy && worker.has_room(builder)
+    }
+
+    fn hold(&mut self, choice: &mut Choice, builder: BuilderId, workers: &[WorkerId], until: Mono) {
+        for id in workers {
+            if let Some(worker) = self.workers.get_mut(id) {
+                worker.asked_by.insert(builder);
+            }
+        }
+        choice.held = workers.to_vec();
+        choice.until = until;
+    }
+
+    /// Gives the held workers free; builders that were passed over for them are looked at.
+    pub(super) fn release(&mut self, builder: BuilderId) {
+        let Some(choice) = self.choices.get_mut(&builder) else { return };
+        for id in std::mem::take(&mut choice.held) {
+            let Some(worker) = self.workers.get_mut(&id) else { continue };
+            worker.asked_by.remove(&builder);
+            for passed in std::mem::take(&mut worker.passed_over) {
+                self.look_again(passed);
+            }
+        }
+    }
+}

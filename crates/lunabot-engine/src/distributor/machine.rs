@@ -1,0 +1,480 @@
+//! The distributor's decisions (reference 07b, 07c). How one builder's pair is found is in [`super::choice`].
+
+use super::builder::{Builder, BuilderSetup, Queue, Waiting};
+use super::choice::Choice;
+use super::worker::{Worker, WorkerSetup};
+use crate::build::Outcome;
+use lunabot_model::{BuildRequestId, BuilderId, Mono, WorkerId};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+/// What happens around the distributor.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The configuration, whole. `bool` of a worker: paused, as stored; counts for workers that are new.
+    Configured {
+        builders: Vec<BuilderSetup>,
+        workers: Vec<(WorkerSetup, bool)>,
+        /// Whether `prioritizeBuilders` is a function.
+        prioritize: bool,
+    },
+    /// Requests that wait: new, given back, or with a new priority.
+    Waiting(Vec<Waiting>),
+    /// Requests that wait no longer: cancelled, collapsed, claimed by someone else.
+    Gone(Vec<BuildRequestId>),
+    Attached(WorkerId),
+    Detached(WorkerId),
+    Paused {
+        worker: WorkerId,
+        paused: bool,
+    },
+    /// It takes no more builds and is shut down when idle (08.009).
+    Graceful(WorkerId),
+    Quarantine {
+        worker: WorkerId,
+        once: Option<Duration>,
+    },
+    ResetQuarantine(WorkerId),
+    ExitQuarantine(WorkerId),
+    QuarantineTimeout {
+        worker: WorkerId,
+        timeout: Duration,
+    },
+    Answered {
+        question: u64,
+        answer: Answer,
+    },
+    Claimed {
+        request: BuildRequestId,
+        ours: bool,
+    },
+    Ended {
+        builder: BuilderId,
+        worker: WorkerId,
+        outcome: Outcome,
+    },
+    /// No new builds from now on.
+    Stopping,
+}
+
+/// What only a function of the configuration can say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    Order(Vec<BuilderId>),
+    NextBuild { builder: BuilderId, requests: Vec<BuildRequestId> },
+    NextWorker { builder: BuilderId, request: BuildRequestId, workers: Vec<WorkerId> },
+    CanStart { builder: BuilderId, request: BuildRequestId, worker: WorkerId },
+}
+
+/// An answer. A function that failed gives its documented outcome: no order, none, false.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// `None`: the default order.
+    Order(Option<Vec<BuilderId>>),
+    Request(Option<BuildRequestId>),
+    Worker(Option<WorkerId>),
+    Start(bool),
+}
+
+/// What is to be done. `Ask` is answered by [`Event::Answered`], `Claim` by [`Event::Claimed`], `Start` by [`Event::Ended`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    Ask {
+        id: u64,
+        question: Question,
+    },
+    Claim(BuildRequestId),
+    Start {
+        request: BuildRequestId,
+        builder: BuilderId,
+        worker: WorkerId,
+    },
+    /// The claim came too late to be of use.
+    Unclaim(BuildRequestId),
+    /// A worker that was asked to stop is idle now.
+    ShutDown(WorkerId),
+}
+
+/// Who is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    ForOrder,
+    For(BuilderId),
+}
+
+/// The distributor of one master.
+pub struct Machine {
+    pub(super) builders: HashMap<BuilderId, Builder>,
+    pub(super) workers: HashMap<WorkerId, Worker>,
+    /// Builders with requests in their queues.
+    waiting: BTreeSet<BuilderId>,
+    /// Where each waiting request is.
+    places: HashMap<BuildRequestId, BuilderId>,
+    /// Builders to look at.
+    dirty: BTreeSet<BuilderId>,
+    /// Builders that `prioritizeBuilders` left out: they wait for the next occasion.
+    left_out: BTreeSet<BuilderId>,
+    prioritize: bool,
+    /// The builders that are being put in order.
+    ordering: Option<BTreeSet<BuilderId>>,
+    pub(super) choices: HashMap<BuilderId, Choice>,
+    questions: BTreeMap<u64, Asked>,
+    next_question: u64,
+    claims: HashMap<BuildRequestId, (BuilderId, WorkerId)>,
+    quarantined: BTreeSet<WorkerId>,
+    pub(super) rng: SmallRng,
+    pub(super) stopping: bool,
+}
+
+impl Machine {
+    pub fn new(seed: u64) -> Self {
+        Machine {
+            builders: HashMap::new(),
+            workers: HashMap::new(),
+            waiting: BTreeSet::new(),
+            places: HashMap::new(),
+            dirty: BTreeSet::new(),
+            left_out: BTreeSet::new(),
+            prioritize: false,
+            ordering: None,
+            choices: HashMap::new(),
+            questions: BTreeMap::new(),
+            next_question: 0,
+            claims: HashMap::new(),
+            quarantined: BTreeSet::new(),
+            rng: SmallRng::seed_from_u64(seed),
+            stopping: false,
+        }
+    }
+
+    pub fn handle(&mut self, now: Mono, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Configured { builders, workers, prioritize } => {
+                self.configure(builders, workers, prioritize)
+            }
+            Event::Waiting(requests) => requests.into_iter().for_each(|request| self.enqueue(request)),
+            Event::Gone(requests) => requests.into_iter().for_each(|request| self.dequeue(request)),
+            Event::Attached(worker) => self.attach(worker),
+            Event::Detached(worker) => self.with(worker, |worker| worker.connected = false),
+            Event::Paused { worker, paused } => self.pause(worker, paused),
+            Event::Graceful(worker) => self.grace(worker, &mut effects),
+            Event::Quarantine { worker, once } => self.quarantine(now, worker, once),
+            Event::ResetQuarantine(worker) => self.with(worker, |worker| worker.quarantine.reset()),
+            Event::ExitQuarantine(worker) => self.exit_quarantine(worker),
+            Event::QuarantineTimeout { worker, timeout } => {
+                self.with(worker, |worker| worker.quarantine.timeout = timeout);
+            }
+            Event::Answered { question, answer } => self.answered(now, question, answer, &mut effects),
+            Event::Claimed { request, ours } => self.claimed(request, ours, &mut effects),
+            Event::Ended { builder, worker, outcome } => {
+                self.ended(now, builder, worker, outcome, &mut effects)
+            }
+            Event::Stopping => self.stopping = true,
+        }
+        self.settle(now, &mut effects);
+        effects
+    }
+
+    /// When [`Machine::wake`] is to be called at the latest.
+    pub fn next_wake(&self) -> Option<Mono> {
+        let quarantines = self.quarantined.iter().filter_map(|id| self.workers.get(id)?.quarantine.until);
+        quarantines.chain(self.choices.values().filter_map(Choice::held_until)).min()
+    }
+
+    /// Ends what time ends: quarantines, and the holding of workers for questions that take long.
+    pub fn wake(&mut self, now: Mono) -> Vec<Effect> {
+        let quarantined: Vec<WorkerId> = self.quarantined.iter().copied().collect();
+        for id in quarantined {
+            let over = self.workers.get_mut(&id).is_none_or(|worker| worker.quarantine.expire(now));
+            if over {
+                self.quarantined.remove(&id);
+                self.freed(id);
+            }
+        }
+        let late = |choice: &Choice| choice.held_until().is_some_and(|until| until <= now);
+        let held: Vec<BuilderId> = self.choices.iter().filter(|(_, c)| late(c)).map(|(id, _)| *id).collect();
+        for builder in held {
+            self.release(builder);
+        }
+        let mut effects = Vec::new();
+        self.settle(now, &mut effects);
+        effects
+    }
+
+    pub fn builder(&self, id: BuilderId) -> Option<&Builder> {
+        self.builders.get(&id)
+    }
+
+    pub fn worker(&self, id: WorkerId) -> Option<&Worker> {
+        self.workers.get(&id)
+    }
+
+    /// Whether a request is in a queue.
+    pub fn waits(&self, request: BuildRequestId) -> bool {
+        self.places.contains_key(&request)
+    }
+
+    /// Requests in the queues.
+    pub fn pending(&self) -> usize {
+        self.places.len()
+    }
+
+    fn with(&mut self, worker: WorkerId, change: impl FnOnce(&mut Worker)) {
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            change(worker);
+        }
+    }
+
+    fn configure(
+        &mut self,
+        builders: Vec<BuilderSetup>,
+        workers: Vec<(WorkerSetup, bool)>,
+        prioritize: bool,
+    ) {
+        self.prioritize = prioritize;
+        let kept: BTreeSet<WorkerId> = workers.iter().map(|(setup, _)| setup.id).collect();
+        self.workers.retain(|id, worker| kept.contains(id) || worker.running > 0);
+        for (id, worker) in &mut self.workers {
+            worker.builders.clear();
+            worker.connected &= kept.contains(id);
+        }
+        for (setup, paused) in workers {
+            match self.workers.get_mut(&setup.id) {
+                Some(worker) => worker.setup = setup,
+                None => {
+                    self.workers.insert(setup.id, Worker::new(setup, paused));
+                }
+            }
+        }
+        for builder in self.builders.values_mut() {
+            builder.configured = false;
+        }
+        for setup in builders {
+            self.configure_builder(setup);
+        }
+        // Those of the past stay only while something of theirs is left (07.028).
+        self.builders.retain(|_, b| b.configured || !b.queue.is_empty() || !b.busy.is_empty());
+        self.dirty.extend(&self.waiting);
+    }
+
+    fn configure_builder(&mut self, setup: BuilderSetup) {
+        for worker in &setup.workers {
+            self.with_builder_on(*worker, setup.id);
+        }
+        let known = self.known(setup.id);
+        known.setup = setup;
+        known.configured = true;
+    }
+
+    fn with_builder_on(&mut self, worker: WorkerId, builder: BuilderId) {
+        self.with(worker, |worker| {
+            worker.builders.insert(builder);
+        });
+    }
+
+    /// The builder with this id, made without a configuration if it has none.
+    fn known(&mut self, id: BuilderId) -> &mut Builder {
+        self.builders.entry(id).or_insert_with(|| {
+            let setup =
+                BuilderSetup { id, name: String::new(), workers: Vec::new(), asks: Default::default() };
+            Builder { setup, queue: Queue::default(), busy: BTreeSet::new(), configured: false }
+        })
+    }
+
+    fn enqueue(&mut self, request: Waiting) {
+        if self.claims.contains_key(&request.id) {
+            return;
+        }
+        self.places.insert(request.id, request.builder);
+        self.waiting.insert(request.builder);
+        self.dirty.insert(request.builder);
+        self.known(request.builder).queue.add(request);
+    }
+
+    pub(super) fn dequeue(&mut self, request: BuildRequestId) {
+        let Some(id) = self.places.remove(&request) else { return };
+        let Some(builder) = self.builders.get_mut(&id) else { return };
+        builder.queue.remove(request);
+        if builder.queue.is_empty() {
+            self.waiting.remove(&id);
+        }
+    }
+
+    fn attach(&mut self, worker: WorkerId) {
+        self.with(worker, |worker| {
+            worker.connected = true;
+            worker.graceful = false;
+        });
+        self.freed(worker);
+    }
+
+    fn pause(&mut self, worker: WorkerId, paused: bool) {
+        self.with(worker, |worker| worker.paused = paused);
+        if !paused {
+            // 07.023: unpausing ends a quarantine at once.
+            self.exit_quarantine(worker);
+        }
+    }
+
+    fn grace(&mut self, id: WorkerId, effects: &mut Vec<Effect>) {
+        self.with(id, |worker| worker.graceful = true);
+        if self.workers.get(&id).is_some_and(|worker| worker.connected && worker.running == 0) {
+            effects.push(Effect::ShutDown(id));
+        }
+    }
+
+    fn quarantine(&mut self, now: Mono, id: WorkerId, once: Option<Duration>) {
+        self.with(id, |worker| worker.quarantine.enter(now, once));
+        self.quarantined.insert(id);
+    }
+
+    fn exit_quarantine(&mut self, id: WorkerId) {
+        self.with(id, |worker| worker.quarantine.until = None);
+        self.quarantined.remove(&id);
+        self.freed(id);
+    }
+
+    /// The builders that wait for this worker are looked at again; found from the smaller side.
+    pub(super) fn freed(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else { return };
+        let (few, many) = if worker.builders.len() < self.waiting.len() {
+            (&worker.builders, &self.waiting)
+        } else {
+            (&self.waiting, &worker.builders)
+        };
+        self.dirty.extend(few.iter().filter(|builder| many.contains(builder)));
+    }
+
+    fn claimed(&mut self, request: BuildRequestId, ours: bool, effects: &mut Vec<Effect>) {
+        let Some((builder, worker)) = self.claims.remove(&request) else { return };
+        let connected = self.workers.get(&worker).is_some_and(|worker| worker.connected);
+        if ours && connected && !self.stopping {
+            effects.push(Effect::Start { request, builder, worker });
+            return;
+        }
+        if ours {
+            effects.push(Effect::Unclaim(request));
+        }
+        self.vacate(builder, worker, effects);
+    }
+
+    fn ended(
+        &mut self,
+        now: Mono,
+        builder: BuilderId,
+        worker: WorkerId,
+        outcome: Outcome,
+        effects: &mut Vec<Effect>,
+    ) {
+        if outcome.quarantines() {
+            self.quarantine(now, worker, None);
+        } else if outcome.resets_quarantine() {
+            self.with(worker, |worker| worker.quarantine.reset());
+        }
+        self.vacate(builder, worker, effects);
+    }
+
+    /// Gives back the place of a build.
+    fn vacate(&mut self, builder: BuilderId, id: WorkerId, effects: &mut Vec<Effect>) {
+        if let Some(builder) = self.builders.get_mut(&builder) {
+            builder.busy.remove(&id);
+        }
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.running = worker.running.saturating_sub(1);
+        if worker.graceful && worker.running == 0 && worker.connected {
+            effects.push(Effect::ShutDown(id));
+        }
+        self.freed(id);
+    }
+
+    pub(super) fn look_again(&mut self, builder: BuilderId) {
+        self.dirty.insert(builder);
+    }
+
+    /// Takes a place for a build and asks for its request (07c item 7).
+    pub(super) fn take(
+        &mut self,
+        builder: BuilderId,
+        request: BuildRequestId,
+        worker: WorkerId,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.dequeue(request);
+        if let Some(builder) = self.builders.get_mut(&builder) {
+            builder.busy.insert(worker);
+        }
+        self.with(worker, |worker| worker.running += 1);
+        self.claims.insert(request, (builder, worker));
+        effects.push(Effect::Claim(request));
+    }
+
+    pub(super) fn ask(&mut self, builder: BuilderId, question: Question, effects: &mut Vec<Effect>) {
+        self.put(Asked::For(builder), question, effects);
+    }
+
+    fn put(&mut self, asked: Asked, question: Question, effects: &mut Vec<Effect>) {
+        self.next_question += 1;
+        self.questions.insert(self.next_question, asked);
+        effects.push(Effect::Ask { id: self.next_question, question });
+    }
+
+    fn answered(&mut self, now: Mono, question: u64, answer: Answer, effects: &mut Vec<Effect>) {
+        match (self.questions.remove(&question), answer) {
+            (Some(Asked::ForOrder), Answer::Order(order)) => self.ordered(now, order, effects),
+            (Some(Asked::For(builder)), answer) => self.resume(now, builder, answer, effects),
+            (Some(Asked::ForOrder), answer) => {
+                tracing::error!("prioritizeBuilders was answered with {answer:?}");
+                self.ordered(now, None, effects);
+            }
+            (None, late) => tracing::debug!("an answer that nobody waits for: {late:?}"),
+        }
+    }
+
+    /// Looks at every builder that something happened to, in order.
+    fn settle(&mut self, now: Mono, effects: &mut Vec<Effect>) {
+        if self.stopping || self.ordering.is_some() || self.dirty.is_empty() {
+            return;
+        }
+        let mut batch = std::mem::take(&mut self.dirty);
+        batch.retain(|id| self.waiting.contains(id));
+        if !self.prioritize {
+            self.offer_by_rank(now, batch, effects);
+            return;
+        }
+        if batch.is_empty() {
+            return;
+        }
+        batch.append(&mut self.left_out);
+        batch.retain(|id| self.waiting.contains(id));
+        self.put(Asked::ForOrder, Question::Order(batch.iter().copied().collect()), effects);
+        self.ordering = Some(batch);
+    }
+
+    fn ordered(&mut self, now: Mono, order: Option<Vec<BuilderId>>, effects: &mut Vec<Effect>) {
+        let mut batch = self.ordering.take().unwrap_or_default();
+        let Some(order) = order else {
+            return self.offer_by_rank(now, batch, effects);
+        };
+        for builder in order {
+            if batch.remove(&builder) {
+                self.offer(now, builder, effects);
+            }
+        }
+        self.left_out = batch;
+    }
+
+    /// 07.013.
+    fn offer_by_rank(&mut self, now: Mono, batch: BTreeSet<BuilderId>, effects: &mut Vec<Effect>) {
+        let mut ready: Vec<BuilderId> = batch.into_iter().filter(|id| self.can_look(*id)).collect();
+        ready.sort_by(|a, b| {
+            let rank = |id| self.builders.get(id).map(Builder::rank);
+            rank(a).cmp(&rank(b))
+        });
+        for builder in ready {
+            self.offer(now, builder, effects);
+        }
+    }
+}

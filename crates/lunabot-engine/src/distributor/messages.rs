@@ -1,0 +1,161 @@
+//! What the distributor's actor is told, and the translations between the store's words and the machine's.
+
+use super::builder::Asks;
+use super::{Answer, BuilderSetup, Event, Waiting, WorkerSetup};
+use crate::Generation;
+use crate::build::Outcome;
+use crate::collapse::Candidate;
+use crate::engine::{EngineError, EngineStatus, Stop};
+use crate::plan::{BuilderPlan, WorkerPlan};
+use crate::worker::{WorkerHandle, WorkerLink};
+use lunabot_data::Data;
+use lunabot_data::new::PendingRequest;
+use lunabot_model::{BuildId, BuildRequestId, Json, Results, WorkerId};
+use lunabot_proto::{Value, WorkerInfo};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// A generation ready to be used.
+pub(crate) struct Plan {
+    pub generation: Arc<Generation>,
+    pub builders: Vec<Arc<BuilderPlan>>,
+    /// With their stored pauses.
+    pub workers: Vec<(Arc<WorkerPlan>, bool)>,
+}
+
+/// What a worker is ordered to do.
+#[derive(Debug)]
+pub(crate) enum WorkerOrder {
+    Event(Event),
+    /// Shut down at once (08.010).
+    Kill,
+}
+
+/// See the module.
+pub(crate) enum Message {
+    Apply {
+        plan: Box<Plan>,
+        reply: oneshot::Sender<()>,
+    },
+    Attach {
+        name: String,
+        link: Arc<dyn WorkerLink>,
+        reply: oneshot::Sender<Result<(), EngineError>>,
+    },
+    /// An attached worker was introduced to the store and knows its builders.
+    Ready(Arc<WorkerHandle>),
+    Detach {
+        name: String,
+        link: Arc<dyn WorkerLink>,
+    },
+    /// Requests are new or given back.
+    Announced(Vec<BuildRequestId>),
+    Loaded(Vec<PendingRequest>),
+    /// Events were missed: all that waits is to be read again.
+    Reread,
+    Gone(Vec<BuildRequestId>),
+    Collapse {
+        new: Vec<PendingRequest>,
+        reply: oneshot::Sender<Vec<Candidate>>,
+    },
+    Answered {
+        question: u64,
+        answer: Answer,
+    },
+    Claimed {
+        request: BuildRequestId,
+        ours: bool,
+    },
+    BuildAdded {
+        request: BuildRequestId,
+        build: BuildId,
+    },
+    BuildEnded {
+        request: BuildRequestId,
+        outcome: Outcome,
+    },
+    StopBuild {
+        build: BuildId,
+        reason: Arc<str>,
+        results: Results,
+    },
+    StopRequest {
+        request: BuildRequestId,
+        reason: Arc<str>,
+    },
+    Priority {
+        request: BuildRequestId,
+        priority: i64,
+    },
+    /// The reply says whether the worker is configured.
+    Worker {
+        worker: WorkerId,
+        order: WorkerOrder,
+        reply: Option<oneshot::Sender<bool>>,
+    },
+    Stop {
+        how: Stop,
+        reply: oneshot::Sender<()>,
+    },
+    Status(oneshot::Sender<EngineStatus>),
+    /// The actor ends.
+    Quit,
+}
+
+pub(crate) fn waiting(request: &PendingRequest) -> Waiting {
+    let row = &request.request;
+    Waiting {
+        id: row.buildrequestid,
+        builder: row.builderid,
+        priority: row.priority,
+        submitted_at: row.submitted_at,
+    }
+}
+
+pub(crate) fn setup_of(builder: &BuilderPlan) -> BuilderSetup {
+    let config = &builder.config;
+    let global = &builder.generation.config;
+    BuilderSetup {
+        id: builder.id,
+        name: config.name.clone(),
+        workers: builder.workers.clone(),
+        asks: Asks {
+            next_build: config.next_build.is_some(),
+            next_worker: config.next_worker.is_some() || global.select_next_worker.is_some(),
+            can_start_build: config.can_start_build.is_some(),
+        },
+    }
+}
+
+pub(crate) fn worker_setup(worker: &WorkerPlan) -> WorkerSetup {
+    WorkerSetup { id: worker.id, name: worker.name.clone(), max_builds: worker.max_builds }
+}
+
+/// Stores that a worker is here, and tells it its builders (08.004).
+pub(crate) async fn introduce(
+    data: &Data,
+    handle: &WorkerHandle,
+    builders: &[(String, String)],
+) -> Result<(), EngineError> {
+    data.worker_connected(handle.id, info_json(handle.link.info())).await?.detach();
+    let told = handle.link.set_builders(builders).await;
+    told.map_err(|error| EngineError::Refused(format!("worker {}: {error}", handle.name)))
+}
+
+/// What is shown of a worker: not its environment, which may hold secrets (08.003).
+pub(crate) fn info_json(info: &WorkerInfo) -> Json {
+    let mut shown = serde_json::Map::new();
+    for (key, value) in info.to_dict() {
+        let value = match value {
+            Value::Str(text) => Json::from(text),
+            Value::Bool(truth) => Json::from(truth),
+            Value::Int(number) => i64::try_from(number).map_or(Json::Null, Json::from),
+            Value::Float(number) => Json::from(number),
+            Value::None | Value::Bytes(_) | Value::List(_) | Value::Tuple(_) | Value::Dict(_) => continue,
+        };
+        if key != "delete_leftover_dirs" {
+            shown.insert(key, value);
+        }
+    }
+    Json::Object(shown)
+}

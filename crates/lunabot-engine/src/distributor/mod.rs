@@ -1,0 +1,21 @@
+//! Which request is built where, and when (reference area 07).
+//!
+//! [`machine::Machine`] decides, without I/O, from what changed only: its work per decision does not grow with the number of
+//! idle builders. The actor around it asks the configuration's functions, claims, and starts builds. What must never
+//! enter: what happens inside a build.
+
+mod actor;
+mod builder;
+mod choice;
+mod details;
+mod machine;
+mod messages;
+mod running;
+mod start;
+mod worker;
+
+pub(crate) use actor::Actor;
+pub(crate) use builder::{BuilderSetup, Waiting};
+pub(crate) use machine::{Answer, Effect, Event, Machine, Question};
+pub(crate) use messages::{Message, Plan, WorkerOrder, info_json};
+pub(crate) use worker::WorkerSetup;

@@ -1,0 +1,91 @@
+//! Starting builds and seeing them end.
+
+use super::Event;
+use super::actor::Actor;
+use super::messages::Message;
+use super::running::Run;
+use crate::build::{BuildJob, Orders, Outcome, run_build};
+use futures::FutureExt;
+use lunabot_data::{Ack, Data};
+use lunabot_model::{BuildId, BuildRequestId, BuilderId, Results, WorkerId};
+use std::panic::AssertUnwindSafe;
+use tokio::sync::{oneshot, watch};
+
+impl Actor {
+    /// 07c item 7: the claim is ours, the build begins.
+    pub fn start(&mut self, request: BuildRequestId, builder: BuilderId, worker: WorkerId) {
+        let stop = self.cancelled.remove(&request).map(|reason| (reason, Results::Cancelled));
+        let parts = (self.builders.get(&builder), self.workers.get(&worker), self.links.get(&worker));
+        let (Some(plan), Some(worker_plan), Some(handle)) = parts else {
+            return self.not_started(request, builder, worker);
+        };
+        let (plan, worker_plan, handle) = (plan.clone(), worker_plan.clone(), handle.clone());
+        let Some(details) = self.details.remove(request) else {
+            return self.not_started(request, builder, worker);
+        };
+        let (orders, receiver) = watch::channel(Orders { count: u64::from(stop.is_some()), stop });
+        let run = Run { builder, worker, waited_for: details.request.waited_for, build: None, orders };
+        if run.orders.borrow().stop.is_some() {
+            // A receiver sees only what is sent after it was made.
+            run.orders.send_modify(|orders| orders.count += 1);
+        }
+        self.runs.insert(request, run);
+        let (added, id) = oneshot::channel();
+        let job = BuildJob {
+            services: self.services.clone(),
+            builder: plan,
+            worker_plan,
+            worker: handle,
+            request: details,
+            orders: receiver,
+            added,
+        };
+        self.watch_build(request, job, id);
+    }
+
+    fn watch_build(&self, request: BuildRequestId, job: BuildJob, id: oneshot::Receiver<BuildId>) {
+        let (inbox, data) = (self.inbox.clone(), self.services.data.clone());
+        self.spawn(async move {
+            let announce = async {
+                let build = id.await.ok()?;
+                // The engine may have stopped meanwhile.
+                let _ = inbox.send(Message::BuildAdded { request, build }).await;
+                Some(build)
+            };
+            let (ran, build) = futures::join!(AssertUnwindSafe(run_build(job)).catch_unwind(), announce);
+            let outcome = match ran {
+                Ok(outcome) => outcome,
+                Err(_) => after_panic(&data, request, build).await,
+            };
+            Some(Message::BuildEnded { request, outcome })
+        });
+    }
+
+    /// The configuration or the worker went away between claim and start.
+    fn not_started(&mut self, request: BuildRequestId, builder: BuilderId, worker: WorkerId) {
+        self.unclaim(request);
+        let outcome = Outcome { results: Results::Retry, unprepared: false };
+        self.event(Event::Ended { builder, worker, outcome });
+    }
+
+    pub fn ended(&mut self, request: BuildRequestId, outcome: Outcome) {
+        let Some(run) = self.runs.remove(request) else { return };
+        self.newest_complete.insert(run.builder, self.services.clock.now().secs());
+        self.event(Event::Ended { builder: run.builder, worker: run.worker, outcome });
+    }
+}
+
+/// A defect of the master ended the build's actor: build and request are closed all the same.
+async fn after_panic(data: &Data, request: BuildRequestId, build: Option<BuildId>) -> Outcome {
+    let results = Results::Exception;
+    let stored = async {
+        if let Some(build) = build {
+            data.finish_build(build, results, "build exception").await?.detach();
+        }
+        data.complete_requests(&[request], results).await.map(Ack::detach)
+    };
+    if let Err(error) = stored.await {
+        tracing::error!(request, "could not store the end of the build: {error}");
+    }
+    Outcome { results, unprepared: false }
+}

@@ -1,0 +1,159 @@
+//! A worker as the distributor sees it: whether it may take a build, and its quarantine (reference 07.016, 07.021–07.023).
+
+use lunabot_model::{BuilderId, Mono, WorkerId};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The first quarantine, and the longest (07.021).
+pub const FIRST_QUARANTINE: Duration = Duration::from_secs(10);
+pub const LONGEST_QUARANTINE: Duration = Duration::from_secs(3600);
+
+/// A configured worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerSetup {
+    pub id: WorkerId,
+    pub name: String,
+    /// `None`: no limit (08.001).
+    pub max_builds: Option<usize>,
+}
+
+/// What a worker does and may do.
+#[derive(Debug)]
+pub struct Worker {
+    pub setup: WorkerSetup,
+    pub connected: bool,
+    pub paused: bool,
+    pub graceful: bool,
+    /// Builds that run or are about to.
+    pub running: usize,
+    /// Builders whose question about this worker is open.
+    pub asked_by: BTreeSet<BuilderId>,
+    /// Builders that found it taken only by such a question.
+    pub passed_over: BTreeSet<BuilderId>,
+    /// Builders that may run on it.
+    pub builders: BTreeSet<BuilderId>,
+    pub quarantine: Quarantine,
+}
+
+impl Worker {
+    pub fn new(setup: WorkerSetup, paused: bool) -> Self {
+        Worker {
+            setup,
+            connected: false,
+            paused,
+            graceful: false,
+            running: 0,
+            asked_by: BTreeSet::new(),
+            passed_over: BTreeSet::new(),
+            builders: BTreeSet::new(),
+            quarantine: Quarantine::default(),
+        }
+    }
+
+    /// Whether it takes builds at all (07.016, first checks).
+    pub fn is_open(&self) -> bool {
+        self.connected && !self.graceful && !self.paused && self.quarantine.until.is_none()
+    }
+
+    /// Whether it has room for a build of `builder`, questions of other builders counted as builds.
+    pub fn has_room(&self, builder: BuilderId) -> bool {
+        let asked = self.asked_by.len() - usize::from(self.asked_by.contains(&builder));
+        self.fits(self.running + asked)
+    }
+
+    /// Whether only questions of other builders take its room.
+    pub fn is_only_asked_for(&self, builder: BuilderId) -> bool {
+        self.fits(self.running) && !self.has_room(builder)
+    }
+
+    fn fits(&self, taken: usize) -> bool {
+        self.setup.max_builds.is_none_or(|most| taken < most)
+    }
+}
+
+/// The series of a worker's quarantines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quarantine {
+    pub until: Option<Mono>,
+    /// How long the next one lasts.
+    pub timeout: Duration,
+}
+
+impl Default for Quarantine {
+    fn default() -> Self {
+        Quarantine { until: None, timeout: FIRST_QUARANTINE }
+    }
+}
+
+impl Quarantine {
+    /// 07.021: no effect while one lasts. With `once`, this one lasts that long and the series is as before.
+    pub fn enter(&mut self, now: Mono, once: Option<Duration>) {
+        if self.until.is_some() {
+            return;
+        }
+        self.until = Some(now + once.unwrap_or(self.timeout));
+        if once.is_none() {
+            self.timeout = (self.timeout * 2).min(LONGEST_QUARANTINE);
+        }
+    }
+
+    /// 07.022: the next one is short again; a present one goes on.
+    pub fn reset(&mut self) {
+        self.timeout = FIRST_QUARANTINE;
+    }
+
+    /// Ends a quarantine that is over; true if it just ended.
+    pub fn expire(&mut self, now: Mono) -> bool {
+        let over = self.until.is_some_and(|until| until <= now);
+        if over {
+            self.until = None;
+        }
+        over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_07_021_quarantines_double_up_to_an_hour_and_do_not_pile_up() {
+        let mut quarantine = Quarantine::default();
+        let mut now = Mono(Duration::ZERO);
+        let mut lengths = Vec::new();
+        for _ in 0..11 {
+            quarantine.enter(now, None);
+            let until = quarantine.until.unwrap();
+            quarantine.enter(now, None);
+            assert_eq!(quarantine.until, Some(until), "no effect while one lasts");
+            lengths.push((until - now).as_secs());
+            now = until;
+            assert!(quarantine.expire(now));
+        }
+        assert_eq!(lengths, [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]);
+    }
+
+    #[test]
+    fn row_07_022_a_reset_shortens_only_the_next() {
+        let mut quarantine = Quarantine { until: None, timeout: Duration::from_secs(640) };
+        quarantine.enter(Mono(Duration::ZERO), None);
+        quarantine.reset();
+        assert!(!quarantine.expire(Mono(Duration::from_secs(639))));
+        assert!(quarantine.expire(Mono(Duration::from_secs(640))));
+        assert_eq!(quarantine.timeout, FIRST_QUARANTINE);
+    }
+
+    #[test]
+    fn row_07_016_max_builds_counts_builds_and_open_questions_of_others() {
+        let setup = WorkerSetup { id: 1, name: "w".into(), max_builds: Some(1) };
+        let mut worker = Worker::new(setup, false);
+        assert!(!worker.is_open(), "not connected");
+        worker.connected = true;
+        assert!(worker.is_open() && worker.has_room(7));
+        worker.asked_by.insert(8);
+        assert!(!worker.has_room(7) && worker.has_room(8) && worker.is_only_asked_for(7));
+        worker.asked_by.clear();
+        worker.running = 1;
+        assert!(!worker.has_room(7) && !worker.is_only_asked_for(7));
+    }
+}

@@ -1,0 +1,11 @@
+//! How text becomes log lines: secrets masked, control sequences normalised, whole lines only.
+//!
+//! Everything here is pure; [`crate::step::LogHandle`] joins it to the store. What must never enter: the store.
+
+mod lines;
+mod mask;
+mod text;
+
+pub(crate) use lines::Lines;
+pub(crate) use mask::{Masker, Masks};
+pub(crate) use text::{Channel, LogText, SizeLimits};

@@ -1,0 +1,146 @@
+//! One log's text on its way to the store: masked, in whole lines, prefixed, within its size limits.
+
+use super::{Lines, Masker, Masks};
+
+/// A channel of a log of type `s`; logs of other types have only content (13.002).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    Stdout,
+    Stderr,
+    Header,
+    /// Text and HTML logs: no prefix.
+    Content,
+}
+
+impl Channel {
+    const fn letter(self) -> Option<char> {
+        match self {
+            Channel::Stdout => Some('o'),
+            Channel::Stderr => Some('e'),
+            Channel::Header => Some('h'),
+            Channel::Content => None,
+        }
+    }
+}
+
+/// `logMaxSize` and `logMaxTailSize`, in bytes (13.015).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SizeLimits {
+    pub max: Option<u64>,
+    pub tail: u64,
+}
+
+/// The text of one log.
+#[derive(Debug, Default)]
+pub struct LogText {
+    streams: [Stream; 4],
+    limits: SizeLimits,
+    stored: u64,
+    /// The newest lines past the limit, as they would have been stored.
+    tail: String,
+    cut: bool,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    masker: Masker,
+    lines: Lines,
+}
+
+impl LogText {
+    pub fn new(limits: SizeLimits) -> Self {
+        LogText { limits, ..LogText::default() }
+    }
+
+    /// Adds what is to be stored of `text` to `out`.
+    pub fn push(&mut self, masks: &Masks, channel: Channel, text: &str, out: &mut String) {
+        let stream = &mut self.streams[channel as usize];
+        let shown = stream.masker.push(masks, text);
+        let lines = stream.lines.push(&shown).into_owned();
+        self.store(channel, &lines, out);
+    }
+
+    /// Adds what remains: unfinished lines and, of a cut log, its tail.
+    pub fn finish(&mut self, masks: &Masks, out: &mut String) {
+        for channel in [Channel::Stdout, Channel::Stderr, Channel::Header, Channel::Content] {
+            let stream = &mut self.streams[channel as usize];
+            let rest = stream.masker.finish(masks);
+            let mut lines = stream.lines.push(&rest).into_owned();
+            lines.push_str(&stream.lines.finish());
+            self.store(channel, &lines, out);
+        }
+        if self.cut {
+            out.push_str(&std::mem::take(&mut self.tail));
+        }
+    }
+
+    fn store(&mut self, channel: Channel, lines: &str, out: &mut String) {
+        if lines.is_empty() {
+            return;
+        }
+        let limit = self.limits.max.filter(|_| matches!(channel, Channel::Stdout | Channel::Stderr));
+        if limit.is_none_or(|max| self.stored + lines.len() as u64 <= max) && !(self.cut && limit.is_some()) {
+            self.stored += lines.len() as u64;
+            prefix(channel, lines, out);
+            return;
+        }
+        if !self.cut {
+            self.cut = true;
+            let note = format!(
+                "output exceeds logMaxSize ({} bytes): the rest is left out, except its end\n",
+                self.limits.max.unwrap_or_default()
+            );
+            prefix(Channel::Header, &note, out);
+        }
+        prefix(channel, lines, &mut self.tail);
+        self.shorten_tail();
+    }
+
+    fn shorten_tail(&mut self) {
+        let most = usize::try_from(self.limits.tail).unwrap_or(usize::MAX);
+        let Some(excess) = self.tail.len().checked_sub(most).filter(|excess| *excess > 0) else { return };
+        let from = self.tail.as_bytes()[excess - 1..].iter().position(|byte| *byte == b'\n');
+        self.tail.drain(..from.map_or(self.tail.len(), |at| excess + at));
+    }
+}
+
+fn prefix(channel: Channel, lines: &str, out: &mut String) {
+    let Some(letter) = channel.letter() else {
+        out.push_str(lines);
+        return;
+    };
+    out.reserve(lines.len() + lines.len() / 32 + 2);
+    for line in lines.split_inclusive('\n') {
+        out.push(letter);
+        out.push_str(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_13_002_every_line_has_its_channel_and_channels_do_not_mix_in_a_line() {
+        let (mut log, masks, mut out) = (LogText::default(), Masks::default(), String::new());
+        log.push(&masks, Channel::Header, "one\ntwo\n", &mut out);
+        log.push(&masks, Channel::Stdout, "par", &mut out);
+        log.push(&masks, Channel::Stderr, "oops\n", &mut out);
+        log.push(&masks, Channel::Stdout, "tial\nrest", &mut out);
+        log.finish(&masks, &mut out);
+        assert_eq!(out, "hone\nhtwo\neoops\nopartial\norest\n");
+    }
+
+    #[test]
+    fn row_13_015_a_log_past_its_limit_keeps_head_headers_and_tail() {
+        let limits = SizeLimits { max: Some(8), tail: 9 };
+        let (mut log, masks, mut out) = (LogText::new(limits), Masks::default(), String::new());
+        for line in ["1234567\n", "cut\n", "cut too\n", "last\n"] {
+            log.push(&masks, Channel::Stdout, line, &mut out);
+        }
+        log.push(&masks, Channel::Header, "exit 0\n", &mut out);
+        log.finish(&masks, &mut out);
+        let lines: Vec<&str> = out.lines().collect();
+        assert_eq!((lines[0], lines[2], lines[3], lines.len()), ("o1234567", "hexit 0", "olast", 4));
+    }
+}

@@ -1,0 +1,110 @@
+//! A generation, worked out: builders and workers with their ids, steps with their kinds.
+
+use crate::Generation;
+use crate::step::{BaseStepParams, StepKind};
+use crate::worker::LocalWorkerParams;
+use lunabot_model::config::{BuilderConfig, DeclaredBuilder};
+use lunabot_model::{AnyObject, BuilderId, Id, Json, Renderable, WorkerId};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// The configuration names something the engine does not know; the text names the place.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct PlanError(pub String);
+
+/// A builder of one generation.
+pub(crate) struct BuilderPlan {
+    pub generation: Arc<Generation>,
+    pub id: BuilderId,
+    pub project_id: Option<Id>,
+    pub config: BuilderConfig,
+    /// The factory's (05.035).
+    pub workdir: Option<Renderable<String>>,
+    pub steps: Vec<Arc<PlannedStep>>,
+    pub workers: Vec<WorkerId>,
+}
+
+impl BuilderPlan {
+    /// Folder below the worker's base directory.
+    pub fn workerbuilddir(&self) -> String {
+        let named = self.config.workerbuilddir.clone().or_else(|| self.config.builddir.clone());
+        named.unwrap_or_else(|| safe_name(&self.config.name))
+    }
+}
+
+/// A step of a factory.
+pub(crate) struct PlannedStep {
+    pub kind: &'static StepKind,
+    /// The options as written.
+    pub args: Json,
+    pub base: BaseStepParams,
+    /// Whether anything in the options has to be rendered.
+    pub dynamic: bool,
+    /// `master.lua:12`.
+    pub at: String,
+}
+
+/// A worker of one generation.
+pub(crate) struct WorkerPlan {
+    pub id: WorkerId,
+    pub name: String,
+    /// `None`: unlimited.
+    pub max_builds: Option<usize>,
+    pub properties: BTreeMap<String, Json>,
+    pub default_properties: BTreeMap<String, Json>,
+}
+
+/// The name with characters that do not belong in a folder's name replaced.
+pub(crate) fn safe_name(name: &str) -> String {
+    let unsafe_ones = "\t !#$%&'()*+,./:;<=>?@[\\]^{|}~";
+    name.chars().map(|c| if unsafe_ones.contains(c) { '_' } else { c }).collect()
+}
+
+/// The steps of a builder. The error names the place.
+pub(crate) fn steps_of(
+    builder: &DeclaredBuilder,
+    registry: &HashMap<&'static str, &'static StepKind>,
+) -> Result<Vec<Arc<PlannedStep>>, PlanError> {
+    builder.factory.steps.iter().map(|step| plan_step(step, registry).map(Arc::new)).collect()
+}
+
+fn plan_step(
+    step: &AnyObject,
+    registry: &HashMap<&'static str, &'static StepKind>,
+) -> Result<PlannedStep, PlanError> {
+    let name = step.kind.strip_prefix("steps.").unwrap_or(&step.kind);
+    let fault = |text: String| PlanError(format!("{}: {}: {text}", step.at, step.kind));
+    let Some(kind) = registry.get(name) else {
+        return Err(fault("no such step".into()));
+    };
+    if step.class.is_some() {
+        return Err(fault("steps of extended classes are not supported yet".into()));
+    }
+    let base = serde_json::from_value(step.args.clone()).map_err(|error| fault(error.to_string()))?;
+    let dynamic = lunabot_model::object::is_dynamic(&step.args);
+    Ok(PlannedStep { kind, args: step.args.clone(), base, dynamic, at: step.at.clone() })
+}
+
+/// Reads a declared worker; the id is filled in later.
+pub(crate) fn worker_of(object: &AnyObject) -> Result<WorkerPlan, PlanError> {
+    let params: LocalWorkerParams = serde_json::from_value(object.args.clone())
+        .map_err(|error| PlanError(format!("{}: {}: {error}", object.at, object.kind)))?;
+    Ok(WorkerPlan {
+        id: 0,
+        name: params.name,
+        max_builds: params.max_builds.filter(|most| *most > 0).map(|most| most as usize),
+        properties: params.properties,
+        default_properties: params.default_properties,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_named_after_builders_without_unsafe_characters() {
+        assert_eq!(safe_name("linux/x86 64.debug-1_a"), "linux_x86_64_debug-1_a");
+    }
+}

@@ -1,0 +1,249 @@
+//! The distributor's questions, put to functions (reference 07.011, 07.014–07.018).
+
+use super::objects::{BuilderView, builder_object, id_of, master_object, request_object};
+use super::worker::{WorkerView, wfb_object};
+use crate::Generation;
+use crate::build::properties;
+use crate::distributor::{Actor, Answer, Question};
+use crate::plan::{BuilderPlan, WorkerPlan};
+use lunabot_data::Data;
+use lunabot_data::new::PendingRequest;
+use lunabot_model::resources::Change;
+use lunabot_model::script::CallSite;
+use lunabot_model::{Arg, BuilderId, Callback, Json, Properties, WorkerId};
+use std::sync::Arc;
+
+/// A question with a snapshot of all it is about.
+pub(crate) struct Asked {
+    generation: Arc<Generation>,
+    data: Data,
+    about: About,
+}
+
+enum About {
+    Order(Vec<BuilderView>),
+    Request {
+        builder: BuilderView,
+        requests: Vec<Arc<PendingRequest>>,
+    },
+    Worker {
+        builder: BuilderView,
+        request: Arc<PendingRequest>,
+        workers: Vec<WorkerView>,
+    },
+    Start {
+        builder: BuilderView,
+        request: Arc<PendingRequest>,
+        worker: WorkerView,
+    },
+    /// Something of the question is gone meanwhile.
+    Nothing(Answer),
+}
+
+impl Asked {
+    pub fn new(actor: &Actor, generation: Arc<Generation>, question: Question) -> Self {
+        let about = About::of(actor, &question).unwrap_or_else(|| About::Nothing(default_answer(&question)));
+        Asked { generation, data: actor.services.data.clone(), about }
+    }
+
+    /// Never fails: a function that does has its documented outcome.
+    pub async fn answer(self) -> Answer {
+        let Asked { generation, data, about } = self;
+        match about {
+            About::Order(builders) => order(&generation, builders).await,
+            About::Request { builder, requests } => next_build(&generation, &data, &builder, &requests).await,
+            About::Worker { builder, request, workers } => {
+                next_worker(&generation, &data, &builder, &request, workers).await
+            }
+            About::Start { builder, request, worker } => {
+                Answer::Start(can_start(&generation, &data, &builder, &request, worker).await)
+            }
+            About::Nothing(answer) => answer,
+        }
+    }
+}
+
+fn default_answer(question: &Question) -> Answer {
+    match question {
+        Question::Order(_) => Answer::Order(None),
+        Question::NextBuild { .. } => Answer::Request(None),
+        Question::NextWorker { .. } => Answer::Worker(None),
+        Question::CanStart { .. } => Answer::Start(false),
+    }
+}
+
+impl About {
+    fn of(actor: &Actor, question: &Question) -> Option<About> {
+        let builder = |id: BuilderId| BuilderView::of(actor, id);
+        let worker = |id: WorkerId, plan: &Arc<BuilderPlan>| WorkerView::of(actor, id, plan);
+        match question {
+            Question::Order(builders) => {
+                Some(About::Order(builders.iter().filter_map(|id| builder(*id)).collect()))
+            }
+            Question::NextBuild { builder: id, requests } => {
+                let requests = requests.iter().filter_map(|id| actor.details.get(*id).cloned());
+                Some(About::Request { builder: builder(*id)?, requests: requests.collect() })
+            }
+            Question::NextWorker { builder: id, request, workers } => {
+                let builder = builder(*id)?;
+                let workers = workers.iter().filter_map(|id| worker(*id, &builder.plan)).collect();
+                Some(About::Worker { request: actor.details.get(*request)?.clone(), builder, workers })
+            }
+            Question::CanStart { builder: id, request, worker: on } => {
+                let builder = builder(*id)?;
+                let worker = worker(*on, &builder.plan)?;
+                Some(About::Start { request: actor.details.get(*request)?.clone(), builder, worker })
+            }
+        }
+    }
+}
+
+/// 07.011.
+async fn order(generation: &Generation, builders: Vec<BuilderView>) -> Answer {
+    let Some(callback) = &generation.config.prioritize_builders else { return Answer::Order(None) };
+    let site = CallSite::new("prioritizeBuilders", "the master");
+    let objects = builders.iter().map(builder_object).collect();
+    let args = vec![Arg::Object(master_object()), Arg::List(objects)];
+    let Ok(result) = generation.host.call(callback, site.clone(), args).await else {
+        return Answer::Order(None);
+    };
+    let items = match &result {
+        Json::Array(items) => items.as_slice(),
+        // An empty table is an empty list.
+        Json::Object(map) if map.is_empty() => &[],
+        _ => return nonsense(generation, callback, site, &result, "a list of builders", Answer::Order(None)),
+    };
+    match items.iter().map(|item| id_of(item, "builder")).collect() {
+        Some(order) => Answer::Order(Some(order)),
+        None => {
+            nonsense(generation, callback, site, &result, "a list of the builders given", Answer::Order(None))
+        }
+    }
+}
+
+fn nonsense<T>(
+    generation: &Generation,
+    callback: &Callback,
+    site: CallSite,
+    result: &Json,
+    expected: &str,
+    outcome: T,
+) -> T {
+    let text = format!("{} returned {result:.200}; expected {expected}", site.callback);
+    generation.host.nonsense(callback, site, &text);
+    outcome
+}
+
+fn site(option: &str, builder: &BuilderView) -> CallSite {
+    CallSite::new(option, format!("builder {}", builder.plan.config.name))
+}
+
+async fn changes_of(data: &Data, request: &PendingRequest) -> Vec<Change> {
+    let ids: Vec<_> = request.buildset.sourcestamps.iter().map(|stamp| stamp.ssid).collect();
+    let changes = data.changes_of_stamps(&ids).await;
+    changes.unwrap_or_else(|error| {
+        tracing::error!("could not read changes: {error}");
+        Vec::new()
+    })
+}
+
+/// 07.015.
+async fn next_build(
+    generation: &Generation,
+    data: &Data,
+    builder: &BuilderView,
+    requests: &[Arc<PendingRequest>],
+) -> Answer {
+    let Some(callback) = &builder.plan.config.next_build else { return Answer::Request(None) };
+    let mut objects = Vec::with_capacity(requests.len());
+    for request in requests {
+        objects.push(request_object(builder, request, &changes_of(data, request).await));
+    }
+    let args = vec![Arg::Object(builder_object(builder)), Arg::List(objects)];
+    let site = site("nextBuild", builder);
+    let Ok(result) = generation.host.call(callback, site.clone(), args).await else {
+        return Answer::Request(None);
+    };
+    let known = |id: &i64| requests.iter().any(|request| request.request.buildrequestid == *id);
+    match id_of(&result, "buildrequest").filter(known) {
+        Some(request) => Answer::Request(Some(request)),
+        None if result.is_null() => Answer::Request(None),
+        None => nonsense(
+            generation,
+            callback,
+            site,
+            &result,
+            "one of the requests, or nil",
+            Answer::Request(None),
+        ),
+    }
+}
+
+/// 07c item 4: the builder's function, else the master's.
+async fn next_worker(
+    generation: &Generation,
+    data: &Data,
+    builder: &BuilderView,
+    request: &PendingRequest,
+    workers: Vec<WorkerView>,
+) -> Answer {
+    let own = builder.plan.config.next_worker.as_ref().map(|callback| (callback, "nextWorker"));
+    let global =
+        generation.config.select_next_worker.as_ref().map(|callback| (callback, "select_next_worker"));
+    let Some((callback, option)) = own.or(global) else { return Answer::Worker(None) };
+    let changes = changes_of(data, request).await;
+    let objects = workers.iter().map(|worker| {
+        let properties = prepared(builder, request, &changes, &worker.plan);
+        wfb_object(worker, &properties)
+    });
+    let args = vec![
+        Arg::Object(builder_object(builder)),
+        Arg::List(objects.collect()),
+        Arg::Object(request_object(builder, request, &changes)),
+    ];
+    let site = site(option, builder);
+    let Ok(result) = generation.host.call(callback, site.clone(), args).await else {
+        return Answer::Worker(None);
+    };
+    match id_of(&result, "wfb") {
+        Some(worker) => Answer::Worker(Some(worker)),
+        None if result.is_null() => Answer::Worker(None),
+        None => {
+            nonsense(generation, callback, site, &result, "one of the workers, or nil", Answer::Worker(None))
+        }
+    }
+}
+
+/// 07.017, 07.018.
+async fn can_start(
+    generation: &Generation,
+    data: &Data,
+    builder: &BuilderView,
+    request: &PendingRequest,
+    worker: WorkerView,
+) -> bool {
+    let Some(callback) = &builder.plan.config.can_start_build else { return true };
+    let changes = changes_of(data, request).await;
+    let properties = prepared(builder, request, &changes, &worker.plan);
+    let args = vec![
+        Arg::Object(builder_object(builder)),
+        Arg::Object(wfb_object(&worker, &properties)),
+        Arg::Object(request_object(builder, request, &changes)),
+    ];
+    let site = site("canStartBuild", builder);
+    match generation.host.call(callback, site.clone(), args).await {
+        Ok(Json::Bool(may)) => may,
+        Ok(Json::Null) | Err(_) => false,
+        Ok(other) => nonsense(generation, callback, site, &other, "true, false or nil", false),
+    }
+}
+
+/// Items 1 to 5 of 04b.
+fn prepared(
+    builder: &BuilderView,
+    request: &PendingRequest,
+    changes: &[Change],
+    worker: &WorkerPlan,
+) -> Properties {
+    properties::before_build(&builder.plan, changes, &[&request.properties], Some(worker))
+}

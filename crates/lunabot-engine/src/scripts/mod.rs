@@ -1,0 +1,11 @@
+//! Asking the functions of the configuration: what they are called with, and what their answers mean (lua-api § 2).
+//!
+//! What must never enter: decisions of the master's own (those are the machines').
+
+mod asked;
+mod bare;
+mod objects;
+mod worker;
+
+pub(crate) use asked::Asked;
+pub(crate) use objects::{BuilderView, builder_object, master_object, request_object};

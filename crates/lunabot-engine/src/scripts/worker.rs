@@ -1,0 +1,154 @@
+//! Workers as functions of the configuration see them: what they may do to an idle one (reference 07.018).
+
+use super::bare::{self, Bare};
+use crate::build::Services;
+use crate::distributor::{Actor, Event, Message, WorkerOrder};
+use crate::plan::{BuilderPlan, WorkerPlan};
+use crate::worker::WorkerHandle;
+use lunabot_model::script::{Inert, LiveObject};
+use lunabot_model::{BoxFuture, Duration, Json, Properties, ScriptObject, WorkerId};
+use lunabot_proto::names;
+use serde_json::json;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// A worker at one moment, offered to one builder.
+#[derive(Clone)]
+pub(crate) struct WorkerView {
+    pub plan: Arc<WorkerPlan>,
+    builder: Arc<BuilderPlan>,
+    /// All builders that may run on it.
+    builders: Vec<String>,
+    handle: Arc<WorkerHandle>,
+    services: Arc<Services>,
+    inbox: mpsc::Sender<Message>,
+    quarantine_timeout: f64,
+    paused: bool,
+    running: Vec<Json>,
+}
+
+impl WorkerView {
+    pub fn of(actor: &Actor, id: WorkerId, builder: &Arc<BuilderPlan>) -> Option<Self> {
+        let worker = actor.machine.worker(id)?;
+        let users = actor.builders.values().filter(|builder| builder.workers.contains(&id));
+        Some(WorkerView {
+            plan: actor.workers.get(&id)?.clone(),
+            builder: builder.clone(),
+            builders: users.map(|builder| builder.config.name.clone()).collect(),
+            handle: actor.links.get(&id)?.clone(),
+            services: actor.services.clone(),
+            inbox: actor.inbox.clone(),
+            quarantine_timeout: worker.quarantine.timeout.as_secs_f64(),
+            paused: worker.paused,
+            running: actor.runs.on_worker(id).map(|run| json!({"buildid": run.build})).collect(),
+        })
+    }
+
+    fn order(&self, event: Event) -> Message {
+        Message::Worker { worker: self.plan.id, order: WorkerOrder::Event(event), reply: None }
+    }
+
+    async fn tell(&self, event: Event) -> Result<Json, String> {
+        let sent = self.inbox.send(self.order(event)).await;
+        sent.map(|()| Json::Null).map_err(|_| "the master is stopping".into())
+    }
+
+    async fn run(&self, name: &str, args: &Json) -> Result<Bare, String> {
+        bare::run(&self.services, &self.handle, &self.builder, name, args).await
+    }
+
+    async fn pause(&self, paused: bool, reason: Option<&str>) -> Result<Json, String> {
+        let stored = self.services.data.set_worker_paused(self.plan.id, paused, reason).await;
+        stored.map_err(|error| error.to_string())?.detach();
+        self.tell(Event::Paused { worker: self.plan.id, paused }).await
+    }
+
+    async fn method(&self, method: &str, args: &[Json]) -> Result<Json, String> {
+        let worker = self.plan.id;
+        let first = args.first().unwrap_or(&Json::Null);
+        match method {
+            "putInQuarantine" => {
+                let once = first.as_f64().map(|seconds| Duration(seconds).std());
+                self.tell(Event::Quarantine { worker, once }).await
+            }
+            "resetQuarantine" => self.tell(Event::ResetQuarantine(worker)).await,
+            "exitQuarantine" => self.tell(Event::ExitQuarantine(worker)).await,
+            "pause" => self.pause(true, first.as_str()).await,
+            "unpause" => self.pause(false, None).await,
+            "isBusy" => Ok((!self.running.is_empty()).into()),
+            "workerforbuilders" => {
+                let all = self.builders.iter().map(|name| json!({"builder": name, "builder_name": name}));
+                Ok(all.collect())
+            }
+            "shell" => Ok(self.run(names::SHELL, first).await?.shell()),
+            "stat" => Ok(self.run(names::STAT, first).await?.stat()),
+            "glob" => Ok(self.run(names::GLOB, first).await?.files()),
+            "listdir" => Ok(self.run(names::LISTDIR, first).await?.files()),
+            _ => Err(format!("a worker has no method {method}")),
+        }
+    }
+}
+
+const METHODS: &[&str] = &[
+    "putInQuarantine",
+    "resetQuarantine",
+    "exitQuarantine",
+    "pause",
+    "unpause",
+    "isBusy",
+    "workerforbuilders",
+    "shell",
+    "stat",
+    "glob",
+    "listdir",
+];
+
+impl LiveObject for WorkerView {
+    fn call<'a>(&'a self, method: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
+        Box::pin(async move { self.method(method, &args).await })
+    }
+
+    fn set(&self, field: &str, value: Json) -> Result<(), String> {
+        if field != "quarantine_timeout" {
+            return Err(format!("{field} of a worker cannot be assigned; quarantine_timeout can"));
+        }
+        let seconds: Duration = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        let event = Event::QuarantineTimeout { worker: self.plan.id, timeout: seconds.std() };
+        self.inbox.try_send(self.order(event)).map_err(|_| "the master is too busy, or stopping".into())
+    }
+}
+
+fn worker_object(view: &WorkerView) -> ScriptObject {
+    let info = crate::distributor::info_json(view.handle.link.info());
+    let properties = Properties::from_plain(&view.plan.properties, "Worker");
+    let fields = json!({
+        "name": view.plan.name, "workername": view.plan.name, "workerid": view.plan.id,
+        "properties": {"$properties": properties}, "quarantine_timeout": view.quarantine_timeout,
+        "paused": view.paused, "builds": view.running,
+        "worker_basedir": info.get("basedir"), "worker_system": info.get("system"), "info": info,
+    });
+    ScriptObject {
+        class: "worker",
+        key: format!("worker:{}", view.plan.id),
+        fields,
+        children: Vec::new(),
+        methods: METHODS,
+        assignable: &["quarantine_timeout"],
+        handle: Arc::new(view.clone()),
+    }
+}
+
+/// A worker offered to a builder, with the properties a build there would begin with.
+pub(crate) fn wfb_object(view: &WorkerView, properties: &Properties) -> ScriptObject {
+    ScriptObject {
+        class: "workerforbuilder",
+        key: format!("wfb:{}", view.plan.id),
+        fields: json!({
+            "builder_name": view.builder.config.name, "properties": {"$properties": properties},
+        }),
+        children: vec![("worker", worker_object(view))],
+        methods: &[],
+        assignable: &[],
+        handle: Arc::new(Inert),
+    }
+}

@@ -1,0 +1,347 @@
+//! The life cycle around a step's own work (reference 05c).
+
+use super::summary::{self, Texts};
+use super::{BaseStepParams, Step, StepContext, StepError, Switch, given};
+use crate::build::BuildShared;
+use crate::plan::PlannedStep;
+use futures::FutureExt;
+use lunabot_model::results::ResultFlags;
+use lunabot_model::script::Inert;
+use lunabot_model::{Arg, Json, Mono, Renderable, Results, ScriptObject};
+use serde_json::json;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The text of a running step changes at most so often (05.024).
+const SUMMARY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a step may go on after its worker is lost before it is dropped: its commands ended at once.
+const LOST_GRACE: Duration = Duration::from_secs(5);
+
+/// How a step ended, for the build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StepEnd {
+    pub results: Results,
+    pub flags: ResultFlags,
+    /// Its contribution to the build's text (05.025).
+    pub summary: Option<String>,
+}
+
+/// Whether a step runs although the build has ended; renderables are asked (04.038). One that cannot be rendered counts
+/// as yes: the step then starts, and says why it cannot go on.
+pub(crate) async fn always_runs(build: &BuildShared, step: &PlannedStep) -> bool {
+    let Some(option) = &step.base.always_run else { return false };
+    match option.literal() {
+        Some(literal) => literal,
+        None => match lunabot_model::render::render(option.source(), build).await {
+            Ok(value) => lunabot_model::render::truthy(&value),
+            Err(_) => true,
+        },
+    }
+}
+
+/// Runs one step from its row to its end. Never fails: what goes wrong is the step's result.
+pub(crate) async fn run_step(
+    build: Arc<BuildShared>,
+    step: Arc<PlannedStep>,
+    stopped: watch::Receiver<Option<Arc<str>>>,
+) -> StepEnd {
+    let mut flags = step.kind.defaults.flags;
+    match begin(&build, &step, stopped).await {
+        Ok(cx) => {
+            let ran = AssertUnwindSafe(perform(&cx, &step, &mut flags)).catch_unwind().await;
+            let (results, texts, hidden) = match ran {
+                Ok(ended) => ended,
+                Err(_) => {
+                    fail(&cx, &StepError::Exception("internal error: the step panicked".into())).await;
+                    (Results::Exception, Texts::default(), false)
+                }
+            };
+            finish(&cx, &step, results, flags, texts, hidden).await
+        }
+        Err(error) => {
+            tracing::error!(build = build.info.buildid, "step at {}: {error}", step.at);
+            StepEnd { results: Results::Exception, flags, summary: Some(error.to_string()) }
+        }
+    }
+}
+
+/// Items 1 and 2: name, row, start.
+async fn begin(
+    build: &Arc<BuildShared>,
+    step: &PlannedStep,
+    stopped: watch::Receiver<Option<Arc<str>>>,
+) -> Result<StepContext, StepError> {
+    let name = match &step.base.name {
+        None => step.kind.defaults.name.to_string(),
+        Some(name) => match name.literal() {
+            Some(name) => name,
+            // A name that cannot be rendered leaves the default; the options that follow report the fault.
+            None => match lunabot_model::render::render(name.source(), &**build).await {
+                Ok(Json::String(name)) => name,
+                Ok(_) | Err(_) => step.kind.defaults.name.to_string(),
+            },
+        },
+    };
+    let data = &build.services.data;
+    let (row, ack) = data.add_step(build.info.buildid, &build.masks.mask(&name), "pending").await?;
+    ack.detach();
+    data.start_step(row.stepid, true).await?.detach();
+    Ok(StepContext::new(build.clone(), row.stepid, row.name, stopped))
+}
+
+/// Items 3 to 10.
+async fn perform(cx: &StepContext, step: &PlannedStep, flags: &mut ResultFlags) -> (Results, Texts, bool) {
+    let prepared = match prepare(cx, step).await {
+        Ok(prepared) => prepared,
+        Err(error) => return (fail(cx, &error).await, Texts::default(), false),
+    };
+    *flags = flags_of(&prepared.base, step.kind.defaults.flags);
+    let (texts, mut results) = match work(cx, step, &prepared.base, &prepared.rendered).await {
+        Ok(ended) => ended,
+        Err(error) => (Texts::of(&prepared.base, &step.kind.defaults), fail(cx, &error).await),
+    };
+    // Item 9.
+    if cx.0.stopped.borrow().is_some() && !matches!(results, Results::Retry | Results::Cancelled) {
+        results = Results::Exception;
+    }
+    match hides(cx, &prepared.base, results).await {
+        Ok(hidden) => (results, texts, hidden),
+        Err(error) => (fail(cx, &error).await, texts, false),
+    }
+}
+
+struct Prepared {
+    base: BaseStepParams,
+    rendered: Json,
+}
+
+/// Item 3: all options at once, before anything else sees them (04.037).
+async fn prepare(cx: &StepContext, step: &PlannedStep) -> Result<Prepared, StepError> {
+    if !step.dynamic {
+        cx.set_workdir(&step.base).await?;
+        return Ok(Prepared { base: step.base.clone(), rendered: step.args.clone() });
+    }
+    let rendered = cx.render(&step.args).await?;
+    let base: BaseStepParams = serde_path_to_error::deserialize(&rendered)
+        .map_err(|error| StepError::Exception(format!("{}: {}: {}", step.at, error.path(), error.inner())))?;
+    cx.set_workdir(&base).await?;
+    Ok(Prepared { base, rendered })
+}
+
+impl StepContext {
+    async fn set_workdir(&self, base: &BaseStepParams) -> Result<(), StepError> {
+        if let Some(own) = given(&base.workdir) {
+            // Set once per step, here only.
+            let _ = self.0.workdir.set(own);
+        }
+        Ok(())
+    }
+}
+
+/// Items 4, 5 and 8.
+async fn work(
+    cx: &StepContext,
+    step: &PlannedStep,
+    base: &BaseStepParams,
+    rendered: &Json,
+) -> Result<(Texts, Results), StepError> {
+    let mut instance = (step.kind.build)(rendered)?;
+    let mut texts = Texts::of(base, &step.kind.defaults);
+    texts.own_current = instance.current_summary();
+    show(cx, &texts).await?;
+    let results = if starts(cx, base).await? {
+        attended(cx, instance.as_mut(), &texts).await
+    } else {
+        Ok(Results::Skipped)
+    };
+    let results = match results {
+        Ok(results) => results,
+        Err(error) => fail(cx, &error).await,
+    };
+    texts.own_result = instance.result_summary(results);
+    Ok((texts, results))
+}
+
+/// Runs the step's own code, attending to interruptions and to its texts meanwhile.
+async fn attended(cx: &StepContext, step: &mut dyn Step, texts: &Texts) -> Result<Results, StepError> {
+    let clock = cx.0.build.services.clock.clone();
+    let lost = cx.0.build.worker.lost.clone();
+    let mut run = pin!(step.run(cx));
+    let mut noted = false;
+    let mut shown = clock.mono();
+    let mut due: Option<Mono> = None;
+    let mut doomed: Option<Mono> = None;
+    loop {
+        let wake = async {
+            match due.into_iter().chain(doomed).min() {
+                Some(at) => clock.sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = &mut run => return ended,
+            () = cx.interrupted(), if !noted => {
+                noted = true;
+                note_interruption(cx).await?;
+            }
+            () = lost.cancelled(), if doomed.is_none() => doomed = Some(clock.mono() + LOST_GRACE),
+            () = cx.0.summary_changed.notified() => {
+                due.get_or_insert((shown + SUMMARY_INTERVAL).max(clock.mono()));
+            }
+            () = wake => {
+                if doomed.is_some_and(|at| at <= clock.mono()) {
+                    return Err(StepError::Lost);
+                }
+                due = None;
+                shown = clock.mono();
+                show(cx, texts).await?;
+            }
+        }
+    }
+}
+
+/// 05.027.
+async fn note_interruption(cx: &StepContext) -> Result<(), StepError> {
+    let reason = cx.0.stopped.borrow().clone();
+    let text = reason.as_deref().unwrap_or("lost connection to the worker").to_string();
+    cx.add_complete_log("cancelled", &text).await
+}
+
+/// The text of a running step (05.022).
+async fn show(cx: &StepContext, texts: &Texts) -> Result<(), StepError> {
+    let chosen = cx.0.summary.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let text = chosen.unwrap_or_else(|| texts.current());
+    let text = cx.masks().mask(&text).into_owned();
+    cx.0.build.services.data.set_step_state(cx.step_id(), &text).await?.detach();
+    Ok(())
+}
+
+/// Item 5.
+async fn starts(cx: &StepContext, base: &BaseStepParams) -> Result<bool, StepError> {
+    let Some(switch) = &base.do_step_if else { return Ok(true) };
+    decide(cx, switch, "doStepIf", Vec::new()).await
+}
+
+/// Item 10.
+async fn hides(cx: &StepContext, base: &BaseStepParams, results: Results) -> Result<bool, StepError> {
+    let Some(switch) = &base.hide_step_if else { return Ok(false) };
+    decide(cx, switch, "hideStepIf", vec![Arg::Value(results.code().into())]).await
+}
+
+async fn decide(
+    cx: &StepContext,
+    switch: &Switch,
+    option: &str,
+    mut args: Vec<Arg>,
+) -> Result<bool, StepError> {
+    let Some(callback) = switch.callback() else {
+        return Ok(lunabot_model::render::truthy(switch.source()));
+    };
+    args.push(Arg::Object(step_object(cx)));
+    match cx.call(&callback, option, args).await? {
+        Json::Bool(truth) => Ok(truth),
+        Json::Null => Ok(false),
+        other => {
+            let text = format!("{option} returned {other}; return true, false or nil");
+            cx.0.build.builder.generation.host.nonsense(&callback, cx.site(option), &text);
+            Err(StepError::Exception(text))
+        }
+    }
+}
+
+/// The step as its own decision functions see it.
+fn step_object(cx: &StepContext) -> ScriptObject {
+    let build = cx.build();
+    let build_fields = json!({
+        "buildid": build.buildid, "number": build.number, "reason": build.reason, "builderid": build.builderid,
+        "url": build.url, "properties": {"$properties": cx.properties()},
+    });
+    let object = |class, key: &str, fields| ScriptObject {
+        class,
+        key: key.into(),
+        fields,
+        children: Vec::new(),
+        methods: &[],
+        assignable: &[],
+        handle: Arc::new(Inert),
+    };
+    let fields = json!({
+        "name": cx.name(), "workdir": cx.workdir(), "stopped": cx.is_interrupted(),
+        "properties": {"$properties": cx.properties()},
+    });
+    ScriptObject {
+        children: vec![("build", object("build", "build", build_fields))],
+        ..object("step", "step", fields)
+    }
+}
+
+/// What an error makes of the step: its result, and for exceptions the logs that tell (05c, after item 8).
+async fn fail(cx: &StepContext, error: &StepError) -> Results {
+    let told = match error {
+        StepError::Exception(text) => tell(cx, text).await,
+        StepError::Failed(text) => match cx.log_for_commands("stdio").await {
+            Ok(log) => log.add_header(&format!("{text}\n")).await,
+            Err(error) => Err(error),
+        },
+        StepError::Cancelled | StepError::Lost => Ok(()),
+    };
+    if let Err(error) = told {
+        tracing::error!(step = cx.step_id(), "could not store why the step failed: {error}");
+    }
+    error.results()
+}
+
+async fn tell(cx: &StepContext, text: &str) -> Result<(), StepError> {
+    cx.add_complete_log("err.text", text).await?;
+    cx.add_html_log("err.html", &format!("<pre>{}</pre>", summary::escape(text))).await
+}
+
+fn flags_of(base: &BaseStepParams, class: ResultFlags) -> ResultFlags {
+    let flag = |option: &Option<Renderable<bool>>, class| {
+        let rendered = option.as_ref().map(|o| lunabot_model::render::truthy(o.source()));
+        rendered.unwrap_or(class)
+    };
+    ResultFlags {
+        halt_on_failure: flag(&base.halt_on_failure, class.halt_on_failure),
+        flunk_on_failure: flag(&base.flunk_on_failure, class.flunk_on_failure),
+        flunk_on_warnings: flag(&base.flunk_on_warnings, class.flunk_on_warnings),
+        warn_on_failure: flag(&base.warn_on_failure, class.warn_on_failure),
+        warn_on_warnings: flag(&base.warn_on_warnings, class.warn_on_warnings),
+    }
+}
+
+/// Items 11, 12 and 15.
+async fn finish(
+    cx: &StepContext,
+    step: &PlannedStep,
+    results: Results,
+    flags: ResultFlags,
+    texts: Texts,
+    hidden: bool,
+) -> StepEnd {
+    let text = texts.result(results, &cx.0);
+    let text = cx.masks().mask(&text).into_owned();
+    if let Err(error) = store_end(cx, results, &text, hidden).await {
+        tracing::error!(step = cx.step_id(), "could not store the end of the step: {error}");
+    }
+    let policy = step.base.update_build_summary_policy.as_ref();
+    let counts = summary::counts_for_build(policy, flags, results);
+    StepEnd { results, flags, summary: counts.then_some(text) }
+}
+
+async fn store_end(cx: &StepContext, results: Results, text: &str, hidden: bool) -> Result<(), StepError> {
+    let logs = cx.logs().clone();
+    for log in logs {
+        log.finish().await?;
+    }
+    let data = &cx.0.build.services.data;
+    data.set_step_state(cx.step_id(), text).await?.detach();
+    data.finish_step(cx.step_id(), results, text, hidden).await?.detach();
+    Ok(())
+}
