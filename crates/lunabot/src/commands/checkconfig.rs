@@ -31,6 +31,7 @@ pub fn run(args: &Checkconfig) -> Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
         Ok(generation) => {
+            generation.warnings.iter().for_each(|warning| ui::err(&format!("warning: {warning}")));
             reversed.iter().for_each(|reversed| warn_of_order(&generation, reversed));
             if !args.quiet.quiet {
                 ui::out("Config file is good!");

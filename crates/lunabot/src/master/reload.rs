@@ -65,10 +65,11 @@ impl Rooms {
         tracing::error!("configuration update aborted without making any changes");
         lines.insert(0, "Configuration Errors:".into());
         lines.push("configuration update aborted without making any changes".into());
+        let read_at = record.loaded_at;
         self.history.add(record);
         let current = self.current();
         if current.config().lua.watch {
-            self.watch.set(current.files.iter().chain(files).cloned());
+            self.watch.set(current.files.iter().chain(files).cloned(), read_at);
         }
         Outcome { ok: false, lines }
     }

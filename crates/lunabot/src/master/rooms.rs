@@ -126,7 +126,7 @@ impl Rooms {
         if let Some(place) = place {
             self.web.move_to(place);
         }
-        self.watch.set(generation.watched());
+        self.watch.set(generation.watched(), generation.loaded_at);
         *self.lock() = Arc::clone(generation);
         Ok(())
     }

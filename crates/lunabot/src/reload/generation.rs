@@ -8,9 +8,9 @@ use lunabot_data::Data;
 use lunabot_data::intake::Intake;
 use lunabot_integrations::Secrets;
 use lunabot_lua::{Host, LoadFailure, LoadOptions, Loaded, ScriptErrors};
-use lunabot_model::Clock;
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::script::MasterPort;
+use lunabot_model::{Clock, Time};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +25,10 @@ pub struct Generation {
     /// Every file that was read.
     pub files: Vec<PathBuf>,
     pub content_hash: String,
+    /// What is odd but not wrong.
+    pub warnings: Vec<ConfigError>,
+    /// When the load began.
+    pub loaded_at: Time,
     port: Option<Arc<Port>>,
 }
 
@@ -87,7 +91,10 @@ impl Loader {
         let port = Arc::new(Port::default());
         let loaded = self.load_with(number, Some(port), false).await;
         let (content_hash, errors) = match &loaded {
-            Ok(generation) => (generation.content_hash.clone(), Vec::new()),
+            Ok(generation) => {
+                generation.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                (generation.content_hash.clone(), Vec::new())
+            }
             Err(failure) => (failure.content_hash.clone(), failure.errors.clone()),
         };
         (Load { number, content_hash, loaded_at, errors }, loaded)
@@ -104,49 +111,37 @@ impl Loader {
         port: Option<Arc<Port>>,
         reverse_pairs: bool,
     ) -> Result<Generation, LoadFailure> {
-        let options = LoadOptions {
+        let loaded_at = self.clock.now();
+        let loaded = Host::load(self.options(number, port.clone(), reverse_pairs)).await?;
+        let mut errors = check::all(&loaded.config);
+        let secrets = Secrets::load(&loaded.config.secrets_providers, &self.config_folder()).await;
+        let secrets = secrets.unwrap_or_else(|mut found| {
+            errors.append(&mut found);
+            Secrets::default()
+        });
+        if !errors.is_empty() {
+            return Err(refused(loaded, errors));
+        }
+        let Loaded { config, host, files, content_hash, warnings } = loaded;
+        let file = self.base.config().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let secrets = Arc::new(secrets);
+        let inner = Arc::new(lunabot_engine::Generation { number, config, file, host, secrets });
+        Ok(Generation { inner, files, content_hash, warnings, loaded_at, port })
+    }
+
+    fn options(&self, generation: u64, port: Option<Arc<Port>>, reverse_pairs: bool) -> LoadOptions {
+        LoadOptions {
             config_file: self.base.config().to_owned(),
             kinds: kinds::all(),
-            generation: number,
+            generation,
             clock: Arc::clone(&self.clock),
             basedir: self.base.dir().to_owned(),
             version: env!("CARGO_PKG_VERSION").into(),
             lua_path: std::env::var_os(LUA_PATH).iter().flat_map(std::env::split_paths).collect(),
-            master: port.clone().map(|port| port as Arc<dyn MasterPort>),
+            master: port.map(|port| port as Arc<dyn MasterPort>),
             errors: Arc::clone(&self.errors),
             reverse_pairs,
-        };
-        let loaded = Host::load(options).await?;
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
         }
-        let mut errors = check::all(&loaded.config);
-        let secrets = match Secrets::load(&loaded.config.secrets_providers, &self.config_folder()).await {
-            Ok(secrets) => Arc::new(secrets),
-            Err(mut found) => {
-                errors.append(&mut found);
-                Arc::default()
-            }
-        };
-        if errors.is_empty() {
-            Ok(self.generation(number, loaded, secrets, port))
-        } else {
-            Err(refused(loaded, errors))
-        }
-    }
-
-    fn generation(
-        &self,
-        number: u64,
-        loaded: Loaded,
-        secrets: Arc<Secrets>,
-        port: Option<Arc<Port>>,
-    ) -> Generation {
-        let Loaded { config, host, files, content_hash, warnings: _ } = loaded;
-        let file = self.base.config().file_name().map(|name| name.to_string_lossy().into_owned());
-        let inner =
-            lunabot_engine::Generation { number, config, file: file.unwrap_or_default(), host, secrets };
-        Generation { inner: Arc::new(inner), files, content_hash, port }
     }
 
     /// Where relative paths of the configuration start.

@@ -5,7 +5,7 @@
 
 use super::queue::Wish;
 use anyhow::Result;
-use lunabot_model::Clock;
+use lunabot_model::{Clock, Time};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long files must be quiet before they are loaded.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// Times of files lag behind the clock by as much.
+const FILE_CLOCK: Duration = Duration::from_millis(10);
 
 /// Watches the files of the newest load.
 pub struct FileWatch {
@@ -34,17 +37,19 @@ impl FileWatch {
         FileWatch { shared: Arc::default(), watcher: Mutex::new(None) }
     }
 
-    /// Watches exactly these files from now on; none: stops watching.
-    pub fn set(&self, files: impl IntoIterator<Item = PathBuf>) {
+    /// Watches exactly these files from now on; none: stops watching. What changed since they were read, at `read_at`,
+    /// counts as a change.
+    pub fn set(&self, files: impl IntoIterator<Item = PathBuf>, read_at: Time) {
         let files: BTreeSet<PathBuf> = files.into_iter().collect();
         let folders: BTreeSet<PathBuf> =
             files.iter().filter_map(|file| file.parent().map(Path::to_owned)).collect();
-        let unchanged = *lock(&self.shared.files) == files;
-        if unchanged {
-            return;
+        let old = std::mem::replace(&mut *lock(&self.shared.files), files.clone());
+        if old != files {
+            *lock(&self.watcher) = if folders.is_empty() { None } else { self.watch(&folders) };
         }
-        *lock(&self.shared.files) = files;
-        *lock(&self.watcher) = if folders.is_empty() { None } else { self.watch(&folders) };
+        if files.iter().any(|file| changed_since(file, read_at)) {
+            self.shared.changed.notify_one();
+        }
     }
 
     fn watch(&self, folders: &BTreeSet<PathBuf>) -> Option<RecommendedWatcher> {
@@ -104,6 +109,12 @@ impl Shared {
     }
 }
 
+fn changed_since(file: &Path, moment: Time) -> bool {
+    let micros = u64::try_from(moment.0).unwrap_or_default();
+    let since = std::time::UNIX_EPOCH + Duration::from_micros(micros).saturating_sub(FILE_CLOCK);
+    std::fs::metadata(file).and_then(|found| found.modified()).is_ok_and(|modified| modified >= since)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -120,12 +131,17 @@ mod tests {
         let file = folder.join("master.lua");
         std::fs::write(&file, "1").unwrap();
         let watch = Arc::new(FileWatch::new());
-        watch.set([file.clone()]);
+        let clock = SystemClock::new();
+        watch.set([file.clone()], clock.now());
         let (send, mut wishes) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        let running = tokio::spawn(watch.run(Arc::new(SystemClock::new()), send, stop.clone()));
+        let running = tokio::spawn(Arc::clone(&watch).run(Arc::new(clock), send, stop.clone()));
         std::fs::write(folder.join("new"), "2").unwrap();
         std::fs::rename(folder.join("new"), &file).unwrap();
+        let wish = tokio::time::timeout(Duration::from_secs(30), wishes.recv()).await.unwrap();
+        assert!(matches!(wish, Some(Wish::Reload)));
+        // A change before the watch began is not missed either.
+        watch.set([file], Time(0));
         let wish = tokio::time::timeout(Duration::from_secs(30), wishes.recv()).await.unwrap();
         assert!(matches!(wish, Some(Wish::Reload)));
         stop.cancel();
