@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::scheduler::KINDS;
+use proptest::prelude::*;
 use serde_json::json;
 
 fn object(kind: &str, args: Json) -> Json {
@@ -381,6 +382,57 @@ fn positional_options_are_in_the_schema() {
         let schema = serde_json::to_value((kind.schema)()).unwrap();
         for option in kind.positional {
             assert!(schema["properties"].get(*option).is_some(), "{}: {option}", kind.path());
+        }
+    }
+}
+
+fn anything() -> impl Strategy<Value = Json> {
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(Json::from),
+        any::<i64>().prop_map(Json::from),
+        any::<f64>().prop_map(Json::from),
+        "\\PC{0,8}".prop_map(Json::from),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
+            prop::collection::btree_map("[a-c]", inner, 0..3).prop_map(|map| json!(map)),
+        ]
+    })
+}
+
+proptest! {
+    /// Whatever is posted, there are values of the declared types or a text for each field that is wrong.
+    #[test]
+    fn whatever_is_posted_is_checked(
+        posted in prop::collection::btree_map(
+            prop::sample::select(vec![
+                "s", "i", "b", "c", "any_name", "any_value", "g_x", "g", "branch", "patch_level", "owner", "reason",
+                "username", "priority", "builderNames",
+            ]),
+            anything(),
+            0..15,
+        )
+    ) {
+        let form = form(json!({
+            "codebases": [param("Codebase", json!({"codebase": "", "patch": param("Patch", json!({}))}))],
+            "properties": [
+                param("String", json!({"name": "s", "regex": "a*$", "maxsize": 4})),
+                param("Int", json!({"name": "i", "multiple": true})),
+                param("Boolean", json!({"name": "b"})),
+                param("ChoiceString", json!({"name": "c", "choices": ["x"], "default": "x"})),
+                param("AnyProperty", json!({"name": "any"})),
+                param("Nested", json!({"name": "g", "fields": [param("Text", json!({"name": "x"}))]})),
+            ],
+        }));
+        match post(&form, json!(posted)) {
+            Ok(filled) => {
+                prop_assert!(filled.values["i"].as_array().unwrap().iter().all(Json::is_i64));
+                prop_assert!(filled.values["b"].is_boolean() && filled.values["g"]["x"].is_string());
+                prop_assert_eq!(&filled.values["c"], "x");
+            }
+            Err(errors) => prop_assert!(errors.as_object().unwrap().values().all(Json::is_string)),
         }
     }
 }
