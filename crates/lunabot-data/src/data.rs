@@ -8,7 +8,7 @@ use crate::merge;
 use crate::shared::Shared;
 use crate::updates::Collapser;
 use crate::writer;
-use lunabot_db::{OpenStore, PropertiesOf, Store};
+use lunabot_db::{OpenStore, Store};
 use lunabot_model::resources::*;
 use lunabot_model::{Clock, Json, MasterId, Results};
 use std::path::PathBuf;
@@ -143,19 +143,21 @@ async fn load(store: &Store, live: &mut Live) -> Result<()> {
     live.schedulers =
         store.all::<Scheduler>("", vec![]).await?.into_iter().map(|s| (s.schedulerid, s)).collect();
     live.projects = store.all::<Project>("", vec![]).await?.into_iter().map(|p| (p.projectid, p)).collect();
-    for row in store.all::<Buildset>("t.complete = FALSE", vec![]).await? {
-        let properties = Arc::new(store.properties(PropertiesOf::Buildset(row.bsid)).await?);
-        let mut set = LiveSet { properties, remaining: 0, worst: Results::Success, row };
-        for request in store.all::<BuildRequest>("r.buildsetid = $1", vec![set.row.bsid.into()]).await? {
-            match (request.complete, request.results) {
-                (true, results) => set.worst = set.worst.worst(results.unwrap_or(Results::Success)),
-                (false, _) => {
-                    set.remaining += 1;
-                    live.requests.insert(request.buildrequestid, request);
-                }
-            }
-        }
+    let sets = store.open_sets().await?;
+    let mut properties = store.properties_of_many(false, sets.iter().map(|s| s.bsid).collect()).await?;
+    for row in sets {
+        let properties = Arc::new(properties.remove(&row.bsid).unwrap_or_default());
+        let set = LiveSet { properties, remaining: 0, worst: Results::Success, row };
         live.buildsets.insert(set.row.bsid, set);
+    }
+    for request in store.requests_of_open_sets().await? {
+        let Some(set) = live.buildsets.get_mut(&request.buildsetid) else { continue };
+        if request.complete {
+            set.worst = set.worst.worst(request.results.unwrap_or(Results::Success));
+        } else {
+            set.remaining += 1;
+            live.requests.insert(request.buildrequestid, request);
+        }
     }
     Ok(())
 }

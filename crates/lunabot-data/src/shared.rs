@@ -16,6 +16,9 @@ use tokio::sync::{Notify, watch};
 /// What may wait for the disk, in bytes; past it updates wait for a commit.
 const MAX_WAITING: usize = 32 * 1024 * 1024;
 
+/// So much, in bytes, waits for company no longer.
+pub(crate) const ENOUGH: usize = 1024 * 1024;
+
 /// Asks for the rows of a resource that is not stored.
 pub(crate) type VirtualRows = Arc<dyn Fn() -> Vec<Json> + Send + Sync>;
 
@@ -118,13 +121,16 @@ impl Shared {
     /// Changes live rows and queues what has to be written; gives the transaction that it will be part of.
     pub fn change<T>(&self, change: impl FnOnce(&mut Live) -> T) -> (T, u64) {
         let mut live = self.live();
-        let before = live.pending.weight();
+        let (before, idle) = (live.pending.weight(), live.pending.is_empty());
         let result = change(&mut live);
-        let grown = live.pending.weight().saturating_sub(before);
+        let after = live.pending.weight();
         let epoch = live.epoch;
         drop(live);
-        self.weight.fetch_add(grown, Ordering::Relaxed);
-        self.wake.notify_one();
+        self.weight.fetch_add(after.saturating_sub(before), Ordering::Relaxed);
+        // The writer is told of the first row that waits, and of the one that is too much; not of each.
+        if idle || (before < ENOUGH && after >= ENOUGH) {
+            self.wake.notify_one();
+        }
         (result, epoch)
     }
 

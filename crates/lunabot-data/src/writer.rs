@@ -1,7 +1,7 @@
 //! The one writer: takes whatever has queued up, writes it in one transaction, then announces it (group commit).
 
 use crate::pending::Pending;
-use crate::shared::{Progress, Shared};
+use crate::shared::{ENOUGH, Progress, Shared};
 use lunabot_db::{ChunkRow, DbError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,15 +11,12 @@ use std::time::Duration;
 /// time: it does not go by the injected clock.
 const LINGER: Duration = Duration::from_millis(4);
 
-/// So much waits for company no longer.
-const LINGER_BYTES: usize = 1024 * 1024;
-
 /// Between attempts of a transaction that the database refuses.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// After so many attempts those who wait are told.
-const PATIENCE: u32 = 4;
+const PATIENCE: u32 = 2;
 
 /// Log text is packed on the spot up to this size, by a thread for blocking work above it.
 const PACK_HERE: usize = 64 * 1024;
@@ -45,7 +42,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 
 /// Waits a moment for more, unless somebody waits for what there is.
 async fn linger(shared: &Shared, closing: bool) {
-    let enough = || shared.urgent.load(Ordering::Acquire) || shared.live().pending.weight() > LINGER_BYTES;
+    let enough = || shared.urgent.load(Ordering::Acquire) || shared.live().pending.weight() >= ENOUGH;
     if closing || enough() {
         return;
     }

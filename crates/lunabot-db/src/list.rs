@@ -6,7 +6,30 @@ use crate::resource::{Column, Decl, Field, PoolRef, Resource};
 use crate::store::Store;
 use lunabot_model::result_spec::{Filter, Op, OrderKey, ResultSpec, Value as Asked};
 use sqlx::AssertSqlSafe;
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::PoisonError;
+
+/// Counts that are gone on from; more than this many are begun anew.
+const COUNTS: usize = 4096;
+
+/// How many rows of growing tables there were, up to which key, by condition.
+#[derive(Default)]
+pub(crate) struct Counts(std::sync::Mutex<HashMap<String, (i64, i64)>>);
+
+impl Counts {
+    fn get(&self, name: &str) -> Option<(i64, i64)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    }
+
+    fn put(&self, name: String, count: (i64, i64)) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.len() >= COUNTS {
+            counts.clear();
+        }
+        counts.insert(name, count);
+    }
+}
 
 /// What to list.
 pub struct ListQuery<'a> {
@@ -25,6 +48,11 @@ pub struct Page<R> {
 }
 
 impl Store {
+    /// To be called after rows of growing tables were deleted.
+    pub fn forget_counts(&self) {
+        self.counts.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The rows that a query asks for.
     pub async fn list<R: Resource>(&self, query: ListQuery<'_>) -> Result<Page<R>> {
         let compiled = Compiled::new(R::DECL, &query)?;
@@ -46,9 +74,25 @@ impl Store {
         if spec.limit.is_none_or(|limit| got < limit) && (got > 0 || offset == 0) {
             return Ok(offset + got);
         }
+        if decl.grows && spec.filters.is_empty() {
+            return self.count_on(decl, compiled).await;
+        }
         let (sql, values) = compiled.count(decl);
         let rows = self.fetch(AssertSqlSafe(sql), values).await?;
         rows.first().map_or(Ok(0), |row| row.cols().int())
+    }
+
+    /// Counts only what was added since the last time.
+    async fn count_on(&self, decl: &Decl, compiled: &Compiled) -> Result<i64> {
+        let name = format!("{} {} {:?}", decl.from, compiled.condition, compiled.values);
+        let (known, upto) = self.counts.get(&name).unwrap_or_default();
+        let (sql, values) = compiled.count_after(decl, upto);
+        let rows = self.fetch(AssertSqlSafe(sql), values).await?;
+        let Some(row) = rows.first() else { return Ok(known) };
+        let mut cols = row.cols();
+        let (new, last) = (cols.int()?, cols.opt_int()?);
+        self.counts.put(name, (known + new, last.unwrap_or(upto)));
+        Ok(known + new)
     }
 
     /// The plan of the statement that answers a query: for tests, which forbid table scans.
@@ -180,6 +224,14 @@ impl Compiled {
             let _ = write!(sql, " OFFSET ${}", values.len());
         }
         (sql, values)
+    }
+
+    fn count_after(&self, decl: &Decl, upto: i64) -> (String, Vec<Value>) {
+        let and = if self.condition.is_empty() { "" } else { " AND " };
+        let mut values = self.values.clone();
+        values.push(Value::Int(upto));
+        let (key, from, condition, place) = (decl.key, decl.from, &self.condition, values.len());
+        (format!("SELECT COUNT(*), MAX({key}) FROM {from} WHERE {condition}{and}{key} > ${place}"), values)
     }
 
     fn count(&self, decl: &Decl) -> (String, Vec<Value>) {

@@ -8,7 +8,7 @@ use crate::resource::Resource;
 use crate::resources::{PropertyItem, StepWithBuild};
 use crate::store::Store;
 use lunabot_model::Properties;
-use lunabot_model::resources::{Build, Change};
+use lunabot_model::resources::{Build, BuildRequest, Buildset, Change};
 use lunabot_model::result_spec::ResultSpec;
 use std::collections::HashMap;
 
@@ -94,6 +94,16 @@ impl Store {
     pub async fn all<R: Resource>(&self, scope: &str, args: Vec<Value>) -> Result<Vec<R>> {
         let spec = ResultSpec::default();
         Ok(self.list(ListQuery { scope, args, spec: &spec, total: false }).await?.rows)
+    }
+
+    /// Buildsets that are not complete.
+    pub async fn open_sets(&self) -> Result<Vec<Buildset>> {
+        self.all("t.complete = FALSE", Vec::new()).await
+    }
+
+    /// Their requests, complete ones too.
+    pub async fn requests_of_open_sets(&self) -> Result<Vec<BuildRequest>> {
+        self.all("r.buildsetid IN (SELECT id FROM buildsets WHERE complete = FALSE)", Vec::new()).await
     }
 
     /// Properties by name, values as JSON text.

@@ -41,6 +41,9 @@ pub struct Decl {
     pub columns: &'static str,
     /// The column that orders rows where nothing else does; unique.
     pub key: &'static str,
+    /// Rows are only added, with growing keys, and never change whose they are: then counting goes on from the last
+    /// count.
+    pub grows: bool,
     pub fields: &'static [Field],
 }
 

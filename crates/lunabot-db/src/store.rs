@@ -2,6 +2,7 @@
 
 use crate::batch::Batch;
 use crate::error::{DbError, Result};
+use crate::list::Counts;
 use crate::migrate;
 use crate::pool::{Conn, Pool, Row, Value};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
@@ -36,6 +37,7 @@ pub struct OpenStore {
 pub struct Store {
     pub(crate) pool: Pool,
     pub(crate) writer: Mutex<Writer>,
+    pub(crate) counts: crate::list::Counts,
 }
 
 /// The writing connection; opened again after it has failed.
@@ -144,7 +146,7 @@ impl Store {
         }
         migrate::run(&mut conn, have).await.map_err(|e| opening(open, &e))?;
         let pool = target.readers();
-        Ok(Store { pool, writer: Mutex::new(Writer { target, conn: Some(conn) }) })
+        Ok(Store { pool, writer: Mutex::new(Writer { target, conn: Some(conn) }), counts: Counts::default() })
     }
 
     /// Writes a batch in one transaction. `salvage`: rows that can never be stored are given up, with an error in the log;

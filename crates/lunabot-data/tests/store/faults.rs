@@ -2,6 +2,7 @@
 
 use crate::support::*;
 use lunabot_db::ListQuery;
+use lunabot_model::Results;
 use lunabot_model::resources::{Build, BuildRequest, Buildset, Change, Log, Step};
 use lunabot_model::result_spec::ResultSpec;
 use sqlx::{Connection, SqliteConnection};
@@ -70,6 +71,28 @@ async fn a_locked_database_is_waited_for() {
     sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
     writing.await.unwrap().unwrap();
     assert_eq!(list(&data, "buildsets", "").await.len(), 1);
+}
+
+/// The lock is held for too long: callers are told why, and what is queued is written once it is free.
+#[tokio::test]
+async fn a_database_locked_for_long_is_reported_and_recovers() {
+    let place = Place::sqlite();
+    let data = place.open().await;
+    let (builder, worker) = configured(&data).await;
+    let (_, requests) = data.add_buildset(buildset(&[builder])).await.unwrap();
+    let mut other = sqlite(&place).await;
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let (build, ack) = data.add_build(new_build(builder, requests[&builder], worker)).await.unwrap();
+    let told = ack.await.unwrap_err().to_string();
+    assert!(told.contains("locked by another process: stop whatever else has the file open"), "{told}");
+    let refused = data.add_buildset(buildset(&[builder])).await.unwrap_err();
+    assert!(refused.to_string().contains("locked"), "{refused}");
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    let mut events = listen(&data, &["builds/*/finished"]);
+    data.finish_build(build.buildid, Results::Success, "done").await.unwrap().detach();
+    assert_eq!(topics(&mut events, 1).await, ["builds/1/finished"]);
+    assert_eq!(one(&data, "builds/1").await["results"], 0, "nothing is lost");
+    assert_eq!(list(&data, "buildsets", "").await.len(), 1, "what was refused is not there");
 }
 
 /// The pages that are asked for all day come from indexes: no sorting, no reading of a whole table.

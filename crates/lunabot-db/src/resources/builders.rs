@@ -21,6 +21,7 @@ impl Resource for Builder {
         tables: &["builders"],
         columns: "u.id, u.name, u.description, u.description_format, u.description_html, u.projectid",
         key: "u.id",
+        grows: false,
         fields: &[
             int("builderid", "u.id"),
             text("name", "u.name"),
@@ -92,6 +93,7 @@ impl Resource for Worker {
         tables: &["workers"],
         columns: "w.id, w.name, w.info, w.paused, w.pause_reason, w.graceful",
         key: "w.id",
+        grows: false,
         fields: &[
             int("workerid", "w.id"),
             text("name", "w.name"),

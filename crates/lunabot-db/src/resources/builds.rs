@@ -16,6 +16,7 @@ impl Resource for Build {
         columns: "b.id, b.number, b.builderid, b.buildrequestid, b.workerid, b.masterid, b.started_at, b.complete_at, \
                   b.locks_duration_s, b.state_string, b.results",
         key: "b.id",
+        grows: true,
         fields: &[
             int("buildid", "b.id"),
             int("number", "b.number"),
@@ -64,6 +65,7 @@ impl Resource for Step {
                   s.results, s.urls, s.hidden",
         // Steps are read within one build, in the order of their numbers (09.074).
         key: "s.number",
+        grows: false,
         fields: &[
             int("stepid", "s.id"),
             int("number", "s.number"),
@@ -110,6 +112,7 @@ impl Resource for Log {
         tables: &["logs"],
         columns: "l.id, l.name, l.slug, l.stepid, l.complete, l.num_lines, l.type",
         key: "l.id",
+        grows: false,
         fields: &[
             int("logid", "l.id"),
             text("name", "l.name"),
@@ -146,6 +149,7 @@ impl Resource for BuildData {
         tables: &["build_data"],
         columns: "d.buildid, d.name, d.length, d.source",
         key: "d.name",
+        grows: false,
         fields: &[
             int("buildid", "d.buildid"),
             text("name", "d.name"),

@@ -23,6 +23,7 @@ impl Resource for Change {
                   s.id, s.revision, s.branch, s.repository, s.project, s.codebase, s.created_at, \
                   p.id, p.body, p.level, p.subdir, p.author, p.comment",
         key: "c.id",
+        grows: true,
         fields: &[
             int("changeid", "c.id"),
             field("parent_changeids", FieldKind::Ints, Column::Elements("c.parent_changeid {}")),

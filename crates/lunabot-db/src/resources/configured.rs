@@ -14,6 +14,7 @@ impl Resource for Master {
         tables: &["masters"],
         columns: "m.id, m.name, m.active, m.last_active",
         key: "m.id",
+        grows: false,
         fields: &[
             int("masterid", "m.id"),
             text("name", "m.name"),
@@ -49,6 +50,7 @@ impl Resource for Scheduler {
         tables: &["schedulers", "masters"],
         columns: "h.id, h.name, h.enabled, m.id, m.name, m.active, m.last_active",
         key: "h.id",
+        grows: false,
         fields: &[
             int("schedulerid", "h.id"),
             text("name", "h.name"),
@@ -74,6 +76,7 @@ impl Resource for ChangeSource {
         tables: &["changesources", "masters"],
         columns: "h.id, h.name, m.id, m.name, m.active, m.last_active",
         key: "h.id",
+        grows: false,
         fields: &[int("changesourceid", "h.id"), text("name", "h.name"), json("master")],
     };
 
@@ -91,6 +94,7 @@ impl Resource for Project {
                   EXISTS (SELECT 1 FROM builders u JOIN builder_masters m ON m.builderid = u.id WHERE u.projectid = j.id), \
                   j.description, j.description_format, j.description_html",
         key: "j.id",
+        grows: false,
         fields: &[
             int("projectid", "j.id"),
             text("name", "j.name"),

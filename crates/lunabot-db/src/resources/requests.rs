@@ -17,6 +17,7 @@ impl Resource for BuildRequest {
         columns: "r.id, r.buildsetid, r.builderid, r.priority, r.claimed_at, r.claimed_by_masterid, r.complete, \
                   r.results, r.submitted_at, r.complete_at, r.waited_for",
         key: "r.id",
+        grows: true,
         fields: &[
             int("buildrequestid", "r.id"),
             int("buildsetid", "r.buildsetid"),
@@ -76,6 +77,7 @@ impl Resource for Buildset {
         columns: "t.id, t.external_idstring, t.reason, t.rebuilt_buildid, t.submitted_at, t.complete, t.complete_at, \
                   t.results, t.parent_buildid, t.parent_relationship",
         key: "t.id",
+        grows: true,
         fields: &[
             int("bsid", "t.id"),
             opt_text("external_idstring", "t.external_idstring"),
@@ -131,6 +133,7 @@ impl Resource for SourceStamp {
         columns: "s.id, s.revision, s.branch, s.repository, s.project, s.codebase, s.created_at, \
                   p.id, p.body, p.level, p.subdir, p.author, p.comment",
         key: "s.id",
+        grows: true,
         fields: &[
             int("ssid", "s.id"),
             opt_text("revision", "s.revision"),

@@ -23,6 +23,7 @@ impl Resource for Codebase {
         tables: &["codebases"],
         columns: "k.id, k.projectid, k.name, k.slug",
         key: "k.id",
+        grows: false,
         fields: &[
             int("codebaseid", "k.id"),
             int("projectid", "k.projectid"),
@@ -64,6 +65,7 @@ impl Resource for TestResultSet {
         columns: "e.id, e.builderid, e.buildid, e.stepid, e.description, e.category, e.value_unit, e.tests_passed, \
                   e.tests_failed, e.complete",
         key: "e.id",
+        grows: false,
         fields: &[
             int("test_result_setid", "e.id"),
             int("builderid", "e.builderid"),
@@ -115,6 +117,7 @@ impl Resource for TestResult {
         tables: &["test_results"],
         columns: "v.id, v.builderid, v.test_result_setid, n.name, a.path, v.line, v.duration_ns, v.value",
         key: "v.id",
+        grows: false,
         fields: &[
             int("test_resultid", "v.id"),
             int("builderid", "v.builderid"),
