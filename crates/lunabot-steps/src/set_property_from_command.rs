@@ -114,8 +114,9 @@ impl Step for SetPropertyFromCommand {
             cx.set_property(name, value.clone(), SOURCE);
             self.set.push(name.clone());
         }
-        let lines: Vec<String> =
+        let mut lines: Vec<String> =
             properties.iter().map(|(name, value)| format!("{name}: {}", shown(value))).collect();
+        lines.sort();
         cx.add_complete_log("property changes", &lines.join("\n")).await?;
         Ok(results)
     }

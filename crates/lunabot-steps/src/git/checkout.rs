@@ -11,12 +11,21 @@ use lunabot_model::resources::Patch;
 use std::collections::BTreeMap;
 
 /// What the worker's git can do; the error of a worker without git (06.017).
-pub async fn features(tree: &Tree<'_>) -> Result<Features, StepError> {
-    let words = ["git", "--version"].map(String::from).to_vec();
+pub async fn features(tree: &Tree<'_>, params: &GitParams) -> Result<Features, StepError> {
+    let mut words = git(params);
+    words.push("--version".into());
     // The tree may not exist yet; a version is told anywhere.
     let outcome = tree.run(words, BTreeMap::new(), None).await?;
     let found = Features::parse(&outcome.stdout).filter(|_| !outcome.did_fail());
     found.ok_or_else(|| StepError::Exception("git is not installed on the worker".into()))
+}
+
+/// `git` with the settings that every command gets.
+fn git(params: &GitParams) -> Vec<String> {
+    let settings = params.config.iter().flatten().flat_map(|(name, value)| {
+        ["-c".to_string(), format!("{name}={}", value.literal().unwrap_or_default())]
+    });
+    std::iter::once("git".to_string()).chain(settings).collect()
 }
 
 /// One checkout under way.
@@ -216,12 +225,12 @@ impl Checkout<'_> {
     /// 06.015, 06.017.
     async fn patch(&self, patch: &Patch) -> Result<(), StepError> {
         let tree = self.tree.begin_patch(patch).await?;
-        let git = |words: Vec<String>| std::iter::once("git".to_string()).chain(words).collect();
+        let with = |words: Vec<String>| git(self.params).into_iter().chain(words).collect();
         let refresh = ["update-index", "--refresh"].map(String::from).to_vec();
         // It only tells of files that differ.
-        tree.run(git(refresh), BTreeMap::new(), None).await?;
+        tree.run(with(refresh), BTreeMap::new(), None).await?;
         let apply = vec!["apply".into(), "--index".into(), "-p".into(), patch.level.to_string()];
-        let outcome = tree.run(git(apply), BTreeMap::new(), Some(patch.body.clone())).await?;
+        let outcome = tree.run(with(apply), BTreeMap::new(), Some(patch.body.clone())).await?;
         tree.end_patch().await?;
         if outcome.did_fail() { Err(StepError::Failed("the patch does not apply".into())) } else { Ok(()) }
     }
@@ -265,11 +274,7 @@ impl Checkout<'_> {
     }
 
     async fn command(&self, words: Vec<String>, stdin: Option<String>) -> Result<FinishedCommand, StepError> {
-        let mut all = vec!["git".to_string()];
-        for (name, value) in self.params.config.iter().flatten() {
-            let value = value.literal().unwrap_or_default();
-            all.extend(["-c".into(), format!("{name}={value}")]);
-        }
+        let mut all = git(self.params);
         let (options, env) = self.auth.for_command(words.first().map_or("", String::as_str));
         all.extend(options);
         all.extend(words);

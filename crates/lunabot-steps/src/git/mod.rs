@@ -91,7 +91,7 @@ impl Step for Git {
         };
         let log = cx.log_for_commands("stdio").await?;
         let tree = Tree { cx, log, workdir: cx.workdir().to_string(), options: &self.options };
-        let features = checkout::features(&tree).await?;
+        let features = checkout::features(&tree, &self.params).await?;
         let wanted = self.wanted(&target, features);
         let auth = self.auth(cx, features).await?;
         let mut checkout = Checkout { tree, wanted, mode: self.mode, params: &self.params, auth: &auth };
