@@ -309,3 +309,21 @@ async fn keys_are_on_the_worker_only_while_the_step_runs() {
     assert_eq!(names, ["build"]);
     assert!(!built.log(0, "stdio").contains("s3cret"));
 }
+
+/// 06.017: the keys go in any case.
+#[tokio::test]
+async fn a_stopped_step_takes_its_keys_away() {
+    let (repo, bench) = (Repo::new(), Bench::new().await);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("git://{}/x", listener.local_addr().unwrap());
+    bench.declare(&[git(&repo, json!({"repourl": url, "sshPrivateKey": "KEY"}))]).await;
+    let finished = bench.begin(vec![StampRef::New(NewSourceStamp::default())]).await;
+    // The connection comes when the keys are there.
+    let (_held, _) = listener.accept().await.unwrap();
+    let dir = bench.builddir().join(".build.buildbot");
+    assert_eq!(std::fs::read_to_string(dir.join("ssh-key")).unwrap(), "KEY\n");
+    bench.stop_build(1).await;
+    let built = bench.end(finished).await;
+    assert_eq!((built.results(), built.step(0).0), (Some(Results::Cancelled), Results::Cancelled));
+    assert!(!dir.exists());
+}

@@ -35,6 +35,8 @@ pub struct RemoteCommand {
     pub logs: BTreeMap<String, LogTarget>,
     /// Answers the worker's requests for file contents, where the command makes any.
     pub transfer: Option<Arc<dyn TransferPeer>>,
+    /// Cleans up: runs to its end in a stopped build too (06.017). Only for what ends soon.
+    pub even_when_stopped: bool,
 }
 
 /// A log that a command writes to.
@@ -64,6 +66,7 @@ impl RemoteCommand {
             stdio_log: None,
             logs: BTreeMap::new(),
             transfer: None,
+            even_when_stopped: false,
         }
     }
 
@@ -87,6 +90,12 @@ impl RemoteCommand {
 
     pub fn collecting_stdout(mut self) -> Self {
         self.collect_stdout = true;
+        self
+    }
+
+    /// See [`RemoteCommand::even_when_stopped`].
+    pub fn even_when_stopped(mut self) -> Self {
+        self.even_when_stopped = true;
         self
     }
 

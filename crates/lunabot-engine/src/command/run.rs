@@ -20,7 +20,8 @@ pub(crate) async fn run(cx: &StepContext, command: RemoteCommand) -> Result<Fini
     if worker.lost.is_cancelled() {
         return Err(StepError::Lost);
     }
-    if cx.is_interrupted() {
+    let yields = !command.even_when_stopped;
+    if yields && cx.is_interrupted() {
         return Ok(never_started(command));
     }
     let id = cx.0.build.services.command_id();
@@ -44,7 +45,7 @@ pub(crate) async fn run(cx: &StepContext, command: RemoteCommand) -> Result<Fini
                 sink.close().await;
                 return Err(StepError::Lost);
             }
-            () = cx.interrupted(), if !interrupted => {
+            () = cx.interrupted(), if yields && !interrupted => {
                 interrupted = true;
                 let why = cx.0.stopped.borrow().clone().unwrap_or_else(|| "stopped".into());
                 interrupt(cx, &builder, &id, &why);

@@ -2,9 +2,10 @@
 
 use super::commands::Features;
 use crate::source::unless_stopped;
+use lunabot_engine::command::{Dict, RemoteCommand, names};
 use lunabot_engine::step::{StepContext, StepError};
 use lunabot_model::Json;
-use lunabot_model::git::{RenderedAuth, credential_config, shell_quote, ssh_command};
+use lunabot_model::git::{RenderedAuth, credential_config, ssh_command};
 use std::collections::BTreeMap;
 
 /// The usual port of ssh.
@@ -108,14 +109,14 @@ impl Auth {
         Ok(self.rendered.credentials(repourl))
     }
 
-    /// Removes the files.
+    /// Removes the files, in a stopped build too.
     pub async fn remove(&self, cx: &StepContext) -> Result<(), StepError> {
         let Some(dir) = &self.dir else { return Ok(()) };
-        match cx.run_rmdir(dir, None).await? {
-            true => Ok(()),
-            false => {
-                Err(StepError::Failed(format!("cannot remove the folder {} on the worker", shell_quote(dir))))
-            }
+        let args = Dict::new().with("dir", dir.as_str()).with("logEnviron", false);
+        let command = RemoteCommand::new(names::RMDIR, args).even_when_stopped();
+        match cx.run_command(command).await?.did_fail() {
+            false => Ok(()),
+            true => Err(StepError::Failed(format!("cannot remove the folder {dir} on the worker"))),
         }
     }
 }

@@ -5,12 +5,12 @@
 mod outside;
 
 #[allow(unused_imports, reason = "each test binary uses a part")]
-pub use outside::{Functions, RealClock, Repo, function};
+pub use outside::{Functions, RealClock, Repo, eventually, function};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use lunabot_data::new::{NewBuildset, NewSourceStamp, StampRef};
-use lunabot_data::{Answer, Data, Delivery, OpenOptions};
+use lunabot_data::{Answer, Data, Delivery, OpenOptions, Subscription};
 use lunabot_engine::worker::{CommandSink, LinkError, WorkerLink};
 use lunabot_engine::{Engine, EngineOptions, Generation, Stop};
 use lunabot_model::config::Config;
@@ -116,8 +116,24 @@ impl Bench {
 
     pub async fn build_stamps(&self, steps: &[Json], stamps: Vec<StampRef>, functions: Functions) -> Built {
         self.configure(steps, functions).await;
-        let mut finished = self.data.bus().subscribe(vec![Pattern::parse("builds/*/finished")]);
+        let finished = self.begin(stamps).await;
+        self.end(finished).await
+    }
+
+    /// Configures steps without functions.
+    pub async fn declare(&self, steps: &[Json]) {
+        self.configure(steps, Functions::new(|name, _| panic!("unexpected call of {name}"))).await;
+    }
+
+    /// Begins a build of what is configured.
+    pub async fn begin(&self, stamps: Vec<StampRef>) -> Subscription {
+        let finished = self.data.bus().subscribe(vec![Pattern::parse("builds/*/finished")]);
         self.request(stamps).await;
+        finished
+    }
+
+    /// Waits for the end of a build.
+    pub async fn end(&self, mut finished: Subscription) -> Built {
         let delivery = tokio::time::timeout(std::time::Duration::from_secs(50), finished.next()).await;
         let Ok(Some(Delivery::Event(event))) = delivery else { panic!("no build finished: {delivery:?}") };
         let mut payload = (*event.payload).clone();
@@ -173,7 +189,7 @@ impl Bench {
         self.engine.stop(Stop::Fast).await;
     }
 
-    /// Stops the newest build.
+    /// Stops a build.
     pub async fn stop_build(&self, build: i64) {
         self.data.control(&format!("builds/{build}"), "stop", json!({"reason": "enough"})).await.unwrap();
     }
