@@ -13,14 +13,17 @@ async fn main() {
     let port = arguments.get(1).and_then(|port| port.parse().ok()).unwrap_or(8099);
     let now = jiff::Timestamp::now().as_second();
     let kind = arguments.get(2).map_or("small", String::as_str);
-    let world = World::at(now - 6 * 3600).await;
+    let world = World::at(now - 13_900).await;
     match kind {
         "small" => drop(seed::small(&world.data, &world.clock, 2_000).await),
         "long" => drop(seed::small(&world.data, &world.clock, 1_000_000).await),
         "many" => drop(seed::many(&world.data, &world.clock, 200).await),
         _ => {}
     }
-    println!("http://127.0.0.1:{port}/ shows {kind}");
+    #[expect(clippy::print_stdout, reason = "it tells its user where to look")]
+    {
+        println!("http://127.0.0.1:{port}/ shows {kind}");
+    }
     let clock = world.clock.clone();
     let past = clock.get();
     tokio::spawn(async move {

@@ -125,7 +125,7 @@ impl Endpoint {
                 Some(("mode", value)) => mode = u32::from_str_radix(value, 8).ok()?,
                 Some(("lockfile" | "backlog", _)) => {}
                 None | Some(("address", _)) => {
-                    path = Some(PathBuf::from(part.trim_start_matches("address=")))
+                    path = Some(PathBuf::from(part.trim_start_matches("address=")));
                 }
                 Some(_) => return None,
             }

@@ -34,7 +34,7 @@ pub fn may_act(site: &Site, headers: &HeaderMap) -> bool {
         Origin::Allowed(_) => true,
         Origin::Refused => false,
         Origin::None => {
-            let from = headers.get("sec-fetch-site").map(|v| v.as_bytes());
+            let from = headers.get("sec-fetch-site").map(axum::http::HeaderValue::as_bytes);
             matches!(from, None | Some(b"same-origin" | b"none"))
         }
     }

@@ -194,7 +194,7 @@ fn passes(delivery: &Delivery, filters: &[(String, String)]) -> bool {
     let Delivery::Event(event) = delivery else { return true };
     filters.iter().all(|(field, wanted)| match event.payload.get(field) {
         Some(Json::String(text)) => text == wanted,
-        Some(value) => value.to_string() == *wanted,
+        Some(value) => serde_json::from_str::<Json>(wanted).is_ok_and(|wanted| wanted == *value),
         None => false,
     })
 }

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Last lines of the opened step's log.
-const TAIL: i64 = 40;
+const TAIL: i64 = 30;
 const MAX_CHANGES: usize = 50;
 /// Steps whose logs are listed.
 const MAX_STEPS: usize = 200;

@@ -18,6 +18,8 @@ use std::sync::Arc;
 const LIMIT: i64 = 25;
 /// Builds of the chart.
 const CHART: i64 = 50;
+/// The chart is as wide as so many bars at least.
+const FEWEST_BARS: usize = 20;
 const MAX_WAITING: i64 = 20;
 
 /// A bar of the chart of durations, in a box of 600 × 80.
@@ -90,8 +92,8 @@ async fn waiting(app: &App, builder: &Builder) -> Result<(Vec<Waiting>, i64), Pa
 fn bars(newest: &[Build]) -> Vec<Bar> {
     let seconds = |b: &Build| b.complete_at.map(|end| (end - b.started_at).max(0));
     let longest = newest.iter().filter_map(seconds).max().unwrap_or(0).max(1);
-    let slot = 600.0 / CHART as f64;
     let finished: Vec<&Build> = newest.iter().filter(|b| b.complete).collect();
+    let slot = 600.0 / finished.len().max(FEWEST_BARS) as f64;
     let bar = |(i, b): (usize, &&Build)| {
         let seconds = seconds(b).unwrap_or(0);
         let height = (seconds as f64 / longest as f64 * 74.0).max(2.0);

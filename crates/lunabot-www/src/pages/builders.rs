@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Rows of one page.
-const LIMIT: i64 = 100;
+const LIMIT: i64 = 80;
 
 #[derive(Serialize)]
 struct Row {

@@ -179,7 +179,7 @@ fn collect(specs: &[Json], sent: &Pairs, params: &mut Map<String, Json>, depth: 
         }
         let all: Vec<&str> = sent.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect();
         let value = match text(spec, "type") {
-            "bool" => Json::Bool(all.iter().any(|v| *v == "true")),
+            "bool" => Json::Bool(all.contains(&"true")),
             _ if is(spec, "multiple") => json!(all),
             "int" => all.first().map_or(Json::Null, |v| number_or_text(v)),
             _ => all.first().map_or(Json::Null, |v| Json::from(v.replace("\r\n", "\n"))),

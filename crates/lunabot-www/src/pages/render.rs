@@ -127,7 +127,7 @@ impl Asked {
 
     /// The query with one argument replaced or removed, for links.
     pub fn with(&self, name: &str, value: Option<&str>) -> String {
-        let mut out = form_urlencoded::Serializer::new(String::from("?"));
+        let mut out = form_urlencoded::Serializer::for_suffix(String::from("?"), 1);
         out.extend_pairs(self.query.iter().filter(|(n, v)| n != name && !v.is_empty()));
         if let Some(value) = value {
             out.append_pair(name, value);

@@ -1,5 +1,6 @@
 //! A web with a real store behind it, called without a socket.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "tests and the gallery use different parts of it")]
+#![allow(clippy::unwrap_used, reason = "a failure here is the test's")]
 
 pub mod seed;
 

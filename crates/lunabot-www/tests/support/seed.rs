@@ -73,7 +73,10 @@ impl Seed<'_> {
             author: AUTHORS[n % 4].into(),
             files: vec!["src/parser.c".into(), "tests/macro.t".into()],
             comments: COMMENTS[n % 4].into(),
-            revision: Some(format!("{:040x}", (n as u128 + 7) * 0x9e37_79b9_7f4a_7c15_u128)),
+            revision: Some(format!(
+                "{:x}",
+                (n as u128 + 7).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+            )),
             branch: Some("main".into()),
             repository: "https://git.example.org/app.git".into(),
             revlink: Some("https://git.example.org/app/commit/1".into()),
@@ -121,8 +124,11 @@ impl Seed<'_> {
             Fate::Ends(results) => {
                 let lines = if results == Results::Success { 90 } else { self.lines };
                 self.step(&build, "test", "tests", fate, secs / 3, lines).await;
-                let state =
-                    if results == Results::Success { "build successful" } else { "failed test (failure)" };
+                let state = match results {
+                    Results::Success => "build successful",
+                    Results::Warnings => "warnings test (warnings)",
+                    _ => "failed test (failure)",
+                };
                 self.data.finish_build(build.buildid, results, state).await.unwrap().detach();
                 self.data.complete_requests(&[request], results).await.unwrap().await.unwrap();
             }

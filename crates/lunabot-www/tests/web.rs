@@ -1,0 +1,16 @@
+//! The web, called without a socket, over a real store on a temporary SQLite file.
+
+mod support;
+
+#[path = "web/control.rs"]
+mod control;
+#[path = "web/events.rs"]
+mod events;
+#[path = "web/hooks.rs"]
+mod hooks;
+#[path = "web/operations.rs"]
+mod operations;
+#[path = "web/pages.rs"]
+mod pages;
+#[path = "web/rest.rs"]
+mod rest;

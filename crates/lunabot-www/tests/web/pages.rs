@@ -1,0 +1,244 @@
+//! The pages, with and without data, and with hostile data.
+
+use crate::support::{World, seed, text};
+use axum::body::Body;
+use axum::http::Request;
+use lunabot_data::new::*;
+use lunabot_model::resources::LogType;
+use lunabot_model::{Properties, Results};
+use serde_json::json;
+
+const ALL: &[&str] = &["/", "/builders", "/changes", "/workers", "/pending", "/health"];
+/// No page may be longer, in bytes, before compression.
+const LONGEST: usize = 60 * 1024;
+
+#[tokio::test]
+async fn empty_pages_say_what_to_do_next() {
+    let world = World::new().await;
+    for (path, wanted) in [
+        ("/", "No builder is configured"),
+        ("/builders", "c.builders"),
+        ("/changes", "changes.GitPoller"),
+        ("/workers", "worker.LocalWorker"),
+        ("/pending", "Nothing waits"),
+        ("/health", "The master is well"),
+    ] {
+        let page = world.page(path).await;
+        assert!(page.contains(wanted), "{path}: {page}");
+        assert!(page.starts_with("<!doctype html>") && page.contains("</html>"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn home_shows_what_is_broken_first() {
+    let world = World::new().await;
+    seed::small(&world.data, &world.clock, 50).await;
+    let page = world.page("/").await;
+    assert!(page.contains("1 of 4 builders is failing"));
+    let failing = page.split("h-failing").nth(2).and_then(|rest| rest.split("</section>").next()).unwrap();
+    assert!(failing.contains("app-macos #6") && failing.contains("3×"), "{failing}");
+    assert!(failing.contains("Sam O&#x27;Neil"), "the author of the first broken build's changes: {failing}");
+    assert!(page.contains("<b>2</b> running") && page.contains("<b>2</b> waiting"), "{page}");
+    assert!(page.contains("missing: slow"));
+    assert!(page.contains("Median of 6 builds"), "an estimate tells its basis");
+}
+
+#[tokio::test]
+async fn a_build_page_opens_the_step_that_broke() {
+    let world = World::new().await;
+    let ids = seed::small(&world.data, &world.clock, 500).await;
+    let page = world.page(&format!("/builders/{}/builds/6", ids[1])).await;
+    assert!(page.contains("477 earlier lines of stdio"), "{page}");
+    assert!(page.contains("program finished with exit code 2"));
+    assert!(page.contains(r#"<span class="f1 bo">error:</span>"#) && page.contains("&lt;ident&gt; &amp;"));
+    assert!(page.contains("/rebuild") && !page.contains("/stop\""));
+    assert!(page.contains("Let the cache forget entries") && page.contains("docs: say what happens"));
+    let running = world.page(&format!("/builders/{}/builds/7", ids[0])).await;
+    assert!(running.contains("/stop\"") && running.contains("<progress"));
+    let by_id = world.send(Request::get("/builds/1").body(Body::empty()).unwrap()).await;
+    assert_eq!(by_id.headers()["location"], "../builders/1/builds/1");
+}
+
+#[tokio::test]
+async fn logs_are_read_by_range_and_searched() {
+    let world = World::new().await;
+    let ids = seed::small(&world.data, &world.clock, 3000).await;
+    let log = format!("/builders/{}/builds/6/steps/2/logs/stdio", ids[1]);
+    let page = world.page(&log).await;
+    assert!(
+        page.contains(r#"data-total="3007""#)
+            && page.contains(r#"id="L3007""#)
+            && !page.contains(r#"id="L10""#)
+    );
+    let earlier = world.page(&format!("{log}?from=10")).await;
+    assert!(
+        earlier.contains(r#"id="L10""#)
+            && earlier.contains(r#"id="L209""#)
+            && !earlier.contains(r#"id="L210""#)
+    );
+
+    let lines =
+        world.send(Request::get(format!("{log}/lines?offset=5&limit=2")).body(Body::empty()).unwrap()).await;
+    assert_eq!(
+        (&lines.headers()["x-total"], &lines.headers()["x-complete"]),
+        (&"3007".parse().unwrap(), &"1".parse().unwrap())
+    );
+    let body = text(lines).await.1;
+    assert!(
+        body.contains(r#"id="L6""#) && body.contains(r#"id="L7""#) && body.matches("class=\"l ").count() == 2,
+        "{body}"
+    );
+    let beyond = world.page(&format!("{log}/lines?offset=99999999&limit=5")).await;
+    assert_eq!(beyond.trim(), "");
+    let all = world.page(&format!("{log}/lines?offset=0&limit=999999")).await;
+    assert_eq!(all.matches("class=\"l ").count(), 1000, "bounded");
+
+    let found = world.send(Request::get(format!("{log}/search?q=ERROR:")).body(Body::empty()).unwrap()).await;
+    assert_eq!(found.headers()["x-found"], "5");
+    let found = world.send(Request::get(format!("{log}/search?q=cc+src")).body(Body::empty()).unwrap()).await;
+    assert_eq!(
+        (&found.headers()["x-found"], found.headers()["x-next"].is_empty()),
+        (&"200".parse().unwrap(), false)
+    );
+    assert!(world.page(&format!("{log}?q=error:")).await.contains("5 lines found"));
+}
+
+#[tokio::test]
+async fn pending_says_why() {
+    let world = World::new().await;
+    let ids = seed::small(&world.data, &world.clock, 5).await;
+    let page = world.page("/pending").await;
+    assert!(page.contains("busy: fast1 builds app-linux #7; fast2 builds docs #7"), "{page}");
+    world.data.set_worker_paused(1, true, Some("disk")).await.unwrap().await.unwrap();
+    world.data.worker_disconnected(2).await.unwrap().await.unwrap();
+    assert!(world.page("/pending").await.contains("1 connected, but paused or stopping: fast1"));
+    world.data.worker_disconnected(1).await.unwrap().await.unwrap();
+    let page = world.page(&format!("/builders/{}", ids[3])).await;
+    assert!(page.contains("none of its 3 workers is connected"), "{page}");
+    let waiting =
+        world.api("buildrequests?claimed=false").await["buildrequests"][0]["buildrequestid"].clone();
+    assert!(world.page(&format!("/buildrequests/{waiting}")).await.contains("Why it waits"));
+    let built = world.send(Request::get("/buildrequests/1").body(Body::empty()).unwrap()).await;
+    assert_eq!(
+        (built.status().as_u16(), &built.headers()["location"]),
+        (303, &"../builders/1/builds/1".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn two_hundred_builders_fit_a_short_page() {
+    let world = World::new().await;
+    seed::many(&world.data, &world.clock, 200).await;
+    for path in ["/", "/builders", "/builders?offset=80", "/builders/1", "/workers", "/changes"] {
+        let page = world.page(path).await;
+        assert!(page.len() < LONGEST, "{path}: {} bytes", page.len());
+    }
+    let page = world.page("/builders").await;
+    assert!(page.contains("1–80 of 200 builders") && page.contains("offset=80"), "{page}");
+    let found = world.page("/builders?q=NET-1&tag=linux").await;
+    assert!(found.contains("net-102") && !found.contains("net-101") && !found.contains("core-"), "{found}");
+}
+
+#[tokio::test]
+async fn nothing_from_outside_becomes_markup() {
+    const EVIL: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}";
+    let world = World::new().await;
+    let seed = seed::Seed { data: &world.data, clock: &world.clock, lines: 5 };
+    let decl = BuilderDecl {
+        name: EVIL.into(),
+        tags: vec![EVIL.into()],
+        description: Some(EVIL.into()),
+        ..BuilderDecl::default()
+    };
+    let builder = world.data.sync_builders(&[decl]).await.unwrap()[EVIL];
+    let workers = [WorkerDecl { name: EVIL.into(), builders: vec![EVIL.into()] }];
+    let worker = world.data.sync_workers(&workers).await.unwrap()[EVIL].workerid;
+    world
+        .data
+        .worker_connected(worker, json!({"version": EVIL, "os_name": EVIL}))
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    world.data.set_worker_paused(worker, true, Some(EVIL)).await.unwrap().await.unwrap();
+    let change = NewChange {
+        author: EVIL.into(),
+        comments: EVIL.into(),
+        branch: Some(EVIL.into()),
+        revision: Some(EVIL.into()),
+        revlink: Some("javascript:alert(3)".into()),
+        repository: EVIL.into(),
+        files: vec![EVIL.into()],
+        ..NewChange::default()
+    };
+    let change = world.data.add_change(change).await.unwrap();
+    let build = seed.build(builder, &change, worker, seed::Fate::Runs, 10).await;
+    let mut properties = Properties::new();
+    properties.set(EVIL, json!({EVIL: [EVIL]}), EVIL);
+    properties.set("owner", EVIL, "x");
+    world.data.set_build_properties(build.buildid, properties).await.unwrap().await.unwrap();
+    let step = seed.step(&build, EVIL, EVIL, seed::Fate::Runs, 1, 5).await;
+    world.data.add_step_url(step.stepid, EVIL, "javascript:alert(4)").await.unwrap().await.unwrap();
+    let (log, _) = world.data.add_log(step.stepid, EVIL, LogType::Text).await.unwrap();
+    world.data.append_log(log.logid, LogText(format!("{EVIL}\n"))).await.unwrap().await.unwrap();
+    world.data.finish_step(step.stepid, Results::Failure, EVIL, false).await.unwrap().detach();
+    seed.request(builder, &change, EVIL).await;
+    world.data.set_virtual(
+        "script_errors",
+        std::sync::Arc::new(|| {
+            vec![json!({"callback": EVIL, "concerns": EVIL,
+        "kind": EVIL, "message": EVIL, "traceback": EVIL, "count": 1, "last_at": 5.5})]
+        }),
+    );
+
+    let mut pages: Vec<String> = ALL.iter().map(|p| (*p).to_string()).collect();
+    pages.push(format!("/builders/{builder}"));
+    pages.push(format!("/builders/{builder}/builds/1"));
+    pages.push(format!("/builders/{builder}/builds/1/steps/2/logs/{}", log.slug));
+    pages.push(format!("/changes/{}", change.changeid));
+    pages.push(format!("/workers/{worker}"));
+    pages.push(
+        "/builders?q=%3Cscript%3Ealert(1)%3C/script%3E&tag=%22%3E%3Cimg%20src=x%20onerror=alert(2)%3E".into(),
+    );
+    pages.push("/changes?branch=%22%3E%3Cimg%20src=x%20onerror=alert(2)%3E".into());
+    for path in pages {
+        let page = world.page(&path).await;
+        for bad in
+            ["<script>alert", "<img src=x", "href=\"javascript:", " onerror=alert(2)>{{ 7*7 }}\"'>", ">49<"]
+        {
+            assert!(!page.contains(bad), "{path} holds {bad}: {page}");
+        }
+    }
+    let log_page = world.page(&format!("/builders/{builder}/builds/1/steps/2/logs/{}", log.slug)).await;
+    assert!(log_page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{log_page}");
+}
+
+#[tokio::test]
+async fn health_shows_refused_configurations_and_failed_functions() {
+    let world = World::new().await;
+    let error = lunabot_model::config::ConfigError {
+        file: "master.lua".into(),
+        line: Some(12),
+        path: "www.prot".into(),
+        message: "unknown option; did you mean port?".into(),
+    };
+    world.health.report.lock().unwrap().config_errors = vec![error];
+    let rows = |n: i64| json!({"number": n, "content_hash": "abcdef", "loaded_at": 5, "current": n == 1, "errors": []});
+    world.data.set_virtual("generations", std::sync::Arc::new(move || (0..20).map(rows).collect()));
+    let page = world.page("/health").await;
+    assert!(page.contains("the newest configuration was refused"));
+    assert!(page.contains("master.lua:12: www.prot: unknown option; did you mean port?"), "{page}");
+    assert!(page.contains("<td>19</td>"), "the newest load: {page}");
+}
+
+#[tokio::test]
+async fn errors_are_pages_too() {
+    let world = World::new().await;
+    for path in
+        ["/nope", "/builders/99", "/builders/1/builds/1", "/changes/5", "/workers/x", "/buildrequests/9"]
+    {
+        let (status, page) = world.get(path).await;
+        assert_eq!(status, 404, "{path}");
+        assert!(page.contains("</html>") && page.contains("Home"), "{path}");
+    }
+}
