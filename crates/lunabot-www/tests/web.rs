@@ -1,5 +1,7 @@
 //! The web, called without a socket, over a real store on a temporary SQLite file.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is the test's")]
+
 mod support;
 
 #[path = "web/control.rs"]
