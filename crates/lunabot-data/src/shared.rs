@@ -124,7 +124,8 @@ impl Shared {
         let (before, idle) = (live.pending.weight(), live.pending.is_empty());
         let result = change(&mut live);
         let after = live.pending.weight();
-        let epoch = live.epoch;
+        // Where nothing waits, nothing has changed: what came before is all there is to wait for.
+        let epoch = if live.pending.is_empty() { live.epoch - 1 } else { live.epoch };
         drop(live);
         self.weight.fetch_add(after.saturating_sub(before), Ordering::Relaxed);
         // The writer is told of the first row that waits, and of the one that is too much; not of each.

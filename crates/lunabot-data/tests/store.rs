@@ -46,6 +46,7 @@ fn tell<F: Future<Output = ()>>(story: impl FnOnce(Place) -> F, place: Place) {
 }
 
 stories! {
+    builds::an_update_without_effect_does_not_wait,
     builds::a_build_is_stored_and_read_back,
     builds::requests_come_back_and_end_their_set,
     builds::the_collapser_comes_before_the_announcement,

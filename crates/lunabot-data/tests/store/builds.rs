@@ -157,3 +157,26 @@ pub async fn the_collapser_comes_before_the_announcement(place: Place) {
     assert_eq!(topics(&mut events, 5).await, expected);
     assert_eq!(column(&data, "buildrequests", "results=3", "buildrequestid").await, [json!(1)]);
 }
+
+/// What changes nothing is durable at once.
+pub async fn an_update_without_effect_does_not_wait(place: Place) {
+    let data = place.open().await;
+    let (builder, worker) = configured(&data).await;
+    let (_, requests) = data.add_buildset(buildset(&[builder])).await.unwrap();
+    let (build, _) = data.add_build(new_build(builder, requests[&builder], worker)).await.unwrap();
+    let (step, _) = data.add_step(build.buildid, "s", "").await.unwrap();
+    let (log, _) = data.add_log(step.stepid, "l", LogType::Text).await.unwrap();
+    data.add_step_url(step.stepid, "n", "u").await.unwrap().detach();
+    data.finish_log(log.logid).await.unwrap().detach();
+    data.flush().await.unwrap();
+    let nothing = async {
+        data.set_build_properties(build.buildid, Properties::new()).await?.await?;
+        data.add_step_url(step.stepid, "n", "u").await?.await?;
+        data.append_log(log.logid, LogText("late\n".into())).await?.await?;
+        data.append_log(log.logid, LogText(String::new())).await?.await?;
+        data.finish_log(log.logid).await?.await?;
+        data.complete_requests(&[99], Results::Success).await?.await?;
+        data.unclaim(&[99]).await?.await
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), nothing).await.unwrap().unwrap();
+}
