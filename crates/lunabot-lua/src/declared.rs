@@ -3,10 +3,11 @@
 
 use crate::class::Class;
 use crate::construct::{Options, Written, finish, read, report};
-use crate::convert::{Reader, to_lua};
+use crate::convert::Reader;
 use crate::origin::{Origin, origin, raise};
 use crate::shape::Shape;
 use crate::state::Shared;
+use crate::values::to_lua;
 use lunabot_model::kind::nearest;
 use lunabot_model::{Category, Json, Kind, Problem};
 use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
@@ -177,6 +178,9 @@ impl UserData for Declared {
         });
         methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
             Ok(format!("{} ({})", this.class.path(), this.at))
+        });
+        methods.add_meta_method(MetaMethod::Pairs, |lua, this, ()| {
+            crate::live::walk(lua, &Json::Object(this.args.borrow().clone()))
         });
         methods.add_meta_function(MetaMethod::Eq, |lua, (a, b): (Value, Value)| equal(lua, &a, &b));
         let operators = [

@@ -52,6 +52,6 @@ fn ordered(lua: &Lua, shared: &Shared, orders: &Table, json: &Json) -> mlua::Res
             orders.raw_set(&table, lua.create_sequence_from(map.keys().map(String::as_str))?)?;
             Ok(Value::Table(table))
         }
-        plain => crate::convert::to_lua(lua, shared, plain),
+        plain => crate::values::to_lua(lua, shared, plain),
     }
 }

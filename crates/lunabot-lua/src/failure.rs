@@ -41,8 +41,18 @@ fn split(error: &Error) -> (String, String) {
     }
 }
 
+/// What Lua says where something waits inside a C function, and what it means.
+const YIELD: &str = "attempt to yield across a C-call boundary";
+pub(crate) const CANNOT_WAIT: &str =
+    "cannot wait here, inside a comparator of table.sort, a callback of string.gsub or another C function";
+
 fn parts(text: &str) -> (String, String) {
+    let text = &text.replace(YIELD, CANNOT_WAIT);
     match text.split_once("\nstack traceback:") {
+        Some((message, traceback)) if message == CANNOT_WAIT => {
+            let traceback = tidy(traceback);
+            (positioned(message.to_string(), &traceback), traceback)
+        }
         Some((message, traceback)) => (cut(message), tidy(traceback)),
         None => (cut(text.trim_end()), String::new()),
     }

@@ -29,6 +29,7 @@ mod shape;
 mod state;
 mod tasks;
 mod thread;
+mod values;
 mod vm;
 
 pub use load::{Host, LoadFailure, LoadOptions, Loaded};

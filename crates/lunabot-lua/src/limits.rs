@@ -24,6 +24,9 @@ const SLICE: Duration = Duration::from_millis(1);
 /// What code that cannot yield may take beyond its budget.
 const GRACE: Duration = Duration::from_millis(20);
 
+/// So near to the end of its budget the place of a callback is noted: this may be its last turn.
+const NEAR: Duration = Duration::from_millis(4);
+
 /// CPU time of this thread. Not the wall: a busy machine must not fail a callback.
 fn cpu_now() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
@@ -94,7 +97,7 @@ impl Limits {
         if elapsed <= SLICE {
             return Ok(VmState::Continue);
         }
-        if elapsed >= meter.left() {
+        if elapsed + NEAR >= meter.left() {
             let stack = lua.traceback(None, 0).map(|t| t.to_string_lossy()).unwrap_or_default();
             *meter.last.borrow_mut() = (crate::origin::origin(lua), stack);
         }

@@ -1,9 +1,10 @@
 //! Live objects as callbacks see them: fields are a snapshot, methods act at once (lua-api § 2, "Objects").
 
-use crate::convert::{Reader, to_lua};
+use crate::convert::Reader;
 use crate::origin::raise;
 use crate::shape::Shape;
 use crate::state::Shared;
+use crate::values::to_lua;
 use futures::FutureExt;
 use lunabot_model::kind::nearest;
 use lunabot_model::{Arg, BoxFuture, Json, LiveObject, Properties, ScriptObject};
@@ -47,6 +48,9 @@ pub(crate) fn arg_to_lua(
 ) -> mlua::Result<Value> {
     match arg {
         Arg::Value(json) => to_lua(lua, shared, &json),
+        Arg::Object(object) if object.class == "master" => {
+            Ok(Value::Table(shared.prelude_table("master_table")?))
+        }
         Arg::Object(object) => Live::make(lua, object, instance.cloned()),
         Arg::List(objects) => {
             let list = lua.create_table_with_capacity(objects.len(), 0)?;
@@ -121,12 +125,10 @@ impl Live {
     }
 
     fn field(&self, lua: &Lua, value: &Json) -> mlua::Result<Value> {
-        let Some(properties) = value.get("$properties") else {
-            return to_lua(lua, &Shared::of(lua), value);
-        };
-        let values = serde_json::from_value(properties.clone()).map_err(|e| raise(lua, e))?;
-        let live = self.object.handle.clone();
-        Ok(Value::UserData(lua.create_userdata(Props { live, values: RefCell::new(values) })?))
+        match value.get("$properties") {
+            Some(properties) => properties_to_lua(lua, properties, self.object.handle.clone()),
+            None => to_lua(lua, &Shared::of(lua), value),
+        }
     }
 
     fn assign(&mut self, lua: &Lua, name: &str, value: &Value) -> mlua::Result<()> {
@@ -154,6 +156,7 @@ impl UserData for Live {
         methods.add_meta_method_mut(MetaMethod::NewIndex, |lua, this, (name, value): (String, Value)| {
             this.assign(lua, &name, &value)
         });
+        methods.add_meta_method(MetaMethod::Pairs, |lua, this, ()| walk(lua, &this.object.fields));
         methods.add_meta_function(MetaMethod::Eq, |_, (a, b): (Value, Value)| {
             let key = |value: &Value| {
                 let live = value.as_userdata()?.borrow::<Live>().ok()?;
@@ -165,6 +168,18 @@ impl UserData for Live {
             Ok(format!("{} {}", this.object.class, this.object.key))
         });
     }
+}
+
+/// Properties as they are on the wire: name → value and source.
+pub(crate) fn properties_to_lua(lua: &Lua, wire: &Json, live: Arc<dyn LiveObject>) -> mlua::Result<Value> {
+    let values = serde_json::from_value(wire.clone()).map_err(|error| raise(lua, error))?;
+    Ok(Value::UserData(lua.create_userdata(Props { live, values: RefCell::new(values) })?))
+}
+
+/// `pairs` over the names and values of a plain object.
+pub(crate) fn walk(lua: &Lua, fields: &Json) -> mlua::Result<(mlua::Function, Value, Value)> {
+    let table = to_lua(lua, &Shared::of(lua), fields)?;
+    Ok((lua.globals().get("next")?, table, Value::Nil))
 }
 
 /// Makes the registry of methods.
@@ -241,11 +256,7 @@ impl UserData for Props {
                 Err(raise(lua, format!("write p:setProperty({name:?}, value, source)")))
             },
         );
-        methods.add_meta_method(MetaMethod::Pairs, |lua, this, ()| {
-            let dict = to_lua(lua, &Shared::of(lua), &Json::Object(this.as_dict()))?;
-            let next: mlua::Function = lua.globals().get("next")?;
-            Ok((next, dict, Value::Nil))
-        });
+        methods.add_meta_method(MetaMethod::Pairs, |lua, this, ()| walk(lua, &Json::Object(this.as_dict())));
         methods.add_meta_method(MetaMethod::ToString, |_, _, ()| Ok("properties"));
     }
 }

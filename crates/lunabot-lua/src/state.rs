@@ -189,6 +189,14 @@ impl Shared {
     }
 
     pub fn prelude(&self, name: &str) -> mlua::Result<Function> {
+        self.of_prelude(name)
+    }
+
+    pub fn prelude_table(&self, name: &str) -> mlua::Result<Table> {
+        self.of_prelude(name)
+    }
+
+    fn of_prelude<T: mlua::FromLua>(&self, name: &str) -> mlua::Result<T> {
         let prelude = self.prelude.borrow();
         let table = prelude.as_ref().ok_or_else(|| mlua::Error::runtime("the prelude is not loaded"))?;
         table.raw_get(name)

@@ -1,11 +1,11 @@
 //! Waiting and doing several things at once: `util.gather`, `util.spawn`, `util.mutex`, `util.sleep`, and calls to
 //! the master.
 
-use crate::convert::to_lua;
 use crate::limits::{Limits, Meter, Metered};
 use crate::live::{Outside, args_to_json};
 use crate::origin::raise;
 use crate::state::Shared;
+use crate::values::to_lua;
 use futures::StreamExt;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture, join_all};
 use futures::stream::FuturesUnordered;
@@ -99,6 +99,7 @@ pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
             other => Ok(other),
         })?,
     )?;
+    host.raw_set("cannot_wait", crate::failure::CANNOT_WAIT)?;
     host.raw_set("log", lua.create_function(log)?)
 }
 

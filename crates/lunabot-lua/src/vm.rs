@@ -11,6 +11,14 @@ use std::rc::Rc;
 /// Longest source file that is loaded.
 const MAX_SOURCE: usize = 64 << 20;
 
+/// What is written in Lua, in the order in which it runs.
+const PRELUDE: &[(&str, &str)] = &[
+    ("environment", include_str!("prelude/environment.lua")),
+    ("util", include_str!("prelude/util.lua")),
+    ("ini", include_str!("prelude/ini.lua")),
+    ("master", include_str!("prelude/master.lua")),
+];
+
 /// An interpreter, ready to run the configuration file.
 pub(crate) struct Vm {
     pub lua: Lua,
@@ -72,8 +80,10 @@ fn prelude(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Table> {
     crate::extend::add_methods(lua, &host)?;
     crate::tasks::add(lua, &host)?;
     host.raw_set("util", crate::helpers::table(lua)?)?;
-    let chunk = lua.load(include_str!("prelude.lua")).set_name("=lunabot:prelude");
-    chunk.into_function()?.call::<()>(&host)?;
+    for (name, source) in PRELUDE {
+        let chunk = lua.load(*source).set_name(format!("=lunabot:{name}"));
+        chunk.into_function()?.call::<()>(&host)?;
+    }
     *shared.prelude.borrow_mut() = Some(host.clone());
     null_metatable(lua)?;
     let env: Table = host.raw_get("env")?;

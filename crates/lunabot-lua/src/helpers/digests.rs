@@ -7,8 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use mlua::{Lua, LuaString, Table};
 use sha2::Digest as _;
 
+type Digest = fn(&[u8]) -> String;
+
 pub(super) fn add(lua: &Lua, util: &Table) -> mlua::Result<()> {
-    let digests: [(&str, fn(&[u8]) -> String); 3] = [
+    let digests: [(&str, Digest); 3] = [
         ("md5", |bytes| hex(&md5::Md5::digest(bytes))),
         ("sha1", |bytes| hex(&sha1::Sha1::digest(bytes))),
         ("sha256", |bytes| hex(&sha2::Sha256::digest(bytes))),

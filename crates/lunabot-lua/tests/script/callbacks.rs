@@ -169,3 +169,93 @@ async fn renderables_are_made_in_callbacks_and_other_kinds_are_not() {
         "master.lua:9: worker.Worker can only be made while the configuration is loaded"
     );
 }
+
+#[tokio::test]
+async fn the_default_rule_for_collapsing_is_there() {
+    let (loaded, callback) = function("util.BuildRequest.canBeCollapsed").await;
+    let request = |id: i64, bsid: i64, stamp: Json, properties: Json| {
+        let fields = json!({"id": id, "bsid": bsid, "properties": {"$properties": properties}, "sources": {"": stamp}});
+        Arg::Object(ScriptObject {
+            class: "buildrequest",
+            key: format!("r{id}"),
+            fields,
+            children: vec![],
+            methods: &[],
+            assignable: &[],
+            handle: Arc::new(Inert),
+        })
+    };
+    let master = || {
+        Arg::Object(ScriptObject {
+            class: "master",
+            key: "master".into(),
+            fields: json!({}),
+            children: vec![],
+            methods: &[],
+            assignable: &[],
+            handle: Arc::new(Inert),
+        })
+    };
+    let stamp = |branch: &str, revision: &str, changes: Json| json!({"repository": "r", "branch": branch, "project": "", "patch": null, "revision": revision, "changes": changes});
+    let plain = || stamp("main", "1", json!([]));
+    let none = || json!({});
+    let table = [
+        (request(2, 2, plain(), none()), request(1, 1, plain(), none()), true),
+        (request(1, 1, plain(), none()), request(2, 2, plain(), none()), false),
+        (request(2, 1, stamp("x", "1", json!([])), none()), request(1, 1, plain(), none()), true),
+        (request(2, 2, stamp("x", "1", json!([])), none()), request(1, 1, plain(), none()), false),
+        (request(2, 2, stamp("main", "2", json!([])), none()), request(1, 1, plain(), none()), false),
+        (
+            request(2, 2, stamp("main", "2", json!([1])), none()),
+            request(1, 1, stamp("main", "1", json!([2])), none()),
+            true,
+        ),
+        (request(2, 2, stamp("main", "1", json!([1])), none()), request(1, 1, plain(), none()), false),
+        (request(2, 2, plain(), json!({"a": [1, "Scheduler"]})), request(1, 1, plain(), none()), false),
+        (
+            request(2, 2, plain(), json!({"scheduler": [1, "Scheduler"], "b": [1, "Owner"]})),
+            request(1, 1, plain(), none()),
+            true,
+        ),
+    ];
+    for (number, (new, old, expected)) in table.into_iter().enumerate() {
+        let answer = call(&loaded, &callback, vec![master(), new, old]).await.unwrap();
+        assert_eq!(answer, json!(expected), "row {number}");
+    }
+}
+
+/// What a master answers.
+struct Port;
+
+impl lunabot_model::script::MasterPort for Port {
+    fn call<'a>(&'a self, op: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
+        Box::pin(async move {
+            match op {
+                "data.get" => Ok(json!([args, {"properties": {"$properties": {"a": [1, "x"]}}}])),
+                "state.get" => Ok(json!(4)),
+                _ => Err(format!("{op} is not known")),
+            }
+        })
+    }
+}
+
+#[tokio::test]
+async fn the_master_is_reached_from_callbacks() {
+    let body = r#"function(master)
+  assert(master == lunabot.master)
+  local rows = master.data.get({"builders", 1}, {limit = 2})
+  local ok, message = pcall(function() return master.data:get("builders") end)
+  local ok2, message2 = pcall(master.data.updates.addChange, {})
+  return {rows[1], rows[2].properties.a, master.state.get("k"), message, message2}
+end"#;
+    let folder = Folder::new(&format!("{HEAD}c.prioritizeBuilders = {body}\nreturn c\n"));
+    let options = lunabot_lua::LoadOptions { master: Some(Arc::new(Port)), ..folder.options() };
+    let loaded = lunabot_lua::Host::load(options).await.unwrap_or_else(|failure| panic!("{failure}"));
+    let callback = loaded.config.prioritize_builders.clone().unwrap();
+    let master = ScriptObject { class: "master", ..worker("master", Arc::new(Inert)) };
+    let answer = call(&loaded, &callback, vec![Arg::Object(master)]).await.unwrap();
+    assert_eq!((&answer[0], &answer[1]), (&json!([["builders", 1], {"limit": 2}]), &json!(1)));
+    assert_eq!(answer[2], json!(4));
+    assert_eq!(answer[3], "master.lua:11: is called with a dot, not a colon: master.data.get(…)");
+    assert!(answer[4].as_str().unwrap().contains("data.updates.addChange is not known"), "{answer}");
+}

@@ -64,6 +64,11 @@ async fn endless_recursion_overflows_the_stack_of_lua_alone() {
 async fn an_error_names_its_place() {
     let (_, message) = fails("function()\n  local x\n  x.y = 1 end").await;
     assert_eq!(message, "master.lua:11: attempt to index a nil value (local 'x')");
+    let (_, message) = fails("function() table.sort({2, 1}, function() util.sleep(1) end) end").await;
+    assert!(
+        message.starts_with("master.lua:9: cannot wait here, inside a comparator of table.sort"),
+        "{message}"
+    );
     let (_, message) = fails("function()\n  while true do end end").await;
     assert!(message.starts_with("master.lua:10: computed longer than 0.1 s"), "{message}");
 }

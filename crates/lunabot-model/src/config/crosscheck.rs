@@ -4,7 +4,7 @@ use super::read::{error, error_at};
 use super::{Config, ConfigError};
 use crate::{AnyObject, Json, kind};
 use serde_json::Map;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Adds every mistake found. Sections that could not be read are judged by their keys in `table` alone.
 pub(super) fn check(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigError>) {
@@ -148,10 +148,11 @@ fn schedulers(config: &Config, table: &Map<String, Json>, errors: &mut Vec<Confi
     let declared = table.get("builders").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     let known: Vec<&str> =
         declared.iter().filter_map(|b| b.get("$args").unwrap_or(b).get("name")?.as_str()).collect();
+    let set: HashSet<&str> = known.iter().copied().collect();
     for scheduler in &config.schedulers {
         let items =
             scheduler.arg("builderNames").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
-        for builder in items.iter().filter_map(Json::as_str).filter(|name| !known.contains(name)) {
+        for builder in items.iter().filter_map(Json::as_str).filter(|name| !set.contains(name)) {
             let name = name_of(scheduler).unwrap_or_default();
             let text = format!("Unknown builder '{builder}' in scheduler '{name}'{}", hint(builder, &known));
             errors.push(error_at(&scheduler.at, scheduler.kind.clone(), text));
@@ -162,7 +163,7 @@ fn schedulers(config: &Config, table: &Map<String, Json>, errors: &mut Vec<Confi
 /// 01.004, skipped wholesale where a scheduler computes its builders.
 fn builders_without_schedulers(config: &Config, errors: &mut Vec<ConfigError>) {
     let Some(named) = config.schedulers.iter().map(builder_names).collect::<Option<Vec<_>>>() else { return };
-    let named: Vec<&str> = named.into_iter().flatten().collect();
+    let named: HashSet<&str> = named.into_iter().flatten().collect();
     let idle = config.builders.iter().filter(|b| !named.contains(&b.config.name.as_str()));
     for builder in idle {
         let text = format!(

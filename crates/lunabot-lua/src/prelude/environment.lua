@@ -1,0 +1,212 @@
+-- The user's environment: coroutines, pairs and pcall of ours, the stock libraries as far as they are safe, require.
+-- Runs once per interpreter, before any code of the user. `host` holds the functions written in Rust.
+local host = ...
+local G = _G
+local next, type, select, error, rawget, rawset = next, type, select, error, rawget, rawset
+local getmetatable, setmetatable, tostring, pcall = getmetatable, setmetatable, tostring, pcall
+local sort, pack, unpack = table.sort, table.pack, table.unpack
+local find, sub, gsub, gmatch, format = string.find, string.sub, string.gsub, string.gmatch, string.format
+local null, orders, raise = host.null, host.orders, host.raise
+
+-- Errors of functions written in Rust are texts to whoever catches them.
+local function plain(err)
+  if type(err) == "userdata" then return host.message(err) end
+  if err == "attempt to yield across a C-call boundary" then return host.cannot_wait end
+  return err
+end
+local function caught(ok, err, ...)
+  if ok then return true, err, ... end
+  return false, plain(err)
+end
+local xpcall = G.xpcall
+local function user_pcall(fn, ...) return caught(pcall(fn, ...)) end
+local function user_xpcall(fn, handler, ...)
+  return xpcall(fn, function(err) return handler(plain(err)) end, ...)
+end
+
+-- coroutine: the user's own yields are marked, so that the host's waits pass through to the host.
+local co = G.coroutine
+local co_yield, co_resume, co_isyieldable, co_status = co.yield, co.resume, co.isyieldable, co.status
+local MARK = {}
+local coroutine = {
+  create = co.create, status = co_status, running = co.running, isyieldable = co_isyieldable, close = co.close,
+}
+
+function coroutine.yield(...)
+  return co_yield(MARK, ...)
+end
+
+local function forward(thread, ok, mark, ...)
+  while true do
+    if not ok then return false, plain(mark), ... end
+    if mark == MARK then return true, ... end
+    if co_status(thread) == "dead" then return true, mark, ... end
+    local answer
+    if co_isyieldable() then
+      if mark == nil then answer = pack(co_yield()) else answer = pack(co_yield(mark, ...)) end
+    elseif mark ~= nil then
+      co.close(thread)
+      return false, host.cannot_wait
+    else
+      answer = { n = 0 }
+    end
+    return forward(thread, co_resume(thread, unpack(answer, 1, answer.n)))
+  end
+end
+
+function coroutine.resume(thread, ...)
+  return forward(thread, co_resume(thread, ...))
+end
+
+local function unwrapped(ok, ...)
+  if ok then return ... end
+  error((...), 0)
+end
+
+function coroutine.wrap(fn)
+  local thread = co.create(fn)
+  return function(...) return unwrapped(forward(thread, co_resume(thread, ...))) end
+end
+
+-- pairs: numbers, then texts, each in order; documents in their own.
+local function in_order(a, b) return a < b end
+local function reversed(a, b) return a > b end
+local before = host.reverse_pairs and reversed or in_order
+
+local function keys_of(t)
+  local numbers, texts, others, n, m, o = {}, {}, {}, 0, 0, 0
+  for k in next, t do
+    local kind = type(k)
+    if kind == "number" then n = n + 1; numbers[n] = k
+    elseif kind == "string" then m = m + 1; texts[m] = k
+    else o = o + 1; others[o] = k end
+  end
+  local written = orders[t]
+  if written then
+    local place = {}
+    for i = 1, #written do place[written[i]] = i end
+    sort(texts, function(a, b)
+      local x, y = place[a], place[b]
+      if x and y then return x < y end
+      if x or y then return x ~= nil end
+      return a < b
+    end)
+  elseif m > 1 then
+    sort(texts, before)
+  end
+  if n > 1 then sort(numbers) end
+  for i = 1, m do numbers[n + i] = texts[i] end
+  for i = 1, o do numbers[n + m + i] = others[i] end
+  return numbers, n + m + o
+end
+
+local function pairs(t)
+  local meta = getmetatable(t)
+  if type(meta) == "table" and rawget(meta, "__pairs") ~= nil then return meta.__pairs(t) end
+  if type(t) ~= "table" then
+    if type(t) == "userdata" then return G.pairs(t) end
+    raise("pairs takes a table, got " .. type(t), 2)
+  end
+  local keys, count = keys_of(t)
+  local i = 0
+  return function()
+    while i < count do
+      i = i + 1
+      local k = keys[i]
+      local v = t[k]
+      if v ~= nil then return k, v end
+    end
+  end, t, nil
+end
+
+-- The user's globals.
+local env = {}
+for name in gmatch("assert error getmetatable ipairs next rawequal rawget rawlen rawset select tonumber tostring type _VERSION", "%S+") do
+  env[name] = G[name]
+end
+for name in gmatch("math string table utf8", "%S+") do
+  local copy = {}
+  for k, v in next, G[name] do copy[k] = v end
+  env[name] = copy
+end
+env._G = env
+env.pcall, env.xpcall = user_pcall, user_xpcall
+env.pairs = pairs
+env.coroutine = coroutine
+env.debug = { traceback = G.debug.traceback }
+
+function env.setmetatable(t, meta)
+  if type(meta) == "table" and rawget(meta, "__gc") ~= nil then
+    raise("__gc is not possible here: nothing could stop it; use a <close> variable")
+  end
+  return setmetatable(t, meta)
+end
+
+function env.collectgarbage(what)
+  if what == "count" then return G.collectgarbage("count") end
+  return 0
+end
+
+function env.print(...)
+  local parts = pack(...)
+  for i = 1, parts.n do parts[i] = tostring(parts[i]) end
+  host.log("info", G.table.concat(parts, "\t", 1, parts.n))
+end
+
+function env.warn(...) host.log("warn", G.table.concat({ ... })) end
+
+function env.load(chunk, name, mode, scope)
+  if type(chunk) == "function" then
+    local parts = {}
+    for piece in chunk do
+      if piece == "" then break end
+      parts[#parts + 1] = piece
+    end
+    chunk = G.table.concat(parts)
+  end
+  return G.load(chunk, name or "=(load)", "t", scope or env)
+end
+
+function env.dofile(name) return host.load_file(name, env)() end
+function env.loadfile(name, _, scope)
+  local ok, chunk = pcall(host.load_file, name, scope or env)
+  if ok then return chunk end
+  return nil, tostring(chunk)
+end
+
+env.os = {}
+for name in gmatch("clock date difftime getenv time tmpname", "%S+") do env.os[name] = G.os[name] end
+function env.os.rename(a, b) return G.os.rename(host.absolute(a), host.absolute(b)) end
+function env.os.remove(a) return G.os.remove(host.absolute(a)) end
+function env.os.exit() raise("os.exit is not possible in a configuration; raise an error to refuse to load") end
+function env.os.execute() raise("os.execute would block the master; use util.process{command = …}") end
+
+env.io = { type = G.io.type }
+function env.io.popen() raise("io.popen would block the master; use util.process{command = …}") end
+function env.io.open(name, mode) return G.io.open(host.absolute(name), mode) end
+function env.io.lines(name, ...)
+  if name == nil then raise("io.lines needs a file: a master has no standard input") end
+  return G.io.lines(host.absolute(name), ...)
+end
+function env.io.write(...) host.log("info", G.table.concat({ ... })) end
+function env.io.read() raise("io.read is not possible: a master has no standard input") end
+
+-- require: beside master.lua, then the folders of $LUNABOT_LUA_PATH, then the shared ones. Modules may wait.
+local loaded, loading = {}, {}
+env.package = { loaded = loaded, path = host.search_path, config = G.package and G.package.config or "/\n;\n?\n!\n-\n" }
+for _, name in next, { "math", "string", "table", "utf8", "os", "io", "coroutine" } do loaded[name] = env[name] end
+
+function env.require(name)
+  local known = loaded[name]
+  if known ~= nil then return known end
+  if type(name) ~= "string" then raise("require takes the name of a module", 2) end
+  if loading[name] then raise("module " .. name .. " requires itself") end
+  local loader, path = host.find_module(name, env)
+  loading[name] = true
+  local finished <close> = setmetatable({}, { __close = function() loading[name] = nil end })
+  local result = loader(name, path)
+  if loaded[name] == nil then loaded[name] = result == nil and true or result end
+  return loaded[name], path
+end
+
+host.env, host.pairs, host.keys_of = env, pairs, keys_of

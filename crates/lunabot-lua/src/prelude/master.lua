@@ -1,0 +1,89 @@
+-- Doing several things at once, the default rule for collapsing, and lunabot.master.
+local host = ...
+local setmetatable, tostring = setmetatable, tostring
+local raise, util, pairs = host.raise, host.util_table, host.pairs
+
+-- Tasks.
+function util.gather(list, fn)
+  local calls = {}
+  for i = 1, #list do
+    local item = list[i]
+    calls[i] = fn and function() return fn(item) end or item
+  end
+  return host.gather(calls)
+end
+local Task = {}
+Task.__index = Task
+function util.spawn(fn) return setmetatable({ handle = host.spawn(fn) }, Task) end
+function Task:wait() return host.task_wait(self.handle) end
+function Task:cancel() return host.task_cancel(self.handle) end
+
+local Mutex = {}
+Mutex.__index = Mutex
+function util.mutex() return setmetatable({ handle = host.mutex() }, Mutex) end
+function Mutex:with(fn)
+  local guard <close> = host.mutex_lock(self.handle)
+  return fn()
+end
+
+-- Whether two requests may be one by the default rule (07.007).
+local function same_stamp(a, b)
+  if a.repository ~= b.repository or a.branch ~= b.branch or a.project ~= b.project then return false end
+  if a.patch or b.patch then return false end
+  local has_a, has_b = a.changes and #a.changes > 0 or false, b.changes and #b.changes > 0 or false
+  if has_a ~= has_b then return false end
+  return has_a or a.revision == b.revision
+end
+local function of_scheduler(properties)
+  local all = {}
+  for name, value in pairs(properties) do
+    if name ~= "scheduler" and properties:getPropertySource(name) == "Scheduler" then all[name] = value end
+  end
+  return all
+end
+util.BuildRequest = {}
+function util.BuildRequest.canBeCollapsed(_, new, old)
+  if not old then raise("takes the master and two requests: util.BuildRequest.canBeCollapsed(master, req1, req2)") end
+  if new.bsid == old.bsid then return true end
+  if new.id < old.id then return false end
+  for codebase in pairs(new.sources) do
+    if not old.sources[codebase] then return false end
+  end
+  for codebase, stamp in pairs(old.sources) do
+    if not new.sources[codebase] or not same_stamp(new.sources[codebase], stamp) then return false end
+  end
+  return util.equal(of_scheduler(new.properties), of_scheduler(old.properties))
+end
+
+-- lunabot.master: only inside callbacks.
+local master
+local function call(op)
+  return function(first, ...)
+    if first ~= nil and (first == master.data or first == master.state or first == master.data.updates) then
+      raise("is called with a dot, not a colon: master." .. op .. "(…)")
+    end
+    return host.master(op, first, ...)
+  end
+end
+master = { data = { get = call("data.get"), control = call("data.control") }, state = {}, mq = {} }
+master.data.updates = setmetatable({}, { __index = function(_, name) return call("data.updates." .. name) end })
+master.state.get, master.state.set = call("state.get"), call("state.set")
+local locks = setmetatable({}, { __mode = "v" })
+function master.state.update(key, fn)
+  local lock = locks[key] or util.mutex()
+  locks[key] = lock
+  return lock:with(function()
+    local value = fn(master.state.get(key))
+    master.state.set(key, value)
+    return value
+  end)
+end
+function master.mq.subscribe() raise("mq.subscribe is not supported yet") end
+master.now = host.now
+master.basedir = host.basedir
+setmetatable(master, { __index = function(_, name)
+  if name == "config" then raise("master.config is not supported yet") end
+  raise("master has no " .. tostring(name))
+end })
+
+host.master_table = master

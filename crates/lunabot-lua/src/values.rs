@@ -1,0 +1,60 @@
+//! JSON to Lua values.
+
+use crate::declared::Declared;
+use crate::state::Shared;
+use lunabot_model::Json;
+use mlua::{Lua, LuaSerdeExt, Value};
+use serde_json::Map;
+
+/// JSON as Lua sees it: `null` is absent in a table and `util.null` in a list.
+pub(crate) fn to_lua(lua: &Lua, shared: &Shared, json: &Json) -> mlua::Result<Value> {
+    Ok(match json {
+        Json::Null => Value::Nil,
+        Json::Bool(flag) => Value::Boolean(*flag),
+        Json::Number(number) => match number.as_i64() {
+            Some(integer) => Value::Integer(integer),
+            None => Value::Number(number.as_f64().map_or(f64::NAN, unbounded)),
+        },
+        Json::String(text) => Value::String(lua.create_string(text)?),
+        Json::Array(items) => {
+            let table = lua.create_table_with_capacity(items.len(), 0)?;
+            for (index, item) in items.iter().enumerate() {
+                let value = if item.is_null() { Value::NULL } else { to_lua(lua, shared, item)? };
+                table.raw_set(index + 1, value)?;
+            }
+            if items.is_empty() {
+                table.set_metatable(Some(lua.array_metatable()))?;
+            }
+            Value::Table(table)
+        }
+        Json::Object(map) => object_to_lua(lua, shared, map)?,
+    })
+}
+
+/// JSON has no infinity: the largest number stands for it.
+fn unbounded(number: f64) -> f64 {
+    if number.abs() == f64::MAX { f64::INFINITY.copysign(number) } else { number }
+}
+
+fn object_to_lua(lua: &Lua, shared: &Shared, map: &Map<String, Json>) -> mlua::Result<Value> {
+    if map.contains_key("$kind") {
+        return Declared::from_json(lua, shared, map);
+    }
+    if let Some(properties) = map.get("$properties") {
+        return crate::live::properties_to_lua(
+            lua,
+            properties,
+            std::sync::Arc::new(lunabot_model::script::Inert),
+        );
+    }
+    if let Some(id) = map.get("$fn").and_then(|f| f.get("id")).and_then(Json::as_u64) {
+        let index = usize::try_from(id).unwrap_or(usize::MAX).wrapping_sub(1);
+        let lifted = shared.lifted.borrow();
+        return Ok(lifted.get(index).map_or(Value::Nil, |l| Value::Function(l.function.clone())));
+    }
+    let table = lua.create_table_with_capacity(0, map.len())?;
+    for (name, value) in map {
+        table.raw_set(name.as_str(), to_lua(lua, shared, value)?)?;
+    }
+    Ok(Value::Table(table))
+}
