@@ -16,7 +16,9 @@ c.workers = { worker.LocalWorker{"local"} }
 
 -- A poller's first look normally only takes note of what is there; `newest_at_first_poll` makes the newest commit a change.
 c.change_source = {
-  changes.GitPoller{repository, pollInterval = 2, pollAtLaunch = true, newest_at_first_poll = true},
+  changes.GitPoller{
+    repository, name = "this repository", pollInterval = 2, pollAtLaunch = true, newest_at_first_poll = true,
+  },
 }
 
 local hello = util.BuildFactory{
