@@ -1,5 +1,6 @@
 //! [`Data`]: opening, closing, what is registered.
 
+use crate::ack::Ack;
 use crate::bus::Bus;
 use crate::control::{ControlError, ControlHandler};
 use crate::error::Result;
@@ -71,9 +72,17 @@ impl Data {
         self.shared.flush().await
     }
 
+    /// Notes that this master is active, or is not any more (15.002). To be called every minute.
+    pub fn master_seen(&self, active: bool) -> Ack {
+        let (now, master) = (self.shared.now(), self.shared.master_id);
+        let ((), epoch) = self.shared.change(|live| live.pending.batch.master_seen(master, active, now));
+        self.ack(epoch)
+    }
+
     /// Writes what is queued and ends all connections, so that an SQLite database is one file again. Nothing may be
     /// asked of any clone afterwards.
     pub async fn close(&self) -> Result<()> {
+        self.master_seen(false).detach();
         let flushed = self.flush().await;
         self.shared.closing.store(true, Ordering::Release);
         self.shared.wake.notify_one();

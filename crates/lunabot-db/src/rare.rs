@@ -38,6 +38,8 @@ const PUT_OBJECT: &str =
 const PUT_STATE: &str = "INSERT INTO object_state (objectid, name, value) VALUES ($1, $2, $3) \
     ON CONFLICT (objectid, name) DO UPDATE SET value = excluded.value";
 
+const MASTER_SEEN: &str = "UPDATE masters SET active = $2, last_active = $3 WHERE id = $1";
+
 const DROP_CHUNKS: &str = "DELETE FROM logchunks WHERE logid = $1 AND last_line >= $2 AND last_line < $3";
 
 const CLASSIFY: &str = "INSERT INTO scheduler_changes (schedulerid, changeid, important) VALUES ($1, $2, $3) \
@@ -64,6 +66,7 @@ pub const ALL: &[&str] = &[
     FREE_CHANGE_SOURCES,
     PUT_OBJECT,
     PUT_STATE,
+    MASTER_SEEN,
     DROP_CHUNKS,
     CLASSIFY,
     SETTLE,
@@ -135,6 +138,11 @@ impl Batch {
         for (id, name) in all {
             self.then(PUT_CHANGE_SOURCE, vec![(*id).into(), (*name).into(), Some(master).into()]);
         }
+    }
+
+    /// That a master is, or was, there.
+    pub fn master_seen(&mut self, master: i64, active: bool, now: i64) {
+        self.then(MASTER_SEEN, vec![master.into(), active.into(), now.into()]);
     }
 
     pub fn object(&mut self, id: i64, name: &str, class: &str) {

@@ -3,7 +3,7 @@
 use crate::support::*;
 use lunabot_db::ListQuery;
 use lunabot_model::Results;
-use lunabot_model::resources::{Build, BuildRequest, Buildset, Change, Log, Step};
+use lunabot_model::resources::{Build, BuildRequest, Buildset, Change, Log, Master, Step};
 use lunabot_model::result_spec::ResultSpec;
 use sqlx::{Connection, SqliteConnection};
 use std::time::Duration;
@@ -48,7 +48,11 @@ async fn opening_again_changes_nothing_14_023() {
     for _ in 0..2 {
         let data = place.open().await;
         assert_eq!(data.master_id(), 1);
+        assert_eq!(one(&data, "masters/1").await["active"], true);
         data.close().await.unwrap();
+        let store = open_store(&place).await;
+        assert!(!store.by_id::<Master>(1).await.unwrap().unwrap().active, "15.004");
+        store.close().await;
     }
     assert_eq!(std::fs::read_dir(place.dir.path()).unwrap().count(), 1, "one file, no backup");
 }
