@@ -4,3 +4,11 @@ mod support;
 
 #[path = "stories/builds.rs"]
 mod builds;
+#[path = "stories/callbacks.rs"]
+mod callbacks;
+#[path = "stories/faults.rs"]
+mod faults;
+#[path = "stories/queue.rs"]
+mod queue;
+#[path = "stories/steps.rs"]
+mod steps;

@@ -126,11 +126,33 @@ async fn prepare(cx: &StepContext, step: &PlannedStep) -> Result<Prepared, StepE
         cx.set_workdir(&step.base).await?;
         return Ok(Prepared { base: step.base.clone(), rendered: step.args.clone() });
     }
-    let rendered = cx.render(&step.args).await?;
+    let mut rendered = cx.render(&step.args).await?;
+    decide_flags(&step.args, &mut rendered);
     let base: BaseStepParams = serde_path_to_error::deserialize(&rendered)
         .map_err(|error| StepError::Exception(format!("{}: {}: {}", step.at, error.path(), error.inner())))?;
     cx.set_workdir(&base).await?;
     Ok(Prepared { base, rendered })
+}
+
+/// Options that are true or false; what is rendered for one counts by its truth, an unset property as false (04.038).
+const FLAGS: &[&str] = &[
+    "haltOnFailure",
+    "flunkOnFailure",
+    "flunkOnWarnings",
+    "warnOnFailure",
+    "warnOnWarnings",
+    "alwaysRun",
+    "doStepIf",
+    "hideStepIf",
+];
+
+fn decide_flags(written: &Json, rendered: &mut Json) {
+    for flag in FLAGS {
+        let computed = written.get(flag).is_some_and(|value| value.get("$kind").is_some());
+        if computed {
+            rendered[*flag] = lunabot_model::render::truthy(&rendered[*flag]).into();
+        }
+    }
 }
 
 impl StepContext {

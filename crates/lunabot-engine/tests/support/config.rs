@@ -59,7 +59,9 @@ pub fn step(command: &str) -> AnyObject {
 }
 
 pub fn step_with(command: &str, mut options: Json) -> AnyObject {
-    options["command"] = command.split(' ').collect();
+    if options.get("command").is_none() {
+        options["command"] = command.split(' ').collect();
+    }
     object("steps.ShellCommand", options)
 }
 

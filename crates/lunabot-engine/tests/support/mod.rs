@@ -137,6 +137,15 @@ impl Master {
         self.wait_for("builds/*/finished", |build| build["buildrequestid"] == request).await
     }
 
+    /// Waits until builds of all these requests are over, in any order.
+    pub async fn all_finished(&mut self, requests: &[BuildRequestId]) {
+        let mut left = requests.to_vec();
+        while !left.is_empty() {
+            let build = self.wait("builds/*/finished").await;
+            left.retain(|request| build["buildrequestid"] != *request);
+        }
+    }
+
     /// Events up to and with the one that matches, as topics without ids.
     pub async fn trace_until(&mut self, last: &str) -> Vec<String> {
         let pattern = Pattern::parse(last);
