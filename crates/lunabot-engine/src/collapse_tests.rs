@@ -65,7 +65,8 @@ fn row_07_007_the_truth_table_of_the_default_rule() {
     let mut same_set = plain(1);
     same_set.buildset.bsid = 2;
     assert!(collapses(&plain(2), &same_set), "same buildset, whatever else");
-    let edits: [(&str, fn(&mut PendingRequest)); 7] = [
+    type Edit = fn(&mut PendingRequest);
+    let edits: [(&str, Edit); 7] = [
         ("codebases", |r| r.buildset.sourcestamps[0].codebase = "lib".into()),
         ("more codebases", |r| r.buildset.sourcestamps.push(stamp(9, "lib", "main", None))),
         ("repository", |r| r.buildset.sourcestamps[0].repository = "fork".into()),

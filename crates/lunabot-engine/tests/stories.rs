@@ -1,5 +1,7 @@
 //! Stories of a running engine over a real store: a test configures it, asks for builds, and plays the workers.
 
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on fails")]
+
 mod support;
 
 #[path = "stories/builds.rs"]

@@ -1,16 +1,16 @@
 //! The actor around the distributor's [`Machine`]: receives, sleeps, performs.
 
 use super::details::Details;
-use super::messages::{Message, Plan, WorkerOrder, introduce, setup_of, waiting, worker_setup};
+use super::messages::{Message, Plan, setup_of, waiting, worker_setup};
 use super::running::Runs;
 use super::{Answer, Effect, Event, Machine, Question, Waiting};
 use crate::Generation;
 use crate::build::Services;
 use crate::collapse::Candidate;
-use crate::engine::{EngineError, EngineStatus, Stop};
+use crate::engine::{EngineStatus, Stop};
 use crate::plan::{BuilderPlan, WorkerPlan};
 use crate::scripts::{Asked, BuilderView};
-use crate::worker::{WorkerHandle, WorkerLink};
+use crate::worker::WorkerHandle;
 use lunabot_data::new::PendingRequest;
 use lunabot_model::{BuildRequestId, BuilderId, Mono, Results, WorkerId};
 use std::collections::{HashMap, HashSet};
@@ -179,97 +179,6 @@ impl Actor {
         let _ = reply.send(());
     }
 
-    /// 08.013.
-    fn drop_unconfigured(&mut self) {
-        for (id, handle) in &self.links {
-            if !self.workers.contains_key(id) {
-                let handle = handle.clone();
-                self.spawn(async move {
-                    handle.link.disconnect().await;
-                    None
-                });
-            }
-        }
-    }
-
-    fn tell_builders(&self) {
-        for handle in self.links.values().cloned() {
-            let builders = self.builders_of(handle.id);
-            self.spawn(async move {
-                if let Err(error) = handle.link.set_builders(&builders).await {
-                    tracing::warn!(worker = handle.name, "could not tell the worker its builders: {error}");
-                }
-                None
-            });
-        }
-    }
-
-    fn builders_of(&self, worker: WorkerId) -> Vec<(String, String)> {
-        let mine = self.builders.values().filter(|builder| builder.workers.contains(&worker));
-        let mut all: Vec<_> = mine.map(|b| (b.config.name.clone(), b.workerbuilddir())).collect();
-        all.sort();
-        all
-    }
-
-    fn attach(
-        &mut self,
-        name: &str,
-        link: Arc<dyn WorkerLink>,
-        reply: oneshot::Sender<Result<(), EngineError>>,
-    ) {
-        let known = self.workers.values().find(|worker| worker.name == name).map(|worker| worker.id);
-        let refusal = match known {
-            None => Some(format!("no worker named {name} is configured")),
-            Some(id) if self.links.contains_key(&id) => {
-                Some(format!("a worker named {name} is connected already"))
-            }
-            Some(_) => None,
-        };
-        let (Some(id), None) = (known, &refusal) else {
-            let _ = reply.send(Err(EngineError::Refused(refusal.unwrap_or_default())));
-            return;
-        };
-        let handle = Arc::new(WorkerHandle::new(id, name, link));
-        self.links.insert(id, handle.clone());
-        let (data, builders) = (self.services.data.clone(), self.builders_of(id));
-        self.spawn(async move {
-            let attached = introduce(&data, &handle, &builders).await;
-            let ready = attached.is_ok();
-            if !ready {
-                handle.lost.cancel();
-            }
-            let _ = reply.send(attached);
-            Some(if ready {
-                Message::Ready(handle)
-            } else {
-                Message::Detach { name: handle.name.clone(), link: handle.link.clone() }
-            })
-        });
-    }
-
-    /// Attached and introduced: it may be given builds, if it is still there.
-    fn ready(&mut self, handle: &Arc<WorkerHandle>) {
-        if self.links.get(&handle.id).is_some_and(|present| Arc::ptr_eq(present, handle)) {
-            self.event(Event::Attached(handle.id));
-        }
-    }
-
-    fn detach(&mut self, name: &str, link: &Arc<dyn WorkerLink>) {
-        let found = self.links.values().find(|handle| handle.name == name && Arc::ptr_eq(&handle.link, link));
-        let Some(handle) = found.cloned() else { return };
-        self.links.remove(&handle.id);
-        handle.lost.cancel();
-        let data = self.services.data.clone();
-        let id = handle.id;
-        self.spawn(async move {
-            if let Err(error) = data.worker_disconnected(id).await.map(lunabot_data::Ack::detach) {
-                tracing::error!(worker = handle.name, "could not store that the worker is gone: {error}");
-            }
-            None
-        });
-        self.event(Event::Detached(id));
-    }
-
     /// Requests were announced: known ones wait from now on, others are read first.
     fn announced(&mut self, ids: Vec<BuildRequestId>) {
         let (known, unknown): (Vec<_>, Vec<_>) =
@@ -399,29 +308,6 @@ impl Actor {
         } else {
             self.runs.stop_request(request, &reason, Results::Cancelled);
         }
-    }
-
-    fn worker_order(&mut self, worker: WorkerId, order: WorkerOrder, reply: Option<oneshot::Sender<bool>>) {
-        let known = self.workers.contains_key(&worker);
-        if known {
-            match order {
-                WorkerOrder::Event(event) => self.event(event),
-                WorkerOrder::Kill => self.shut_down(worker),
-            }
-        }
-        if let Some(reply) = reply {
-            let _ = reply.send(known);
-        }
-    }
-
-    fn shut_down(&mut self, worker: WorkerId) {
-        let Some(handle) = self.links.get(&worker).cloned() else { return };
-        self.spawn(async move {
-            if let Err(error) = handle.link.shutdown().await {
-                tracing::info!(worker = handle.name, "could not shut the worker down: {error}");
-            }
-            None
-        });
     }
 
     fn begin_stop(&mut self, how: Stop, reply: oneshot::Sender<()>) {

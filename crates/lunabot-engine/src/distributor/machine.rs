@@ -1,6 +1,6 @@
 //! The distributor's decisions (reference 07b, 07c). How one builder's pair is found is in [`super::choice`].
 
-use super::builder::{Builder, BuilderSetup, Queue, Waiting};
+use super::builder::{Builder, BuilderSetup, Waiting};
 use super::choice::Choice;
 use super::worker::{Worker, WorkerSetup};
 use crate::build::Outcome;
@@ -109,14 +109,14 @@ pub struct Machine {
     pub(super) builders: HashMap<BuilderId, Builder>,
     pub(super) workers: HashMap<WorkerId, Worker>,
     /// Builders with requests in their queues.
-    waiting: BTreeSet<BuilderId>,
+    pub(super) waiting: BTreeSet<BuilderId>,
     /// Where each waiting request is.
     places: HashMap<BuildRequestId, BuilderId>,
     /// Builders to look at.
-    dirty: BTreeSet<BuilderId>,
+    pub(super) dirty: BTreeSet<BuilderId>,
     /// Builders that `prioritizeBuilders` left out: they wait for the next occasion.
     left_out: BTreeSet<BuilderId>,
-    prioritize: bool,
+    pub(super) prioritize: bool,
     /// The builders that are being put in order.
     ordering: Option<BTreeSet<BuilderId>>,
     pub(super) choices: HashMap<BuilderId, Choice>,
@@ -153,7 +153,7 @@ impl Machine {
         let mut effects = Vec::new();
         match event {
             Event::Configured { builders, workers, prioritize } => {
-                self.configure(builders, workers, prioritize)
+                self.configure(builders, workers, prioritize);
             }
             Event::Waiting(requests) => requests.into_iter().for_each(|request| self.enqueue(request)),
             Event::Gone(requests) => requests.into_iter().for_each(|request| self.dequeue(request)),
@@ -170,7 +170,7 @@ impl Machine {
             Event::Answered { question, answer } => self.answered(now, question, answer, &mut effects),
             Event::Claimed { request, ours } => self.claimed(request, ours, &mut effects),
             Event::Ended { builder, worker, outcome } => {
-                self.ended(now, builder, worker, outcome, &mut effects)
+                self.ended(now, builder, worker, outcome, &mut effects);
             }
             Event::Stopping => self.stopping = true,
         }
@@ -222,66 +222,10 @@ impl Machine {
         self.places.len()
     }
 
-    fn with(&mut self, worker: WorkerId, change: impl FnOnce(&mut Worker)) {
+    pub(super) fn with(&mut self, worker: WorkerId, change: impl FnOnce(&mut Worker)) {
         if let Some(worker) = self.workers.get_mut(&worker) {
             change(worker);
         }
-    }
-
-    fn configure(
-        &mut self,
-        builders: Vec<BuilderSetup>,
-        workers: Vec<(WorkerSetup, bool)>,
-        prioritize: bool,
-    ) {
-        self.prioritize = prioritize;
-        let kept: BTreeSet<WorkerId> = workers.iter().map(|(setup, _)| setup.id).collect();
-        self.workers.retain(|id, worker| kept.contains(id) || worker.running > 0);
-        for (id, worker) in &mut self.workers {
-            worker.builders.clear();
-            worker.connected &= kept.contains(id);
-        }
-        for (setup, paused) in workers {
-            match self.workers.get_mut(&setup.id) {
-                Some(worker) => worker.setup = setup,
-                None => {
-                    self.workers.insert(setup.id, Worker::new(setup, paused));
-                }
-            }
-        }
-        for builder in self.builders.values_mut() {
-            builder.configured = false;
-        }
-        for setup in builders {
-            self.configure_builder(setup);
-        }
-        // Those of the past stay only while something of theirs is left (07.028).
-        self.builders.retain(|_, b| b.configured || !b.queue.is_empty() || !b.busy.is_empty());
-        self.dirty.extend(&self.waiting);
-    }
-
-    fn configure_builder(&mut self, setup: BuilderSetup) {
-        for worker in &setup.workers {
-            self.with_builder_on(*worker, setup.id);
-        }
-        let known = self.known(setup.id);
-        known.setup = setup;
-        known.configured = true;
-    }
-
-    fn with_builder_on(&mut self, worker: WorkerId, builder: BuilderId) {
-        self.with(worker, |worker| {
-            worker.builders.insert(builder);
-        });
-    }
-
-    /// The builder with this id, made without a configuration if it has none.
-    fn known(&mut self, id: BuilderId) -> &mut Builder {
-        self.builders.entry(id).or_insert_with(|| {
-            let setup =
-                BuilderSetup { id, name: String::new(), workers: Vec::new(), asks: Default::default() };
-            Builder { setup, queue: Queue::default(), busy: BTreeSet::new(), configured: false }
-        })
     }
 
     fn enqueue(&mut self, request: Waiting) {

@@ -5,8 +5,10 @@
 //! enter: what happens inside a build.
 
 mod actor;
+mod attach;
 mod builder;
 mod choice;
+mod configure;
 mod details;
 mod machine;
 mod messages;
@@ -15,7 +17,10 @@ mod start;
 mod worker;
 
 pub(crate) use actor::Actor;
-pub(crate) use builder::{BuilderSetup, Waiting};
+pub(crate) use builder::{BuilderSetup, Queue, Waiting};
 pub(crate) use machine::{Answer, Effect, Event, Machine, Question};
 pub(crate) use messages::{Message, Plan, WorkerOrder, info_json};
 pub(crate) use worker::WorkerSetup;
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Builders, requests and the master as functions of the configuration see them (lua-api § 2, reference 07.012, 07.015).
 
-use crate::distributor::Actor;
+use crate::distributor::{Actor, Queue};
 use crate::plan::BuilderPlan;
 use lunabot_data::new::PendingRequest;
 use lunabot_model::resources::Change;
@@ -29,8 +29,8 @@ impl BuilderView {
             building: runs
                 .map(|run| json!({"buildid": run.build, "workername": worker(run.worker)}))
                 .collect(),
-            oldest_request: queue.and_then(|queue| queue.oldest()),
-            highest_priority: queue.and_then(|queue| queue.highest_priority()),
+            oldest_request: queue.and_then(Queue::oldest),
+            highest_priority: queue.and_then(Queue::highest_priority),
             newest_complete: actor.newest_complete.get(&id).copied(),
             plan,
         })

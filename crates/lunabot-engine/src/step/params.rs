@@ -251,6 +251,8 @@ mod tests {
         assert_eq!(read(json!({})).timeout, Some(1200.0));
         assert_eq!(read(json!({"timeout": null})).timeout, None);
         assert_eq!(read(json!({"timeout": "2m"})).timeout, Some(120.0));
+        let own: SampleParams = serde_json::from_value(json!({"strip": true})).unwrap();
+        assert_eq!(own.strip, Some(true));
         let nested = read(json!({"command": ["make", ["-k", false], "all"]}));
         assert_eq!(nested.command.unwrap().summary(), "'make -k ...'");
     }

@@ -24,7 +24,7 @@ impl Step for RunCommand {
     }
 
     fn result_summary(&self, _: Results) -> Option<String> {
-        self.0.command.as_ref().map(|line| line.summary())
+        self.0.command.as_ref().map(lunabot_engine::step::CommandLine::summary)
     }
 }
 

@@ -1,0 +1,137 @@
+use super::*;
+use lunabot_model::results::ResultFlags;
+
+const NOW: Mono = Mono(Duration::ZERO);
+
+fn running(steps: usize) -> Machine {
+    let (mut machine, first) = Machine::new(steps);
+    assert_eq!(first, [Effect::Add]);
+    for event in [Event::Added(Ok(())), Event::SetUp(Ok(())), Event::Pinged(true), Event::Started(true)] {
+        machine.handle(NOW, event);
+    }
+    machine
+}
+
+fn ended(results: Results, flags: ResultFlags, summary: Option<&str>) -> Event {
+    Event::StepEnded(StepEnd { results, flags, summary: summary.map(str::to_string) })
+}
+
+fn stop(results: Results) -> Event {
+    Event::Stop { reason: "no more".into(), results }
+}
+
+fn run(index: usize, only_if_always: bool) -> Vec<Effect> {
+    vec![Effect::RunStep { index, only_if_always }]
+}
+
+fn finish(text: &str, results: Results, unprepared: bool) -> Effect {
+    Effect::Finish { text: text.into(), outcome: Outcome { results, unprepared } }
+}
+
+fn last(effects: Vec<Effect>) -> Effect {
+    effects.into_iter().last().unwrap()
+}
+
+#[test]
+fn row_05_007_the_states_of_a_trivial_build_in_order() {
+    let (mut machine, _) = Machine::new(1);
+    assert_eq!(machine.handle(NOW, Event::Added(Ok(()))), [Effect::SetUp]);
+    let states = [Effect::State("preparing worker"), Effect::State("pinging worker"), Effect::Ping];
+    assert_eq!(machine.handle(NOW, Event::SetUp(Ok(()))), states);
+    let ready = [Effect::EndPreparation { results: Results::Success, why: None }, Effect::StartRemote];
+    assert_eq!(machine.handle(NOW, Event::Pinged(true)), ready);
+    let building = [Effect::State("building"), Effect::RunStep { index: 0, only_if_always: false }];
+    assert_eq!(machine.handle(NOW, Event::Started(true)), building);
+    let end = machine.handle(NOW, ended(Results::Success, ResultFlags::default(), None));
+    assert_eq!(end, [finish("build successful", Results::Success, false)]);
+    assert!(machine.handle(NOW, Event::Lost).is_empty(), "no effect once finished");
+}
+
+#[test]
+fn row_05_003_halting_leaves_only_steps_that_always_run() {
+    let mut machine = running(3);
+    let halts = ResultFlags { halt_on_failure: true, ..ResultFlags::default() };
+    assert_eq!(
+        machine.handle(NOW, ended(Results::Failure, halts, Some("'make test' (failure)"))),
+        run(1, true)
+    );
+    assert_eq!(machine.handle(NOW, Event::StepPassed), run(2, true));
+    let end = machine.handle(NOW, ended(Results::Success, ResultFlags::default(), None));
+    assert_eq!(end, [finish("failed 'make test' (failure)", Results::Failure, false)]);
+}
+
+#[test]
+fn row_05_013_a_stopped_build_interrupts_its_step_and_ends_cancelled_with_the_reason() {
+    let mut machine = running(2);
+    assert_eq!(machine.handle(NOW, stop(Results::Cancelled)), [Effect::Interrupt("no more".into())]);
+    let next = machine.handle(NOW, ended(Results::Cancelled, ResultFlags::default(), Some("x (cancelled)")));
+    assert_eq!(next, run(1, true));
+    let end = machine.handle(NOW, Event::StepPassed);
+    assert_eq!(end, [finish("cancelled (no more) x (cancelled)", Results::Cancelled, false)]);
+    assert!(machine.handle(NOW, stop(Results::Cancelled)).is_empty(), "no effect once finished");
+}
+
+#[test]
+fn row_05_014_a_lost_worker_ends_in_retry_and_nothing_more_runs() {
+    let mut machine = running(3);
+    assert!(machine.handle(NOW, Event::Lost).is_empty());
+    let end = machine.handle(NOW, ended(Results::Retry, ResultFlags::default(), None));
+    assert_eq!(end, [finish("retry lost connection", Results::Retry, false)]);
+}
+
+#[test]
+fn row_07_029_a_build_stopped_for_shutdown_ends_in_retry_whatever_its_step_says() {
+    let mut machine = running(2);
+    machine.handle(NOW, stop(Results::Retry));
+    let end = machine.handle(NOW, ended(Results::Cancelled, ResultFlags::default(), None));
+    assert_eq!(end, [finish("retry (no more)", Results::Retry, false)]);
+}
+
+#[test]
+fn row_05_007_preparation_that_fails_quarantines_unless_stopped() {
+    let until_ping = || {
+        let (mut machine, _) = Machine::new(1);
+        machine.handle(NOW, Event::Added(Ok(())));
+        machine.handle(NOW, Event::SetUp(Ok(())));
+        machine
+    };
+    let mut unanswered = until_ping();
+    assert_eq!(unanswered.next_wake(), Some(NOW + PING_TIMEOUT));
+    assert!(unanswered.wake(NOW).is_empty());
+    assert_eq!(last(unanswered.wake(NOW + PING_TIMEOUT)), finish("worker not pinged", Results::Retry, true));
+    let mut stopped = until_ping();
+    stopped.handle(NOW, stop(Results::Cancelled));
+    assert_eq!(
+        last(stopped.handle(NOW, Event::Pinged(false))),
+        finish("worker cancelled", Results::Cancelled, false)
+    );
+    let mut lost = until_ping();
+    assert_eq!(last(lost.handle(NOW, Event::Lost)), finish("worker not pinged", Results::Retry, true));
+    let mut refused = until_ping();
+    refused.handle(NOW, Event::Pinged(true));
+    assert_eq!(
+        last(refused.handle(NOW, Event::Started(false))),
+        finish("worker not building", Results::Retry, true)
+    );
+}
+
+#[test]
+fn row_05_007_a_build_stopped_before_its_worker_is_asked_ends_at_once() {
+    let (mut machine, _) = Machine::new(1);
+    machine.handle(NOW, stop(Results::Cancelled));
+    machine.handle(NOW, Event::Added(Ok(())));
+    let end = last(machine.handle(NOW, Event::SetUp(Ok(()))));
+    assert_eq!(end, finish("cancelled (no more)", Results::Cancelled, false));
+}
+
+#[test]
+fn row_05_007_a_setup_that_fails_is_an_exception() {
+    let (mut machine, _) = Machine::new(1);
+    machine.handle(NOW, Event::Added(Ok(())));
+    let end = last(machine.handle(NOW, Event::SetUp(Err("why".into()))));
+    assert_eq!(end, finish("Build.setupBuild failed", Results::Exception, true));
+    let outcome = Outcome { results: Results::Exception, unprepared: true };
+    assert!(outcome.quarantines() && !outcome.resets_quarantine());
+    let retry = Outcome { results: Results::Retry, unprepared: false };
+    assert!(!retry.quarantines() && !retry.resets_quarantine());
+}

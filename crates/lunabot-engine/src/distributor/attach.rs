@@ -1,0 +1,131 @@
+//! Workers that come, go and are ordered about (reference 08.004–08.006, 08.008–08.010, 08.013).
+
+use super::Event;
+use super::actor::Actor;
+use super::messages::{Message, WorkerOrder, introduce};
+use crate::engine::EngineError;
+use crate::worker::{WorkerHandle, WorkerLink};
+use lunabot_model::WorkerId;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+impl Actor {
+    /// 08.013.
+    pub fn drop_unconfigured(&mut self) {
+        for (id, handle) in &self.links {
+            if !self.workers.contains_key(id) {
+                let handle = handle.clone();
+                self.spawn(async move {
+                    handle.link.disconnect().await;
+                    None
+                });
+            }
+        }
+    }
+
+    pub fn tell_builders(&self) {
+        for handle in self.links.values().cloned() {
+            let builders = self.builders_of(handle.id);
+            self.spawn(async move {
+                if let Err(error) = handle.link.set_builders(&builders).await {
+                    tracing::warn!(worker = handle.name, "could not tell the worker its builders: {error}");
+                }
+                None
+            });
+        }
+    }
+
+    fn builders_of(&self, worker: WorkerId) -> Vec<(String, String)> {
+        let mine = self.builders.values().filter(|builder| builder.workers.contains(&worker));
+        let mut all: Vec<_> = mine.map(|b| (b.config.name.clone(), b.workerbuilddir())).collect();
+        all.sort();
+        all
+    }
+
+    pub fn attach(
+        &mut self,
+        name: &str,
+        link: Arc<dyn WorkerLink>,
+        reply: oneshot::Sender<Result<(), EngineError>>,
+    ) {
+        let known = self.workers.values().find(|worker| worker.name == name).map(|worker| worker.id);
+        let refusal = match known {
+            None => Some(format!("no worker named {name} is configured")),
+            Some(id) if self.links.contains_key(&id) => {
+                Some(format!("a worker named {name} is connected already"))
+            }
+            Some(_) => None,
+        };
+        let (Some(id), None) = (known, &refusal) else {
+            let _ = reply.send(Err(EngineError::Refused(refusal.unwrap_or_default())));
+            return;
+        };
+        let handle = Arc::new(WorkerHandle::new(id, name, link));
+        self.links.insert(id, handle.clone());
+        let (data, builders) = (self.services.data.clone(), self.builders_of(id));
+        self.spawn(async move {
+            let attached = introduce(&data, &handle, &builders).await;
+            let ready = attached.is_ok();
+            if !ready {
+                handle.lost.cancel();
+            }
+            let _ = reply.send(attached);
+            Some(if ready {
+                Message::Ready(handle)
+            } else {
+                Message::Detach { name: handle.name.clone(), link: handle.link.clone() }
+            })
+        });
+    }
+
+    /// Attached and introduced: it may be given builds, if it is still there.
+    pub fn ready(&mut self, handle: &Arc<WorkerHandle>) {
+        if self.links.get(&handle.id).is_some_and(|present| Arc::ptr_eq(present, handle)) {
+            self.event(Event::Attached(handle.id));
+        }
+    }
+
+    pub fn detach(&mut self, name: &str, link: &Arc<dyn WorkerLink>) {
+        let found = self.links.values().find(|handle| handle.name == name && Arc::ptr_eq(&handle.link, link));
+        let Some(handle) = found.cloned() else { return };
+        self.links.remove(&handle.id);
+        handle.lost.cancel();
+        let data = self.services.data.clone();
+        let id = handle.id;
+        self.spawn(async move {
+            if let Err(error) = data.worker_disconnected(id).await.map(lunabot_data::Ack::detach) {
+                tracing::error!(worker = handle.name, "could not store that the worker is gone: {error}");
+            }
+            None
+        });
+        self.event(Event::Detached(id));
+    }
+
+    pub fn worker_order(
+        &mut self,
+        worker: WorkerId,
+        order: WorkerOrder,
+        reply: Option<oneshot::Sender<bool>>,
+    ) {
+        let known = self.workers.contains_key(&worker);
+        if known {
+            match order {
+                WorkerOrder::Event(event) => self.event(event),
+                WorkerOrder::Kill => self.shut_down(worker),
+            }
+        }
+        if let Some(reply) = reply {
+            let _ = reply.send(known);
+        }
+    }
+
+    pub fn shut_down(&mut self, worker: WorkerId) {
+        let Some(handle) = self.links.get(&worker).cloned() else { return };
+        self.spawn(async move {
+            if let Err(error) = handle.link.shutdown().await {
+                tracing::info!(worker = handle.name, "could not shut the worker down: {error}");
+            }
+            None
+        });
+    }
+}
