@@ -81,7 +81,7 @@ fn blocks(text: &str) -> Vec<(usize, String)> {
 
 fn check_block(block: &str) -> Result<()> {
     let dir = TempDir::new()?;
-    let whole = block.lines().any(|line| line.starts_with("return c"));
+    let whole = block.lines().any(|line| line.starts_with("return "));
     let text = if whole { block.to_string() } else { format!("{BEFORE}{block}\nreturn c\n") };
     std::fs::write(dir.path().join("master.lua"), text)?;
     check(dir.path())
