@@ -4,6 +4,7 @@ use crate::class::Class;
 use crate::convert::{Reader, unknown_option, words};
 use crate::declared::Declared;
 use crate::extend;
+use crate::modules::known_option;
 use crate::origin::{Origin, origin, raise};
 use crate::shape::{Fields, Form, Shape};
 use crate::state::Shared;
@@ -11,6 +12,9 @@ use lunabot_model::{Category, Json, Kind, Problem};
 use mlua::{AnyUserData, Lua, MultiValue, Table, Value};
 use serde_json::Map;
 use std::rc::Rc;
+
+/// Told of what Buildbot has and we do not have yet.
+const NOT_YET: &str = "not supported yet";
 
 /// What was written between the braces.
 #[derive(Default)]
@@ -23,6 +27,7 @@ pub(crate) struct Written {
 pub(crate) struct Options {
     pub args: Map<String, Json>,
     pub problems: Vec<Problem>,
+    /// Something in it is wrong: what follows from that is not told again.
     pub poisoned: bool,
 }
 
@@ -132,12 +137,17 @@ pub(crate) fn finish(
     mut problems: Vec<Problem>,
     poisoned: bool,
 ) -> Options {
-    let clean = problems.iter().all(|problem| problem.message.starts_with("unknown option"));
+    // What is not an option was left out; the others can be judged without it.
+    let left_out =
+        |problem: &Problem| problem.message.starts_with("unknown option") || problem.message == NOT_YET;
+    let mut poisoned = poisoned || !problems.iter().all(left_out);
     let args = Json::Object(args);
-    if clean && !poisoned {
-        problems.extend((kind.check)(&args).into_iter().map(from_one));
+    if !poisoned {
+        let found = (kind.check)(&args);
+        poisoned = !found.is_empty();
+        problems.extend(found.into_iter().map(from_one));
     }
-    let Json::Object(args) = args else { unreachable!("made just above") };
+    let args = if let Json::Object(args) = args { args } else { Map::new() };
     Options { args, problems, poisoned }
 }
 
@@ -155,7 +165,9 @@ pub(crate) fn read(
         Ok(named) => {
             for (name, value) in named {
                 let Some(shape) = fields.shape(&name) else {
-                    reader.problems.push(Problem::new(&name, unknown_option(&name, &fields)));
+                    let known = known_option(&kind.path(), &name);
+                    let message = if known { NOT_YET.to_string() } else { unknown_option(&name, &fields) };
+                    reader.problems.push(Problem::new(&name, message));
                     continue;
                 };
                 if args.contains_key(&name) {

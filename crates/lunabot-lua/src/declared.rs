@@ -22,7 +22,7 @@ pub(crate) struct Declared {
     pub id: u64,
     pub at: Origin,
     pub args: RefCell<Map<String, Json>>,
-    /// Part of it is the placeholder of an error already told.
+    /// Something in it is wrong, and that is already told.
     pub poisoned: bool,
     /// Of objects of extended classes: their own fields, `params` included.
     pub fields: Option<Table>,

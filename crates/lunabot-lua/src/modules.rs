@@ -9,6 +9,15 @@ use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMe
 /// The names that Buildbot and the contract have, by module: what is not among the kinds is not supported yet.
 const NAMES: &str = include_str!("names.txt");
 
+/// The options that Buildbot has, by class.
+const OPTIONS: &str = include_str!("options.txt");
+
+/// Whether Buildbot's class of this path has the option.
+pub(crate) fn known_option(class: &str, option: &str) -> bool {
+    let mut lines = OPTIONS.lines().filter_map(|line| line.split_once(": "));
+    lines.any(|(name, options)| name == class && options.split(' ').any(|known| known == option))
+}
+
 /// The modules of the package.
 pub(crate) const MODULES: [&str; 9] =
     ["changes", "schedulers", "steps", "util", "worker", "reporters", "secrets", "webhooks", "www"];

@@ -130,7 +130,7 @@ impl Shared {
 
     pub fn record(&self, at: &Origin, path: &str, message: impl Into<String>) {
         let error = config_error(at, path, message);
-        if !error.message.contains("unknown option") {
+        if !error.message.contains("unknown option") && !error.message.ends_with(": not supported yet") {
             self.broken.borrow_mut().insert(at.to_string());
         }
         let mut errors = self.errors.borrow_mut();

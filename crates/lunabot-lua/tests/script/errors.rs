@@ -31,6 +31,14 @@ async fn mistakes_are_told_with_place_path_and_remedy() {
             "f:addStep(steps.ShellCommand{command = {'a', nil, 'b'}})",
             "master.lua:@1: steps.ShellCommand: command: item 2 is nil (write `x or false` for an item that may be missing)",
         ),
+        (
+            "f:addStep(steps.ShellCommand{'a', maxTime = 3})",
+            "master.lua:@1: steps.ShellCommand: maxTime: not supported yet",
+        ),
+        (
+            "c.builders[1] = c.builders[1]:with{properties = {a = util.Interpolate{1}}}",
+            "master.lua:@1: util.Interpolate: fmtstring: expected a text, got the number 1",
+        ),
         ("f:addStep(steps.ShellCommand{})", "master.lua:@1: steps.ShellCommand: command is missing"),
         (
             "f:addStep(steps.ShellCommand{'a', timeout = '3 x'})",
