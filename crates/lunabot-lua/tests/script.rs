@@ -14,5 +14,7 @@ mod helpers;
 mod limits;
 #[path = "script/loading.rs"]
 mod loading;
+#[path = "script/renderables.rs"]
+mod renderables;
 #[path = "script/support.rs"]
 mod support;

@@ -60,10 +60,10 @@ pub struct Values(pub Option<Vec<String>>);
 
 /// As [`Values`], where nil is a value of its own (03.028).
 #[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "Option<crate::StringOrList>")]
+#[schemars(with = "OneOrMany<Option<String>>")]
 pub struct BranchValues(pub Option<Vec<Option<String>>>);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a text or a list of texts")]
 enum OneOrMany<T> {
     One(T),
