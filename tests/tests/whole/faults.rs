@@ -92,7 +92,7 @@ async fn a_database_locked_by_somebody_else_delays_and_loses_nothing() -> Result
 }
 
 #[tokio::test]
-async fn the_first_term_lets_a_build_end_and_the_next_start_goes_on() -> Result<()> {
+async fn a_second_term_ends_builds_with_retry_and_the_next_start_goes_on() -> Result<()> {
     let gate = tempfile::tempdir()?;
     let hold = format!("until test -e {}/open; do sleep 0.05; done", gate.path().display());
     let extra = format!("f:addStep(steps.ShellCommand{{name = \"hold\", command = {hold:?}}})");
@@ -104,6 +104,7 @@ async fn the_first_term_lets_a_build_end_and_the_next_start_goes_on() -> Result<
         })
         .await?;
     master.signal(nix::sys::signal::Signal::SIGTERM)?;
+    master.log_line(|line| line.contains("stopping")).await?;
     master.signal(nix::sys::signal::Signal::SIGTERM)?;
     master.ended().await?;
     std::fs::write(gate.path().join("open"), "")?;

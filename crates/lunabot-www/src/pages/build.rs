@@ -160,8 +160,17 @@ async fn tail(data: &Data, step: &Step, logs: &[Log]) -> Result<Option<Tail>, Pa
         return Ok(None);
     };
     let first = (log.num_lines - TAIL).max(0);
-    let lines = lines::read_lines(data, log, first, TAIL).await?;
-    Ok(Some(Tail { log: log.clone(), lines, first }))
+    let mut lines = lines::read_lines(data, log, first, TAIL).await?;
+    let told = preamble(&lines);
+    lines.drain(..told);
+    Ok(Some(Tail { log: log.clone(), lines, first: first + i64::try_from(told).unwrap_or_default() }))
+}
+
+/// How many lines at the beginning only describe the command and its environment: no news to who asks what broke.
+fn preamble(lines: &[Line]) -> usize {
+    const KEPT: usize = 5;
+    let output = lines.iter().position(|line| line.channel != 'h');
+    output.unwrap_or_else(|| lines.len().saturating_sub(KEPT))
 }
 
 fn span(build: &Build, step: &Step, end: i64, now: i64) -> Option<Span> {
