@@ -1,10 +1,13 @@
-//! Serves pages with invented data, to be looked at: `cargo run -p lunabot-www --example gallery -- PORT small|many|none`.
+//! Serves pages with invented data, to be looked at: `cargo run -p lunabot-www --example gallery -- PORT small|busy|long|many|none`.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use lunabot_data::new::LogText;
+use lunabot_data::{Answer, Data};
 use lunabot_www::{Endpoint, listen, serve};
-use support::{World, seed};
+use std::sync::Arc;
+use support::{TestClock, World, seed};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
@@ -15,7 +18,7 @@ async fn main() {
     let kind = arguments.get(2).map_or("small", String::as_str);
     let world = World::at(now - 13_900).await;
     match kind {
-        "small" => drop(seed::small(&world.data, &world.clock, 2_000).await),
+        "small" | "busy" => drop(seed::small(&world.data, &world.clock, 2_000).await),
         "long" => drop(seed::small(&world.data, &world.clock, 1_000_000).await),
         "many" => drop(seed::many(&world.data, &world.clock, 200).await),
         _ => {}
@@ -32,7 +35,28 @@ async fn main() {
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         }
     });
+    if kind == "busy" {
+        tokio::spawn(work(world.data.clone(), world.clock.clone()));
+    }
     let at = Endpoint::Tcp { host: "127.0.0.1".into(), port };
     let listener = listen(&at).await.expect("a free port");
     serve(listener, world.router.clone(), CancellationToken::new()).await;
+}
+
+/// Something happens all the time: a running step prints, changes come in, requests queue up.
+async fn work(data: Data, clock: Arc<TestClock>) {
+    let seed = seed::Seed { data: &data, clock: &clock, lines: 0 };
+    let log = match data.get("builders/1/builds/7/steps/1/logs/stdio", "").await {
+        Ok(Answer::One { item, .. }) => item["logid"].as_i64().unwrap_or_default(),
+        other => panic!("the running build has a log: {other:?}"),
+    };
+    for n in 0.. {
+        let text: String = (0..5).map(|i| format!("oline {} of the running step\n", 5 * n + i)).collect();
+        data.append_log(log, LogText(text)).await.expect("a running log").detach();
+        if n % 10 == 0 {
+            let change = seed.change(n).await;
+            seed.request(4, &change, "a new change").await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
 }

@@ -125,10 +125,13 @@ function view(box) {
   // Whoever scrolls up reads; whoever returns to the end follows again.
   let before = 0;
   box.addEventListener("scroll", () => {
-    if (box.scrollTop < before && follow && !atEnd()) setFollow(false);
+    const up = box.scrollTop < before;
     before = box.scrollTop;
-    draw();
+    if (follow && up && !atEnd()) setFollow(false);
+    else if (!follow && !up && !complete && atEnd()) setFollow(true);
+    else draw();
   }, { passive: true });
+  box.addEventListener("wheel", event => { if (follow && event.deltaY < 0) setFollow(false); }, { passive: true });
   addEventListener("resize", draw);
   addEventListener("hashchange", readHash);
   $("fold")?.addEventListener("click", () => setFold(!fold));
@@ -195,7 +198,8 @@ function view(box) {
       if (complete && status) status.textContent = "";
       for (let n = Math.floor(had / PAGE); n <= Math.floor(total / PAGE); n++) pages.delete(n);
       pad.style.height = `${height()}px`;
-      if (follow) box.scrollTop = box.scrollHeight;
+      if (follow && box.scrollTop < before - LINE) setFollow(false); // scrolled up since the last frame
+      else if (follow) box.scrollTop = box.scrollHeight;
       draw();
     };
     const soon = () => { timer ||= setTimeout(grown, 300); };
