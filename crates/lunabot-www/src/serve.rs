@@ -51,6 +51,9 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
             }
         });
     }
+    if let Listener::Unix(_, path) = &listener {
+        let _ = tokio::fs::remove_file(path).await;
+    }
     drop(listener);
     if tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::warn!("some web clients did not take their answers in time");

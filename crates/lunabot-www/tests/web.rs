@@ -16,3 +16,5 @@ mod operations;
 mod pages;
 #[path = "web/rest.rs"]
 mod rest;
+#[path = "web/serving.rs"]
+mod serving;
