@@ -14,3 +14,5 @@ mod faults;
 mod queue;
 #[path = "stories/steps.rs"]
 mod steps;
+#[path = "stories/unrest.rs"]
+mod unrest;

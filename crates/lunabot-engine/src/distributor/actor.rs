@@ -90,7 +90,11 @@ impl Actor {
                     Some(Message::Quit) | None => return,
                     Some(message) => self.receive(message),
                 },
-                () = sleep => self.wake(),
+                () = sleep => {}
+            }
+            // Also between messages that come without a pause.
+            if wake.is_some_and(|at| at <= clock.mono()) {
+                self.wake();
             }
             self.answer_stop();
         }

@@ -30,6 +30,7 @@ impl Actor {
             run.orders.send_modify(|orders| orders.count += 1);
         }
         self.runs.insert(request, run);
+        metrics::gauge!("lunabot_builds_running").set(self.runs.len() as f64);
         let (added, id) = oneshot::channel();
         let job = BuildJob {
             services: self.services.clone(),
@@ -70,8 +71,14 @@ impl Actor {
 
     pub fn ended(&mut self, request: BuildRequestId, outcome: Outcome) {
         let Some(run) = self.runs.remove(request) else { return };
+        metrics::counter!("lunabot_builds_total", "results" => outcome.results.name()).increment(1);
+        metrics::gauge!("lunabot_builds_running").set(self.runs.len() as f64);
         self.newest_complete.insert(run.builder, self.services.clock.now().secs());
         self.event(Event::Ended { builder: run.builder, worker: run.worker, outcome });
+        if outcome.results == Results::Retry {
+            // It may have been announced before this end was known, and passed over as running.
+            self.load(Some(vec![request]));
+        }
     }
 }
 

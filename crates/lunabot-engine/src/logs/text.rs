@@ -54,10 +54,13 @@ impl LogText {
 
     /// Adds what is to be stored of `text` to `out`.
     pub fn push(&mut self, masks: &Masks, channel: Channel, text: &str, out: &mut String) {
-        let stream = &mut self.streams[channel as usize];
+        // Out of its place for the moment, so that its lines can be stored without a copy.
+        let mut stream = std::mem::take(&mut self.streams[channel as usize]);
         let shown = stream.masker.push(masks, text);
-        let lines = stream.lines.push(&shown).into_owned();
+        let lines = stream.lines.push(&shown);
         self.store(channel, &lines, out);
+        drop(lines);
+        self.streams[channel as usize] = stream;
     }
 
     /// Adds what remains: unfinished lines and, of a cut log, its tail.

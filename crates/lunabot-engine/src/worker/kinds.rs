@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// The kinds of this room that declare workers.
-pub static KINDS: &[Kind] = &[LOCAL_WORKER];
+pub static KINDS: &[Kind] = &[LOCAL_WORKER, WORKER];
 
 /// `worker.LocalWorker`: a worker inside the master's process (08.015).
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
@@ -76,6 +76,61 @@ pub const LOCAL_WORKER: Kind = Kind {
     extensible: false,
 };
 
+/// `worker.Worker`: a worker that connects over a network (08.001). Declared so that a configuration that has one is told
+/// what is missing.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RemoteWorkerParams {
+    /// Unique.
+    pub name: String,
+    /// What it proves itself with; may be a renderable.
+    pub password: Json,
+    /// Builds it runs at the same time; absent or 0: as many as builders use it.
+    pub max_builds: Option<u32>,
+    /// Who is told when it is missing.
+    pub notify_on_missing: Option<StringOrList>,
+    /// How long it may be away before.
+    pub missing_timeout: Option<Duration>,
+    /// Properties of every build it runs.
+    pub properties: BTreeMap<String, Json>,
+    /// Properties for names that nothing else sets.
+    #[serde(rename = "defaultProperties")]
+    pub default_properties: BTreeMap<String, Json>,
+    /// Locks that its builds hold.
+    pub locks: Option<Json>,
+    /// How often it is asked whether it is there.
+    pub keepalive_interval: Option<Duration>,
+    /// The machine that has to run for it.
+    pub machine_name: Option<String>,
+}
+
+impl Params for RemoteWorkerParams {
+    fn validate(&self) -> Vec<Problem> {
+        let text = "workers that connect over a network are not supported yet; use worker.LocalWorker";
+        vec![Problem::new("", text)]
+    }
+}
+
+pub const WORKER: Kind = Kind {
+    name: "Worker",
+    positional: &[
+        "name",
+        "password",
+        "max_builds",
+        "notify_on_missing",
+        "missing_timeout",
+        "properties",
+        "defaultProperties",
+        "locks",
+        "keepalive_interval",
+        "machine_name",
+    ],
+    doc: "A worker that connects to the master over a network. Not supported yet.",
+    schema: schema_of::<RemoteWorkerParams>,
+    check: check_as::<RemoteWorkerParams>,
+    ..LOCAL_WORKER
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +143,7 @@ mod tests {
         assert_eq!(paths, ["locks", "password"]);
         assert_eq!(problems[0].message, "not supported yet");
         assert_eq!((LOCAL_WORKER.check)(&json!({})), [Problem::new("name", "is missing")]);
+        let remote = (WORKER.check)(&json!({"name": "w1", "password": "x", "max_builds": 2}));
+        assert!(remote[0].message.contains("not supported yet"), "{remote:?}");
     }
 }
