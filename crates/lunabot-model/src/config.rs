@@ -194,5 +194,4 @@ pub struct Config {
     /// Longest kept part of a log, in bytes: head and tail (13.015).
     pub log_max_size: Option<u64>,
     pub log_max_tail_size: Option<u64>,
-    pub change_horizon: Option<u64>,
 }

@@ -141,7 +141,6 @@ fn settings(config: &Config) -> BTreeMap<String, Json> {
         ("logEncoding", json(&config.log_encoding)),
         ("logMaxSize", json(&config.log_max_size)),
         ("logMaxTailSize", json(&config.log_max_tail_size)),
-        ("changeHorizon", json(&config.change_horizon)),
     ];
     all.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
 }
