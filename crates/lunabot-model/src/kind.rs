@@ -36,7 +36,8 @@ pub enum Category {
 /// One mistake in the arguments of a constructor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The option, or the path inside it (`logfiles.main.filename`); empty if the whole is meant.
+    /// The option, or the path inside it (`logfiles.main.filename`); empty if the whole is meant. Items count from 0
+    /// here; the script host shows them from 1.
     pub path: String,
     /// What is wrong and what would be right, e.g. `unknown option, did you mean timeout?`.
     pub message: String,

@@ -50,6 +50,9 @@ pub enum Arg {
     /// A list of objects, e.g. the builders given to `prioritizeBuilders`.
     List(Vec<ScriptObject>),
     /// Properties as the contract wants them: values readable by name, with `getProperty` and the like.
+    ///
+    /// The object answers `setProperty(name, value, source)` and `render(value)`, which may wait, and
+    /// `field("build" | "files" | "sourcestamps" | "changes")`, which answers at once; an error there is nil.
     Properties(Arc<dyn LiveObject>, crate::Properties),
 }
 
@@ -69,11 +72,13 @@ impl fmt::Debug for Arg {
 /// When a callback returns such an object, the answer holds `{"$ref": key}` in its place.
 #[derive(Clone)]
 pub struct ScriptObject {
-    /// `builder`, `buildrequest`, `worker`, `workerforbuilder`, `change`, `build`, `step`, `master`.
+    /// `builder`, `buildrequest`, `worker`, `workerforbuilder`, `change`, `build`, `step`, `master` (in whose place
+    /// the script host puts `lunabot.master`).
     pub class: &'static str,
     /// Identifies the object in answers; unique among the arguments of one call.
     pub key: String,
-    /// Data fields. A field whose JSON is `{"$properties": {name: [value, source]}}` becomes a Properties object.
+    /// Data fields. `{"$properties": {name: [value, source]}}`, at any depth, becomes a Properties object; the
+    /// numbers `f64::MAX` and `-f64::MAX` become `math.huge` and `-math.huge`, which JSON lacks.
     pub fields: Json,
     /// Fields that are objects themselves (`wfb.worker`, `wfb.builder`).
     pub children: Vec<(&'static str, ScriptObject)>,
