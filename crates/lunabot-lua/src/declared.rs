@@ -6,7 +6,7 @@ use crate::construct::{Options, Written, finish, read, report};
 use crate::convert::Reader;
 use crate::origin::{Origin, origin, raise};
 use crate::shape::Shape;
-use crate::state::Shared;
+use crate::state::{Factory, Shared};
 use crate::values::to_lua;
 use lunabot_model::kind::nearest;
 use lunabot_model::{Category, Json, Kind, Problem};
@@ -58,7 +58,9 @@ impl Declared {
     pub fn json(&self, shared: &Shared, object: Option<&AnyUserData>) -> Json {
         if self.kind.category == Category::Factory && shared.loading() {
             if let Some(object) = object {
-                shared.factories.borrow_mut().insert(self.id, object.clone());
+                let mut factories = shared.factories.borrow_mut();
+                let again = factories.contains_key(&self.id);
+                factories.insert(self.id, Factory { object: object.clone(), again });
             }
             return self.tagged(shared, object, Map::new());
         }
@@ -78,7 +80,7 @@ impl Declared {
     pub fn from_json(lua: &Lua, shared: &Shared, map: &Map<String, Json>) -> mlua::Result<Value> {
         let id = map.get("$id").and_then(Json::as_u64).unwrap_or(0);
         if let Some(factory) = shared.factories.borrow().get(&id) {
-            return Ok(Value::UserData(factory.clone()));
+            return Ok(Value::UserData(factory.object.clone()));
         }
         let name = map.get("$kind").and_then(Json::as_str).unwrap_or_default();
         let Some(kind) = shared.kind(name) else { return Ok(Value::Nil) };

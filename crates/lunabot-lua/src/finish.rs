@@ -150,10 +150,12 @@ impl<'a> Filler<'a> {
             return Some(known.clone());
         }
         let factory = self.vm.shared.factories.borrow().get(&id).cloned()?;
-        let declared = factory.borrow::<Declared>().ok()?;
+        let declared = factory.object.borrow::<Declared>().ok()?;
         let mut args = Json::Object(declared.args.borrow().clone());
         self.fill(&mut args, depth + 1);
-        self.factories.insert(id, args.clone());
+        if factory.again {
+            self.factories.insert(id, args.clone());
+        }
         Some(args)
     }
 }

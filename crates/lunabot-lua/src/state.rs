@@ -31,6 +31,14 @@ pub(crate) struct Lifted {
     pub instance: Option<AnyUserData>,
 }
 
+/// A factory that is in use.
+#[derive(Clone)]
+pub(crate) struct Factory {
+    pub object: AnyUserData,
+    /// It was given to more than one builder.
+    pub again: bool,
+}
+
 pub(crate) struct Shared {
     pub options: LoadOptions,
     /// The folder of the configuration file.
@@ -44,7 +52,7 @@ pub(crate) struct Shared {
     pub lifted: RefCell<Vec<Lifted>>,
     lifted_ids: RefCell<HashMap<*const std::ffi::c_void, u64>>,
     /// Factories, which may change until the file has returned.
-    pub factories: RefCell<HashMap<u64, AnyUserData>>,
+    pub factories: RefCell<HashMap<u64, Factory>>,
     kinds: HashMap<String, &'static Kind>,
     fields: RefCell<HashMap<String, Rc<Fields>>>,
     pub classes: RefCell<HashMap<String, Rc<Class>>>,

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::kind::{self, Params};
 use crate::{AnyObject, Callback, Json, Problem};
+use serde::Deserialize;
 use serde_json::Map;
 use std::collections::BTreeMap;
 
@@ -296,14 +297,15 @@ fn wanted(prefix: &str) -> String {
 
 /// A builder, declared or as a plain table.
 fn builder(path: &str, item: &Json) -> Result<DeclaredBuilder, Vec<ConfigError>> {
-    let object = AnyObject::from_json(item);
-    let (at, args) = match &object {
-        Some(object) if object.kind == "util.BuilderConfig" => (object.at.clone(), &object.args),
-        Some(object) => {
-            return Err(vec![error_at(&object.at, path, format!("a {} is not a builder", object.kind))]);
+    // Taken apart by hand: a copy of every step of every builder would be most of the time of a load.
+    let text = |name: &str| item.get(name).and_then(Json::as_str).unwrap_or_default();
+    let (at, args) = match (item.get("$kind").and_then(Json::as_str), item.get("$args")) {
+        (Some("util.BuilderConfig"), Some(args)) => (text("$at").to_string(), args),
+        (Some(kind), _) => {
+            return Err(vec![error_at(text("$at"), path, format!("a {kind} is not a builder"))]);
         }
-        None if item.is_object() => (String::new(), item),
-        None => {
+        (None, _) if item.is_object() => (String::new(), item),
+        (None, _) => {
             return Err(vec![error(path, format!("expected a util.BuilderConfig, got {}", name_of(item)))]);
         }
     };
@@ -315,12 +317,13 @@ fn builder(path: &str, item: &Json) -> Result<DeclaredBuilder, Vec<ConfigError>>
             p.message,
         ),
     };
-    let problems = kind::check_as::<BuilderConfig>(args);
-    let (Ok(config), true) = (serde_json::from_value::<BuilderConfig>(args.clone()), problems.is_empty())
-    else {
+    let read = serde_path_to_error::deserialize::<_, BuilderConfig>(args);
+    let config = read.map_err(|e| vec![tell(kind::problem_of(&e, args))])?;
+    let problems = config.validate();
+    if !problems.is_empty() {
         return Err(problems.into_iter().map(tell).collect());
-    };
-    let factory: FactoryConfig = serde_json::from_value(config.factory.args.clone())
+    }
+    let factory = FactoryConfig::deserialize(&config.factory.args)
         .map_err(|e| vec![error_at(&config.factory.at, "util.BuildFactory", e.to_string())])?;
     let steps = factory.steps.iter().filter(|step| !step.kind.starts_with("steps."));
     let wrong: Vec<_> =
