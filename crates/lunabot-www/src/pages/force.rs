@@ -138,7 +138,11 @@ fn fields(
         let nested = spec.get("fields").and_then(Json::as_array);
         let value = given(&name).or_else(|| spec.get("default").cloned()).unwrap_or(Json::Null);
         Field {
-            label: Some(text(spec, "label")).filter(|l| !l.is_empty()).unwrap_or(&name).to_string(),
+            label: Some(text(spec, "label"))
+                .filter(|l| !l.is_empty())
+                .unwrap_or(&name)
+                .trim_end_matches(':')
+                .to_string(),
             kind: if nested.is_some() { "group".into() } else { text(spec, "type").to_string() },
             required: is(spec, "required"),
             multiple: is(spec, "multiple"),
