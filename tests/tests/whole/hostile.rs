@@ -34,7 +34,8 @@ end
 
 async fn force(master: &Master, builder: &str) -> Result<i64> {
     let answer = master.control("forceschedulers/force", "force", json!({"builderNames": [builder]})).await?;
-    let request = answer[1].as_object().and_then(|map| map.values().next()).and_then(|id| id.as_i64());
+    let request =
+        answer[1].as_object().and_then(|map| map.values().next()).and_then(serde_json::Value::as_i64);
     Ok(request.unwrap_or_else(|| panic!("no request in {answer}")))
 }
 
