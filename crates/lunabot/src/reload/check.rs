@@ -3,10 +3,24 @@
 use lunabot_integrations::CHANGE_SOURCES;
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::{AnyObject, Problem};
+use lunabot_www::DIALECTS;
 
 /// Every mistake, none of which stops at the first.
 pub fn all(config: &Config) -> Vec<ConfigError> {
-    change_sources(config)
+    let mut errors = change_sources(config);
+    errors.extend(hook_dialects(config));
+    errors
+}
+
+/// Dialects that nobody answers yet (02.028).
+fn hook_dialects(config: &Config) -> impl Iterator<Item = ConfigError> {
+    let named = config.www.change_hook_dialects.keys();
+    named.filter(|name| !DIALECTS.contains(&name.as_str())).map(|name| ConfigError {
+        file: String::new(),
+        line: None,
+        path: format!("www.change_hook_dialects.{name}"),
+        message: format!("not supported yet; there is {}", DIALECTS.join(", ")),
+    })
 }
 
 fn change_sources(config: &Config) -> Vec<ConfigError> {
@@ -33,4 +47,19 @@ fn error_at(object: &AnyObject, problem: Problem) -> ConfigError {
         option => format!("{}: {option}", object.kind),
     };
     ConfigError { file: file.into(), line: line.parse().ok(), path, message: problem.message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hook_dialect_that_is_not_there_is_refused_02_028() {
+        let mut config = Config::default();
+        for dialect in ["base", "github"] {
+            config.www.change_hook_dialects.insert(dialect.into(), true.into());
+        }
+        let told: Vec<String> = all(&config).iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["www.change_hook_dialects.github: not supported yet; there is base"]);
+    }
 }
