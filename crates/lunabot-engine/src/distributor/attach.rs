@@ -4,6 +4,7 @@ use super::Event;
 use super::actor::Actor;
 use super::messages::{Message, WorkerOrder, introduce};
 use crate::engine::EngineError;
+use crate::plan::BuilderPlan;
 use crate::worker::{WorkerHandle, WorkerLink};
 use lunabot_model::WorkerId;
 use std::sync::Arc;
@@ -24,22 +25,20 @@ impl Actor {
     }
 
     pub fn tell_builders(&self) {
-        for handle in self.links.values().cloned() {
-            let builders = self.builders_of(handle.id);
-            self.spawn(async move {
-                if let Err(error) = handle.link.set_builders(&builders).await {
-                    tracing::warn!(worker = handle.name, "could not tell the worker its builders: {error}");
-                }
-                None
-            });
+        let builders: Arc<[Arc<BuilderPlan>]> = self.builders.values().cloned().collect();
+        for handle in self.links.values() {
+            self.tell(handle.clone(), builders.clone());
         }
     }
 
-    fn builders_of(&self, worker: WorkerId) -> Vec<(String, String)> {
-        let mine = self.builders.values().filter(|builder| builder.workers.contains(&worker));
-        let mut all: Vec<_> = mine.map(|b| (b.config.name.clone(), b.workerbuilddir())).collect();
-        all.sort();
-        all
+    /// Beside the actor: with many builders and workers the lists are long.
+    fn tell(&self, handle: Arc<WorkerHandle>, builders: Arc<[Arc<BuilderPlan>]>) {
+        self.spawn(async move {
+            if let Err(error) = handle.tell_builders(builders_on(handle.id, &builders)).await {
+                tracing::warn!(worker = handle.name, "could not tell the worker its builders: {error}");
+            }
+            None
+        });
     }
 
     pub fn attach(
@@ -62,9 +61,10 @@ impl Actor {
         };
         let handle = Arc::new(WorkerHandle::new(id, name, link));
         self.links.insert(id, handle.clone());
-        let (data, builders) = (self.services.data.clone(), self.builders_of(id));
+        let data = self.services.data.clone();
+        let builders: Vec<_> = self.builders.values().cloned().collect();
         self.spawn(async move {
-            let attached = introduce(&data, &handle, &builders).await;
+            let attached = introduce(&data, &handle, builders_on(handle.id, &builders)).await;
             let ready = attached.is_ok();
             if !ready {
                 handle.lost.cancel();
@@ -81,6 +81,8 @@ impl Actor {
     /// Attached and introduced: it may be given builds, if it is still there.
     pub fn ready(&mut self, handle: &Arc<WorkerHandle>) {
         if self.links.get(&handle.id).is_some_and(|present| Arc::ptr_eq(present, handle)) {
+            // The configuration may have changed while it was introduced.
+            self.tell(handle.clone(), self.builders.values().cloned().collect());
             self.event(Event::Attached(handle.id));
         }
     }
@@ -128,4 +130,12 @@ impl Actor {
             None
         });
     }
+}
+
+/// The builders that may run on a worker: names and folders, in order.
+fn builders_on(worker: WorkerId, builders: &[Arc<BuilderPlan>]) -> Vec<(String, String)> {
+    let mine = builders.iter().filter(|builder| builder.workers.contains(&worker));
+    let mut all: Vec<_> = mine.map(|b| (b.config.name.clone(), b.workerbuilddir())).collect();
+    all.sort();
+    all
 }

@@ -135,12 +135,12 @@ pub(crate) fn worker_setup(worker: &WorkerPlan) -> WorkerSetup {
 pub(crate) async fn introduce(
     data: &Data,
     handle: &WorkerHandle,
-    builders: &[(String, String)],
+    builders: Vec<(String, String)>,
 ) -> Result<(), EngineError> {
     data.worker_connected(handle.id, info_json(handle.link.info())).await?.detach();
     // A worker that was asked to stop has come back: it takes builds again.
     data.set_worker_graceful(handle.id, false).await?.detach();
-    let told = handle.link.set_builders(builders).await;
+    let told = handle.tell_builders(builders).await;
     told.map_err(|error| EngineError::Refused(format!("worker {}: {error}", handle.name)))
 }
 

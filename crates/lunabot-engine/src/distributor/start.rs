@@ -75,10 +75,22 @@ impl Actor {
         metrics::gauge!("lunabot_builds_running").set(self.runs.len() as f64);
         self.newest_complete.insert(run.builder, self.services.clock.now().secs());
         self.event(Event::Ended { builder: run.builder, worker: run.worker, outcome });
+        self.tell_quarantine(run.worker, outcome);
         if outcome.results == Results::Retry {
             // It may have been announced before this end was known, and passed over as running.
             self.load(Some(vec![request]));
         }
+    }
+}
+
+impl Actor {
+    /// Operators wonder why a worker takes no builds.
+    fn tell_quarantine(&self, worker: WorkerId, outcome: Outcome) {
+        let Some(state) = self.machine.worker(worker).filter(|_| outcome.quarantines()) else { return };
+        let Some(until) = state.quarantine.until else { return };
+        let seconds = (until - self.services.clock.mono()).as_secs();
+        let why = if outcome.unprepared { "could not be prepared" } else { "a build ended in an exception" };
+        tracing::warn!(worker = state.setup.name, seconds, "quarantine: {why}; unpausing the worker ends it");
     }
 }
 
