@@ -99,7 +99,7 @@ pub enum Effect {
 
 /// Who is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+pub(super) enum Asked {
     ForOrder,
     For(BuilderId),
 }
@@ -115,10 +115,10 @@ pub struct Machine {
     /// Builders to look at.
     pub(super) dirty: BTreeSet<BuilderId>,
     /// Builders that `prioritizeBuilders` left out: they wait for the next occasion.
-    left_out: BTreeSet<BuilderId>,
+    pub(super) left_out: BTreeSet<BuilderId>,
     pub(super) prioritize: bool,
     /// The builders that are being put in order.
-    ordering: Option<BTreeSet<BuilderId>>,
+    pub(super) ordering: Option<BTreeSet<BuilderId>>,
     pub(super) choices: HashMap<BuilderId, Choice>,
     questions: BTreeMap<u64, Asked>,
     next_question: u64,
@@ -359,7 +359,7 @@ impl Machine {
         self.put(Asked::For(builder), question, effects);
     }
 
-    fn put(&mut self, asked: Asked, question: Question, effects: &mut Vec<Effect>) {
+    pub(super) fn put(&mut self, asked: Asked, question: Question, effects: &mut Vec<Effect>) {
         self.next_question += 1;
         self.questions.insert(self.next_question, asked);
         effects.push(Effect::Ask { id: self.next_question, question });
@@ -374,51 +374,6 @@ impl Machine {
                 self.ordered(now, None, effects);
             }
             (None, late) => tracing::debug!("an answer that nobody waits for: {late:?}"),
-        }
-    }
-
-    /// Looks at every builder that something happened to, in order.
-    fn settle(&mut self, now: Mono, effects: &mut Vec<Effect>) {
-        if self.stopping || self.ordering.is_some() || self.dirty.is_empty() {
-            return;
-        }
-        let mut batch = std::mem::take(&mut self.dirty);
-        batch.retain(|id| self.waiting.contains(id));
-        if !self.prioritize {
-            self.offer_by_rank(now, batch, effects);
-            return;
-        }
-        if batch.is_empty() {
-            return;
-        }
-        batch.append(&mut self.left_out);
-        batch.retain(|id| self.waiting.contains(id));
-        self.put(Asked::ForOrder, Question::Order(batch.iter().copied().collect()), effects);
-        self.ordering = Some(batch);
-    }
-
-    fn ordered(&mut self, now: Mono, order: Option<Vec<BuilderId>>, effects: &mut Vec<Effect>) {
-        let mut batch = self.ordering.take().unwrap_or_default();
-        let Some(order) = order else {
-            return self.offer_by_rank(now, batch, effects);
-        };
-        for builder in order {
-            if batch.remove(&builder) {
-                self.offer(now, builder, effects);
-            }
-        }
-        self.left_out = batch;
-    }
-
-    /// 07.013.
-    fn offer_by_rank(&mut self, now: Mono, batch: BTreeSet<BuilderId>, effects: &mut Vec<Effect>) {
-        let mut ready: Vec<BuilderId> = batch.into_iter().filter(|id| self.can_look(*id)).collect();
-        ready.sort_by(|a, b| {
-            let rank = |id| self.builders.get(id).map(Builder::rank);
-            rank(a).cmp(&rank(b))
-        });
-        for builder in ready {
-            self.offer(now, builder, effects);
         }
     }
 }

@@ -12,6 +12,7 @@ mod configure;
 mod details;
 mod machine;
 mod messages;
+mod order;
 mod running;
 mod start;
 mod worker;

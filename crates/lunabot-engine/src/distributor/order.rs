@@ -1,0 +1,53 @@
+//! In which order builders are looked at (reference 07.010, 07.011, 07.013).
+
+use super::builder::Builder;
+use super::machine::{Asked, Effect, Machine, Question};
+use lunabot_model::{BuilderId, Mono};
+use std::collections::BTreeSet;
+
+impl Machine {
+    /// Looks at every builder that something happened to, in order.
+    pub(super) fn settle(&mut self, now: Mono, effects: &mut Vec<Effect>) {
+        if self.stopping || self.ordering.is_some() || self.dirty.is_empty() {
+            return;
+        }
+        let mut batch = std::mem::take(&mut self.dirty);
+        batch.retain(|id| self.waiting.contains(id));
+        if !self.prioritize {
+            self.offer_by_rank(now, batch, effects);
+            return;
+        }
+        if batch.is_empty() {
+            return;
+        }
+        batch.append(&mut self.left_out);
+        batch.retain(|id| self.waiting.contains(id));
+        self.put(Asked::ForOrder, Question::Order(batch.iter().copied().collect()), effects);
+        self.ordering = Some(batch);
+    }
+
+    pub(super) fn ordered(&mut self, now: Mono, order: Option<Vec<BuilderId>>, effects: &mut Vec<Effect>) {
+        let mut batch = self.ordering.take().unwrap_or_default();
+        let Some(order) = order else {
+            return self.offer_by_rank(now, batch, effects);
+        };
+        for builder in order {
+            if batch.remove(&builder) {
+                self.offer(now, builder, effects);
+            }
+        }
+        self.left_out = batch;
+    }
+
+    /// 07.013.
+    fn offer_by_rank(&mut self, now: Mono, batch: BTreeSet<BuilderId>, effects: &mut Vec<Effect>) {
+        let mut ready: Vec<BuilderId> = batch.into_iter().filter(|id| self.can_look(*id)).collect();
+        ready.sort_by(|a, b| {
+            let rank = |id| self.builders.get(id).map(Builder::rank);
+            rank(a).cmp(&rank(b))
+        });
+        for builder in ready {
+            self.offer(now, builder, effects);
+        }
+    }
+}
