@@ -39,9 +39,7 @@ fn limits_of_the_machine(_: bool) -> Result<()> {
 /// Waits until nothing is pending.
 fn drained(http: &mut Http) -> Result<()> {
     loop {
-        let open: Value = serde_json::from_slice(
-            &http.get("/api/v2/buildrequests?complete=false&limit=1&field=buildrequestid")?,
-        )?;
+        let open: Value = serde_json::from_slice(&http.get("/api/v2/buildrequests?complete=false&limit=1")?)?;
         if open["buildrequests"] == json!([]) {
             return Ok(());
         }
