@@ -44,7 +44,9 @@ impl Browser {
             "--window-size=1280,900",
             format!("--user-data-dir={}", profile.path().display()),
         ]);
-        let options = json!({"goog:chromeOptions": {"args": args}});
+        // A page that cannot be had (no connection left, a script in its way) is a failure, not a long wait.
+        let timeouts = json!({"pageLoad": PATIENCE.as_millis() as u64});
+        let options = json!({"goog:chromeOptions": {"args": args}, "timeouts": timeouts});
         let capabilities = options.as_object().cloned().context("an object")?;
         let mut builder = ClientBuilder::new(HttpConnector::new());
         let client = builder.capabilities(capabilities).connect(&format!("http://127.0.0.1:{port}")).await?;

@@ -17,6 +17,7 @@ const JS: &str = "text/javascript; charset=utf-8";
 const ASSETS: &[Asset] = &[
     Asset { name: "style.css", kind: CSS, text: include_str!("static/style.css") },
     Asset { name: "theme.js", kind: JS, text: include_str!("static/theme.js") },
+    Asset { name: "stream.js", kind: JS, text: include_str!("static/stream.js") },
     Asset { name: "live.js", kind: JS, text: include_str!("static/live.js") },
     Asset { name: "keys.js", kind: JS, text: include_str!("static/keys.js") },
     Asset { name: "log.js", kind: JS, text: include_str!("static/log.js") },

@@ -1,5 +1,7 @@
 // Keeps a page true: on a notice of /live it fetches its own address without the frame and changes what differs.
 
+import { whileSeen } from "./stream.js";
+
 const root = document.body.dataset.root;
 const topics = document.body.dataset.live;
 const status = document.getElementById("link");
@@ -72,19 +74,18 @@ function poll(on) {
 
 function listen() {
   let missed = false;
-  const events = new EventSource(`${root}live?${topics}`);
-  events.addEventListener("ready", () => {
-    say("on", "live");
-    poll(false);
-    if (missed) ask();
-    missed = false;
-  });
-  events.addEventListener("touch", ask);
-  events.addEventListener("error", () => {
-    missed = true;
-    say("poll", "no live events, looking every 10 s");
-    poll(true);
-    if (events.readyState === EventSource.CLOSED) setTimeout(listen, POLL);
+  whileSeen(`${root}live?${topics}`, {
+    ready() {
+      say("on", "live");
+      poll(false);
+      if (missed) ask();
+      missed = true; // whatever comes between this stream and the next
+    },
+    touch: ask,
+    error() {
+      say("poll", "no live events, looking every 10 s");
+      poll(true);
+    },
   });
 }
 

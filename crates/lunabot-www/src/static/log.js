@@ -1,5 +1,7 @@
 // The view of a log: all its lines behind one scroll bar, however many; only those in sight are in the page.
 
+import { whileSeen } from "./stream.js";
+
 const box = document.getElementById("log");
 if (box) view(box);
 
@@ -185,9 +187,8 @@ function view(box) {
 
   function listen() {
     const root = document.body.dataset.root, id = box.dataset.id;
-    const events = new EventSource(`${root}live?on=logs/${id}/append&on=logs/${id}/finished`);
     const status = $("link");
-    let timer = 0;
+    let timer = 0, polls = 0;
     const grown = async () => {
       timer = 0;
       const answer = await fetch(`${address}/lines?offset=0&limit=0`);
@@ -203,12 +204,13 @@ function view(box) {
       draw();
     };
     const soon = () => { timer ||= setTimeout(grown, 300); };
-    events.addEventListener("touch", soon);
-    events.addEventListener("ready", () => { if (status) { status.className = "link on"; status.textContent = "live"; } soon(); });
-    let polls = 0;
-    events.addEventListener("error", () => {
-      if (status) { status.className = "link poll"; status.textContent = "no live events, looking every 5 s"; }
-      polls ||= setInterval(() => { if (complete) clearInterval(polls); else soon(); }, 5000);
+    const events = whileSeen(`${root}live?on=logs/${id}/append&on=logs/${id}/finished`, {
+      touch: soon,
+      ready() { if (status) { status.className = "link on"; status.textContent = "live"; } soon(); },
+      error() {
+        if (status) { status.className = "link poll"; status.textContent = "no live events, looking every 5 s"; }
+        polls ||= setInterval(() => { if (complete) clearInterval(polls); else soon(); }, 5000);
+      },
     });
   }
 
