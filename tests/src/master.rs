@@ -158,6 +158,14 @@ impl Master {
         }
     }
 
+    /// Forces a build of `builder` through the scheduler `force`; the id of its request.
+    pub async fn force(&self, builder: &str) -> Result<i64> {
+        let answer =
+            self.control("forceschedulers/force", "force", json!({"builderNames": [builder]})).await?;
+        let request = answer[1].as_object().and_then(|map| map.values().next()).and_then(Value::as_i64);
+        request.with_context(|| format!("no request in {answer}"))
+    }
+
     /// Posts a change to the base hook; returns the status.
     pub async fn change_hook(&self, fields: &[(&str, &str)]) -> Result<u16> {
         let form: String = fields.iter().map(|(k, v)| format!("{k}={}&", urlencode(v))).collect();

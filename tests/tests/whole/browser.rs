@@ -79,7 +79,7 @@ async fn every_page_loads_without_errors_and_without_sideways_scrolling() -> Res
     let gate = tempfile::tempdir()?;
     std::fs::write(gate.path().join("open"), "")?;
     let master = Master::start(&config(gate.path())).await?;
-    master.control("forceschedulers/force", "force", serde_json::json!({"builderNames": ["main"]})).await?;
+    master.force("main").await?;
     master.finished_build(1).await?;
     let browser = Browser::start().await?;
     let pages = [

@@ -97,7 +97,7 @@ async fn a_second_term_ends_builds_with_retry_and_the_next_start_goes_on() -> Re
     let hold = format!("until test -e {}/open; do sleep 0.05; done", gate.path().display());
     let extra = format!("f:addStep(steps.ShellCommand{{name = \"hold\", command = {hold:?}}})");
     let mut master = Master::start(&config(0, &extra)).await?;
-    master.control("forceschedulers/force", "force", json!({"builderNames": ["one"]})).await?;
+    master.force("one").await?;
     master
         .until("builds/1/steps", |a| {
             a["steps"].as_array().is_some_and(|s| s.iter().any(|s| s["name"] == "hold"))

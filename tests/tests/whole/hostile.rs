@@ -32,13 +32,6 @@ end
     lua
 }
 
-async fn force(master: &Master, builder: &str) -> Result<i64> {
-    let answer = master.control("forceschedulers/force", "force", json!({"builderNames": [builder]})).await?;
-    let request =
-        answer[1].as_object().and_then(|map| map.values().next()).and_then(serde_json::Value::as_i64);
-    Ok(request.unwrap_or_else(|| panic!("no request in {answer}")))
-}
-
 /// The finished build of a request.
 async fn build_of(master: &Master, request: i64) -> Result<serde_json::Value> {
     let path = format!("buildrequests/{request}/builds");
@@ -50,7 +43,7 @@ async fn build_of(master: &Master, request: i64) -> Result<serde_json::Value> {
 async fn a_gigabyte_without_a_newline_costs_little_memory() -> Result<()> {
     let command = r#"command = "head -c 1000000000 /dev/zero | tr '\\0' x""#;
     let master = Master::start(&commands(&[("flood", command)], "c.logMaxSize = 1000000")).await?;
-    let build = build_of(&master, force(&master, "flood").await?).await?;
+    let build = build_of(&master, master.force("flood").await?).await?;
     assert_eq!(build["results"], 0, "{build}");
     assert!(master.peak_memory()? < 300 << 20, "{} bytes resident", master.peak_memory()?);
     Ok(())
@@ -60,7 +53,7 @@ async fn a_gigabyte_without_a_newline_costs_little_memory() -> Result<()> {
 async fn output_that_is_not_utf8_is_kept_with_replacement_characters() -> Result<()> {
     let master =
         Master::start(&commands(&[("odd", r#"command = {"printf", "caf\\351 ok\\n"}"#)], "")).await?;
-    let build = build_of(&master, force(&master, "odd").await?).await?;
+    let build = build_of(&master, master.force("odd").await?).await?;
     let log = master.step_log(build["buildid"].as_i64().unwrap_or_default(), "run", "stdio").await?;
     assert!(log.contains("caf\u{fffd} ok"), "{log}");
     Ok(())
@@ -70,7 +63,7 @@ async fn output_that_is_not_utf8_is_kept_with_replacement_characters() -> Result
 async fn a_command_that_never_ends_is_ended_by_max_time() -> Result<()> {
     let never = r#"command = "sleep 1000 & sleep 1000", maxTime = 1"#;
     let master = Master::start(&commands(&[("never", never)], "")).await?;
-    let build = build_of(&master, force(&master, "never").await?).await?;
+    let build = build_of(&master, master.force("never").await?).await?;
     assert_eq!(build["results"], 2, "{build}");
     Ok(())
 }
@@ -84,9 +77,9 @@ c.builders[1] = c.builders[1]:with{canStartBuild = spin}
 "#;
     let list = [("stuck", r#"command = "true""#), ("free", r#"command = "echo free""#)];
     let master = Master::start(&commands(&list, extra)).await?;
-    force(&master, "stuck").await?;
+    master.force("stuck").await?;
     for _ in 0..5 {
-        let build = build_of(&master, force(&master, "free").await?).await?;
+        let build = build_of(&master, master.force("free").await?).await?;
         assert_eq!(build["results"], 0, "{build}");
     }
     let errors =

@@ -36,10 +36,6 @@ async fn reconfig(master: &Master) -> Result<(Output, String)> {
     Ok((output, String::from_utf8_lossy(&told).into_owned()))
 }
 
-async fn force(master: &Master, builder: &str) -> Result<()> {
-    master.control("forceschedulers/force", "force", json!({"builderNames": [builder]})).await.map(|_| ())
-}
-
 fn names(builders: &Value) -> Vec<&str> {
     let all = builders["builders"].as_array().map(Vec::as_slice).unwrap_or_default();
     let active = all.iter().filter(|b| b["masterids"] != json!([]));
@@ -51,7 +47,7 @@ async fn a_reload_touches_what_differs_and_a_running_build_ends_as_it_began() ->
     let gate = tempfile::tempdir()?;
     let hold = format!("until test -e {}/open; do sleep 0.05; done", gate.path().display());
     let mut master = Master::start(&config(&[("held", &hold)], "")).await?;
-    force(&master, "held").await?;
+    master.force("held").await?;
     master
         .until("builds/1/steps", |a| {
             a["steps"].as_array().is_some_and(|s| s.iter().any(|s| s["name"] == "run"))
@@ -67,7 +63,7 @@ async fn a_reload_touches_what_differs_and_a_running_build_ends_as_it_began() ->
     std::fs::write(gate.path().join("open"), "")?;
     assert_eq!(master.finished_build(1).await?["results"], 0);
     assert!(!master.step_log(1, "run", "stdio").await?.contains("echo new"));
-    force(&master, "held").await?;
+    master.force("held").await?;
     master.finished_build(2).await?;
     assert!(master.step_log(2, "run", "stdio").await?.contains("echo new"));
     master.log_line(|line| line.contains("configuration update complete")).await?;
@@ -95,7 +91,7 @@ async fn mistakes_leave_the_old_configuration_and_are_told_everywhere() -> Resul
     // A signal does the same, and says so in the log (16.026).
     master.signal(nix::sys::signal::Signal::SIGHUP)?;
     master.log_line(|line| line.contains("configuration update aborted without making any changes")).await?;
-    force(&master, "one").await?;
+    master.force("one").await?;
     assert_eq!(master.finished_build(1).await?["results"], 0);
     Ok(())
 }

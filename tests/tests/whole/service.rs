@@ -4,7 +4,6 @@ use anyhow::{Context as _, Result};
 use lunabot_tests::{Master, lunabot_binary};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
 use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -79,7 +78,7 @@ async fn a_clean_stop_waits_for_the_build() -> Result<()> {
     let gate = TempDir::new()?;
     let hold = format!("until test -e {}/open; do sleep 0.05; done", gate.path().display());
     let mut master = Master::start(&config(&hold, "")).await?;
-    master.control("forceschedulers/force", "force", json!({"builderNames": ["one"]})).await?;
+    master.force("one").await?;
     let runs = |a: &serde_json::Value| a["steps"][0]["started_at"].is_i64();
     master.until("builds/1/steps", runs).await?;
     master.signal(Signal::SIGUSR1)?;
@@ -96,7 +95,7 @@ async fn control_c_ends_at_once_and_the_build_is_repeated() -> Result<()> {
     let gate = TempDir::new()?;
     let hold = format!("until test -e {}/open; do sleep 0.05; done", gate.path().display());
     let mut master = Master::start(&config(&hold, "")).await?;
-    master.control("forceschedulers/force", "force", json!({"builderNames": ["one"]})).await?;
+    master.force("one").await?;
     let runs = |a: &serde_json::Value| a["steps"][0]["started_at"].is_i64();
     master.until("builds/1/steps", runs).await?;
     master.signal(Signal::SIGINT)?;
