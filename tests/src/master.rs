@@ -70,7 +70,7 @@ impl Master {
             base: String::new(),
             log,
             lines,
-            http: reqwest::Client::builder().build()?,
+            http: lunabot_net::http::builder().build()?,
         };
         let line = master.log_line(|line| line.contains("http://")).await?;
         let url = line

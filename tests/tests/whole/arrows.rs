@@ -9,13 +9,14 @@ use std::collections::BTreeSet;
 const ARROWS: &[(&str, &[&str])] = &[
     ("lunabot-model", &[]),
     ("lunabot-proto", &[]),
+    ("lunabot-net", &[]),
     ("lunabot-db", &["lunabot-model"]),
     ("lunabot-data", &["lunabot-model", "lunabot-db"]),
     ("lunabot-engine", &["lunabot-model", "lunabot-proto", "lunabot-data"]),
-    ("lunabot-steps", &["lunabot-model", "lunabot-engine"]),
-    ("lunabot-integrations", &["lunabot-model", "lunabot-data"]),
-    ("lunabot-lua", &["lunabot-model"]),
-    ("lunabot-www", &["lunabot-model", "lunabot-data"]),
+    ("lunabot-steps", &["lunabot-model", "lunabot-engine", "lunabot-net"]),
+    ("lunabot-integrations", &["lunabot-model", "lunabot-data", "lunabot-net"]),
+    ("lunabot-lua", &["lunabot-model", "lunabot-net"]),
+    ("lunabot-www", &["lunabot-model", "lunabot-data", "lunabot-net"]),
     ("lunabot-worker", &["lunabot-proto"]),
 ];
 

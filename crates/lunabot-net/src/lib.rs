@@ -1,0 +1,16 @@
+//! What goes out to other servers: one HTTP client, set up once, for whoever asks the web something (steps, pollers,
+//! hooks, functions of the configuration).
+//!
+//! Connections and certificates are found here, and the limits that keep a strange server from hurting the master. What
+//! must never enter: what is asked of whom, and why.
+
+pub mod http;
+
+pub use reqwest;
+
+/// Makes the cryptography of `ring` that of this process. Whoever makes a TLS configuration calls it first; again does
+/// no harm.
+pub fn install_crypto() {
+    // An error says that it was chosen before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
