@@ -43,8 +43,7 @@ pub struct BuildShared {
     pub properties: Mutex<PropertyStore>,
     /// Set once the properties can be rendered: the builder's workdir for steps that name none (05.035).
     pub workdir: std::sync::OnceLock<String>,
-    /// By step name (05.016).
-    pub statistics: Mutex<BTreeMap<String, BTreeMap<String, Json>>>,
+    pub statistics: Mutex<Statistics>,
 }
 
 impl BuildShared {
@@ -52,7 +51,7 @@ impl BuildShared {
         self.properties.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn statistics(&self) -> MutexGuard<'_, BTreeMap<String, BTreeMap<String, Json>>> {
+    pub fn statistics(&self) -> MutexGuard<'_, Statistics> {
         self.statistics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -74,6 +73,30 @@ impl BuildShared {
         }
         self.services.data.set_build_properties(self.info.buildid, plain).await?.detach();
         Ok(())
+    }
+}
+
+/// The statistics of a build's steps, in the order in which steps first set one (05.016, 05.029).
+#[derive(Debug, Default)]
+pub struct Statistics(Vec<(String, BTreeMap<String, Json>)>);
+
+impl Statistics {
+    pub fn set(&mut self, step: &str, name: &str, value: Json) {
+        if let Some((_, own)) = self.0.iter_mut().find(|(known, _)| known == step) {
+            own.insert(name.into(), value);
+        } else {
+            self.0.push((step.into(), BTreeMap::from([(name.into(), value)])));
+        }
+    }
+
+    pub fn get(&self, step: &str, name: &str) -> Option<&Json> {
+        let (_, own) = self.0.iter().find(|(known, _)| known == step)?;
+        own.get(name)
+    }
+
+    /// The values of one statistic, step by step.
+    pub fn all(&self, name: &str) -> Vec<Json> {
+        self.0.iter().filter_map(|(_, own)| own.get(name).cloned()).collect()
     }
 }
 

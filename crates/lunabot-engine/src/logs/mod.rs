@@ -8,4 +8,5 @@ mod text;
 
 pub(crate) use lines::Lines;
 pub(crate) use mask::{Masker, Masks};
-pub(crate) use text::{Channel, LogText, SizeLimits};
+pub use text::Channel;
+pub(crate) use text::{LogText, SizeLimits};

@@ -21,6 +21,16 @@ impl Channel {
             Channel::Content => None,
         }
     }
+
+    /// The channel of a stored line of a log of type `s`, and the line itself.
+    pub(crate) fn of_stored(line: &str) -> (Self, &str) {
+        let channel = match line.as_bytes().first() {
+            Some(b'e') => Channel::Stderr,
+            Some(b'h') => Channel::Header,
+            _ => Channel::Stdout,
+        };
+        (channel, line.get(1..).unwrap_or_default())
+    }
 }
 
 /// `logMaxSize` and `logMaxTailSize`, in bytes (13.015).
@@ -52,24 +62,33 @@ impl LogText {
         LogText { limits, ..LogText::default() }
     }
 
-    /// Adds what is to be stored of `text` to `out`.
-    pub fn push(&mut self, masks: &Masks, channel: Channel, text: &str, out: &mut String) {
+    /// Adds what is to be stored of `text` to `out`; `seen` gets the whole lines of it, also those past the limits.
+    pub fn push(
+        &mut self,
+        masks: &Masks,
+        channel: Channel,
+        text: &str,
+        out: &mut String,
+        seen: &mut impl FnMut(Channel, &str),
+    ) {
         // Out of its place for the moment, so that its lines can be stored without a copy.
         let mut stream = std::mem::take(&mut self.streams[channel as usize]);
         let shown = stream.masker.push(masks, text);
         let lines = stream.lines.push(&shown);
+        seen(channel, &lines);
         self.store(channel, &lines, out);
         drop(lines);
         self.streams[channel as usize] = stream;
     }
 
     /// Adds what remains: unfinished lines and, of a cut log, its tail.
-    pub fn finish(&mut self, masks: &Masks, out: &mut String) {
+    pub fn finish(&mut self, masks: &Masks, out: &mut String, seen: &mut impl FnMut(Channel, &str)) {
         for channel in [Channel::Stdout, Channel::Stderr, Channel::Header, Channel::Content] {
             let stream = &mut self.streams[channel as usize];
             let rest = stream.masker.finish(masks);
             let mut lines = stream.lines.push(&rest).into_owned();
             lines.push_str(&stream.lines.finish());
+            seen(channel, &lines);
             self.store(channel, &lines, out);
         }
         if self.cut {
@@ -126,11 +145,11 @@ mod tests {
     #[test]
     fn row_13_002_every_line_has_its_channel_and_channels_do_not_mix_in_a_line() {
         let (mut log, masks, mut out) = (LogText::default(), Masks::default(), String::new());
-        log.push(&masks, Channel::Header, "one\ntwo\n", &mut out);
-        log.push(&masks, Channel::Stdout, "par", &mut out);
-        log.push(&masks, Channel::Stderr, "oops\n", &mut out);
-        log.push(&masks, Channel::Stdout, "tial\nrest", &mut out);
-        log.finish(&masks, &mut out);
+        log.push(&masks, Channel::Header, "one\ntwo\n", &mut out, &mut |_, _| {});
+        log.push(&masks, Channel::Stdout, "par", &mut out, &mut |_, _| {});
+        log.push(&masks, Channel::Stderr, "oops\n", &mut out, &mut |_, _| {});
+        log.push(&masks, Channel::Stdout, "tial\nrest", &mut out, &mut |_, _| {});
+        log.finish(&masks, &mut out, &mut |_, _| {});
         assert_eq!(out, "hone\nhtwo\neoops\nopartial\norest\n");
     }
 
@@ -139,10 +158,10 @@ mod tests {
         let limits = SizeLimits { max: Some(8), tail: 9 };
         let (mut log, masks, mut out) = (LogText::new(limits), Masks::default(), String::new());
         for line in ["1234567\n", "cut\n", "cut too\n", "last\n"] {
-            log.push(&masks, Channel::Stdout, line, &mut out);
+            log.push(&masks, Channel::Stdout, line, &mut out, &mut |_, _| {});
         }
-        log.push(&masks, Channel::Header, "exit 0\n", &mut out);
-        log.finish(&masks, &mut out);
+        log.push(&masks, Channel::Header, "exit 0\n", &mut out, &mut |_, _| {});
+        log.finish(&masks, &mut out, &mut |_, _| {});
         let lines: Vec<&str> = out.lines().collect();
         assert_eq!((lines[0], lines[2], lines[3], lines.len()), ("o1234567", "hexit 0", "olast", 4));
     }

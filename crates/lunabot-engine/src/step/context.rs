@@ -1,7 +1,7 @@
 //! What a running step may do (reference 05c, 05d): facts, properties, logs, texts and links. Commands are in
 //! [`super::remote`].
 
-use super::{LogHandle, StepError};
+use super::{LineObserver, LogHandle, LogObserver, Observed, StepError};
 use crate::build::{BuildShared, PropertiesHandle};
 use crate::command::FinishedCommand;
 use crate::logs::Masks;
@@ -50,6 +50,8 @@ pub(crate) struct Inner {
     /// Why this step was interrupted, once it was.
     pub stopped: watch::Receiver<Option<Arc<str>>>,
     pub logs: Mutex<Vec<LogHandle>>,
+    /// Observers of logs that there are not yet, by the log's name.
+    pub observers: Mutex<Vec<(String, Box<dyn LogObserver>)>>,
     /// The text the step chose for itself while it runs.
     pub summary: Mutex<Option<String>>,
     pub summary_changed: Notify,
@@ -71,6 +73,7 @@ impl StepContext {
             workdir: OnceLock::new(),
             stopped,
             logs: Mutex::default(),
+            observers: Mutex::default(),
             summary: Mutex::default(),
             summary_changed: Notify::new(),
             timed_out: AtomicBool::new(false),
@@ -129,13 +132,27 @@ impl StepContext {
         }
     }
 
+    /// Keeps a number, or what else sums up the step, for its summary and for later steps (05.029).
     pub fn set_statistic(&self, name: &str, value: Json) {
-        let mut all = self.0.build.statistics();
-        all.entry(self.0.name.clone()).or_default().insert(name.into(), value);
+        self.0.build.statistics().set(&self.0.name, name, value);
     }
 
     pub fn get_statistic(&self, name: &str) -> Option<Json> {
-        self.0.build.statistics().get(&self.0.name)?.get(name).cloned()
+        self.0.build.statistics().get(&self.0.name, name).cloned()
+    }
+
+    /// Folds a statistic over the steps of the build that have it, in the order in which they ran (05.016). Without
+    /// `initial` the first value is the beginning; `None`: no step has it.
+    pub fn summary_statistic(
+        &self,
+        name: &str,
+        fold: impl FnMut(Json, Json) -> Json,
+        initial: Option<Json>,
+    ) -> Option<Json> {
+        let values = self.0.build.statistics().all(name);
+        let mut values = initial.into_iter().chain(values);
+        let first = values.next()?;
+        Some(values.fold(first, fold))
     }
 
     /// Stores bytes under a name of the build, replacing earlier ones (05.032).
@@ -210,7 +227,52 @@ impl StepContext {
         let handle =
             LogHandle::new(build.services.data.clone(), &log, build.masks.clone(), build.log_limits());
         self.logs().push(handle.clone());
+        for observer in self.take_observers(name) {
+            handle.observe(observer).await;
+        }
         Ok(handle)
+    }
+
+    /// Lets `observer` see the log of that name, from its beginning, whether the step has it already or makes it later
+    /// (05.051, 13.005).
+    pub async fn add_log_observer(&self, name: &str, observer: Box<dyn LogObserver>) {
+        match self.get_log(name) {
+            Some(log) => log.observe(observer).await,
+            None => self.observers().push((name.into(), observer)),
+        }
+    }
+
+    /// The same for an observer of single lines; what it has seen can be read from the answer.
+    pub async fn observe_lines<T: LineObserver + 'static>(&self, name: &str, observer: T) -> Observed<T> {
+        let observed = Observed::new(observer);
+        self.add_log_observer(name, Box::new(observed.clone())).await;
+        observed
+    }
+
+    /// Finishes all logs: after this, observers have seen everything, unfinished last lines too.
+    pub async fn finish_logs(&self) -> Result<(), StepError> {
+        let logs = self.logs().clone();
+        for log in logs {
+            log.finish().await?;
+        }
+        Ok(())
+    }
+
+    /// What observers of the step's logs broke on, once.
+    pub(crate) fn take_faults(&self) -> Vec<StepError> {
+        self.logs().iter().flat_map(LogHandle::take_faults).collect()
+    }
+
+    fn take_observers(&self, name: &str) -> Vec<Box<dyn LogObserver>> {
+        let mut waiting = self.observers();
+        let (found, rest) = std::mem::take(&mut *waiting).into_iter().partition(|(log, _)| log == name);
+        *waiting = rest;
+        let found: Vec<(String, Box<dyn LogObserver>)> = found;
+        found.into_iter().map(|(_, observer)| observer).collect()
+    }
+
+    fn observers(&self) -> std::sync::MutexGuard<'_, Vec<(String, Box<dyn LogObserver>)>> {
+        self.0.observers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The step's log of that name.

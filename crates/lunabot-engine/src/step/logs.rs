@@ -1,11 +1,13 @@
 //! Logs of a step (reference 13.002–13.005).
 
 use super::StepError;
+use super::observe::{Audience, LogObserver, News, Source};
 use crate::logs::{Channel, LogText, Masks, SizeLimits};
 use lunabot_data::{Data, new};
 use lunabot_model::LogId;
 use lunabot_model::resources::LogType;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use tokio::sync::Mutex;
 
 /// A log that a step writes. Clones write the same log.
@@ -20,6 +22,11 @@ struct Inner {
     masks: Arc<Masks>,
     /// `None` once finished. Held while a piece is handed to the store, so that lines keep their order.
     text: Mutex<Option<LogText>>,
+    /// Lines that the store was given.
+    stored: AtomicI64,
+    audience: Audience,
+    /// How many ever joined the audience: without any, nothing is kept for it.
+    observers: AtomicUsize,
 }
 
 impl LogHandle {
@@ -36,6 +43,9 @@ impl LogHandle {
             data,
             masks,
             text: Mutex::new(Some(LogText::new(limits))),
+            stored: AtomicI64::new(0),
+            audience: Audience::default(),
+            observers: AtomicUsize::new(0),
         }))
     }
 
@@ -50,52 +60,100 @@ impl LogHandle {
     /// Text for standard output (logs of type `s`). Any split is fine: whole lines are stored (13.003), secrets masked.
     /// Waits while the store is behind.
     pub async fn add_stdout(&self, text: &str) -> Result<(), StepError> {
-        self.add([(Channel::Stdout, text)]).await
+        self.add_own(Channel::Stdout, text).await
     }
 
     pub async fn add_stderr(&self, text: &str) -> Result<(), StepError> {
-        self.add([(Channel::Stderr, text)]).await
+        self.add_own(Channel::Stderr, text).await
     }
 
     pub async fn add_header(&self, text: &str) -> Result<(), StepError> {
-        self.add([(Channel::Header, text)]).await
+        self.add_own(Channel::Header, text).await
     }
 
     /// Text for logs of type `t` and `h`.
     pub async fn add_content(&self, text: &str) -> Result<(), StepError> {
-        self.add([(Channel::Content, text)]).await
+        self.add_own(Channel::Content, text).await
     }
 
-    /// Several pieces at once, stored together. Pieces for a finished log are dropped (13.021).
+    /// Text from the step itself, or from an observer of this log, which must not wait for itself.
+    async fn add_own(&self, channel: Channel, text: &str) -> Result<(), StepError> {
+        self.write([(channel, text)]).await?;
+        self.0.audience.tell_unless_busy(self.source()).await;
+        Ok(())
+    }
+
+    /// Several pieces at once, stored together. Pieces for a finished log are dropped (13.021). Waits for observers.
     pub(crate) async fn add<'a>(
         &self,
         pieces: impl IntoIterator<Item = (Channel, &'a str)>,
     ) -> Result<(), StepError> {
+        self.write(pieces).await?;
+        self.0.audience.tell(self.source()).await;
+        Ok(())
+    }
+
+    async fn write<'a>(&self, pieces: impl IntoIterator<Item = (Channel, &'a str)>) -> Result<(), StepError> {
         let mut text = self.0.text.lock().await;
         let Some(log) = text.as_mut() else {
             tracing::debug!(log = self.0.id, "text for a finished log is dropped");
             return Ok(());
         };
-        let mut out = String::new();
+        let (mut out, mut news) = (String::new(), Vec::new());
         for (channel, piece) in pieces {
-            log.push(&self.0.masks, self.channel(channel), piece, &mut out);
+            log.push(&self.0.masks, self.channel(channel), piece, &mut out, &mut |channel, lines| {
+                self.note(channel, lines, &mut news);
+            });
         }
-        self.store(out).await
+        self.store(out).await?;
+        self.0.audience.post(news);
+        Ok(())
+    }
+
+    /// Keeps lines for observers, where there are any.
+    fn note(&self, channel: Channel, lines: &str, news: &mut Vec<News>) {
+        if !lines.is_empty() && self.0.observers.load(Ordering::Relaxed) > 0 {
+            news.push(News::Lines(channel, lines.into()));
+        }
     }
 
     /// Writes what is left of an unfinished line and closes the log. The engine does this for logs left open.
     pub async fn finish(&self) -> Result<(), StepError> {
         let mut text = self.0.text.lock().await;
         let Some(mut log) = text.take() else { return Ok(()) };
-        let mut out = String::new();
-        log.finish(&self.0.masks, &mut out);
+        let (mut out, mut news) = (String::new(), Vec::new());
+        log.finish(&self.0.masks, &mut out, &mut |channel, lines| self.note(channel, lines, &mut news));
         self.store(out).await?;
         self.0.data.finish_log(self.0.id).await?.detach();
+        self.0.audience.post(news.into_iter().chain([News::Finished]));
+        drop(text);
+        self.0.audience.tell(self.source()).await;
         Ok(())
+    }
+
+    /// Lets `observer` see the log: what it holds already, then what comes (13.005).
+    pub async fn observe(&self, observer: Box<dyn LogObserver>) {
+        let text = self.0.text.lock().await;
+        self.0.observers.fetch_add(1, Ordering::Relaxed);
+        self.0.audience.admit(observer, self.0.stored.load(Ordering::Relaxed));
+        self.0.audience.post(text.is_none().then_some(News::Finished));
+        drop(text);
+        self.0.audience.tell_unless_busy(self.source()).await;
+    }
+
+    /// What observers broke on, once.
+    pub(crate) fn take_faults(&self) -> Vec<StepError> {
+        self.0.audience.take_faults()
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source { data: &self.0.data, id: self.0.id, log_type: self.0.log_type }
     }
 
     async fn store(&self, out: String) -> Result<(), StepError> {
         if !out.is_empty() {
+            let lines = out.bytes().filter(|byte| *byte == b'\n').count();
+            self.0.stored.fetch_add(i64::try_from(lines).unwrap_or(i64::MAX), Ordering::Relaxed);
             self.0.data.append_log(self.0.id, new::LogText(out)).await?.detach();
         }
         Ok(())

@@ -10,16 +10,19 @@ mod base;
 mod context;
 mod error;
 mod logs;
+mod observe;
 mod params;
 mod remote;
 pub(crate) mod run;
 mod shell;
 mod summary;
 
+pub use crate::logs::Channel;
 pub use base::{BaseStepParams, HasBase, OwnChecks, StepDefaults, SummaryPolicy};
 pub use context::{BuildInfo, StepContext};
 pub use error::StepError;
 pub use logs::LogHandle;
+pub use observe::{LineObserver, LogObserver, MAX_LINE_LENGTH, Observed, short_lines};
 pub use params::{Switch, given, present};
 pub use shell::{CommandLine, CommandOutput, HasShell, Logfile, ShellOptions, ShellParams};
 

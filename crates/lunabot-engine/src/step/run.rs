@@ -342,11 +342,18 @@ fn flags_of(base: &BaseStepParams, class: ResultFlags) -> ResultFlags {
 async fn finish(
     cx: &StepContext,
     step: &PlannedStep,
-    results: Results,
+    mut results: Results,
     flags: ResultFlags,
     texts: Texts,
     hidden: bool,
 ) -> StepEnd {
+    if let Err(error) = cx.finish_logs().await {
+        tracing::error!(step = cx.step_id(), "could not finish the logs of the step: {error}");
+    }
+    // 13.025.
+    for fault in cx.take_faults() {
+        results = fail(cx, &StepError::Exception(format!("log observer: {fault}"))).await;
+    }
     let text = texts.result(results, &cx.0);
     let text = cx.masks().mask(&text).into_owned();
     if let Err(error) = store_end(cx, results, &text, hidden).await {
@@ -358,10 +365,8 @@ async fn finish(
 }
 
 async fn store_end(cx: &StepContext, results: Results, text: &str, hidden: bool) -> Result<(), StepError> {
-    let logs = cx.logs().clone();
-    for log in logs {
-        log.finish().await?;
-    }
+    // Also what telling of a fault left open.
+    cx.finish_logs().await?;
     let data = &cx.0.build.services.data;
     data.set_step_state(cx.step_id(), text).await?.detach();
     data.finish_step(cx.step_id(), results, text, hidden).await?.detach();

@@ -141,3 +141,33 @@ async fn row_05_024_the_text_of_a_running_step_changes_at_most_once_a_second() {
     assert_eq!(master.finished(request).await["results"], 6);
     master.stop().await;
 }
+
+#[tokio::test]
+async fn row_05_052_line_observers_see_whole_lines_whenever_they_come() {
+    let (master, build) = built(vec![odd("observes")]).await;
+    let all = json!(["Stderr error", "Stdout half line", "Stdout rest"]);
+    for name in ["early", "late", "after"] {
+        assert_eq!(master.property(&build, name).await.unwrap().0, all, "{name}");
+    }
+    assert_eq!(build["results"], 0);
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn row_13_025_an_observer_that_breaks_is_told_once_and_is_the_steps_exception() {
+    let (master, build) = built(vec![odd("breaks observing")]).await;
+    assert_eq!(master.steps(&build).await[1].1, 4);
+    let told = master.log(&build, "odd", "err.text").await.unwrap();
+    assert_eq!(told, "log observer: cannot stand \"a\\nb\\n\"\n");
+    assert_eq!(master.log(&build, "odd", "stdio").await.unwrap(), "oa\nob\noc\n");
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn row_05_016_statistics_are_folded_over_the_steps_that_have_them() {
+    let (master, build) = built(vec![odd("counts"), odd("sets x"), odd("counts")]).await;
+    for (name, value) in [("sum", json!(4)), ("sum10", json!(14)), ("none", json!(null))] {
+        assert_eq!(master.property(&build, name).await.unwrap().0, value, "{name}");
+    }
+    master.stop().await;
+}

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use lunabot_engine::step::{
-    CommandOutput, HasShell, OwnChecks, Results, ShellOptions, Step, StepContext, StepDefaults, StepError,
-    StepKind,
+    Channel, CommandOutput, HasShell, LineObserver, LogObserver, OwnChecks, Results, ShellOptions, Step,
+    StepContext, StepDefaults, StepError, StepKind,
 };
 use lunabot_engine::step_params;
 use lunabot_model::kind::{Category, check_as, schema_of};
@@ -37,6 +37,26 @@ step_params! {
 impl OwnChecks for OddParams {}
 
 struct Odd(OddParams);
+
+/// Lines with their channels.
+#[derive(Default)]
+struct Seen(Vec<String>);
+
+impl LineObserver for Seen {
+    fn line(&mut self, channel: Channel, line: &str) {
+        self.0.push(format!("{channel:?} {line}"));
+    }
+}
+
+/// Breaks on whatever it sees.
+struct Breaks;
+
+#[async_trait]
+impl LogObserver for Breaks {
+    async fn received(&mut self, _: Channel, lines: &str) -> Result<(), StepError> {
+        Err(StepError::Exception(format!("cannot stand {lines:?}")))
+    }
+}
 
 #[async_trait]
 impl Step for Odd {
@@ -78,6 +98,35 @@ impl Step for Odd {
                 cx.add_url("docs", "http://x/").await?;
                 cx.add_html_log("report", "<b>").await?;
                 Ok(Results::Warnings)
+            }
+            "observes" => {
+                let early = cx.observe_lines("stdio", Seen::default()).await;
+                let log = cx.log_for_commands("stdio").await?;
+                log.add_stdout("half ").await?;
+                log.add_stderr("error\n").await?;
+                let late = cx.observe_lines("stdio", Seen::default()).await;
+                log.add_stdout("line\nrest").await?;
+                cx.finish_logs().await?;
+                let after = cx.observe_lines("stdio", Seen::default()).await;
+                for (name, seen) in [("early", early), ("late", late), ("after", after)] {
+                    cx.set_property(name, seen.lock().0.clone().into(), "Odd");
+                }
+                Ok(Results::Success)
+            }
+            "breaks observing" => {
+                let log = cx.log_for_commands("stdio").await?;
+                cx.add_log_observer("stdio", Box::new(Breaks)).await;
+                log.add_stdout("a\nb\n").await?;
+                log.add_stdout("c\n").await?;
+                Ok(Results::Failure)
+            }
+            "counts" => {
+                let sum = |a: Json, b: Json| Json::from(a.as_i64().unwrap() + b.as_i64().unwrap());
+                cx.set_statistic("n", 2.into());
+                cx.set_property("sum", cx.summary_statistic("n", sum, None).into(), "Odd");
+                cx.set_property("sum10", cx.summary_statistic("n", sum, Some(10.into())).into(), "Odd");
+                cx.set_property("none", cx.summary_statistic("m", sum, None).into(), "Odd");
+                Ok(Results::Success)
             }
             other => panic!("unknown: {other}"),
         }
