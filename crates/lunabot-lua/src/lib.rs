@@ -6,6 +6,7 @@
 //! [`Kind`](lunabot_model::Kind) tables that the caller hands in.
 
 mod bytecode;
+mod cached;
 mod class;
 mod construct;
 mod convert;
@@ -23,6 +24,7 @@ mod load;
 mod locate;
 mod modules;
 mod origin;
+mod patterns;
 mod script_errors;
 mod serve;
 mod shape;
@@ -32,5 +34,6 @@ mod thread;
 mod values;
 mod vm;
 
+pub use cached::Kept;
 pub use load::{Host, LoadFailure, LoadOptions, Loaded};
 pub use script_errors::{ScriptErrorRow, ScriptErrors};

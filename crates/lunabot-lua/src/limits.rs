@@ -78,6 +78,25 @@ impl Limits {
         Ok(limits)
     }
 
+    /// For a long computation in Rust that cannot yield: an error once the budget of what runs now is used up.
+    pub fn check(&self, lua: &Lua) -> mlua::Result<()> {
+        let Some(meter) = self.current.borrow().clone() else { return Ok(()) };
+        let now = cpu_now();
+        let Some(since) = meter.since.get() else {
+            meter.since.set(Some(now));
+            return Ok(());
+        };
+        let elapsed = now.saturating_sub(since);
+        if !meter.exceeded.get() && elapsed <= meter.left() + GRACE {
+            return Ok(());
+        }
+        if !meter.exceeded.replace(true) {
+            let stack = lua.traceback(None, 0).map(|t| t.to_string_lossy()).unwrap_or_default();
+            *meter.last.borrow_mut() = (crate::origin::origin(lua), stack);
+        }
+        Err(stop_for_good(lua))
+    }
+
     fn tick(&self, lua: &Lua) -> mlua::Result<VmState> {
         let Some(meter) = self.current.borrow().clone() else { return Ok(VmState::Continue) };
         if meter.exceeded.get() {

@@ -1,5 +1,6 @@
 //! The door of this room: load a configuration file, get the plain configuration and a host for its callbacks.
 
+use crate::cached::Kept;
 use crate::script_errors::ScriptErrors;
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::script::MasterPort;
@@ -27,6 +28,8 @@ pub struct LoadOptions {
     pub master: Option<Arc<dyn MasterPort>>,
     /// Where failed callbacks are listed; one list serves all generations.
     pub errors: Arc<ScriptErrors>,
+    /// What `util.cached` keeps; one serves all generations.
+    pub kept: Arc<Kept>,
     /// Reverses the order in which `pairs` walks plain tables (`checkconfig` loads a second time with it).
     pub reverse_pairs: bool,
 }

@@ -78,6 +78,7 @@ pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set("gather", lua.create_async_function(gather)?)?;
     host.raw_set("spawn", lua.create_function(spawn)?)?;
     host.raw_set("task_wait", lua.create_async_function(wait)?)?;
+    host.raw_set("task_wait_any", lua.create_async_function(wait_any)?)?;
     host.raw_set(
         "task_cancel",
         lua.create_function(|_, task: AnyUserData| {
@@ -95,7 +96,13 @@ pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set(
         "message",
         lua.create_function(|lua, error: Value| match error {
-            Value::Error(error) => Ok(Value::String(lua.create_string(crate::failure::message_of(&error))?)),
+            Value::Error(error) => match error.downcast_ref::<crate::helpers::http::Failed>() {
+                Some(failed) => {
+                    let make = Shared::of(lua).prelude("failed")?;
+                    make.call((failed.kind, failed.message.as_str()))
+                }
+                None => Ok(Value::String(lua.create_string(crate::failure::message_of(&error))?)),
+            },
             other => Ok(other),
         })?,
     )?;
@@ -171,6 +178,23 @@ async fn wait(_: Lua, task: AnyUserData) -> mlua::Result<Value> {
     }
     let ended = result.borrow().clone();
     ended.unwrap_or(Ok(Value::Nil))
+}
+
+/// The place of the first task of the list that has ended.
+async fn wait_any(_: Lua, tasks: Vec<AnyUserData>) -> mlua::Result<usize> {
+    let mut waiting = FuturesUnordered::new();
+    for (index, task) in tasks.iter().enumerate() {
+        let task = task.borrow::<Task>()?;
+        let (done, result) = (task.done.clone(), task.result.clone());
+        waiting.push(async move {
+            let notified = done.notified();
+            if result.borrow().is_none() {
+                notified.await;
+            }
+            index + 1
+        });
+    }
+    Ok(waiting.next().await.unwrap_or_default())
 }
 
 struct Mutex(std::sync::Arc<Semaphore>);

@@ -13,9 +13,11 @@ const MAX_SOURCE: usize = 64 << 20;
 
 /// What is written in Lua, in the order in which it runs.
 const PRELUDE: &[(&str, &str)] = &[
+    ("patterns", include_str!("prelude/patterns.lua")),
     ("environment", include_str!("prelude/environment.lua")),
     ("util", include_str!("prelude/util.lua")),
     ("ini", include_str!("prelude/ini.lua")),
+    ("http", include_str!("prelude/http.lua")),
     ("master", include_str!("prelude/master.lua")),
 ];
 
@@ -80,6 +82,9 @@ fn prelude(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Table> {
     crate::extend::add_methods(lua, &host)?;
     crate::tasks::add(lua, &host)?;
     host.raw_set("util", crate::helpers::table(lua)?)?;
+    crate::helpers::http::add(lua, &host)?;
+    crate::cached::add(lua, &host)?;
+    crate::patterns::add(lua, &host)?;
     for (name, source) in PRELUDE {
         let chunk = lua.load(*source).set_name(format!("=lunabot:{name}"));
         chunk.into_function()?.call::<()>(&host)?;

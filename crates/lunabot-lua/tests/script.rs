@@ -10,6 +10,8 @@ mod classes;
 mod errors;
 #[path = "script/helpers.rs"]
 mod helpers;
+#[path = "script/http.rs"]
+mod http;
 #[path = "script/limits.rs"]
 mod limits;
 #[path = "script/loading.rs"]

@@ -2,6 +2,7 @@
 
 mod digests;
 mod files;
+pub(crate) mod http;
 mod process;
 mod regexes;
 mod text;

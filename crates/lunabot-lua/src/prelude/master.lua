@@ -1,6 +1,6 @@
 -- Doing several things at once, the default rule for collapsing, and lunabot.master.
 local host = ...
-local setmetatable, tostring = setmetatable, tostring
+local type, error, getmetatable, setmetatable, tostring = type, error, getmetatable, setmetatable, tostring
 local raise, util, pairs = host.raise, host.util_table, host.pairs
 
 -- Tasks.
@@ -17,6 +17,40 @@ Task.__index = Task
 function util.spawn(fn) return setmetatable({ handle = host.spawn(fn) }, Task) end
 function Task:wait() return host.task_wait(self.handle) end
 function Task:cancel() return host.task_cancel(self.handle) end
+
+-- The first of several tasks or functions that ends: its key and its result. Functions that lose are cancelled.
+function util.wait_any(map)
+  local keys, tasks, handles, ours, n = {}, {}, {}, {}, 0
+  for key, value in pairs(map) do
+    n = n + 1
+    if type(value) == "function" then
+      value = util.spawn(value)
+      ours[n] = value
+    elseif getmetatable(value) ~= Task then
+      raise("util.wait_any takes a table of tasks (util.spawn) or functions")
+    end
+    keys[n], tasks[n], handles[n] = key, value, value.handle
+  end
+  if n == 0 then raise("util.wait_any: nothing to wait for") end
+  local first = host.task_wait_any(handles)
+  for i, task in pairs(ours) do
+    if i ~= first then task:cancel() end
+  end
+  return keys[first], tasks[first]:wait()
+end
+
+-- A result that is kept across reloads for so long. Where it cannot be had anew, the old one is better than none.
+function util.cached(key, max_age, fn)
+  if type(key) ~= "string" or type(fn) ~= "function" then raise("takes a name, an age and a function: util.cached(\"builders\", \"1h\", function() … end)") end
+  max_age = host.seconds(max_age)
+  local age, value = host.kept(key)
+  if age and age < max_age then return value end
+  local ok, result = host.env.pcall(fn)
+  if ok then return host.keep(key, result) end
+  if not age then error(result, 0) end
+  host.log("warn", "util.cached: " .. key .. ": " .. tostring(result) .. "; the result of " .. age // 1 .. " s ago is used")
+  return value
+end
 
 local Mutex = {}
 Mutex.__index = Mutex

@@ -84,7 +84,7 @@ async fn mistakes_are_told_with_place_path_and_remedy() {
             "f:addStep(steps.Trigger{schedulerNames = {'x'}})",
             "master.lua:@1: steps.Trigger: not supported yet",
         ),
-        ("util.http.get{'http://localhost'}", "master.lua:@1: util.http: not supported yet"),
+        ("util.watch('x', print)", "master.lua:@1: util.watch: not supported yet"),
         (
             "f:addStep(worker.Worker{'x'})",
             "master.lua:@1: util.BuildFactory:addStep: step: expected a step, got worker.Worker",

@@ -173,11 +173,13 @@ pub fn kinds() -> Vec<&'static Kind> {
 pub struct Folder {
     pub dir: TempDir,
     pub errors: Arc<ScriptErrors>,
+    pub kept: Arc<lunabot_lua::Kept>,
 }
 
 impl Folder {
     pub fn new(master: &str) -> Self {
-        let folder = Folder { dir: tempfile::tempdir().unwrap(), errors: Arc::default() };
+        let folder =
+            Folder { dir: tempfile::tempdir().unwrap(), errors: Arc::default(), kept: Arc::default() };
         folder.write("master.lua", master);
         folder
     }
@@ -199,6 +201,7 @@ impl Folder {
             lua_path: Vec::new(),
             master: None,
             errors: self.errors.clone(),
+            kept: self.kept.clone(),
             reverse_pairs: false,
         }
     }

@@ -7,7 +7,7 @@ use crate::wiring::{kinds, master_port::Port};
 use lunabot_data::Data;
 use lunabot_data::intake::Intake;
 use lunabot_integrations::Secrets;
-use lunabot_lua::{Host, LoadFailure, LoadOptions, Loaded, ScriptErrors};
+use lunabot_lua::{Host, Kept, LoadFailure, LoadOptions, Loaded, ScriptErrors};
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::script::MasterPort;
 use lunabot_model::{Clock, Time};
@@ -76,12 +76,13 @@ pub struct Loader {
     base: BaseDir,
     clock: Arc<dyn Clock>,
     errors: Arc<ScriptErrors>,
+    kept: Arc<Kept>,
     numbers: AtomicU64,
 }
 
 impl Loader {
     pub fn new(base: BaseDir, clock: Arc<dyn Clock>, errors: Arc<ScriptErrors>) -> Self {
-        Loader { base, clock, errors, numbers: AtomicU64::new(1) }
+        Loader { base, clock, errors, kept: Arc::default(), numbers: AtomicU64::new(1) }
     }
 
     /// Loads and checks the configuration for a master. The record tells how it went, whatever the outcome.
@@ -140,6 +141,7 @@ impl Loader {
             lua_path: std::env::var_os(LUA_PATH).iter().flat_map(std::env::split_paths).collect(),
             master: port.map(|port| port as Arc<dyn MasterPort>),
             errors: Arc::clone(&self.errors),
+            kept: Arc::clone(&self.kept),
             reverse_pairs,
         }
     }
