@@ -12,7 +12,7 @@ use crate::writer;
 use lunabot_db::{OpenStore, Store};
 use lunabot_model::resources::*;
 use lunabot_model::{Clock, Json, MasterId, Results};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -20,6 +20,7 @@ use std::sync::{Arc, PoisonError};
 #[derive(Clone)]
 pub struct Data {
     pub(crate) shared: Arc<Shared>,
+    basedir: Arc<Path>,
     _closer: Arc<Closer>,
 }
 
@@ -37,7 +38,7 @@ impl Drop for Closer {
 pub struct OpenOptions {
     /// `sqlite:///relative`, `sqlite:////absolute`, `postgresql://…` (14.020).
     pub url: String,
-    /// Base for relative paths; backups of an SQLite file are laid beside it.
+    /// The master's base directory: base for relative paths; backups of an SQLite file are laid beside it.
     pub basedir: PathBuf,
     /// `hostname:basedir` (09.011).
     pub master_name: String,
@@ -48,6 +49,7 @@ impl Data {
     /// Opens the store, migrates it (after a backup of an SQLite file), and marks this master as started: builds
     /// that an earlier process left running end with RETRY, their requests are unclaimed (14.033, 15.004).
     pub async fn open(options: OpenOptions) -> Result<Data> {
+        let basedir: Arc<Path> = options.basedir.as_path().into();
         let store = Store::open(&OpenStore { url: options.url, basedir: options.basedir }).await?;
         let now = options.clock.now().secs();
         let mut live = Live { epoch: 1, names: store.names().await?, ..Live::default() };
@@ -64,7 +66,7 @@ impl Data {
         let shared = Arc::new(Shared::new(store, options.clock, master, live, merges));
         tokio::spawn(merge::run(Arc::downgrade(&shared), to_merge));
         tokio::spawn(writer::run(shared.clone()));
-        Ok(Data { _closer: Arc::new(Closer(shared.clone())), shared })
+        Ok(Data { _closer: Arc::new(Closer(shared.clone())), basedir, shared })
     }
 
     /// Waits until everything written so far is durable.
@@ -92,6 +94,11 @@ impl Data {
 
     pub fn bus(&self) -> &Bus {
         &self.shared.bus
+    }
+
+    /// The master's base directory.
+    pub fn basedir(&self) -> &Path {
+        &self.basedir
     }
 
     pub fn master_id(&self) -> MasterId {

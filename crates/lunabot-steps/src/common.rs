@@ -1,6 +1,7 @@
 //! What the declarations of all steps share.
 
-use lunabot_model::{CallbackSpec, Category, Json, Kind, Problem};
+use lunabot_engine::step::StepError;
+use lunabot_model::{CallbackSpec, Category, Json, Kind, Problem, Renderable};
 use schemars::Schema;
 
 /// `doStepIf` (05.019 item 5).
@@ -43,4 +44,31 @@ pub const fn step_kind(
         callbacks: CALLBACKS,
         extensible: false,
     }
+}
+
+/// What a step says of itself before and after its work, where its options do not say it.
+#[derive(Debug)]
+pub struct OwnText {
+    text: String,
+    /// `description` was given, and stands for `descriptionDone` too.
+    described: bool,
+}
+
+impl OwnText {
+    pub fn new(text: impl Into<String>, described: bool) -> Self {
+        OwnText { text: text.into(), described }
+    }
+
+    pub fn current(&self) -> Option<String> {
+        Some(self.text.clone())
+    }
+
+    pub fn result(&self) -> Option<String> {
+        (!self.described).then(|| self.text.clone())
+    }
+}
+
+/// A rendered text that must be there.
+pub fn text(name: &str, option: &Renderable<String>) -> Result<String, StepError> {
+    option.literal().ok_or_else(|| StepError::Exception(format!("{name}: not a text")))
 }

@@ -5,11 +5,20 @@
 //! to workers, the store, Lua.
 
 mod common;
+mod directories;
+mod directory_upload;
+mod file_download;
+mod file_exists;
+mod file_upload;
 mod git;
+mod json_download;
+mod multiple_file_upload;
 mod set_property;
 mod set_property_from_command;
 mod shell_command;
 mod source;
+mod string_download;
+mod transfer;
 
 use lunabot_engine::step::StepKind;
 use lunabot_model::Kind;
@@ -21,6 +30,17 @@ pub static STEPS: &[&StepKind] = &[
     &set_property::SET_PROPERTIES,
     &set_property_from_command::SET_PROPERTY_FROM_COMMAND,
     &git::GIT,
+    &file_upload::FILE_UPLOAD,
+    &directory_upload::DIRECTORY_UPLOAD,
+    &multiple_file_upload::MULTIPLE_FILE_UPLOAD,
+    &file_download::FILE_DOWNLOAD,
+    &string_download::STRING_DOWNLOAD,
+    &json_download::JSON_STRING_DOWNLOAD,
+    &json_download::JSON_PROPERTIES_DOWNLOAD,
+    &file_exists::FILE_EXISTS,
+    &directories::MAKE_DIRECTORY,
+    &directories::REMOVE_DIRECTORY,
+    &directories::COPY_DIRECTORY,
 ];
 
 /// The kinds of [`STEPS`], for the script host.

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
+#[path = "commands/transfers.rs"]
+mod transfers;
 
 use lunabot_data::new::NewSourceStamp;
 use lunabot_model::{Json, Results};

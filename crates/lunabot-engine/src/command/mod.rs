@@ -13,7 +13,7 @@ pub use transfer::{BytesReader, BytesWriter, TransferPeer};
 use crate::step::LogHandle;
 use lunabot_model::Results;
 /// The words commands are made of, for steps that make their own.
-pub use lunabot_proto::{Dict, Value, names};
+pub use lunabot_proto::{Dict, Stat, Transfer, Value, names};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -9,6 +9,7 @@ use lunabot_model::resources::{Change, LogType, SourceStamp};
 use lunabot_model::script::CallSite;
 use lunabot_model::{Arg, BuildId, BuilderId, Callback, Json, Properties, StepId};
 use lunabot_proto::WorkerInfo;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{Notify, watch};
@@ -114,6 +115,17 @@ impl StepContext {
     /// Joins by the worker's path rules.
     pub fn join_path(&self, parts: &[&str]) -> String {
         crate::build::properties::join(&self.worker_info().system, parts)
+    }
+
+    /// A path on the master: relative ones start at the master's base directory, `~` is the home of who runs the master.
+    pub fn master_path(&self, path: &str) -> PathBuf {
+        let home = || std::env::var_os("HOME").map(PathBuf::from);
+        let expanded = match path.strip_prefix('~') {
+            Some("") => home(),
+            Some(rest) if rest.starts_with('/') => home().map(|home| home.join(rest.trim_start_matches('/'))),
+            _ => None,
+        };
+        self.0.build.services.data.basedir().join(expanded.unwrap_or_else(|| path.into()))
     }
 
     pub fn get_property(&self, name: &str) -> Option<Json> {
