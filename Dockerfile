@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The master as a container: configuration and state are volumes, the process is nobody in particular.
 #   docker build -t lunabot .
 #   docker run -p 8010:8010 -v ./my-ci:/config:ro -v lunabot-state:/state lunabot
