@@ -24,4 +24,4 @@ pub use hooks::DIALECTS;
 pub use listen::{Endpoint, ListenError, Listener, listen};
 pub use router::{WwwState, router};
 pub use serve::serve;
-pub use site::{SharedSite, Site};
+pub use site::{Declared, SharedSite, Site};

@@ -1,6 +1,6 @@
 //! What the web takes from the configuration, exchanged as a whole at a reload.
 
-use lunabot_model::config::{Config, WwwConfig};
+use lunabot_model::config::{Config, DeclaredBuilder, WwwConfig};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// One generation's settings of the web.
@@ -11,15 +11,39 @@ pub struct Site {
     /// `buildbotURL`; ends in a slash.
     pub url: String,
     pub www: WwwConfig,
+    pub builders: Declared,
+}
+
+/// Finds how a builder was declared, by its name.
+#[derive(Clone, Default)]
+pub struct Declared(Option<Arc<Find>>);
+
+type Find = dyn Fn(&str) -> Option<DeclaredBuilder> + Send + Sync;
+
+impl Declared {
+    pub fn new(find: impl Fn(&str) -> Option<DeclaredBuilder> + Send + Sync + 'static) -> Self {
+        Declared(Some(Arc::new(find)))
+    }
+
+    pub fn find(&self, name: &str) -> Option<DeclaredBuilder> {
+        self.0.as_ref().and_then(|find| find(name))
+    }
+}
+
+impl std::fmt::Debug for Declared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Declared")
+    }
 }
 
 impl Site {
-    pub fn of(config: &Config) -> Site {
+    pub fn of(config: &Config, builders: Declared) -> Site {
         Site {
             title: config.title.clone(),
             title_url: config.title_url.clone(),
             url: config.buildbot_url.clone(),
             www: config.www.clone(),
+            builders,
         }
     }
 }

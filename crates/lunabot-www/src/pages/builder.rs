@@ -1,5 +1,6 @@
 //! A builder: what is its history, can I start it?
 
+use super::declared::Configured;
 use super::home::{failing_of, running_rows};
 use super::pending::{self, Waiting};
 use super::read;
@@ -64,6 +65,7 @@ async fn read_builder(app: &App, builder: &str, asked: &Asked) -> Result<Respons
         strip => Strip::new(&newest[..newest.len().min(10)]),
         trend => trend(&newest, 60, 16), bars => bars(&newest),
         old => builder.masterids.is_empty(),
+        declared => app.www.site.load().builders.find(&builder.name).as_ref().map(Configured::new),
         builder, forcers, workers, waiting, waiting_total,
     };
     let live = vec![

@@ -20,6 +20,7 @@ mod build;
 mod builder;
 mod builders;
 mod changes;
+mod declared;
 mod force;
 mod health;
 mod home;

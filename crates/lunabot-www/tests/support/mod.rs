@@ -118,6 +118,7 @@ impl World {
             title_url: "https://example.org/".into(),
             url: URL.into(),
             www,
+            ..Site::default()
         });
         let queue = Queue { name: "writer".into(), length: 0, limit: Some(10_000) };
         let report = HealthReport {

@@ -242,3 +242,32 @@ async fn errors_are_pages_too() {
         assert!(page.contains("</html>") && page.contains("Home"), "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_builder_page_shows_how_it_is_configured() {
+    let world = World::new().await;
+    let ids = seed::small(&world.data, &world.clock, 5).await;
+    let path = format!("/builders/{}", ids[0]);
+    assert!(!world.page(&path).await.contains("h-configuration"), "nothing is known of it");
+    let step = json!({"$kind": "steps.ShellCommand", "$id": 2, "$at": "master.lua:9",
+                      "$args": {"command": ["make", "<all>"], "haltOnFailure": true}});
+    let factory =
+        json!({"$kind": "util.BuildFactory", "$id": 1, "$at": "master.lua:8", "$args": {"steps": [step]}});
+    let config = json!({"name": "x", "factory": factory,
+                        "canStartBuild": {"$fn": {"id": 1, "generation": 1, "fingerprint": "", "at": "master.lua:30"}}});
+    let builder = lunabot_model::config::DeclaredBuilder {
+        at: "master.lua:12".into(),
+        config: serde_json::from_value(config).unwrap(),
+        factory: serde_json::from_value(json!({"steps": [step]})).unwrap(),
+    };
+    let mut site = (*world.site.load()).clone();
+    site.builders = lunabot_www::Declared::new(move |_| Some(builder.clone()));
+    world.site.store(site);
+    let page = world.page(&path).await;
+    let shown = page.split("h-configuration").nth(2).unwrap();
+    for wanted in
+        ["make &lt;all&gt;", "ends the build if it fails", "master.lua:9", "canStartBuild", "master.lua:30"]
+    {
+        assert!(shown.contains(wanted), "{wanted}: {shown}");
+    }
+}

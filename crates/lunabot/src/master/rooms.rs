@@ -16,7 +16,7 @@ use lunabot_engine::{Engine, Stop};
 use lunabot_integrations::{ChangeSources, Environment};
 use lunabot_lua::ScriptErrors;
 use lunabot_model::{BoxFuture, Clock};
-use lunabot_www::{SharedSite, Site};
+use lunabot_www::{Declared, SharedSite, Site};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -90,7 +90,7 @@ impl Rooms {
             basedir: base.dir().to_owned(),
         }));
         let stopping = CancellationToken::new();
-        let site = SharedSite::new(Site::of(generation.config()));
+        let site = SharedSite::new(site_of(&generation));
         let health = Health {
             started_at: clock.now(),
             history: Arc::clone(&history),
@@ -122,7 +122,7 @@ impl Rooms {
         self.engine.apply(Arc::clone(&generation.inner)).await?;
         self.workers.apply(generation.config()).await?;
         self.sources.apply(&generation.sources()).await?;
-        self.site.store(Site::of(generation.config()));
+        self.site.store(site_of(generation));
         if let Some(place) = place {
             self.web.move_to(place);
         }
@@ -186,4 +186,12 @@ impl Rooms {
     fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Generation>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the web takes from a generation.
+fn site_of(generation: &Arc<Generation>) -> Site {
+    let inner = Arc::clone(&generation.inner);
+    let find =
+        move |name: &str| inner.config.builders.iter().find(|builder| builder.config.name == name).cloned();
+    Site::of(generation.config(), Declared::new(find))
 }
