@@ -20,6 +20,8 @@ mod hello;
 mod hostile;
 #[path = "whole/licences.rs"]
 mod licences;
+#[path = "whole/locks.rs"]
+mod locks;
 #[path = "whole/reload.rs"]
 mod reload;
 #[path = "whole/service.rs"]

@@ -3,6 +3,7 @@
 use crate::build::Services;
 use crate::collapse::EngineCollapser;
 use crate::distributor::{Actor, Message, Plan};
+use crate::locks::client::LockDesk;
 use crate::plan::{self, BuilderPlan, PlanError, PlannedStep, WorkerPlan};
 use crate::scheduler::{ApplyError, Schedulers, Surroundings};
 use crate::step::StepKind;
@@ -93,7 +94,7 @@ impl Engine {
     pub async fn start(options: EngineOptions) -> Result<Engine, EngineError> {
         let EngineOptions { data, clock, seed, steps } = options;
         let (inbox, messages) = mpsc::channel(INBOX);
-        let services = Arc::new(Services::new(data.clone(), clock.clone()));
+        let services = Arc::new(Services::new(data.clone(), clock.clone(), LockDesk::new(inbox.clone())));
         let newest_complete = data.newest_complete_times().await?;
         feed::start(&data, inbox.clone());
         data.set_collapser(Arc::new(EngineCollapser::new(data.clone(), inbox.clone())));

@@ -15,6 +15,7 @@ mod distributor;
 mod engine;
 mod feed;
 mod generation;
+pub mod locks;
 mod logs;
 mod plan;
 pub mod scheduler;

@@ -4,6 +4,7 @@ use crate::Generation;
 use crate::step::{BaseStepParams, StepKind};
 use crate::worker::LocalWorkerParams;
 use lunabot_model::config::{BuilderConfig, DeclaredBuilder};
+use lunabot_model::locks::LockUse;
 use lunabot_model::{AnyObject, BuilderId, Id, Json, Renderable, WorkerId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub(crate) struct WorkerPlan {
     pub name: String,
     /// `None`: unlimited.
     pub max_builds: Option<usize>,
+    /// Claimed while a build on it is prepared (05.061).
+    pub locks: Vec<LockUse>,
     pub properties: BTreeMap<String, Json>,
     pub default_properties: BTreeMap<String, Json>,
 }
@@ -88,11 +91,19 @@ fn plan_step(
 
 /// Reads a declared worker; the id is filled in later.
 pub(crate) fn worker_of(object: &AnyObject) -> Result<WorkerPlan, PlanError> {
-    let params: LocalWorkerParams = serde_json::from_value(object.args.clone())
-        .map_err(|error| PlanError(format!("{}: {}: {error}", object.at, object.kind)))?;
+    let fault = |text: String| PlanError(format!("{}: {}: {text}", object.at, object.kind));
+    let params: LocalWorkerParams =
+        serde_json::from_value(object.args.clone()).map_err(|error| fault(error.to_string()))?;
     Ok(WorkerPlan {
         id: 0,
         name: params.name,
+        locks: params
+            .locks
+            .as_ref()
+            .map(lunabot_model::locks::uses)
+            .transpose()
+            .map_err(fault)?
+            .unwrap_or_default(),
         max_builds: params.max_builds.filter(|most| *most > 0).map(|most| most as usize),
         properties: params.properties,
         default_properties: params.default_properties,

@@ -10,6 +10,8 @@ mod builds;
 mod callbacks;
 #[path = "stories/faults.rs"]
 mod faults;
+#[path = "stories/locks.rs"]
+mod locks;
 #[path = "stories/queue.rs"]
 mod queue;
 #[path = "stories/steps.rs"]

@@ -361,22 +361,28 @@ fn with_args(lua: &Lua, (this, args): (Value, MultiValue)) -> mlua::Result<AnyUs
     Declared::make(lua, &shared, &old.class, at, options)
 }
 
-/// `lock:access("counting", {count = 2})`.
-fn access(lua: &Lua, (this, mode, more): (Value, String, Option<Table>)) -> mlua::Result<AnyUserData> {
+/// `lock:access("counting", 2)`, `lock:access("counting", {count = 2})` (05.057).
+fn access(lua: &Lua, (this, args): (Value, MultiValue)) -> mlua::Result<AnyUserData> {
     let object = receiver(lua, &this, "access")?;
     let shared = Shared::of(lua);
     let Some(kind) = shared.kind("util.LockAccess") else {
         return Err(raise(lua, "access to locks is not supported yet"));
     };
-    let mut written = Written::default();
-    written.named.push(("lock".into(), Value::UserData(object)));
-    written.named.push(("mode".into(), Value::String(lua.create_string(&mode)?)));
-    for pair in more.iter().flat_map(Table::pairs::<String, Value>) {
-        written.named.push(pair?);
+    let mut written = Written { positional: vec![Value::UserData(object)], named: Vec::new() };
+    for value in args {
+        match value {
+            Value::Table(keywords) => {
+                for pair in keywords.pairs::<String, Value>() {
+                    written.named.push(pair?);
+                }
+            }
+            Value::Nil => {}
+            other => written.positional.push(other),
+        }
     }
     let class = Class::of(&shared, kind);
     let at = origin(lua);
     let options = crate::construct::options(lua, &shared, kind, written);
-    report(lua, &shared, &class.path(), &at, &options.problems)?;
+    report(lua, &shared, "lock:access", &at, &options.problems)?;
     Declared::make(lua, &shared, &class, at, options)
 }

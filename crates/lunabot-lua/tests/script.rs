@@ -16,6 +16,8 @@ mod http;
 mod limits;
 #[path = "script/loading.rs"]
 mod loading;
+#[path = "script/locks.rs"]
+mod locks;
 #[path = "script/renderables.rs"]
 mod renderables;
 #[path = "script/support.rs"]

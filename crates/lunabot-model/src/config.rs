@@ -7,6 +7,7 @@ mod crosscheck;
 mod keys;
 mod read;
 
+use crate::locks::{self, LockUse};
 use crate::{AnyObject, Callback, Duration, Json, Names, Renderable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -115,6 +116,10 @@ pub struct BuilderConfig {
     #[serde(default, rename = "collapseRequests", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<bool>")]
     pub collapse_requests: Option<Collapse>,
+    /// Locks that its builds hold: locks, accesses, or what yields them (05.061, 05.062).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "locks::option_schema")]
+    pub locks: Option<Json>,
     /// Environment of every step; the step's own wins.
     #[serde(default)]
     pub env: BTreeMap<String, Json>,
@@ -194,4 +199,16 @@ pub struct Config {
     /// Longest kept part of a log, in bytes: head and tail (13.015).
     pub log_max_size: Option<u64>,
     pub log_max_tail_size: Option<u64>,
+}
+
+impl Config {
+    /// Every use of a lock that can be seen without rendering anything: of workers, builders and steps.
+    pub fn locks(&self) -> impl Iterator<Item = LockUse> {
+        let workers = self.workers.iter().filter_map(|worker| worker.arg("locks"));
+        let builders = self.builders.iter().filter_map(|builder| builder.config.locks.as_ref());
+        let steps = self.builders.iter().flat_map(|builder| &builder.factory.steps);
+        let steps = steps.filter_map(|step| step.arg("locks"));
+        // What cannot be read has its error told where it was written.
+        workers.chain(builders).chain(steps).flat_map(|value| locks::literal_uses(value).unwrap_or_default())
+    }
 }

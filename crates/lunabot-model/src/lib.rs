@@ -13,6 +13,7 @@ pub mod git;
 pub mod interpolate;
 pub mod kind;
 pub mod kinds;
+pub mod locks;
 pub mod object;
 pub mod pattern;
 pub mod percent;

@@ -1,6 +1,7 @@
 //! What the declarations of all steps share.
 
 use lunabot_engine::step::StepError;
+use lunabot_model::kinds::locks::LOCKS;
 use lunabot_model::{CallbackSpec, Category, Json, Kind, Problem, Renderable};
 use schemars::Schema;
 
@@ -21,7 +22,7 @@ pub const HIDE_STEP_IF: CallbackSpec = CallbackSpec {
 };
 
 /// The functions that every step takes.
-pub const CALLBACKS: &[CallbackSpec] = &[DO_STEP_IF, HIDE_STEP_IF];
+pub const CALLBACKS: &[CallbackSpec] = &[DO_STEP_IF, HIDE_STEP_IF, LOCKS];
 
 /// A kind `steps.NAME` with the functions of every step.
 pub const fn step_kind(

@@ -1,5 +1,6 @@
 //! The actor around a build's [`Machine`]: receives, sleeps, performs.
 
+use super::locking::LockStep;
 use super::machine::{Effect, Event, Machine};
 use super::{BuildShared, Outcome, PropertyStore, Services, properties};
 use crate::logs::Masks;
@@ -55,26 +56,29 @@ pub(crate) async fn run(job: BuildJob) -> Outcome {
         interrupt,
         shared: None,
         preparation: None,
+        lock_step: None,
         outcome: None,
     };
     actor.live(machine, first, answers, orders).await
 }
 
-struct Actor {
-    services: Arc<Services>,
-    builder: Arc<BuilderPlan>,
+pub(super) struct Actor {
+    pub(super) services: Arc<Services>,
+    pub(super) builder: Arc<BuilderPlan>,
     worker_plan: Arc<WorkerPlan>,
-    worker: Arc<WorkerHandle>,
+    pub(super) worker: Arc<WorkerHandle>,
     request: Arc<PendingRequest>,
     added: Option<oneshot::Sender<BuildId>>,
     /// Where spawned work reports.
-    inbox: mpsc::Sender<Event>,
+    pub(super) inbox: mpsc::Sender<Event>,
     /// Interrupts the running step; a new one for each step.
     interrupt: watch::Sender<Option<Arc<str>>>,
     /// There once the build has its row.
-    shared: Option<Arc<BuildShared>>,
+    pub(super) shared: Option<Arc<BuildShared>>,
     /// The step `worker_preparation`.
     preparation: Option<StepId>,
+    /// The step `locks_acquire`, until it has ended.
+    pub(super) lock_step: Option<LockStep>,
     outcome: Option<Outcome>,
 }
 
@@ -143,6 +147,14 @@ impl Actor {
                 let stored = self.end_preparation(results, why).await;
                 self.note("preparation", stored)
             }
+            Effect::AcquireLocks => {
+                let asked = self.acquire_locks().await;
+                self.note("step locks_acquire", asked)
+            }
+            Effect::EndLocks { results, why } => {
+                let stored = self.end_locks(results, why.as_deref()).await;
+                self.note("step locks_acquire", stored)
+            }
             Effect::RunStep { index, only_if_always } => self.run_step(index, only_if_always).await,
             Effect::Interrupt(reason) => {
                 self.interrupt.send_replace(Some(reason));
@@ -152,11 +164,11 @@ impl Actor {
         }
     }
 
-    fn data(&self) -> &Data {
+    pub(super) fn data(&self) -> &Data {
         &self.services.data
     }
 
-    fn build_id(&self) -> Option<BuildId> {
+    pub(super) fn build_id(&self) -> Option<BuildId> {
         self.shared.as_ref().map(|shared| shared.info.buildid)
     }
 
@@ -223,28 +235,31 @@ impl Actor {
             masks: Arc::new(Masks::default()),
             properties: Mutex::new(store),
             workdir: OnceLock::new(),
+            locks: OnceLock::new(),
             statistics: Mutex::default(),
             info,
         })
     }
 
-    fn shared(&self) -> Result<Arc<BuildShared>, StepError> {
+    pub(super) fn shared(&self) -> Result<Arc<BuildShared>, StepError> {
         self.shared.clone().ok_or_else(|| StepError::Exception("the build has no row".into()))
     }
 
-    /// Items 4 to 7.
-    async fn set_up(&mut self) -> Result<(), StepError> {
+    /// Items 4 to 7. Whether the build has locks.
+    async fn set_up(&mut self) -> Result<bool, StepError> {
         let shared = self.shared()?;
         let id = shared.info.buildid;
         let (step, ack) = self.data().add_step(id, "worker_preparation", "pending").await?;
         ack.detach();
         self.data().start_step(step.stepid, true).await?.detach();
         self.preparation = Some(step.stepid);
+        let locked = self.set_up_locks().await;
         let saved = shared.save_properties().await;
         self.data().set_build_state(id, "starting").await?.detach();
         self.data().announce_build(id).await?.detach();
         saved?;
-        self.set_workdir(&shared).await
+        self.set_workdir(&shared).await?;
+        locked
     }
 
     /// The factory's workdir: a text, a renderable, or a function of the source stamps (05.035).
@@ -350,8 +365,10 @@ impl Actor {
         None
     }
 
-    /// Items 15 and 16: the build's row, then its request.
+    /// Items 15 and 16: the build's row, then its request. Its locks are free when the distributor hears of its end.
     async fn finish(&mut self, text: &str, outcome: Outcome) -> Option<Event> {
+        let unused = self.end_locks(Results::Skipped, None).await;
+        self.note("step locks_acquire", unused);
         self.outcome = Some(outcome);
         let result = self.store_end(text, outcome).await;
         self.note("end", result)
@@ -374,7 +391,13 @@ impl Actor {
     }
 }
 
-async fn add_text(data: &Data, step: StepId, name: &str, kind: LogType, text: &str) -> Result<(), DataError> {
+pub(super) async fn add_text(
+    data: &Data,
+    step: StepId,
+    name: &str,
+    kind: LogType,
+    text: &str,
+) -> Result<(), DataError> {
     let (log, ack) = data.add_log(step, name, kind).await?;
     ack.detach();
     data.append_log(log.logid, lunabot_data::new::LogText(format!("{text}\n"))).await?.detach();

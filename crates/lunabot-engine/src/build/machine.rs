@@ -14,11 +14,13 @@ pub const PING_TIMEOUT: Duration = Duration::from_secs(120);
 pub enum Event {
     /// Its row has its place; the error says why it has none.
     Added(Result<(), String>),
-    /// Properties, preparation step and objects are there (items 4 to 7).
-    SetUp(Result<(), String>),
+    /// Properties, preparation step and objects are there (items 4 to 7); true: the build has locks.
+    SetUp(Result<bool, String>),
     Pinged(bool),
     /// The worker was told (item 11).
     Started(bool),
+    /// It has its locks (item 12); the error says why it never will.
+    Locks(Result<(), String>),
     StepEnded(StepEnd),
     /// A step that runs only where `alwaysRun` says so did not.
     StepPassed,
@@ -30,7 +32,7 @@ pub enum Event {
     Lost,
 }
 
-/// What is to be done. Each of `Add`, `SetUp`, `Ping`, `StartRemote` and `RunStep` is answered by an event.
+/// What is to be done. Each of `Add`, `SetUp`, `Ping`, `StartRemote`, `AcquireLocks` and `RunStep` is answered by an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     Add,
@@ -40,6 +42,12 @@ pub enum Effect {
     /// Properties of the attached worker are saved, then it is told (items 10 and 11).
     StartRemote,
     EndPreparation {
+        results: Results,
+        why: Option<String>,
+    },
+    AcquireLocks,
+    /// The step `locks_acquire` ends, without the locks for this reason.
+    EndLocks {
         results: Results,
         why: Option<String>,
     },
@@ -80,6 +88,7 @@ enum Phase {
     SettingUp,
     Pinging { deadline: Mono },
     Starting,
+    Locking,
     Running { index: usize },
     Done,
 }
@@ -90,6 +99,7 @@ pub struct Machine {
     phase: Phase,
     /// How many steps the factory has.
     steps: usize,
+    has_locks: bool,
     overall: Results,
     terminated: bool,
     stopped: Option<(Arc<str>, Results)>,
@@ -104,6 +114,7 @@ impl Machine {
         let machine = Machine {
             phase: Phase::Adding,
             steps,
+            has_locks: false,
             overall: Results::Success,
             terminated: false,
             stopped: None,
@@ -120,16 +131,18 @@ impl Machine {
             (_, Event::Lost) => self.lose(),
             (Phase::Adding, Event::Added(Ok(()))) => self.set_up(),
             (Phase::Adding, Event::Added(Err(why))) => self.unprepared(Results::Retry, &why),
-            (Phase::SettingUp, Event::SetUp(Ok(()))) => self.prepare(now),
+            (Phase::SettingUp, Event::SetUp(Ok(has_locks))) => self.prepare(now, has_locks),
             (Phase::SettingUp, Event::SetUp(Err(why))) => self.setup_failed(why),
             (Phase::Pinging { .. }, Event::Pinged(true)) => self.start_remote(),
             (Phase::Pinging { .. }, Event::Pinged(false)) => {
                 self.unprepared(Results::Retry, "worker not pinged")
             }
-            (Phase::Starting, Event::Started(true)) => self.build(),
+            (Phase::Starting, Event::Started(true)) => self.started(),
             (Phase::Starting, Event::Started(false)) => {
                 self.unprepared(Results::Retry, "worker not building")
             }
+            (Phase::Locking, Event::Locks(Ok(()))) => self.locked(),
+            (Phase::Locking, Event::Locks(Err(why))) => self.not_locked(Results::Exception, why),
             (Phase::Running { index }, Event::StepEnded(end)) => self.step_ended(index, end),
             (Phase::Running { index }, Event::StepPassed) => self.next_step(index + 1),
             (
@@ -137,6 +150,7 @@ impl Machine {
                 | Phase::SettingUp
                 | Phase::Pinging { .. }
                 | Phase::Starting
+                | Phase::Locking
                 | Phase::Running { .. },
                 late,
             ) => {
@@ -150,7 +164,12 @@ impl Machine {
     pub fn next_wake(&self) -> Option<Mono> {
         match self.phase {
             Phase::Pinging { deadline } => Some(deadline),
-            Phase::Adding | Phase::SettingUp | Phase::Starting | Phase::Running { .. } | Phase::Done => None,
+            Phase::Adding
+            | Phase::SettingUp
+            | Phase::Starting
+            | Phase::Locking
+            | Phase::Running { .. }
+            | Phase::Done => None,
         }
     }
 
@@ -161,6 +180,7 @@ impl Machine {
             | Phase::Adding
             | Phase::SettingUp
             | Phase::Starting
+            | Phase::Locking
             | Phase::Running { .. }
             | Phase::Done => Vec::new(),
         }
@@ -171,7 +191,8 @@ impl Machine {
         vec![Effect::SetUp]
     }
 
-    fn prepare(&mut self, now: Mono) -> Vec<Effect> {
+    fn prepare(&mut self, now: Mono, has_locks: bool) -> Vec<Effect> {
+        self.has_locks = has_locks;
         if self.stopped.is_some() {
             return self.cancelled_early();
         }
@@ -219,6 +240,34 @@ impl Machine {
         vec![Effect::EndPreparation { results: Results::Success, why: None }, Effect::StartRemote]
     }
 
+    fn started(&mut self) -> Vec<Effect> {
+        if !self.has_locks {
+            return self.build();
+        }
+        if let Some((reason, results)) = self.stopped.clone() {
+            return self.not_locked(results, reason.to_string());
+        }
+        self.phase = Phase::Locking;
+        vec![Effect::State("acquiring locks"), Effect::AcquireLocks]
+    }
+
+    fn locked(&mut self) -> Vec<Effect> {
+        let mut effects = vec![Effect::EndLocks { results: Results::Success, why: None }];
+        effects.extend(self.build());
+        effects
+    }
+
+    /// The build ends without its locks, and so without its steps.
+    fn not_locked(&mut self, results: Results, why: String) -> Vec<Effect> {
+        self.overall = self.overall.worst(results);
+        if results == Results::Exception {
+            self.texts.push(why.clone());
+        }
+        let mut effects = vec![Effect::EndLocks { results, why: Some(why) }];
+        effects.extend(self.finish());
+        effects
+    }
+
     fn build(&mut self) -> Vec<Effect> {
         let mut effects = vec![Effect::State("building")];
         effects.extend(self.next_step(0));
@@ -253,6 +302,7 @@ impl Machine {
         self.stopped = Some((reason.clone(), results));
         match self.phase {
             Phase::Running { .. } => vec![Effect::Interrupt(reason)],
+            Phase::Locking => self.not_locked(results, reason.to_string()),
             Phase::Adding | Phase::SettingUp | Phase::Pinging { .. } | Phase::Starting | Phase::Done => {
                 Vec::new()
             }
@@ -265,6 +315,10 @@ impl Machine {
         match self.phase {
             Phase::Pinging { .. } => self.unprepared(Results::Retry, "worker not pinged"),
             Phase::Starting => self.unprepared(Results::Retry, "worker not building"),
+            Phase::Locking => {
+                self.texts.push("lost connection".into());
+                self.not_locked(Results::Retry, "lost connection to the worker".into())
+            }
             Phase::Running { .. } if first => {
                 self.texts.push("lost connection".into());
                 Vec::new()

@@ -6,7 +6,7 @@ const NOW: Mono = Mono(Duration::ZERO);
 fn running(steps: usize) -> Machine {
     let (mut machine, first) = Machine::new(steps);
     assert_eq!(first, [Effect::Add]);
-    for event in [Event::Added(Ok(())), Event::SetUp(Ok(())), Event::Pinged(true), Event::Started(true)] {
+    for event in [Event::Added(Ok(())), Event::SetUp(Ok(false)), Event::Pinged(true), Event::Started(true)] {
         machine.handle(NOW, event);
     }
     machine
@@ -37,7 +37,7 @@ fn row_05_007_the_states_of_a_trivial_build_in_order() {
     let (mut machine, _) = Machine::new(1);
     assert_eq!(machine.handle(NOW, Event::Added(Ok(()))), [Effect::SetUp]);
     let states = [Effect::State("preparing worker"), Effect::State("pinging worker"), Effect::Ping];
-    assert_eq!(machine.handle(NOW, Event::SetUp(Ok(()))), states);
+    assert_eq!(machine.handle(NOW, Event::SetUp(Ok(false))), states);
     let ready = [Effect::EndPreparation { results: Results::Success, why: None }, Effect::StartRemote];
     assert_eq!(machine.handle(NOW, Event::Pinged(true)), ready);
     let building = [Effect::State("building"), Effect::RunStep { index: 0, only_if_always: false }];
@@ -92,7 +92,7 @@ fn row_05_007_preparation_that_fails_quarantines_unless_stopped() {
     let until_ping = || {
         let (mut machine, _) = Machine::new(1);
         machine.handle(NOW, Event::Added(Ok(())));
-        machine.handle(NOW, Event::SetUp(Ok(())));
+        machine.handle(NOW, Event::SetUp(Ok(false)));
         machine
     };
     let mut unanswered = until_ping();
@@ -120,7 +120,7 @@ fn row_05_007_a_build_stopped_before_its_worker_is_asked_ends_at_once() {
     let (mut machine, _) = Machine::new(1);
     machine.handle(NOW, stop(Results::Cancelled));
     machine.handle(NOW, Event::Added(Ok(())));
-    let end = last(machine.handle(NOW, Event::SetUp(Ok(()))));
+    let end = last(machine.handle(NOW, Event::SetUp(Ok(false))));
     assert_eq!(end, finish("cancelled (no more)", Results::Cancelled, false));
 }
 
@@ -134,4 +134,73 @@ fn row_05_007_a_setup_that_fails_is_an_exception() {
     assert!(outcome.quarantines() && !outcome.resets_quarantine());
     let retry = Outcome { results: Results::Retry, unprepared: false };
     assert!(!retry.quarantines() && !retry.resets_quarantine());
+}
+
+fn locking() -> Machine {
+    let (mut machine, _) = Machine::new(1);
+    for event in [Event::Added(Ok(())), Event::SetUp(Ok(true)), Event::Pinged(true)] {
+        machine.handle(NOW, event);
+    }
+    let waits = [Effect::State("acquiring locks"), Effect::AcquireLocks];
+    assert_eq!(machine.handle(NOW, Event::Started(true)), waits);
+    machine
+}
+
+fn end_locks(results: Results, why: &str) -> Effect {
+    Effect::EndLocks { results, why: Some(why.into()) }
+}
+
+#[test]
+fn row_05_061_a_build_with_locks_waits_for_them_before_its_steps() {
+    let mut machine = locking();
+    let building = [
+        Effect::EndLocks { results: Results::Success, why: None },
+        Effect::State("building"),
+        Effect::RunStep { index: 0, only_if_always: false },
+    ];
+    assert_eq!(machine.handle(NOW, Event::Locks(Ok(()))), building);
+}
+
+#[test]
+fn row_05_013_a_build_that_waits_for_locks_ends_when_stopped_lost_or_refused() {
+    let table = [
+        (
+            stop(Results::Cancelled),
+            [
+                end_locks(Results::Cancelled, "no more"),
+                finish("cancelled (no more)", Results::Cancelled, false),
+            ],
+        ),
+        (
+            stop(Results::Retry),
+            [end_locks(Results::Retry, "no more"), finish("retry (no more)", Results::Retry, false)],
+        ),
+        (
+            Event::Lost,
+            [
+                end_locks(Results::Retry, "lost connection to the worker"),
+                finish("retry lost connection", Results::Retry, false),
+            ],
+        ),
+        (
+            Event::Locks(Err("never".into())),
+            [end_locks(Results::Exception, "never"), finish("exception never", Results::Exception, false)],
+        ),
+    ];
+    for (event, effects) in table {
+        let mut machine = locking();
+        assert_eq!(machine.handle(NOW, event), effects);
+        assert!(machine.handle(NOW, Event::Locks(Ok(()))).is_empty(), "it is over");
+    }
+}
+
+#[test]
+fn row_05_013_a_build_stopped_before_it_asks_for_its_locks_does_not_ask() {
+    let (mut machine, _) = Machine::new(1);
+    for event in [Event::Added(Ok(())), Event::SetUp(Ok(true)), Event::Pinged(true), stop(Results::Cancelled)]
+    {
+        machine.handle(NOW, event);
+    }
+    let end = machine.handle(NOW, Event::Started(true));
+    assert_eq!(end[1], finish("cancelled (no more)", Results::Cancelled, false));
 }

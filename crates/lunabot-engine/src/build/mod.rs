@@ -3,12 +3,15 @@
 //! What must never enter: the choice of what is built where (that is [`crate::distributor`]).
 
 mod actor;
+mod locking;
 mod machine;
 pub(crate) mod properties;
+mod prospect;
 mod render;
 mod shared;
 
 pub(crate) use actor::{BuildJob, Orders, run as run_build};
 pub(crate) use machine::Outcome;
+pub(crate) use prospect::Prospect;
 pub(crate) use render::PropertiesHandle;
 pub(crate) use shared::{BuildShared, PropertyStore, Services};

@@ -57,7 +57,7 @@ impl RenderContext for BuildShared {
 }
 
 /// Calls a renderer's function, properties first.
-fn call<'a>(
+pub(super) fn call<'a>(
     builder: &'a BuilderPlan,
     callback: &'a Callback,
     properties: Option<(Arc<dyn LiveObject>, Properties)>,

@@ -1,10 +1,12 @@
 //! What everything inside one build shares: facts, properties, secrets to mask, the worker.
 
+use crate::locks::client::LockDesk;
 use crate::logs::{Masks, SizeLimits};
 use crate::plan::BuilderPlan;
 use crate::step::{BuildInfo, StepError};
 use crate::worker::WorkerHandle;
 use lunabot_data::Data;
+use lunabot_model::locks::LockUse;
 use lunabot_model::{Clock, Json, Properties, Property};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,13 +19,14 @@ const MAX_PROPERTY_NAME: usize = 256;
 pub struct Services {
     pub data: Data,
     pub clock: Arc<dyn Clock>,
+    pub locks: LockDesk,
     /// Numbers remote commands (05.037).
     next_command: AtomicU64,
 }
 
 impl Services {
-    pub fn new(data: Data, clock: Arc<dyn Clock>) -> Self {
-        Services { data, clock, next_command: AtomicU64::new(1) }
+    pub fn new(data: Data, clock: Arc<dyn Clock>, locks: LockDesk) -> Self {
+        Services { data, clock, locks, next_command: AtomicU64::new(1) }
     }
 
     pub fn command_id(&self) -> String {
@@ -43,6 +46,8 @@ pub struct BuildShared {
     pub properties: Mutex<PropertyStore>,
     /// Set once the properties can be rendered: the builder's workdir for steps that name none (05.035).
     pub workdir: std::sync::OnceLock<String>,
+    /// The build's own locks, rendered (05.061).
+    pub locks: std::sync::OnceLock<Vec<LockUse>>,
     pub statistics: Mutex<Statistics>,
 }
 

@@ -1,13 +1,15 @@
 //! The actor around the distributor's [`Machine`]: receives, sleeps, performs.
 
 use super::details::Details;
-use super::messages::{Message, Plan, setup_of, waiting, worker_setup};
+use super::messages::{Message, Plan, lock_setup, setup_of, waiting, worker_setup};
 use super::running::Runs;
 use super::{Answer, Effect, Event, Machine, Question, Waiting};
 use crate::Generation;
 use crate::build::Services;
 use crate::collapse::Candidate;
 use crate::engine::{EngineStatus, Stop};
+use crate::locks::Holder;
+use crate::locks::client::Progress;
 use crate::plan::{BuilderPlan, WorkerPlan};
 use crate::scripts::{Asked, BuilderView};
 use crate::worker::WorkerHandle;
@@ -16,7 +18,7 @@ use lunabot_model::{BuildRequestId, BuilderId, Mono, Results, WorkerId};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// How long running builds may take to end at a fast stop before their workers count as lost (07.029).
 const FAST_STOP: Duration = Duration::from_secs(5);
@@ -40,6 +42,8 @@ pub(crate) struct Actor {
     pub cancelled: HashMap<BuildRequestId, Arc<str>>,
     /// Completion of each builder's newest build, seconds since 1970 (07.012).
     pub newest_complete: HashMap<BuilderId, i64>,
+    /// Who waits to be told about locks.
+    pub lock_replies: HashMap<Holder, watch::Sender<Progress>>,
     claiming: HashSet<BuildRequestId>,
     stop: Option<Stop>,
     stop_waiters: Vec<oneshot::Sender<()>>,
@@ -66,6 +70,7 @@ impl Actor {
             runs: Runs::default(),
             cancelled: HashMap::new(),
             newest_complete,
+            lock_replies: HashMap::new(),
             claiming: HashSet::new(),
             stop: None,
             stop_waiters: Vec::new(),
@@ -127,6 +132,8 @@ impl Actor {
             Message::Claimed { request, ours } => self.claimed(request, ours),
             Message::BuildAdded { request, build } => self.runs.added(request, build),
             Message::BuildEnded { request, outcome } => self.ended(request, outcome),
+            Message::AskLocks { ask, reply } => self.ask_locks(ask, reply),
+            Message::GiveUpLocks(holder) => self.give_up_locks(holder),
             Message::StopBuild { build, reason, results } => self.runs.stop_build(build, &reason, results),
             Message::StopRequest { request, reason } => self.stop_request(request, reason),
             Message::Priority { request, priority } => self.set_priority(request, priority),
@@ -154,6 +161,7 @@ impl Actor {
                 Effect::Start { request, builder, worker } => self.start(request, builder, worker),
                 Effect::Unclaim(request) => self.unclaim(request),
                 Effect::ShutDown(worker) => self.shut_down(worker),
+                Effect::Lock { holder, news } => self.tell_lock(holder, news),
             }
         }
     }
@@ -170,6 +178,7 @@ impl Actor {
     }
 
     fn apply(&mut self, plan: Plan, reply: oneshot::Sender<()>) {
+        let locks = lock_setup(&plan);
         self.builders = plan.builders.into_iter().map(|builder| (builder.id, builder)).collect();
         self.workers = plan.workers.iter().map(|(worker, _)| (worker.id, worker.clone())).collect();
         let prioritize = plan.generation.config.prioritize_builders.is_some();
@@ -178,7 +187,7 @@ impl Actor {
         self.tell_builders();
         let builders = self.builders.values().map(|builder| setup_of(builder)).collect();
         let workers = plan.workers.iter().map(|(w, paused)| (worker_setup(w), *paused)).collect();
-        self.event(Event::Configured { builders, workers, prioritize });
+        self.event(Event::Configured { builders, workers, prioritize, locks });
         // A caller that went away wants no answer.
         let _ = reply.send(());
     }

@@ -4,6 +4,8 @@
 //! order does not get them first; not for long, so that a function that takes its time holds up nobody else.
 
 use super::machine::{Answer, Effect, Machine, Question};
+use crate::locks::Claim;
+use lunabot_model::locks::LockUse;
 use lunabot_model::{BuildRequestId, BuilderId, Mono, WorkerId};
 use rand::RngExt;
 use std::collections::BTreeSet;
@@ -37,6 +39,9 @@ enum Stage {
     Worker(Pair),
     AskedWorker(Pair),
     Check(Pair, WorkerId),
+    AskedLocks(Pair, WorkerId),
+    /// The builder's locks are available.
+    Locked(Pair, WorkerId),
     AskedStart(Pair, WorkerId),
     Over,
 }
@@ -48,6 +53,16 @@ struct Pair {
     pool: Vec<WorkerId>,
     /// Workers that may not take it.
     aside: Vec<WorkerId>,
+    /// The builder's locks, where they were computed.
+    locks: Option<Vec<Claim>>,
+}
+
+impl Pair {
+    fn set_aside(mut self, worker: WorkerId) -> Stage {
+        self.pool.retain(|other| *other != worker);
+        self.aside.push(worker);
+        Stage::Worker(self)
+    }
 }
 
 impl Choice {
@@ -64,6 +79,11 @@ impl Machine {
         if !builder.configured || builder.queue.is_empty() {
             return false;
         }
+        let mut lacking = self.desk.lacking_everywhere(id);
+        if !lacking.is_empty() {
+            self.desk.wait(id, lacking);
+            return false;
+        }
         let mut any = false;
         for worker in &builder.setup.workers {
             let Some(worker) = self.workers.get_mut(worker) else { continue };
@@ -71,10 +91,15 @@ impl Machine {
                 continue;
             }
             if worker.has_room(id) {
-                any = true;
+                let locked = self.desk.lacking_on(id, worker.setup.id);
+                any |= locked.is_empty();
+                lacking.extend(locked);
             } else if worker.is_only_asked_for(id) {
                 worker.passed_over.insert(id);
             }
+        }
+        if !any {
+            self.desk.wait(id, lacking);
         }
         any
     }
@@ -119,21 +144,26 @@ impl Machine {
             (Stage::AskedStart(pair, worker), Answer::Start(true)) => {
                 self.start(builder, pair, worker, effects)
             }
-            (Stage::AskedStart(mut pair, worker), Answer::Start(false)) => {
-                pair.pool.retain(|other| *other != worker);
-                pair.aside.push(worker);
-                Stage::Worker(pair)
+            (Stage::AskedLocks(pair, worker), Answer::Locks(uses)) => {
+                self.locked(builder, pair, worker, &uses)
             }
+            (Stage::AskedStart(pair, worker), Answer::Start(false)) => pair.set_aside(worker),
             // None now, or nothing that could be chosen: this builder waits for the next event.
             (
                 Stage::AskedRequest
                 | Stage::AskedWorker(_)
+                | Stage::AskedLocks(..)
+                | Stage::Locked(..)
                 | Stage::AskedStart(..)
                 | Stage::Request
                 | Stage::Worker(_)
                 | Stage::Check(..)
                 | Stage::Over,
-                Answer::Order(_) | Answer::Request(_) | Answer::Worker(_) | Answer::Start(_),
+                Answer::Order(_)
+                | Answer::Request(_)
+                | Answer::Worker(_)
+                | Answer::Locks(_)
+                | Answer::Start(_),
             ) => Stage::Over,
         };
         self.drive(now, builder, choice, effects);
@@ -149,13 +179,21 @@ impl Machine {
                 Stage::Request => self.pick_request(now, builder, &mut choice, effects),
                 Stage::Worker(pair) => self.pick_worker(now, builder, pair, &mut choice, effects),
                 Stage::Check(pair, worker) => self.check(now, builder, pair, worker, &mut choice, effects),
+                Stage::Locked(pair, worker) => {
+                    self.may_start(now, builder, pair, worker, &mut choice, effects)
+                }
                 Stage::Over => {
                     if choice.again {
                         self.look_again(builder);
+                    } else {
+                        self.wait_for_locks(builder);
                     }
                     return;
                 }
-                asked @ (Stage::AskedRequest | Stage::AskedWorker(_) | Stage::AskedStart(..)) => {
+                asked @ (Stage::AskedRequest
+                | Stage::AskedWorker(_)
+                | Stage::AskedLocks(..)
+                | Stage::AskedStart(..)) => {
                     choice.stage = asked;
                     self.choices.insert(builder, choice);
                     return;
@@ -195,7 +233,7 @@ impl Machine {
         if !waits || tried.contains(&request) {
             return Stage::Over;
         }
-        Stage::Worker(Pair { request, pool: self.available(id), aside: Vec::new() })
+        Stage::Worker(Pair { request, pool: self.available(id), aside: Vec::new(), locks: None })
     }
 
     fn pick_worker(
@@ -238,6 +276,35 @@ impl Machine {
         choice: &mut Choice,
         effects: &mut Vec<Effect>,
     ) -> Stage {
+        if !self.desk.is_computed(id) {
+            return Stage::Locked(pair, worker);
+        }
+        self.hold(choice, id, &[worker], now + HOLD_FOR_CHOICE);
+        self.ask(id, Question::Locks { builder: id, request: pair.request, worker }, effects);
+        Stage::AskedLocks(pair, worker)
+    }
+
+    /// 07.017: the builder's computed locks, each available.
+    fn locked(&mut self, id: BuilderId, mut pair: Pair, worker: WorkerId, uses: &[LockUse]) -> Stage {
+        let claims = self.desk.rendered(uses, worker);
+        let lacking = self.desk.lacking(&claims);
+        if !lacking.is_empty() {
+            self.desk.wait(id, lacking);
+            return pair.set_aside(worker);
+        }
+        pair.locks = Some(claims);
+        Stage::Locked(pair, worker)
+    }
+
+    fn may_start(
+        &mut self,
+        now: Mono,
+        id: BuilderId,
+        pair: Pair,
+        worker: WorkerId,
+        choice: &mut Choice,
+        effects: &mut Vec<Effect>,
+    ) -> Stage {
         if !self.asks(id).can_start_build {
             return self.start(id, pair, worker, effects);
         }
@@ -252,12 +319,15 @@ impl Machine {
             return Stage::Request;
         }
         // `canStartBuild` may have put the worker into quarantine and said yes: the yes counts.
-        let fits = self.is_free(id, worker, true);
-        if !fits {
+        let computed = pair.locks.take();
+        let lacking = computed.as_deref().map(|claims| self.desk.lacking(claims)).unwrap_or_default();
+        if !lacking.is_empty() || !self.is_free(id, worker, true) {
+            self.desk.wait(id, lacking);
             pair.pool.retain(|other| *other != worker);
             return Stage::Worker(pair);
         }
-        self.take(id, pair.request, worker, effects);
+        let locks = computed.unwrap_or_else(|| self.desk.claims(id, worker));
+        self.take(id, pair.request, worker, locks, effects);
         Stage::Request
     }
 
@@ -278,7 +348,7 @@ impl Machine {
         let open =
             worker.is_open() || even_quarantined && worker.connected && !worker.paused && !worker.graceful;
         let busy = self.builders.get(&builder).is_some_and(|builder| builder.busy.contains(&id));
-        open && !busy && worker.has_room(builder)
+        open && !busy && worker.has_room(builder) && self.desk.lacking_on(builder, id).is_empty()
     }
 
     fn hold(&mut self, choice: &mut Choice, builder: BuilderId, workers: &[WorkerId], until: Mono) {

@@ -2,8 +2,12 @@
 
 use super::builder::{Builder, BuilderSetup, Waiting};
 use super::choice::Choice;
+use super::locks::{Desk, LockSetup};
 use super::worker::{Worker, WorkerSetup};
 use crate::build::Outcome;
+use crate::locks::client::Ask;
+use crate::locks::{Claim, Holder, News};
+use lunabot_model::locks::LockUse;
 use lunabot_model::{BuildRequestId, BuilderId, Mono, WorkerId};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -19,6 +23,7 @@ pub enum Event {
         workers: Vec<(WorkerSetup, bool)>,
         /// Whether `prioritizeBuilders` is a function.
         prioritize: bool,
+        locks: LockSetup,
     },
     /// Requests that wait: new, given back, or with a new priority.
     Waiting(Vec<Waiting>),
@@ -55,6 +60,9 @@ pub enum Event {
         worker: WorkerId,
         outcome: Outcome,
     },
+    /// A build or a step asks for locks; answered by [`Effect::Lock`].
+    AskLocks(Ask),
+    GiveUpLocks(Holder),
     /// No new builds from now on.
     Stopping,
 }
@@ -63,9 +71,26 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     Order(Vec<BuilderId>),
-    NextBuild { builder: BuilderId, requests: Vec<BuildRequestId> },
-    NextWorker { builder: BuilderId, request: BuildRequestId, workers: Vec<WorkerId> },
-    CanStart { builder: BuilderId, request: BuildRequestId, worker: WorkerId },
+    NextBuild {
+        builder: BuilderId,
+        requests: Vec<BuildRequestId>,
+    },
+    NextWorker {
+        builder: BuilderId,
+        request: BuildRequestId,
+        workers: Vec<WorkerId>,
+    },
+    /// The builder's locks are computed (05.062).
+    Locks {
+        builder: BuilderId,
+        request: BuildRequestId,
+        worker: WorkerId,
+    },
+    CanStart {
+        builder: BuilderId,
+        request: BuildRequestId,
+        worker: WorkerId,
+    },
 }
 
 /// An answer. A function that failed gives its documented outcome: no order, none, false.
@@ -75,6 +100,8 @@ pub enum Answer {
     Order(Option<Vec<BuilderId>>),
     Request(Option<BuildRequestId>),
     Worker(Option<WorkerId>),
+    /// Those that could not be computed are none: the build starts, and tells what is wrong.
+    Locks(Vec<LockUse>),
     Start(bool),
 }
 
@@ -95,6 +122,11 @@ pub enum Effect {
     Unclaim(BuildRequestId),
     /// A worker that was asked to stop is idle now.
     ShutDown(WorkerId),
+    /// What became of a request for locks.
+    Lock {
+        holder: Holder,
+        news: News,
+    },
 }
 
 /// Who is asked.
@@ -124,6 +156,7 @@ pub struct Machine {
     next_question: u64,
     claims: HashMap<BuildRequestId, (BuilderId, WorkerId)>,
     quarantined: BTreeSet<WorkerId>,
+    pub(super) desk: Desk,
     pub(super) rng: SmallRng,
     pub(super) stopping: bool,
 }
@@ -144,6 +177,7 @@ impl Machine {
             next_question: 0,
             claims: HashMap::new(),
             quarantined: BTreeSet::new(),
+            desk: Desk::default(),
             rng: SmallRng::seed_from_u64(seed),
             stopping: false,
         }
@@ -152,7 +186,8 @@ impl Machine {
     pub fn handle(&mut self, now: Mono, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
-            Event::Configured { builders, workers, prioritize } => {
+            Event::Configured { builders, workers, prioritize, locks } => {
+                self.desk.configure(locks);
                 self.configure(builders, workers, prioritize);
             }
             Event::Waiting(requests) => requests.into_iter().for_each(|request| self.enqueue(request)),
@@ -172,8 +207,11 @@ impl Machine {
             Event::Ended { builder, worker, outcome } => {
                 self.ended(now, builder, worker, outcome, &mut effects);
             }
+            Event::AskLocks(ask) => self.ask_locks(&ask),
+            Event::GiveUpLocks(holder) => self.give_up_locks(holder),
             Event::Stopping => self.stopping = true,
         }
+        self.tell_locks(&mut effects);
         self.settle(now, &mut effects);
         effects
     }
@@ -323,6 +361,7 @@ impl Machine {
 
     /// Gives back the place of a build.
     fn vacate(&mut self, builder: BuilderId, id: WorkerId, effects: &mut Vec<Effect>) {
+        self.desk.vacate(builder, id);
         if let Some(builder) = self.builders.get_mut(&builder) {
             builder.busy.remove(&id);
         }
@@ -344,9 +383,11 @@ impl Machine {
         builder: BuilderId,
         request: BuildRequestId,
         worker: WorkerId,
+        locks: Vec<Claim>,
         effects: &mut Vec<Effect>,
     ) {
         self.dequeue(request);
+        self.desk.take(builder, worker, locks);
         if let Some(builder) = self.builders.get_mut(&builder) {
             builder.busy.insert(worker);
         }

@@ -1,19 +1,21 @@
 //! What the distributor's actor is told, and the translations between the store's words and the machine's.
 
 use super::builder::Asks;
-use super::{Answer, BuilderSetup, Event, Waiting, WorkerSetup};
+use super::{Answer, BuilderLocks, BuilderSetup, Event, LockSetup, Waiting, WorkerSetup};
 use crate::Generation;
 use crate::build::Outcome;
 use crate::collapse::Candidate;
 use crate::engine::{EngineError, EngineStatus, Stop};
+use crate::locks::Holder;
+use crate::locks::client::{Ask, Progress};
 use crate::plan::{BuilderPlan, WorkerPlan};
 use crate::worker::{WorkerHandle, WorkerLink};
 use lunabot_data::Data;
 use lunabot_data::new::PendingRequest;
-use lunabot_model::{BuildId, BuildRequestId, Json, Results, WorkerId};
+use lunabot_model::{BuildId, BuildRequestId, Json, Results, WorkerId, locks};
 use lunabot_proto::{Value, WorkerInfo};
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// A generation ready to be used.
 pub(crate) struct Plan {
@@ -74,6 +76,11 @@ pub(crate) enum Message {
         request: BuildRequestId,
         outcome: Outcome,
     },
+    AskLocks {
+        ask: Ask,
+        reply: watch::Sender<Progress>,
+    },
+    GiveUpLocks(Holder),
     StopBuild {
         build: BuildId,
         reason: Arc<str>,
@@ -124,6 +131,26 @@ pub(crate) fn setup_of(builder: &BuilderPlan) -> BuilderSetup {
             next_worker: config.next_worker.is_some() || global.select_next_worker.is_some(),
             can_start_build: config.can_start_build.is_some(),
         },
+    }
+}
+
+/// What a configuration says of locks.
+pub(crate) fn lock_setup(plan: &Plan) -> LockSetup {
+    let of_builder = |builder: &BuilderPlan| {
+        let value = builder.config.locks.as_ref()?;
+        // What cannot be read ends the build with its error, as what cannot be rendered does.
+        match (locks::is_computed(value), locks::uses(value)) {
+            (false, Ok(uses)) if uses.is_empty() => None,
+            (false, Ok(uses)) => Some((builder.id, BuilderLocks::Fixed(uses))),
+            _ => Some((builder.id, BuilderLocks::Computed)),
+        }
+    };
+    let of_worker = |worker: &WorkerPlan| (worker.id, (worker.name.as_str().into(), worker.locks.clone()));
+    LockSetup {
+        generation: plan.generation.number,
+        all: plan.generation.config.locks().collect(),
+        builders: plan.builders.iter().filter_map(|builder| of_builder(builder)).collect(),
+        workers: plan.workers.iter().map(|(worker, _)| of_worker(worker)).collect(),
     }
 }
 

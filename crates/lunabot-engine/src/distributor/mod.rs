@@ -10,6 +10,8 @@ mod builder;
 mod choice;
 mod configure;
 mod details;
+mod lock_replies;
+mod locks;
 mod machine;
 mod messages;
 mod order;
@@ -19,9 +21,12 @@ mod worker;
 
 pub(crate) use actor::Actor;
 pub(crate) use builder::{BuilderSetup, Queue, Waiting};
+pub(crate) use locks::{BuilderLocks, LockSetup};
 pub(crate) use machine::{Answer, Effect, Event, Machine, Question};
 pub(crate) use messages::{Message, Plan, WorkerOrder, info_json};
 pub(crate) use worker::WorkerSetup;
 
+#[cfg(test)]
+mod lock_tests;
 #[cfg(test)]
 mod tests;

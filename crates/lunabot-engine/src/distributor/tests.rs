@@ -1,6 +1,7 @@
 //! The distributor's decisions, without a runtime: events in, effects out.
 
 use super::builder::{Asks, BuilderSetup, Waiting};
+use super::locks::LockSetup;
 use super::machine::{Answer, Effect, Event, Machine, Question};
 use super::worker::WorkerSetup;
 use crate::build::Outcome;
@@ -27,7 +28,7 @@ fn machine(builders: Vec<BuilderSetup>, workers: &[(i64, Option<usize>)], priori
     });
     let workers: Vec<_> = setups.collect();
     let ids: Vec<i64> = workers.iter().map(|(setup, _)| setup.id).collect();
-    machine.handle(NOW, Event::Configured { builders, workers, prioritize });
+    machine.handle(NOW, Event::Configured { builders, workers, prioritize, locks: LockSetup::default() });
     for id in ids {
         assert!(machine.handle(NOW, Event::Attached(id)).is_empty());
     }
@@ -208,7 +209,8 @@ fn row_07_028_requests_of_unknown_builders_wait_for_their_configuration() {
     assert!(ask(&mut machine, &[request(7, 1, 0)]).is_empty());
     let workers = vec![(WorkerSetup { id: 1, name: "w1".into(), max_builds: None }, false)];
     let builders = vec![setup(1, &[1], PLAIN)];
-    let effects = machine.handle(NOW, Event::Configured { builders, workers, prioritize: false });
+    let effects = machine
+        .handle(NOW, Event::Configured { builders, workers, prioritize: false, locks: LockSetup::default() });
     assert_eq!(claims(&effects), [7]);
 }
 
@@ -268,7 +270,7 @@ proptest! {
                         let busy = running.iter().filter(|(_, other)| *other == worker).count();
                         prop_assert!(busy <= limits[&worker]);
                     }
-                    Effect::Ask { .. } | Effect::Unclaim(_) | Effect::ShutDown(_) => prop_assert!(false, "{effect:?}"),
+                    Effect::Ask { .. } | Effect::Unclaim(_) | Effect::ShutDown(_) | Effect::Lock { .. } => prop_assert!(false, "{effect:?}"),
                 }
             }
             for builder in waiting.values() {

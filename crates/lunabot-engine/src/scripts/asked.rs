@@ -3,11 +3,13 @@
 use super::objects::{BuilderView, builder_object, id_of, master_object, request_object};
 use super::worker::{WorkerView, wfb_object};
 use crate::Generation;
-use crate::build::properties;
+use crate::build::{Prospect, properties};
 use crate::distributor::{Actor, Answer, Question};
+use crate::locks::rendered::rendered;
 use crate::plan::{BuilderPlan, WorkerPlan};
 use lunabot_data::Data;
 use lunabot_data::new::PendingRequest;
+use lunabot_model::locks::LockUse;
 use lunabot_model::resources::Change;
 use lunabot_model::script::CallSite;
 use lunabot_model::{Arg, BuilderId, Callback, Json, Properties, WorkerId};
@@ -30,6 +32,11 @@ enum About {
         builder: BuilderView,
         request: Arc<PendingRequest>,
         workers: Vec<WorkerView>,
+    },
+    Locks {
+        builder: BuilderView,
+        request: Arc<PendingRequest>,
+        worker: WorkerView,
     },
     Start {
         builder: BuilderView,
@@ -55,6 +62,9 @@ impl Asked {
             About::Worker { builder, request, workers } => {
                 next_worker(&generation, &data, &builder, &request, workers).await
             }
+            About::Locks { builder, request, worker } => {
+                Answer::Locks(locks(&data, &builder, &request, worker).await)
+            }
             About::Start { builder, request, worker } => {
                 Answer::Start(can_start(&generation, &data, &builder, &request, worker).await)
             }
@@ -68,6 +78,7 @@ fn default_answer(question: &Question) -> Answer {
         Question::Order(_) => Answer::Order(None),
         Question::NextBuild { .. } => Answer::Request(None),
         Question::NextWorker { .. } => Answer::Worker(None),
+        Question::Locks { .. } => Answer::Locks(Vec::new()),
         Question::CanStart { .. } => Answer::Start(false),
     }
 }
@@ -88,6 +99,11 @@ impl About {
                 let builder = builder(*id)?;
                 let workers = workers.iter().filter_map(|id| worker(*id, &builder.plan)).collect();
                 Some(About::Worker { request: actor.details.get(*request)?.clone(), builder, workers })
+            }
+            Question::Locks { builder: id, request, worker: on } => {
+                let builder = builder(*id)?;
+                let worker = worker(*on, &builder.plan)?;
+                Some(About::Locks { request: actor.details.get(*request)?.clone(), builder, worker })
             }
             Question::CanStart { builder: id, request, worker: on } => {
                 let builder = builder(*id)?;
@@ -212,6 +228,27 @@ async fn next_worker(
             nonsense(generation, callback, site, &result, "one of the workers, or nil", Answer::Worker(None))
         }
     }
+}
+
+/// 07.017: the builder's computed locks. Those that cannot be computed are none: the build starts and tells why.
+async fn locks(
+    data: &Data,
+    builder: &BuilderView,
+    request: &PendingRequest,
+    worker: WorkerView,
+) -> Vec<LockUse> {
+    let changes = changes_of(data, request).await;
+    let prospect = Prospect {
+        properties: prepared(builder, request, &changes, &worker.plan),
+        builder: builder.plan.clone(),
+        worker: worker.handle,
+        sourcestamps: request.buildset.sourcestamps.clone(),
+    };
+    let option = builder.plan.config.locks.as_ref();
+    rendered(option, &prospect).await.unwrap_or_else(|error| {
+        tracing::warn!(builder = builder.plan.config.name, "locks: {error}");
+        Vec::new()
+    })
 }
 
 /// 07.017, 07.018.

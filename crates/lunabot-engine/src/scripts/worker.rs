@@ -19,7 +19,7 @@ pub(crate) struct WorkerView {
     builder: Arc<BuilderPlan>,
     /// All builders that may run on it.
     builders: Vec<String>,
-    handle: Arc<WorkerHandle>,
+    pub handle: Arc<WorkerHandle>,
     services: Arc<Services>,
     inbox: mpsc::Sender<Message>,
     quarantine_timeout: f64,

@@ -1,6 +1,7 @@
 //! The options of every step (reference 05.004, 05.021–05.026, 04.038).
 
 use super::params::Switch;
+use lunabot_model::kinds::locks::problem_of_locks;
 use lunabot_model::results::ResultFlags;
 use lunabot_model::{Json, Problem, Renderable, Results, StringOrList};
 use schemars::JsonSchema;
@@ -56,9 +57,7 @@ impl BaseStepParams {
             Some(name) if name.is_empty() => problems.push(Problem::new("name", "must not be empty")),
             _ => {}
         }
-        if self.locks.as_ref().is_some_and(|locks| !locks.is_null()) {
-            problems.push(Problem::new("locks", "not supported yet"));
-        }
+        problems.extend(problem_of_locks(self.locks.as_ref()));
         if self.log_encoding.as_deref().is_some_and(|name| !is_utf8(name)) {
             problems.push(Problem::new("logEncoding", "only utf-8 is supported yet"));
         }

@@ -4,6 +4,7 @@
 use super::{LineObserver, LogHandle, LogObserver, Observed, StepError};
 use crate::build::{BuildShared, PropertiesHandle};
 use crate::command::FinishedCommand;
+use crate::locks::client::Ticket;
 use crate::logs::Masks;
 use lunabot_model::resources::{Change, LogType, SourceStamp};
 use lunabot_model::script::CallSite;
@@ -58,6 +59,8 @@ pub(crate) struct Inner {
     pub summary_changed: Notify,
     pub timed_out: AtomicBool,
     pub max_lines_reached: AtomicBool,
+    /// Its locks, while it holds them.
+    pub ticket: Mutex<Option<Ticket>>,
 }
 
 impl StepContext {
@@ -79,6 +82,7 @@ impl StepContext {
             summary_changed: Notify::new(),
             timed_out: AtomicBool::new(false),
             max_lines_reached: AtomicBool::new(false),
+            ticket: Mutex::default(),
         }))
     }
 

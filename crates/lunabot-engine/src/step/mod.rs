@@ -9,6 +9,7 @@
 mod base;
 mod context;
 mod error;
+mod locks;
 mod logs;
 mod observe;
 mod params;

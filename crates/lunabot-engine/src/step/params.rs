@@ -122,7 +122,8 @@ macro_rules! step_params {
             /// Added to either.
             #[serde(rename = "descriptionSuffix")]
             pub description_suffix: Option<$crate::step::Renderable<lunabot_model::StringOrList>>,
-            /// Locks held while the step runs. Not supported yet.
+            /// Locks held while the step runs: locks, accesses, or what yields them.
+            #[schemars(schema_with = "lunabot_model::locks::option_schema")]
             pub locks: Option<lunabot_model::Json>,
             /// Encoding of what commands print. Only `utf-8` is supported yet.
             #[serde(rename = "logEncoding")]

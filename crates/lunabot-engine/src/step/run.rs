@@ -61,7 +61,9 @@ pub(crate) async fn run_step(
                     (Results::Exception, Texts::default(), false)
                 }
             };
-            finish(&cx, &step, results, flags, texts, hidden).await
+            let end = finish(&cx, &step, results, flags, texts, hidden).await;
+            super::locks::release(&cx);
+            end
         }
         Err(error) => {
             tracing::error!(build = build.info.buildid, "step at {}: {error}", step.at);
@@ -90,7 +92,7 @@ async fn begin(
     let data = &build.services.data;
     let (row, ack) = data.add_step(build.info.buildid, &build.masks.mask(&name), "pending").await?;
     ack.detach();
-    data.start_step(row.stepid, true).await?.detach();
+    data.start_step(row.stepid, step.base.locks.is_none()).await?.detach();
     Ok(StepContext::new(build.clone(), row.stepid, row.name, stopped))
 }
 
@@ -165,7 +167,7 @@ impl StepContext {
     }
 }
 
-/// Items 4, 5 and 8.
+/// Items 4 to 8.
 async fn work(
     cx: &StepContext,
     step: &PlannedStep,
@@ -177,7 +179,7 @@ async fn work(
     texts.own_current = instance.current_summary();
     show(cx, &texts).await?;
     let results = if starts(cx, base).await? {
-        attended(cx, instance.as_mut(), &texts).await
+        locked(cx, base, instance.as_mut(), &texts).await
     } else {
         Ok(Results::Skipped)
     };
@@ -187,6 +189,20 @@ async fn work(
     };
     texts.own_result = instance.result_summary(results);
     Ok((texts, results))
+}
+
+/// Items 6 and 8: with its locks, if it has any.
+async fn locked(
+    cx: &StepContext,
+    base: &BaseStepParams,
+    step: &mut dyn Step,
+    texts: &Texts,
+) -> Result<Results, StepError> {
+    super::locks::acquire(cx, base).await?;
+    if base.locks.is_some() {
+        show(cx, texts).await?;
+    }
+    attended(cx, step, texts).await
 }
 
 /// Runs the step's own code, attending to interruptions and to its texts meanwhile.
@@ -210,7 +226,7 @@ async fn attended(cx: &StepContext, step: &mut dyn Step, texts: &Texts) -> Resul
             ended = &mut run => return ended,
             () = cx.interrupted(), if !noted => {
                 noted = true;
-                note_interruption(cx).await?;
+                note_interruption(cx, "cancelled").await?;
             }
             () = lost.cancelled(), if doomed.is_none() => doomed = Some(clock.mono() + LOST_GRACE),
             () = cx.0.summary_changed.notified() => {
@@ -229,17 +245,22 @@ async fn attended(cx: &StepContext, step: &mut dyn Step, texts: &Texts) -> Resul
 }
 
 /// 05.027.
-async fn note_interruption(cx: &StepContext) -> Result<(), StepError> {
+pub(super) async fn note_interruption(cx: &StepContext, log: &str) -> Result<(), StepError> {
     let reason = cx.0.stopped.borrow().clone();
     let text = reason.as_deref().unwrap_or("lost connection to the worker").to_string();
-    cx.add_complete_log("cancelled", &text).await
+    cx.add_complete_log(log, &text).await
 }
 
 /// The text of a running step (05.022).
 async fn show(cx: &StepContext, texts: &Texts) -> Result<(), StepError> {
     let chosen = cx.0.summary.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let text = chosen.unwrap_or_else(|| texts.current());
-    let text = cx.masks().mask(&text).into_owned();
+    say(cx, &text).await
+}
+
+/// Sets the step's text.
+pub(super) async fn say(cx: &StepContext, text: &str) -> Result<(), StepError> {
+    let text = cx.masks().mask(text).into_owned();
     cx.0.build.services.data.set_step_state(cx.step_id(), &text).await?.detach();
     Ok(())
 }

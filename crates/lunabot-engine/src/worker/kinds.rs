@@ -1,6 +1,7 @@
 //! The kinds of workers (reference 08.001, 08.015).
 
 use lunabot_model::kind::{Category, Params, check_as, schema_of};
+use lunabot_model::kinds::locks::problem_of_fixed_locks;
 use lunabot_model::{Duration, Json, Kind, Problem, StringOrList};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -26,7 +27,8 @@ pub struct LocalWorkerParams {
     pub default_properties: BTreeMap<String, Json>,
     /// A worker in the same process needs none.
     pub password: Option<Json>,
-    /// Not supported yet.
+    /// Locks that its builds hold: locks or accesses (05.061).
+    #[schemars(schema_with = "lunabot_model::locks::fixed_option_schema")]
     pub locks: Option<Json>,
     /// Not supported yet.
     pub machine_name: Option<String>,
@@ -44,8 +46,8 @@ impl Params for LocalWorkerParams {
         if self.name.is_empty() {
             problems.push(Problem::new("name", "is missing"));
         }
+        problems.extend(problem_of_fixed_locks(self.locks.as_ref()));
         let not_yet = [
-            ("locks", self.locks.as_ref().is_some_and(|locks| !locks.is_null())),
             ("machine_name", self.machine_name.is_some()),
             ("notify_on_missing", self.notify_on_missing.is_some()),
             ("missing_timeout", self.missing_timeout.is_some()),
@@ -96,7 +98,8 @@ pub struct RemoteWorkerParams {
     /// Properties for names that nothing else sets.
     #[serde(rename = "defaultProperties")]
     pub default_properties: BTreeMap<String, Json>,
-    /// Locks that its builds hold.
+    /// Locks that its builds hold: locks or accesses (05.061).
+    #[schemars(schema_with = "lunabot_model::locks::fixed_option_schema")]
     pub locks: Option<Json>,
     /// How often it is asked whether it is there.
     pub keepalive_interval: Option<Duration>,
@@ -138,9 +141,9 @@ mod tests {
 
     #[test]
     fn options_without_support_are_errors_that_say_so() {
-        let problems = (LOCAL_WORKER.check)(&json!({"name": "w", "locks": [1], "password": "x"}));
+        let problems = (LOCAL_WORKER.check)(&json!({"name": "w", "machine_name": "m", "password": "x"}));
         let paths: Vec<_> = problems.iter().map(|p| p.path.as_str()).collect();
-        assert_eq!(paths, ["locks", "password"]);
+        assert_eq!(paths, ["machine_name", "password"]);
         assert_eq!(problems[0].message, "not supported yet");
         assert_eq!((LOCAL_WORKER.check)(&json!({})), [Problem::new("name", "is missing")]);
         let remote = (WORKER.check)(&json!({"name": "w1", "password": "x", "max_builds": 2}));

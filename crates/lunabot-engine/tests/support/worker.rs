@@ -20,6 +20,10 @@ pub struct TestWorker {
     pub started: Mutex<Vec<(String, Command)>>,
     pub builders: Mutex<Vec<(String, String)>>,
     pub answers_pings: AtomicBool,
+    /// Pings wait for [`TestWorker::answer_pings`].
+    pub pings_wait: AtomicBool,
+    pinged: Notify,
+    kept: Mutex<Option<Held>>,
     pub takes_builds: AtomicBool,
     /// Held commands do not end when interrupted.
     pub stubborn: AtomicBool,
@@ -71,6 +75,9 @@ impl TestWorker {
             started: Mutex::default(),
             builders: Mutex::default(),
             answers_pings: AtomicBool::new(true),
+            pings_wait: AtomicBool::new(false),
+            pinged: Notify::new(),
+            kept: Mutex::default(),
             takes_builds: AtomicBool::new(true),
             stubborn: AtomicBool::new(false),
             shut_down: AtomicBool::new(false),
@@ -90,6 +97,20 @@ impl TestWorker {
             }
         });
         waited.await.unwrap_or_else(|_| panic!("no command held as {name}"))
+    }
+
+    pub fn answer_pings(&self) {
+        self.pings_wait.store(false, Ordering::SeqCst);
+        self.pinged.notify_waiters();
+    }
+
+    /// Keeps a held command for later.
+    pub fn keep(&self, held: Held) {
+        *self.kept.lock().unwrap() = Some(held);
+    }
+
+    pub fn kept(&self) -> Held {
+        self.kept.lock().unwrap().take().unwrap()
     }
 
     /// The words of the shell commands that were started.
@@ -147,6 +168,10 @@ impl WorkerLink for TestWorker {
     }
 
     async fn ping(&self) -> Result<(), LinkError> {
+        let answered = self.pinged.notified();
+        if self.pings_wait.load(Ordering::SeqCst) {
+            answered.await;
+        }
         if self.answers_pings.load(Ordering::SeqCst) { Ok(()) } else { Err(LinkError::Lost) }
     }
 

@@ -2,6 +2,7 @@
 
 use super::read::{error, error_at};
 use super::{Config, ConfigError};
+use crate::locks::{LockId, LockScope, LockUse};
 use crate::{AnyObject, Json, kind};
 use serde_json::Map;
 use std::collections::{HashMap, HashSet};
@@ -12,6 +13,7 @@ pub(super) fn check(config: &Config, table: &Map<String, Json>, errors: &mut Vec
     names(config, errors);
     builders(config, table, errors);
     schedulers(config, table, errors);
+    locks(config, errors);
     // Who is missing can be told only where everybody present could be read.
     if errors.is_empty() {
         builders_without_schedulers(config, errors);
@@ -122,6 +124,32 @@ fn builders(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigE
             let text = format!("builder '{name}' has the builddir '{folder}' of builder '{other}'");
             errors.push(error_at(&builder.at, "util.BuilderConfig", text));
         }
+    }
+}
+
+/// Locks of one kind and name are one lock, so all that declare it must agree on how much of it there is (05.063).
+fn locks(config: &Config, errors: &mut Vec<ConfigError>) {
+    let mut seen: HashMap<LockId, LockUse> = HashMap::new();
+    let mut told: HashSet<String> = HashSet::new();
+    for found in config.locks() {
+        let Some(first) = seen.get(&found.lock) else {
+            seen.insert(found.lock.clone(), found);
+            continue;
+        };
+        if first.counts != found.counts && told.insert(found.at.clone()) {
+            let text = format!(
+                "{} is declared with other counts than at {}; declare it once and use it in both places",
+                found.lock, first.at
+            );
+            errors.push(error_at(&found.at, kind_of(&found.lock), text));
+        }
+    }
+}
+
+fn kind_of(lock: &LockId) -> &'static str {
+    match lock.scope {
+        LockScope::Master => "util.MasterLock",
+        LockScope::Worker => "util.WorkerLock",
     }
 }
 

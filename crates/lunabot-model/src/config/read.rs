@@ -409,6 +409,26 @@ mod tests {
     }
 
     #[test]
+    fn row_05_063_one_lock_has_one_count_and_both_places_are_told() {
+        let lock = |line, max| object("util.MasterLock", line, json!({"name": "db", "maxCount": max}));
+        let mut table = good();
+        table["workers"][0]["$args"]["locks"] = json!([lock(11, 2)]);
+        table["builders"][0]["$args"]["locks"] = lock(12, 2);
+        let step =
+            |max| json!([object("steps.ShellCommand", 4, json!({"command": "x", "locks": [lock(13, max)]}))]);
+        table["builders"][0]["$args"]["factory"]["$args"]["steps"] = step(2);
+        assert!(told(&table).is_empty(), "{:?}", told(&table));
+        table["builders"][0]["$args"]["factory"]["$args"]["steps"] = step(3);
+        assert_eq!(
+            told(&table),
+            [
+                "master.lua:13: util.MasterLock: lock \"db\" is declared with other counts than at master.lua:11; \
+              declare it once and use it in both places"
+            ]
+        );
+    }
+
+    #[test]
     fn what_is_not_supported_says_so() {
         let mut table = good();
         table["multiMaster"] = json!(true);

@@ -23,6 +23,7 @@ impl Params for BuilderConfig {
         if self.description_format.as_deref().is_some_and(|format| format != "markdown") {
             problems.push(Problem::new("description_format", "the only format is \"markdown\""));
         }
+        problems.extend(crate::kinds::locks::problem_of_locks(self.locks.as_ref()));
         let long =
             self.properties.keys().chain(self.default_properties.keys()).filter(|name| name.len() > 256);
         problems.extend(long.map(|name| {
@@ -70,6 +71,7 @@ pub const BUILDER_CONFIG: Kind = Kind {
             returns: "true or false",
             on_error: "not collapsed",
         },
+        super::locks::LOCKS,
     ],
     extensible: false,
 };

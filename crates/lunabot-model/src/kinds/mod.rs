@@ -5,6 +5,7 @@
 
 pub mod builders;
 pub mod filters;
+pub mod locks;
 pub mod renderables;
 
 use crate::Kind;
@@ -21,6 +22,9 @@ pub static KINDS: &[Kind] = &[
     renderables::URL_FOR_BUILD,
     renderables::BINARY_OP,
     filters::CHANGE_FILTER,
+    locks::MASTER_LOCK,
+    locks::WORKER_LOCK,
+    locks::LOCK_ACCESS,
     builders::BUILDER_CONFIG,
     builders::BUILD_FACTORY,
     crate::git::GIT_CREDENTIAL_OPTIONS,
