@@ -22,6 +22,8 @@ mod hostile;
 mod licences;
 #[path = "whole/locks.rs"]
 mod locks;
+#[path = "whole/queue.rs"]
+mod queue;
 #[path = "whole/reload.rs"]
 mod reload;
 #[path = "whole/service.rs"]

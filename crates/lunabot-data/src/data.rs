@@ -6,10 +6,11 @@ use crate::control::{ControlError, ControlHandler};
 use crate::error::Result;
 use crate::live::{Live, LiveSet};
 use crate::merge;
+use crate::new::RequestLimits;
 use crate::shared::Shared;
 use crate::updates::Collapser;
 use crate::writer;
-use lunabot_db::{OpenStore, Store};
+use lunabot_db::{OpenStore, PropertyOwners, Store};
 use lunabot_model::resources::*;
 use lunabot_model::{Clock, Json, MasterId, Results};
 use std::path::{Path, PathBuf};
@@ -160,7 +161,8 @@ async fn load(store: &Store, live: &mut Live) -> Result<()> {
         store.all::<Scheduler>("", vec![]).await?.into_iter().map(|s| (s.schedulerid, s)).collect();
     live.projects = store.all::<Project>("", vec![]).await?.into_iter().map(|p| (p.projectid, p)).collect();
     let sets = store.open_sets().await?;
-    let mut properties = store.properties_of_many(false, sets.iter().map(|s| s.bsid).collect()).await?;
+    let mut properties =
+        store.properties_of_many(PropertyOwners::Buildsets, sets.iter().map(|s| s.bsid).collect()).await?;
     for row in sets {
         let properties = Arc::new(properties.remove(&row.bsid).unwrap_or_default());
         let set = LiveSet { properties, remaining: 0, worst: Results::Success, row };
@@ -174,6 +176,19 @@ async fn load(store: &Store, live: &mut Live) -> Result<()> {
             set.remaining += 1;
             live.requests.insert(request.buildrequestid, request);
         }
+    }
+    load_extras(store, live).await
+}
+
+/// What few requests have.
+async fn load_extras(store: &Store, live: &mut Live) -> Result<()> {
+    let ids = live.requests.keys().copied().collect();
+    for (id, properties) in store.properties_of_many(PropertyOwners::Requests, ids).await? {
+        live.extras.entry(id).or_default().properties = properties;
+    }
+    for row in store.limits_of_open_requests().await? {
+        let limits = RequestLimits { expires_at: row.expires_at, offline_timeout: row.offline_timeout };
+        live.extras.entry(row.buildrequestid).or_default().limits = limits;
     }
     Ok(())
 }

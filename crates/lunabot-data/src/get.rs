@@ -11,10 +11,11 @@ use crate::error::{DataError, Result};
 use bytes::Bytes;
 use lunabot_db::endpoints::{Found, Target};
 use lunabot_db::resources::{Codebase, TestResult, TestResultSet};
-use lunabot_db::{ListQuery, PropertiesOf, Resource, field_specs};
-use lunabot_model::Json;
+use lunabot_db::{ListQuery, PropertiesOf, PropertyOwners, Resource, field_specs};
 use lunabot_model::resources::*;
 use lunabot_model::result_spec::{FieldKind, FieldSpec, ResultSpec};
+use lunabot_model::{Json, Properties};
+use std::collections::HashMap;
 
 /// What a path holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -234,21 +235,26 @@ impl Data {
 
     /// `property=` on builds and build requests (09.071).
     async fn add_properties(&self, plural: &str, spec: &ResultSpec, items: &mut [Json]) -> Result<()> {
-        let (own, owner, build) = match plural {
-            "builds" => ("buildid", "buildid", true),
-            "buildrequests" => ("buildrequestid", "buildsetid", false),
+        let (own, owner, owners) = match plural {
+            "builds" => ("buildid", "buildid", PropertyOwners::Builds),
+            "buildrequests" => ("buildrequestid", "buildsetid", PropertyOwners::Buildsets),
             _ => return Ok(()),
         };
         debug_assert!(items.iter().all(|item| item.get(own).is_some()));
         if spec.properties.is_empty() {
             return Ok(());
         }
-        let ids = items.iter().filter_map(|item| item[owner].as_i64()).collect();
-        let mut all = self.shared.store.properties_of_many(build, ids).await?;
+        let ids = |name: &str| items.iter().filter_map(|item| item[name].as_i64()).collect();
+        let store = &self.shared.store;
+        let all = store.properties_of_many(owners, ids(owner)).await?;
+        let more = match owners {
+            PropertyOwners::Buildsets => store.properties_of_many(PropertyOwners::Requests, ids(own)).await?,
+            PropertyOwners::Builds | PropertyOwners::Requests => HashMap::new(),
+        };
         for item in items {
-            let id = item[owner].as_i64().unwrap_or_default();
-            let properties = all.get_mut(&id).map(std::mem::take).unwrap_or_default();
-            all.insert(id, properties.clone());
+            let of = |map: &HashMap<i64, Properties>, name: &str| map.get(&item[name].as_i64()?).cloned();
+            let mut properties = of(&all, owner).unwrap_or_default();
+            properties.update(&of(&more, own).unwrap_or_default());
             let wanted = |name: &str| spec.properties.iter().any(|p| p == "*" || p == name);
             let mut shown = lunabot_model::Properties::new();
             for (name, property) in properties.iter().filter(|(name, _)| wanted(name)) {

@@ -4,6 +4,7 @@
 //! Everything here is guarded by one mutex, held for a few lines at a time and never across an await: the ids, the
 //! rows and their place in the next transaction have to change together.
 
+use crate::new::RequestLimits;
 use crate::pending::{Forget, Pending};
 use lunabot_db::{Names, NextIds};
 use lunabot_model::resources::*;
@@ -47,6 +48,14 @@ pub(crate) struct LiveSet {
     pub worst: Results,
 }
 
+/// What few requests have.
+#[derive(Default)]
+pub(crate) struct LiveExtras {
+    /// Of its own, without those of its buildset.
+    pub properties: Properties,
+    pub limits: RequestLimits,
+}
+
 /// Branch, repository, codebase, project: the line on which a change has a parent (02.001).
 pub(crate) type Line = (Option<String>, String, String, String);
 
@@ -63,6 +72,8 @@ pub(crate) struct Live {
     pub projects: HashMap<i64, Project>,
     pub buildsets: HashMap<BuildsetId, LiveSet>,
     pub requests: HashMap<BuildRequestId, BuildRequest>,
+    /// Of those that have any.
+    pub extras: HashMap<BuildRequestId, LiveExtras>,
     pub builds: HashMap<BuildId, LiveBuild>,
     pub steps: HashMap<StepId, LiveStep>,
     pub logs: HashMap<LogId, LiveLog>,
@@ -92,7 +103,10 @@ impl Live {
         for what in after {
             match what {
                 Forget::Build(id) => self.forget_build(id),
-                Forget::Request(id) => drop(self.requests.remove(&id)),
+                Forget::Request(id) => {
+                    self.requests.remove(&id);
+                    self.extras.remove(&id);
+                }
                 Forget::Buildset(id) => drop(self.buildsets.remove(&id)),
                 Forget::Stamp(hash) => drop(self.stamps.remove(&hash)),
                 Forget::Line(change) => self.lines.retain(|_, newest| *newest != change),

@@ -1,7 +1,8 @@
 //! What callers give to updates: rows to be, without ids.
 
 use lunabot_model::{
-    BuildId, BuildRequestId, BuilderId, ChangeId, Id, Json, Properties, SchedulerId, SourceStampId, WorkerId,
+    BuildId, BuildRequestId, BuilderId, ChangeId, Duration, Id, Json, Properties, SchedulerId, SourceStampId,
+    WorkerId,
 };
 
 /// A change as a source or hook reports it (02.001, 02.002).
@@ -68,8 +69,42 @@ pub struct NewBuildset {
     pub parent_buildid: Option<BuildId>,
     pub parent_relationship: Option<String>,
     pub rebuilt_buildid: Option<BuildId>,
+    /// How long its requests may wait from now on.
+    pub patience: Patience,
     /// What the scheduler need not remember any more once the buildset is stored.
     pub settled: Option<Settled>,
+}
+
+/// How long requests may wait, in seconds from when they are made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// For anything: then they are cancelled.
+    pub request: Option<i64>,
+    /// Without any connected worker of the builder: then they are skipped.
+    pub offline_workers: Option<i64>,
+}
+
+impl Patience {
+    /// From options in a configuration; parts of seconds are rounded up.
+    pub fn of(request: Option<Duration>, offline_workers: Option<Duration>) -> Self {
+        let whole = |duration: Duration| duration.secs().max(0.0).ceil() as i64;
+        Patience { request: request.map(whole), offline_workers: offline_workers.map(whole) }
+    }
+}
+
+/// How long one request may wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Seconds since 1970: it is cancelled then, unless it has started.
+    pub expires_at: Option<i64>,
+    /// Seconds without any connected worker of its builder after which it is skipped.
+    pub offline_timeout: Option<i64>,
+}
+
+impl RequestLimits {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Bookkeeping of a scheduler that is written in the same transaction as its buildset, so that a master killed at any
@@ -125,7 +160,9 @@ pub struct ProjectDecl {
 pub struct PendingRequest {
     pub request: lunabot_model::resources::BuildRequest,
     pub buildset: lunabot_model::resources::Buildset,
+    /// Of its buildset, and its own, which win.
     pub properties: Properties,
+    pub limits: RequestLimits,
 }
 
 /// Content to append to a log: whole lines, each ending in a newline; for type `s` each begins with its channel's

@@ -55,6 +55,19 @@ impl Data {
         }
     }
 
+    /// What a request has of its own, without the properties of its buildset.
+    pub async fn request_properties(&self, id: BuildRequestId) -> Result<Properties> {
+        let live = {
+            let live = self.shared.live();
+            let own = live.extras.get(&id).map(|extras| extras.properties.clone()).unwrap_or_default();
+            live.requests.contains_key(&id).then_some(own)
+        };
+        match live {
+            Some(properties) => Ok(properties),
+            None => Ok(self.shared.store.properties(PropertiesOf::Request(id)).await?),
+        }
+    }
+
     /// A change; it is durable before anyone learns its id.
     pub async fn change(&self, id: ChangeId) -> Result<Option<Change>> {
         Ok(self.shared.store.by_id(id).await?)
@@ -67,16 +80,40 @@ impl Data {
 
     /// Unclaimed, incomplete requests, by id; all, or those named.
     pub async fn pending_requests(&self, only: Option<&[BuildRequestId]>) -> Result<Vec<PendingRequest>> {
+        Ok(self.open_requests(only, |request| !request.claimed))
+    }
+
+    /// Incomplete requests, claimed ones too, by id; all, or those named.
+    pub async fn incomplete_requests(&self, only: Option<&[BuildRequestId]>) -> Result<Vec<PendingRequest>> {
+        Ok(self.open_requests(only, |_| true))
+    }
+
+    /// The incomplete requests of a buildset, claimed ones too, by id.
+    pub async fn incomplete_requests_of_set(&self, set: BuildsetId) -> Result<Vec<PendingRequest>> {
+        Ok(self.open_requests(None, |request| request.buildsetid == set))
+    }
+
+    fn open_requests(
+        &self,
+        only: Option<&[BuildRequestId]>,
+        wanted: impl Fn(&BuildRequest) -> bool,
+    ) -> Vec<PendingRequest> {
         let live = self.shared.live();
         let complete = |request: &BuildRequest| {
             let set = live.buildsets.get(&request.buildsetid)?;
+            let extras = live.extras.get(&request.buildrequestid);
+            let mut properties = (*set.properties).clone();
+            if let Some(extras) = extras {
+                properties.update(&extras.properties);
+            }
             Some(PendingRequest {
                 request: request.clone(),
                 buildset: set.row.clone(),
-                properties: (*set.properties).clone(),
+                properties,
+                limits: extras.map(|extras| extras.limits).unwrap_or_default(),
             })
         };
-        let open = |request: &&BuildRequest| !request.claimed && !request.complete;
+        let open = |request: &&BuildRequest| !request.complete && wanted(request);
         let mut found: Vec<PendingRequest> = match only {
             Some(ids) => {
                 ids.iter().filter_map(|id| live.requests.get(id)).filter(open).filter_map(complete).collect()
@@ -85,7 +122,7 @@ impl Data {
         };
         found.sort_by_key(|pending| pending.request.buildrequestid);
         found.dedup_by_key(|pending| pending.request.buildrequestid);
-        Ok(found)
+        found
     }
 
     /// Completion time of each builder's newest build, for `getNewestCompleteTime` (07.012).

@@ -49,6 +49,7 @@ stories! {
     builds::an_update_without_effect_does_not_wait,
     builds::a_build_is_stored_and_read_back,
     builds::requests_come_back_and_end_their_set,
+    builds::a_request_has_properties_and_limits_of_its_own,
     builds::the_collapser_comes_before_the_announcement,
     changes::changes_have_parents_and_share_stamps,
     changes::a_build_shows_what_is_new_in_it,

@@ -191,6 +191,8 @@ batch! {
     buildset_properties: BuildsetPropertyRow,
     buildset_stamps: BuildsetStampRow,
     requests: BuildRequest,
+    request_properties: RequestPropertyRow,
+    request_limits: RequestLimitRow,
     builds: Build,
     build_properties: BuildPropertyRow,
     build_data: BuildDataRow,

@@ -27,7 +27,7 @@ pub use list::{ListQuery, Page};
 pub use logs::{Chunk, ChunkRow, MAX_CHUNK, merge, pack};
 pub use names::{Names, NextIds};
 pub use pool::{Cols, Row, Value};
-pub use read::PropertiesOf;
+pub use read::{PropertiesOf, PropertyOwners};
 pub use resource::{Column, Decl, Field, PoolRef, Resource, field_specs};
 pub use store::{OpenStore, Store};
 pub use tables::*;

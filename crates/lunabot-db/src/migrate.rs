@@ -10,11 +10,18 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    sqlite: include_str!("../../../migrations/sqlite/0001_first.sql"),
-    postgres: include_str!("../../../migrations/postgres/0001_first.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        sqlite: include_str!("../../../migrations/sqlite/0001_first.sql"),
+        postgres: include_str!("../../../migrations/postgres/0001_first.sql"),
+    },
+    Migration {
+        version: 2,
+        sqlite: include_str!("../../../migrations/sqlite/0002_requests.sql"),
+        postgres: include_str!("../../../migrations/postgres/0002_requests.sql"),
+    },
+];
 
 const CREATE_VERSION: &str = "CREATE TABLE lunabot_schema (version BIGINT NOT NULL PRIMARY KEY)";
 const SELECT_VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM lunabot_schema";

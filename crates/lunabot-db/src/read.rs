@@ -7,6 +7,7 @@ use crate::pool::Value;
 use crate::resource::Resource;
 use crate::resources::{PropertyItem, StepWithBuild};
 use crate::store::Store;
+use crate::tables::RequestLimitRow;
 use lunabot_model::Properties;
 use lunabot_model::resources::{Build, BuildRequest, Buildset, Change};
 use lunabot_model::result_spec::ResultSpec;
@@ -22,6 +23,12 @@ const MANY_BUILD_PROPERTIES: &str =
     "SELECT buildid, name, value, source FROM build_properties WHERE buildid IN ({})";
 const MANY_BUILDSET_PROPERTIES: &str =
     "SELECT buildsetid, name, value, source FROM buildset_properties WHERE buildsetid IN ({})";
+const REQUEST_PROPERTIES: &str =
+    "SELECT name, source, value FROM buildrequest_properties WHERE buildrequestid = $1 ORDER BY name";
+const MANY_REQUEST_PROPERTIES: &str =
+    "SELECT buildrequestid, name, value, source FROM buildrequest_properties WHERE buildrequestid IN ({})";
+const LIMITS_OF_OPEN_REQUESTS: &str = "SELECT l.buildrequestid, l.expires_at, l.offline_timeout \
+    FROM buildrequest_limits l JOIN buildrequests r ON r.id = l.buildrequestid WHERE r.complete = FALSE";
 const STAMP_BY_HASH: &str = "SELECT id FROM sourcestamps WHERE ss_hash = $1";
 const LAST_CHANGE: &str = "SELECT COALESCE(MAX(id), 0) FROM changes \
     WHERE branch = $1 AND repository = $2 AND codebase = $3 AND project = $4";
@@ -52,6 +59,9 @@ const ALL: &[&str] = &[
     CHANGE_PROPERTIES,
     MANY_BUILD_PROPERTIES,
     MANY_BUILDSET_PROPERTIES,
+    REQUEST_PROPERTIES,
+    MANY_REQUEST_PROPERTIES,
+    LIMITS_OF_OPEN_REQUESTS,
     STAMP_BY_HASH,
     LAST_CHANGE,
     LAST_CHANGE_OF_TRUNK,
@@ -70,7 +80,17 @@ const ALL: &[&str] = &[
 pub enum PropertiesOf {
     Build(i64),
     Buildset(i64),
+    /// What a request has of its own, without those of its buildset.
+    Request(i64),
     Change(i64),
+}
+
+/// Whose properties, of many at once.
+#[derive(Debug, Clone, Copy)]
+pub enum PropertyOwners {
+    Builds,
+    Buildsets,
+    Requests,
 }
 
 impl Store {
@@ -111,6 +131,7 @@ impl Store {
         let (sql, id) = match of {
             PropertiesOf::Build(id) => (BUILD_PROPERTIES, id),
             PropertiesOf::Buildset(id) => (BUILDSET_PROPERTIES, id),
+            PropertiesOf::Request(id) => (REQUEST_PROPERTIES, id),
             PropertiesOf::Change(id) => (CHANGE_PROPERTIES, id),
         };
         let rows = self.fetch(sql, vec![id.into()]).await?;
@@ -130,9 +151,31 @@ impl Store {
         Ok(all)
     }
 
-    /// The properties of builds, or of buildsets, by owner; one statement for all.
-    pub async fn properties_of_many(&self, builds: bool, ids: Vec<i64>) -> Result<HashMap<i64, Properties>> {
-        let sql = if builds { MANY_BUILD_PROPERTIES } else { MANY_BUILDSET_PROPERTIES };
+    /// How long the incomplete requests may wait that have limits.
+    pub async fn limits_of_open_requests(&self) -> Result<Vec<RequestLimitRow>> {
+        let rows = self.fetch(LIMITS_OF_OPEN_REQUESTS, Vec::new()).await?;
+        let limits = |row: &crate::pool::Row| {
+            let mut cols = row.cols();
+            Ok(RequestLimitRow {
+                buildrequestid: cols.int()?,
+                expires_at: cols.opt_int()?,
+                offline_timeout: cols.opt_int()?,
+            })
+        };
+        rows.iter().map(limits).collect()
+    }
+
+    /// The properties of many, by owner; one statement for all.
+    pub async fn properties_of_many(
+        &self,
+        owners: PropertyOwners,
+        ids: Vec<i64>,
+    ) -> Result<HashMap<i64, Properties>> {
+        let sql = match owners {
+            PropertyOwners::Builds => MANY_BUILD_PROPERTIES,
+            PropertyOwners::Buildsets => MANY_BUILDSET_PROPERTIES,
+            PropertyOwners::Requests => MANY_REQUEST_PROPERTIES,
+        };
         let mut all: HashMap<i64, Properties> = HashMap::new();
         for row in crate::resources::belonging(&self.pool, sql, ids.into_iter()).await? {
             let mut cols = row.cols();
@@ -243,12 +286,15 @@ impl Store {
 
     /// All changes of these stamps, by id.
     pub async fn changes_of_stamps(&self, stamps: &[i64]) -> Result<Vec<Change>> {
-        if stamps.is_empty() {
-            return Ok(Vec::new());
+        let mut found = Vec::new();
+        // An engine takes only so many values at a time.
+        for part in stamps.chunks(1024) {
+            let places: Vec<String> = (1..=part.len()).map(|i| format!("${i}")).collect();
+            let scope = format!("c.sourcestampid IN ({})", places.join(", "));
+            found.extend(self.all::<Change>(&scope, part.iter().copied().map(Value::Int).collect()).await?);
         }
-        let places: Vec<String> = (1..=stamps.len()).map(|i| format!("${i}")).collect();
-        let scope = format!("c.sourcestampid IN ({})", places.join(", "));
-        self.all(&scope, stamps.iter().copied().map(Value::Int).collect()).await
+        found.sort_by_key(|change| change.changeid);
+        Ok(found)
     }
 
     /// Prepares every statement that is a constant or made from a table's declaration; gives those that the engine refuses.

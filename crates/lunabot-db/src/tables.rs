@@ -225,9 +225,27 @@ property_rows! {
     ChangePropertyRow, "change_properties", "changeid", "changeid, name";
     /// A property of a buildset.
     BuildsetPropertyRow, "buildset_properties", "buildsetid", "buildsetid, name";
+    /// A property of a request of its own.
+    RequestPropertyRow, "buildrequest_properties", "buildrequestid", "buildrequestid, name";
     /// A property of a build.
     BuildPropertyRow, "build_properties", "buildid", "buildid, name";
 }
+
+/// How long a request may wait.
+#[derive(Debug, Clone)]
+pub struct RequestLimitRow {
+    pub buildrequestid: i64,
+    /// Seconds since 1970.
+    pub expires_at: Option<i64>,
+    /// Seconds without any connected worker of its builder.
+    pub offline_timeout: Option<i64>,
+}
+
+record!(RequestLimitRow, "buildrequest_limits", key "buildrequestid": i64 = |l| l.buildrequestid, update [], {
+    "buildrequestid": |l| l.buildrequestid,
+    "expires_at": |l| l.expires_at,
+    "offline_timeout": |l| l.offline_timeout,
+});
 
 /// A piece of data that a build keeps (09.021).
 #[derive(Debug, Clone)]

@@ -1,15 +1,15 @@
 //! Control actions on builds, requests and workers (reference 09e, 07.024, 07.026, 07.027, 08.008–08.010).
 
-use crate::distributor::{Event, Message, WorkerOrder};
+use crate::distributor::{Event, Message, WorkerOrder, retire};
 use lunabot_data::new::{NewBuildset, StampRef};
 use lunabot_data::{ControlError, ControlHandler, Data, DataError};
-use lunabot_model::{BoxFuture, BuildId, BuildRequestId, Id, Json, Results, Topic, WorkerId};
+use lunabot_model::{BoxFuture, BuildId, BuildRequestId, Id, Json, Results, WorkerId};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// 05.013.
-const NO_REASON: &str = "<no reason given>";
+pub(crate) const NO_REASON: &str = "<no reason given>";
 
 /// Registers the engine's actions.
 pub(crate) fn register(data: &Data, inbox: &mpsc::Sender<Message>) {
@@ -83,12 +83,14 @@ impl Door {
         let request =
             self.data.build_request(row.buildrequestid).await.map_err(internal)?.ok_or_else(missing)?;
         let old = self.data.buildset(request.buildsetid).await.map_err(internal)?.ok_or_else(missing)?;
+        let mut properties = self.data.buildset_properties(request.buildsetid).await.map_err(internal)?;
+        properties.update(&self.data.request_properties(row.buildrequestid).await.map_err(internal)?);
         let new = NewBuildset {
             scheduler: "rebuild".into(),
             reason: "rebuild".into(),
             external_idstring: old.external_idstring,
             sourcestamps: old.sourcestamps.iter().map(|stamp| StampRef::Id(stamp.ssid)).collect(),
-            properties: self.data.buildset_properties(request.buildsetid).await.map_err(internal)?,
+            properties,
             builderids: vec![row.builderid],
             priority: request.priority,
             parent_buildid: old.parent_buildid,
@@ -104,31 +106,11 @@ impl Door {
     async fn cancel(&self, request: BuildRequestId, reason: Arc<str>) -> Result<Json, ControlError> {
         let known = self.data.build_request(request).await.map_err(internal)?;
         known.ok_or_else(|| ControlError::NotFound("Build request not found".into()))?;
-        if !self.data.claim(&[request]).await.map_err(internal)? {
+        if retire::retire(&self.data, request, Results::Cancelled, &reason).await.map_err(internal)? {
+            // It must not be offered any more, whenever the bus says so.
+            self.send(Message::Gone(vec![request])).await?;
+        } else {
             self.send(Message::StopRequest { request, reason }).await?;
-            return Ok(Json::Null);
-        }
-        let done = self.data.complete_requests(&[request], Results::Cancelled).await.map_err(internal)?;
-        // It must not be offered any more, whenever the bus says so.
-        self.send(Message::Gone(vec![request])).await?;
-        done.await.map_err(internal)?;
-        if let Some(row) = self.data.build_request(request).await.map_err(internal)? {
-            let payload = Arc::new(serde_json::to_value(&row).unwrap_or_default());
-            for topic in [
-                Topic::new(&[&"buildrequests", &request, &"cancel"]),
-                Topic::new(&[&"builders", &row.builderid, &"buildrequests", &request, &"cancel"]),
-                Topic::new(&[
-                    &"buildsets",
-                    &row.buildsetid,
-                    &"builders",
-                    &row.builderid,
-                    &"buildrequests",
-                    &request,
-                    &"cancel",
-                ]),
-            ] {
-                self.data.bus().publish(lunabot_model::Event { topic, payload: payload.clone() });
-            }
         }
         Ok(Json::Null)
     }

@@ -2,15 +2,16 @@
 
 use crate::build::Services;
 use crate::collapse::EngineCollapser;
-use crate::distributor::{Actor, Message, Plan};
+use crate::distributor::{Actor, Message, Plan, offline_state};
 use crate::locks::client::LockDesk;
 use crate::plan::{self, BuilderPlan, PlanError, PlannedStep, WorkerPlan};
 use crate::scheduler::{ApplyError, Schedulers, Surroundings};
 use crate::step::StepKind;
 use crate::worker::WorkerLink;
-use crate::{Generation, control, feed};
+use crate::{Generation, control, feed, services};
 use lunabot_data::new::{BuilderDecl, ProjectDecl, WorkerDecl};
 use lunabot_data::{Data, DataError};
+use lunabot_model::config::Config;
 use lunabot_model::resources::Worker;
 use lunabot_model::{AnyObject, BuilderId, Clock, Id, Json};
 use std::collections::HashMap;
@@ -85,6 +86,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     steps: HashMap<&'static str, &'static StepKind>,
     schedulers: Arc<Schedulers>,
+    services: services::Services,
     /// One configuration is applied at a time.
     turn: Mutex<()>,
 }
@@ -96,16 +98,20 @@ impl Engine {
         let (inbox, messages) = mpsc::channel(INBOX);
         let services = Arc::new(Services::new(data.clone(), clock.clone(), LockDesk::new(inbox.clone())));
         let newest_complete = data.newest_complete_times().await?;
+        let offline_since = data.get_state(&offline_state()).await?.unwrap_or_default();
         feed::start(&data, inbox.clone());
         data.set_collapser(Arc::new(EngineCollapser::new(data.clone(), inbox.clone())));
         control::register(&data, &inbox);
-        tokio::spawn(Actor::new(services, seed, inbox.clone(), newest_complete).live(messages));
+        tokio::spawn(
+            Actor::new(services, seed, inbox.clone(), newest_complete, offline_since).live(messages),
+        );
         let engine = Inner {
             inbox,
             data,
             clock,
             steps: steps.into_iter().map(|kind| (kind.kind.name, kind)).collect(),
             schedulers: Schedulers::new(),
+            services: services::Services::default(),
             turn: Mutex::new(()),
         };
         let engine = Engine(Arc::new(engine));
@@ -141,8 +147,16 @@ impl Engine {
             host: generation.host.clone(),
             secrets: generation.secrets.clone(),
             builders: Arc::new(builders),
+            workers: Arc::new(workers_of_builders(config)),
+        };
+        let names = around.builders.iter().map(|(name, id)| (*id, name.clone())).collect();
+        let watched = services::Around {
+            data: data.clone(),
+            generation: generation.clone(),
+            builders: Arc::new(names),
         };
         self.0.schedulers.apply(&config.schedulers, around).await?;
+        self.0.services.apply(&watched).map_err(EngineError::Config)?;
         Ok(())
     }
 
@@ -168,6 +182,7 @@ impl Engine {
             let _ = stopped.await;
         }
         self.0.schedulers.shut_down().await;
+        self.0.services.shut_down();
         let _ = self.send(Message::Quit).await;
     }
 
@@ -198,6 +213,11 @@ fn projects_of(objects: &[AnyObject]) -> Vec<ProjectDecl> {
         })
     };
     objects.iter().filter_map(decl).collect()
+}
+
+fn workers_of_builders(config: &Config) -> HashMap<String, Vec<String>> {
+    let builders = config.builders.iter().map(|builder| &builder.config);
+    builders.map(|builder| (builder.name.clone(), builder.workers())).collect()
 }
 
 fn builders_of(generation: &Generation) -> Vec<BuilderDecl> {

@@ -20,6 +20,7 @@ mod logs;
 mod plan;
 pub mod scheduler;
 mod scripts;
+pub mod services;
 pub mod step;
 pub mod worker;
 

@@ -3,7 +3,7 @@
 use crate::Generation;
 use crate::step::{BaseStepParams, StepKind};
 use crate::worker::LocalWorkerParams;
-use lunabot_model::config::{BuilderConfig, DeclaredBuilder};
+use lunabot_model::config::{BuilderConfig, Collapse, DeclaredBuilder};
 use lunabot_model::locks::LockUse;
 use lunabot_model::{AnyObject, BuilderId, Id, Json, Renderable, WorkerId};
 use std::collections::{BTreeMap, HashMap};
@@ -27,6 +27,11 @@ pub(crate) struct BuilderPlan {
 }
 
 impl BuilderPlan {
+    /// What decides about collapsing: the builder's, else the master's; `None`: the default rule (07.002).
+    pub fn collapse(&self) -> Option<&Collapse> {
+        self.config.collapse_requests.as_ref().or(self.generation.config.collapse_requests.as_ref())
+    }
+
     /// Folder below the worker's base directory.
     pub fn workerbuilddir(&self) -> String {
         let named = self.config.workerbuilddir.clone().or_else(|| self.config.builddir.clone());

@@ -8,12 +8,20 @@ mod support;
 mod builds;
 #[path = "stories/callbacks.rs"]
 mod callbacks;
+#[path = "stories/cancelling.rs"]
+mod cancelling;
+#[path = "stories/collapsing.rs"]
+mod collapsing;
 #[path = "stories/faults.rs"]
 mod faults;
 #[path = "stories/locks.rs"]
 mod locks;
+#[path = "stories/patience.rs"]
+mod patience;
 #[path = "stories/queue.rs"]
 mod queue;
+#[path = "stories/services.rs"]
+mod services;
 #[path = "stories/steps.rs"]
 mod steps;
 #[path = "stories/unrest.rs"]

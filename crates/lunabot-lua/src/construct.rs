@@ -39,7 +39,8 @@ pub(crate) fn construct(
     args: MultiValue,
 ) -> mlua::Result<AnyUserData> {
     let at = origin(lua);
-    if !shared.loading() && class.kind.category != Category::Renderable {
+    let any_time = matches!(class.kind.category, Category::Renderable | Category::Command);
+    if !shared.loading() && !any_time {
         let path = class.path();
         return Err(raise(lua, format!("{path} can only be made while the configuration is loaded")));
     }
@@ -81,6 +82,9 @@ pub(crate) fn report(
 /// Takes the arguments of a call apart. The error says how to write it.
 pub(crate) fn written(class: &Class, mut args: MultiValue) -> Result<Written, String> {
     let name = class.path();
+    if args.len() > 1 && is_function(class) {
+        return as_function(args);
+    }
     if args.len() > 1 {
         let colon = matches!(args.front(), Some(Value::Table(t)) if t.metatable().is_some());
         return Err(if colon {
@@ -95,6 +99,23 @@ pub(crate) fn written(class: &Class, mut args: MultiValue) -> Result<Written, St
         Some(Value::Table(table)) => take_apart(&table, &mut written)?,
         Some(other) => written.positional.push(other),
     }
+    Ok(written)
+}
+
+/// Functions of ours are written in snake_case and called like functions (rule 3).
+fn is_function(class: &Class) -> bool {
+    class.kind.name.starts_with(char::is_lowercase) && class.kind.name.contains('_')
+}
+
+/// Positional arguments, keywords in one last table.
+fn as_function(args: MultiValue) -> Result<Written, String> {
+    let mut written = Written::default();
+    let mut positional: Vec<Value> = args.into_iter().collect();
+    if let Some(Value::Table(table)) = positional.pop_if(|last| last.is_table()) {
+        take_apart(&table, &mut written)?;
+    }
+    positional.append(&mut written.positional);
+    written.positional = positional;
     Ok(written)
 }
 

@@ -31,6 +31,16 @@ pub(crate) fn to_lua(lua: &Lua, shared: &Shared, json: &Json) -> mlua::Result<Va
     })
 }
 
+/// Methods without arguments whose answers are known.
+fn add_answers(lua: &Lua, shared: &Shared, table: &mlua::Table, answers: &Json) -> mlua::Result<()> {
+    for (name, answer) in answers.as_object().into_iter().flatten() {
+        let answer = to_lua(lua, shared, answer)?;
+        table
+            .raw_set(name.as_str(), lua.create_function(move |_, _: mlua::MultiValue| Ok(answer.clone()))?)?;
+    }
+    Ok(())
+}
+
 /// JSON has no infinity: the largest number stands for it.
 fn unbounded(number: f64) -> f64 {
     if number.abs() == f64::MAX { f64::INFINITY.copysign(number) } else { number }
@@ -54,6 +64,10 @@ fn object_to_lua(lua: &Lua, shared: &Shared, map: &Map<String, Json>) -> mlua::R
     }
     let table = lua.create_table_with_capacity(0, map.len())?;
     for (name, value) in map {
+        if name == "$answers" {
+            add_answers(lua, shared, &table, value)?;
+            continue;
+        }
         table.raw_set(name.as_str(), to_lua(lua, shared, value)?)?;
     }
     Ok(Value::Table(table))

@@ -31,8 +31,9 @@ enum Subject {
     Property(String),
 }
 
+/// A condition on one value.
 #[derive(Debug, Clone)]
-enum Rule {
+pub(crate) enum Rule {
     /// The value is one of these, or (`false`) none of these. `None` is the branch nil.
     In(Vec<Option<String>>, bool),
     /// One of the patterns matches, or (`false`) none does. A missing value matches no pattern.
@@ -40,7 +41,12 @@ enum Rule {
 }
 
 impl Rule {
-    fn holds(&self, value: Option<&str>) -> bool {
+    pub fn patterns(patterns: &[String], wanted: bool) -> Result<Self, String> {
+        let patterns = patterns.iter().map(|p| pattern::anchored(p)).collect::<Result<_, _>>()?;
+        Ok(Rule::Matches(patterns, wanted))
+    }
+
+    pub fn holds(&self, value: Option<&str>) -> bool {
         match self {
             Rule::In(values, wanted) => values.iter().any(|v| v.as_deref() == value) == *wanted,
             Rule::Matches(patterns, wanted) => {
@@ -133,8 +139,7 @@ impl ChangeFilter {
 
     fn pattern(&mut self, subject: Subject, values: &Values, wanted: bool) -> Result<(), String> {
         if let Some(values) = &values.0 {
-            let patterns = values.iter().map(|p| pattern::anchored(p)).collect::<Result<_, _>>()?;
-            self.rules.push((subject, Rule::Matches(patterns, wanted)));
+            self.rules.push((subject, Rule::patterns(values, wanted)?));
         }
         Ok(())
     }

@@ -7,9 +7,12 @@ mod crosscheck;
 mod keys;
 mod read;
 
+use crate::kinds::collapse::CollapseByParams;
 use crate::locks::{self, LockUse};
+use crate::object::Object;
 use crate::{AnyObject, Callback, Duration, Json, Names, Renderable};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 /// One mistake in a configuration. Printed as `master.lua:12: steps.ShellCommand: timout: unknown option, …`.
@@ -39,12 +42,43 @@ impl std::fmt::Display for ConfigError {
     }
 }
 
-/// `collapseRequests`: a switch or a function (01.032, 07.002).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `collapseRequests`: a switch, a function, or a key (01.032, 07.002).
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Collapse {
     Switch(bool),
+    /// Asked for every pair.
     Callback(Callback),
+    /// `util.collapse_by`: asked once per request.
+    By(Object<CollapseByParams>),
+}
+
+impl<'de> Deserialize<'de> for Collapse {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let value = Json::deserialize(d)?;
+        if let Some(switch) = value.as_bool() {
+            return Ok(Collapse::Switch(switch));
+        }
+        if let Some(callback) = Callback::from_json(&value) {
+            return Ok(Collapse::Callback(callback));
+        }
+        let by = AnyObject::from_json(&value).filter(|object| object.kind == "util.collapse_by");
+        let by = by.ok_or("expected true, false, a function, or util.collapse_by(function(req) … end)");
+        by.map_err(D::Error::custom)?.typed().map(Collapse::By).map_err(D::Error::custom)
+    }
+}
+
+impl schemars::JsonSchema for Collapse {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Collapse".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"anyOf": [
+            {"type": "boolean"},
+            {"type": "object", "x-callback": true},
+            {"type": "object", "x-object": true},
+        ]})
+    }
 }
 
 /// Limits of the script host (lua-api § 2).
@@ -114,12 +148,14 @@ pub struct BuilderConfig {
     #[serde(default, rename = "canStartBuild", skip_serializing_if = "Option::is_none")]
     pub can_start_build: Option<Callback>,
     #[serde(default, rename = "collapseRequests", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<bool>")]
     pub collapse_requests: Option<Collapse>,
     /// Locks that its builds hold: locks, accesses, or what yields them (05.061, 05.062).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "locks::option_schema")]
     pub locks: Option<Json>,
+    /// Requests that waited so long while none of its workers was connected are skipped; absent: they wait for ever.
+    #[serde(default, rename = "ignoreOfflineWorkersTimeout", skip_serializing_if = "Option::is_none")]
+    pub ignore_offline_workers_timeout: Option<Duration>,
     /// Environment of every step; the step's own wins.
     #[serde(default)]
     pub env: BTreeMap<String, Json>,

@@ -29,6 +29,8 @@ pub enum Category {
     Builder,
     Project,
     Service,
+    /// `util.RemoteCommand`: made inside functions.
+    Command,
     /// Anything else that is only data.
     Value,
 }

@@ -23,6 +23,7 @@ pub mod resources;
 pub mod result_spec;
 pub mod results;
 pub mod script;
+pub mod source_stamp_filter;
 pub mod text;
 
 pub use clock::{Clock, Mono, Time};

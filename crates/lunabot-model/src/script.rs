@@ -97,7 +97,8 @@ impl fmt::Debug for ScriptObject {
 
 /// The live side of a [`ScriptObject`].
 pub trait LiveObject: Send + Sync {
-    /// Calls a method; it may wait. The error is raised at the caller's line in Lua.
+    /// Calls a method; it may wait. The error is raised at the caller's line in Lua. A table in the answer may have
+    /// `"$answers": {name: value}`: methods without arguments that give these values.
     fn call<'a>(&'a self, method: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>>;
 
     /// Assigns a field.

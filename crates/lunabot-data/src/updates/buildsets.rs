@@ -3,9 +3,9 @@
 use crate::announce::Announcement;
 use crate::data::Data;
 use crate::error::Result;
-use crate::live::{Live, LiveSet, next};
-use crate::new::NewBuildset;
-use lunabot_db::{BuildsetPropertyRow, BuildsetStampRow};
+use crate::live::{Live, LiveExtras, LiveSet, next};
+use crate::new::{NewBuildset, Patience, RequestLimits};
+use lunabot_db::{BuildsetPropertyRow, BuildsetStampRow, RequestLimitRow};
 use lunabot_model::resources::{BuildRequest, Buildset, SourceStamp};
 use lunabot_model::{BoxFuture, BuildRequestId, BuilderId, BuildsetId, Results};
 use std::collections::BTreeMap;
@@ -47,6 +47,7 @@ impl Live {
         for request in &requests {
             self.pending.batch.requests.put(request.clone());
             self.requests.insert(request.buildrequestid, request.clone());
+            self.limit(request.buildrequestid, new.patience, now);
         }
         if !done {
             let live = LiveSet {
@@ -74,6 +75,22 @@ impl Live {
                 source: property.source.clone(),
             });
         }
+    }
+
+    fn limit(&mut self, request: BuildRequestId, patience: Patience, now: i64) {
+        let limits = RequestLimits {
+            expires_at: patience.request.map(|seconds| now.saturating_add(seconds)),
+            offline_timeout: patience.offline_workers,
+        };
+        if limits.is_empty() {
+            return;
+        }
+        self.extras.insert(request, LiveExtras { limits, ..LiveExtras::default() });
+        self.pending.batch.request_limits.put(RequestLimitRow {
+            buildrequestid: request,
+            expires_at: limits.expires_at,
+            offline_timeout: limits.offline_timeout,
+        });
     }
 
     fn request(&mut self, set: &Buildset, builderid: BuilderId, new: &NewBuildset, now: i64) -> BuildRequest {

@@ -6,8 +6,9 @@ use crate::data::Data;
 use crate::error::Result;
 use crate::live::Live;
 use crate::pending::Forget;
+use lunabot_db::RequestPropertyRow;
 use lunabot_model::resources::BuildRequest;
-use lunabot_model::{BuildRequestId, BuildsetId, Results};
+use lunabot_model::{BuildRequestId, BuildsetId, Properties, Results};
 
 impl Live {
     fn put_request(&mut self, row: BuildRequest, what: &'static str) {
@@ -43,6 +44,21 @@ impl Live {
         request.claimed_by_masterid = None;
         let row = request.clone();
         self.put_request(row, "unclaimed");
+    }
+
+    fn set_request_properties(&mut self, id: BuildRequestId, properties: &Properties) {
+        if self.open_request(id).is_none() {
+            return;
+        }
+        self.extras.entry(id).or_default().properties.update(properties);
+        for (name, property) in properties.iter() {
+            self.pending.batch.request_properties.put(RequestPropertyRow {
+                owner: id,
+                name: name.to_owned(),
+                value: property.value.to_string(),
+                source: property.source.clone(),
+            });
+        }
     }
 
     fn complete_request(&mut self, id: BuildRequestId, results: Results, now: i64) {
@@ -96,6 +112,17 @@ impl Data {
         let ((), epoch) = self
             .shared
             .change(|live| requests.iter().for_each(|id| live.complete_request(*id, results, now)));
+        Ok(self.ack(epoch))
+    }
+
+    /// Gives an incomplete request properties of its own, which win over those of its buildset; another is left alone.
+    pub async fn set_request_properties(
+        &self,
+        request: BuildRequestId,
+        properties: &Properties,
+    ) -> Result<Ack> {
+        self.shared.room().await;
+        let ((), epoch) = self.shared.change(|live| live.set_request_properties(request, properties));
         Ok(self.ack(epoch))
     }
 

@@ -1,7 +1,7 @@
 //! From a buildset to a finished build.
 
 use crate::support::*;
-use lunabot_data::new::{LogText, NewBuildset};
+use lunabot_data::new::{LogText, NewBuildset, Patience, RequestLimits};
 use lunabot_data::{Collapser, Data};
 use lunabot_model::resources::LogType;
 use lunabot_model::{BoxFuture, Properties, Results};
@@ -123,6 +123,33 @@ pub async fn requests_come_back_and_end_their_set(place: Place) {
     assert_eq!((&row["complete"], &row["results"]), (&json!(true), &json!(6)));
     assert!(data.pending_requests(None).await.unwrap().is_empty());
     assert!(data.build_request(request).await.unwrap().unwrap().complete);
+}
+
+pub async fn a_request_has_properties_and_limits_of_its_own(place: Place) {
+    let data = place.open().await;
+    let (builder, _) = configured(&data).await;
+    let patience = Patience { request: Some(60), offline_workers: Some(5) };
+    let set = NewBuildset { patience, ..buildset(&[builder]) };
+    let request = data.add_buildset(set).await.unwrap().1[&builder];
+    let plain = data.add_buildset(buildset(&[builder])).await.unwrap().1[&builder];
+    let mut own = Properties::new();
+    own.set("answer", 43, "collapseRequests");
+    data.set_request_properties(request, &own).await.unwrap().await.unwrap();
+    data.close().await.unwrap();
+    let data = place.open().await;
+    let all = data.pending_requests(None).await.unwrap();
+    let found = |id: i64| all.iter().find(|p| p.request.buildrequestid == id).unwrap();
+    let limits = RequestLimits { expires_at: Some(1060), offline_timeout: Some(5) };
+    assert_eq!((found(request).limits, found(plain).limits), (limits, RequestLimits::default()));
+    assert_eq!(found(request).properties.get("answer"), Some(&json!(43)));
+    assert_eq!(found(plain).properties.get("answer"), Some(&json!(42)));
+    let shown = list(&data, "buildrequests", "property=answer&order=buildrequestid").await;
+    assert_eq!(shown[0]["properties"], json!({"answer": [43, "collapseRequests"]}));
+    assert_eq!(shown[1]["properties"], json!({"answer": [42, "Scheduler"]}));
+    assert_eq!(data.request_properties(request).await.unwrap(), own);
+    data.claim(&[request]).await.unwrap();
+    data.complete_requests(&[request], Results::Success).await.unwrap().await.unwrap();
+    assert_eq!(data.request_properties(request).await.unwrap(), own, "also of a complete one");
 }
 
 /// Skips every older request.

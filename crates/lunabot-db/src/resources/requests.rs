@@ -13,7 +13,7 @@ impl Resource for BuildRequest {
     const DECL: &'static Decl = &Decl {
         plural: "buildrequests",
         from: "buildrequests r",
-        tables: &["buildrequests"],
+        tables: &["buildrequests", "buildrequest_properties"],
         columns: "r.id, r.buildsetid, r.builderid, r.priority, r.claimed_at, r.claimed_by_masterid, r.complete, \
                   r.results, r.submitted_at, r.complete_at, r.waited_for",
         key: "r.id",

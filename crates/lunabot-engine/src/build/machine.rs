@@ -103,6 +103,8 @@ pub struct Machine {
     overall: Results,
     terminated: bool,
     stopped: Option<(Arc<str>, Results)>,
+    /// The master stops: no further step runs.
+    hurried: bool,
     lost: bool,
     /// Contributions of steps to the build's text.
     texts: Vec<String>,
@@ -118,6 +120,7 @@ impl Machine {
             overall: Results::Success,
             terminated: false,
             stopped: None,
+            hurried: false,
             lost: false,
             texts: Vec::new(),
         };
@@ -194,7 +197,7 @@ impl Machine {
     fn prepare(&mut self, now: Mono, has_locks: bool) -> Vec<Effect> {
         self.has_locks = has_locks;
         if self.stopped.is_some() {
-            return self.cancelled_early();
+            return self.stopped_early();
         }
         if self.lost {
             return self.unprepared(Results::Retry, "worker not available");
@@ -203,8 +206,8 @@ impl Machine {
         vec![Effect::State("preparing worker"), Effect::State("pinging worker"), Effect::Ping]
     }
 
-    /// Item 2: the request was cancelled, or the build stopped, before the worker was asked for anything.
-    fn cancelled_early(&mut self) -> Vec<Effect> {
+    /// Item 2: the request was cancelled, or the build stopped, before its first step.
+    fn stopped_early(&mut self) -> Vec<Effect> {
         let mut effects = vec![Effect::EndPreparation { results: Results::Cancelled, why: None }];
         effects.extend(self.finish());
         effects
@@ -223,14 +226,13 @@ impl Machine {
 
     /// Items 8 to 11 failed: the worker goes into quarantine, unless the build was stopped.
     fn unprepared(&mut self, results: Results, text: &str) -> Vec<Effect> {
-        let (results, text, preparation) = match &self.stopped {
-            Some((_, stopped)) => (*stopped, "worker cancelled", Results::Cancelled),
-            None => (results, text, Results::Exception),
-        };
+        if self.stopped.is_some() {
+            return self.stopped_early();
+        }
         self.phase = Phase::Done;
-        let outcome = Outcome { results, unprepared: self.stopped.is_none() };
+        let outcome = Outcome { results, unprepared: true };
         vec![
-            Effect::EndPreparation { results: preparation, why: None },
+            Effect::EndPreparation { results: Results::Exception, why: None },
             Effect::Finish { text: text.into(), outcome },
         ]
     }
@@ -276,8 +278,7 @@ impl Machine {
 
     /// Item 14.
     fn next_step(&mut self, index: usize) -> Vec<Effect> {
-        let retried = matches!(self.stopped, Some((_, Results::Retry)));
-        if index >= self.steps || self.lost || retried {
+        if index >= self.steps || self.lost || self.hurried {
             return self.finish();
         }
         self.phase = Phase::Running { index };
@@ -297,15 +298,16 @@ impl Machine {
 
     /// 05.013.
     fn stop(&mut self, reason: Arc<str>, results: Results) -> Vec<Effect> {
-        let worse = self.stopped.as_ref().map_or(results, |(_, earlier)| results.worst(*earlier));
-        let results = if results == Results::Retry { Results::Retry } else { worse };
+        self.hurried |= results == Results::Retry;
+        // What a person cancelled is not tried again because the master stops as well.
+        let results = self.stopped.as_ref().map_or(results, |(_, earlier)| results.worst(*earlier));
         self.stopped = Some((reason.clone(), results));
         match self.phase {
             Phase::Running { .. } => vec![Effect::Interrupt(reason)],
             Phase::Locking => self.not_locked(results, reason.to_string()),
-            Phase::Adding | Phase::SettingUp | Phase::Pinging { .. } | Phase::Starting | Phase::Done => {
-                Vec::new()
-            }
+            // No step has run: there is nothing to wait for, least of all a worker that does not answer.
+            Phase::Pinging { .. } | Phase::Starting => self.stopped_early(),
+            Phase::Adding | Phase::SettingUp | Phase::Done => Vec::new(),
         }
     }
 
@@ -332,8 +334,9 @@ impl Machine {
         self.phase = Phase::Done;
         let results = match &self.stopped {
             Some((_, Results::Retry)) => Results::Retry,
-            _ if self.lost => Results::Retry,
+            // Also where the worker was lost then: what was cancelled is not built again.
             Some((_, stopped)) => self.overall.worst(*stopped),
+            None if self.lost => Results::Retry,
             None => self.overall,
         };
         let text = self.end_text(results);

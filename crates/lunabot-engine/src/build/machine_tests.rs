@@ -99,12 +99,6 @@ fn row_05_007_preparation_that_fails_quarantines_unless_stopped() {
     assert_eq!(unanswered.next_wake(), Some(NOW + PING_TIMEOUT));
     assert!(unanswered.wake(NOW).is_empty());
     assert_eq!(last(unanswered.wake(NOW + PING_TIMEOUT)), finish("worker not pinged", Results::Retry, true));
-    let mut stopped = until_ping();
-    stopped.handle(NOW, stop(Results::Cancelled));
-    assert_eq!(
-        last(stopped.handle(NOW, Event::Pinged(false))),
-        finish("worker cancelled", Results::Cancelled, false)
-    );
     let mut lost = until_ping();
     assert_eq!(last(lost.handle(NOW, Event::Lost)), finish("worker not pinged", Results::Retry, true));
     let mut refused = until_ping();
@@ -197,10 +191,68 @@ fn row_05_013_a_build_that_waits_for_locks_ends_when_stopped_lost_or_refused() {
 #[test]
 fn row_05_013_a_build_stopped_before_it_asks_for_its_locks_does_not_ask() {
     let (mut machine, _) = Machine::new(1);
-    for event in [Event::Added(Ok(())), Event::SetUp(Ok(true)), Event::Pinged(true), stop(Results::Cancelled)]
-    {
+    for event in [Event::Added(Ok(())), Event::SetUp(Ok(true)), Event::Pinged(true)] {
         machine.handle(NOW, event);
     }
-    let end = machine.handle(NOW, Event::Started(true));
-    assert_eq!(end[1], finish("cancelled (no more)", Results::Cancelled, false));
+    let end = last(machine.handle(NOW, stop(Results::Cancelled)));
+    assert_eq!(end, finish("cancelled (no more)", Results::Cancelled, false));
+    assert!(machine.handle(NOW, Event::Started(true)).is_empty());
+}
+/// A stop at every moment, whatever else happens to the build, and what it ends with.
+#[test]
+fn row_05_013_row_07_024_a_stop_at_every_moment_ends_the_build_and_a_person_has_the_last_word() {
+    let step = || ended(Results::Cancelled, ResultFlags::default(), None);
+    let lost_step = || ended(Results::Retry, ResultFlags::default(), None);
+    let (cancel, retry) = (|| stop(Results::Cancelled), || stop(Results::Retry));
+    let added = || vec![Event::Added(Ok(()))];
+    let pinging = || vec![Event::Added(Ok(())), Event::SetUp(Ok(false))];
+    let starting = || [pinging(), vec![Event::Pinged(true)]].concat();
+    let running = || [starting(), vec![Event::Started(true)]].concat();
+    let stories: Vec<(&str, Vec<Event>, Vec<Event>, Results)> = vec![
+        (
+            "before its row",
+            vec![],
+            vec![cancel(), Event::Added(Ok(())), Event::SetUp(Ok(false))],
+            Results::Cancelled,
+        ),
+        (
+            "before its row, which fails",
+            vec![],
+            vec![cancel(), Event::Added(Err("x".into()))],
+            Results::Cancelled,
+        ),
+        ("while set up", added(), vec![cancel(), Event::SetUp(Ok(false))], Results::Cancelled),
+        ("while pinging", pinging(), vec![cancel()], Results::Cancelled),
+        ("while the worker is told", starting(), vec![cancel()], Results::Cancelled),
+        ("in a step", running(), vec![cancel(), step(), Event::StepPassed], Results::Cancelled),
+        (
+            "in a step that succeeds all the same",
+            running(),
+            vec![cancel(), ended(Results::Success, ResultFlags::default(), None), Event::StepPassed],
+            Results::Cancelled,
+        ),
+        ("in a step, then lost", running(), vec![cancel(), Event::Lost, lost_step()], Results::Cancelled),
+        ("lost, then stopped", running(), vec![Event::Lost, cancel(), lost_step()], Results::Cancelled),
+        ("cancelled, then shut down", running(), vec![cancel(), retry(), step()], Results::Cancelled),
+        ("shut down, then cancelled", running(), vec![retry(), cancel(), step()], Results::Cancelled),
+        ("shut down in a step", running(), vec![retry(), step()], Results::Retry),
+        ("shut down while pinging", pinging(), vec![retry()], Results::Retry),
+        (
+            "shut down before its row",
+            vec![],
+            vec![retry(), Event::Added(Ok(())), Event::SetUp(Ok(false))],
+            Results::Retry,
+        ),
+        ("shut down and lost", running(), vec![retry(), Event::Lost, lost_step()], Results::Retry),
+    ];
+    for (moment, before, after, want) in stories {
+        let (mut machine, _) = Machine::new(2);
+        before.into_iter().for_each(|event| drop(machine.handle(NOW, event)));
+        let effects: Vec<Effect> = after.into_iter().flat_map(|event| machine.handle(NOW, event)).collect();
+        let Some(Effect::Finish { text, outcome }) = effects.last() else { panic!("{moment}: {effects:?}") };
+        assert_eq!((outcome.results, outcome.unprepared), (want, false), "{moment}");
+        assert!(text.contains("(no more)"), "{moment}: {text}");
+        assert_eq!(machine.next_wake(), None, "{moment}");
+        assert!(machine.handle(NOW, cancel()).is_empty(), "{moment}: over is over");
+    }
 }

@@ -3,10 +3,12 @@
 //! What must never enter: how a worker is reached (that is [`crate::worker::WorkerLink`]).
 
 mod finished;
+mod kinds;
 mod run;
 mod transfer;
 
 pub use finished::FinishedCommand;
+pub use kinds::{KINDS, RemoteCommandParams};
 pub(crate) use run::run;
 pub use transfer::{BytesReader, BytesWriter, TransferPeer};
 

@@ -1,12 +1,15 @@
 //! The actor around the distributor's [`Machine`]: receives, sleeps, performs.
 
+use super::deadlines::Deadlines;
 use super::details::Details;
 use super::messages::{Message, Plan, lock_setup, setup_of, waiting, worker_setup};
+use super::patience::Offline;
 use super::running::Runs;
 use super::{Answer, Effect, Event, Machine, Question, Waiting};
 use crate::Generation;
 use crate::build::Services;
-use crate::collapse::Candidate;
+use crate::collapse::{Against, Candidate};
+use crate::distributor::retire;
 use crate::engine::{EngineStatus, Stop};
 use crate::locks::Holder;
 use crate::locks::client::Progress;
@@ -14,7 +17,8 @@ use crate::plan::{BuilderPlan, WorkerPlan};
 use crate::scripts::{Asked, BuilderView};
 use crate::worker::WorkerHandle;
 use lunabot_data::new::PendingRequest;
-use lunabot_model::{BuildRequestId, BuilderId, Mono, Results, WorkerId};
+use lunabot_model::config::Collapse;
+use lunabot_model::{BuildRequestId, BuilderId, Json, Mono, Results, WorkerId};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +36,7 @@ pub(crate) struct Actor {
     pub services: Arc<Services>,
     pub inbox: mpsc::Sender<Message>,
     pub generation: Option<Arc<Generation>>,
-    pub builders: HashMap<BuilderId, Arc<BuilderPlan>>,
+    pub builders: Arc<HashMap<BuilderId, Arc<BuilderPlan>>>,
     pub workers: HashMap<WorkerId, Arc<WorkerPlan>>,
     pub links: HashMap<WorkerId, Arc<WorkerHandle>>,
     /// Requests that wait, or whose claim is under way, with all that decisions need.
@@ -44,7 +48,11 @@ pub(crate) struct Actor {
     pub newest_complete: HashMap<BuilderId, i64>,
     /// Who waits to be told about locks.
     pub lock_replies: HashMap<Holder, watch::Sender<Progress>>,
+    pub(super) deadlines: Deadlines,
+    pub(super) offline: Offline,
     claiming: HashSet<BuildRequestId>,
+    /// Requests that are on their way back to the queue.
+    giving_back: HashSet<BuildRequestId>,
     stop: Option<Stop>,
     stop_waiters: Vec<oneshot::Sender<()>>,
     /// When workers count as lost at a fast stop.
@@ -57,13 +65,15 @@ impl Actor {
         seed: u64,
         inbox: mpsc::Sender<Message>,
         newest_complete: HashMap<BuilderId, i64>,
+        offline_since: Json,
     ) -> Self {
+        let offline = Offline::new(offline_since, services.clock.now().secs());
         Actor {
             machine: Machine::new(seed),
             services,
             inbox,
             generation: None,
-            builders: HashMap::new(),
+            builders: Arc::default(),
             workers: HashMap::new(),
             links: HashMap::new(),
             details: Details::default(),
@@ -71,7 +81,10 @@ impl Actor {
             cancelled: HashMap::new(),
             newest_complete,
             lock_replies: HashMap::new(),
+            deadlines: Deadlines::default(),
+            offline,
             claiming: HashSet::new(),
+            giving_back: HashSet::new(),
             stop: None,
             stop_waiters: Vec::new(),
             give_up: None,
@@ -82,7 +95,8 @@ impl Actor {
     pub async fn live(mut self, mut messages: mpsc::Receiver<Message>) {
         let clock = self.services.clock.clone();
         loop {
-            let wake = self.machine.next_wake().into_iter().chain(self.give_up).min();
+            let wake =
+                self.machine.next_wake().into_iter().chain(self.give_up).chain(self.next_deadline()).min();
             let sleep = async {
                 match wake {
                     Some(at) => clock.sleep_until(at).await,
@@ -109,6 +123,7 @@ impl Actor {
         let now = self.services.clock.mono();
         let effects = self.machine.wake(now);
         self.perform(effects);
+        self.end_overdue();
         if self.give_up.is_some_and(|at| at <= now) {
             self.give_up = None;
             for link in self.links.values() {
@@ -128,14 +143,23 @@ impl Actor {
             Message::Reread => self.load(None),
             Message::Gone(ids) => self.gone(ids),
             Message::Collapse { new, reply } => self.collapse(new, reply),
+            Message::Keyed { keyed, reply } => {
+                // The buildset's maker may have gone away.
+                let _ = reply.send(self.details.learn(keyed));
+            }
+            Message::Changed(requests) => self.changed(requests),
             Message::Answered { question, answer } => self.event(Event::Answered { question, answer }),
             Message::Claimed { request, ours } => self.claimed(request, ours),
-            Message::BuildAdded { request, build } => self.runs.added(request, build),
+            Message::BuildAdded { request, build } => {
+                self.runs.added(request, build);
+                self.event(Event::Began(build));
+            }
             Message::BuildEnded { request, outcome } => self.ended(request, outcome),
             Message::AskLocks { ask, reply } => self.ask_locks(ask, reply),
             Message::GiveUpLocks(holder) => self.give_up_locks(holder),
             Message::StopBuild { build, reason, results } => self.runs.stop_build(build, &reason, results),
             Message::StopRequest { request, reason } => self.stop_request(request, reason),
+            Message::GivenBack(request) => self.given_back(request),
             Message::Priority { request, priority } => self.set_priority(request, priority),
             Message::Worker { worker, order, reply } => self.worker_order(worker, order, reply),
             Message::Stop { how, reply } => self.begin_stop(how, reply),
@@ -179,7 +203,7 @@ impl Actor {
 
     fn apply(&mut self, plan: Plan, reply: oneshot::Sender<()>) {
         let locks = lock_setup(&plan);
-        self.builders = plan.builders.into_iter().map(|builder| (builder.id, builder)).collect();
+        self.builders = Arc::new(plan.builders.into_iter().map(|builder| (builder.id, builder)).collect());
         self.workers = plan.workers.iter().map(|(worker, _)| (worker.id, worker.clone())).collect();
         let prioritize = plan.generation.config.prioritize_builders.is_some();
         self.generation = Some(plan.generation);
@@ -188,6 +212,9 @@ impl Actor {
         let builders = self.builders.values().map(|builder| setup_of(builder)).collect();
         let workers = plan.workers.iter().map(|(w, paused)| (worker_setup(w), *paused)).collect();
         self.event(Event::Configured { builders, workers, prioritize, locks });
+        let known: Vec<BuilderId> = self.builders.keys().chain(self.offline_builders()).copied().collect();
+        self.update_offline(known.iter().copied());
+        known.into_iter().for_each(|builder| self.renew_deadlines(builder));
         // A caller that went away wants no answer.
         let _ = reply.send(());
     }
@@ -226,7 +253,7 @@ impl Actor {
                 continue;
             }
             all.push(waiting(&request));
-            self.details.insert(Arc::new(request));
+            self.keep(Arc::new(request));
         }
         self.event(Event::Waiting(all));
     }
@@ -234,25 +261,54 @@ impl Actor {
     fn gone(&mut self, ids: Vec<BuildRequestId>) {
         for id in &ids {
             if !self.claiming.contains(id) {
-                self.details.remove(*id);
+                self.forget(*id);
             }
         }
         self.event(Event::Gone(ids));
     }
 
-    /// New requests, before they are announced, and all that wait for the same builders (07.003). From here on the next
+    /// Those that are known are replaced; whether and when they are offered stays as it was.
+    fn changed(&mut self, requests: Vec<PendingRequest>) {
+        for request in requests {
+            if self.details.get(request.request.buildrequestid).is_some() {
+                self.keep(Arc::new(request));
+            }
+        }
+    }
+
+    /// New requests, before they are announced, and what they are held against (07.003). From here on the next
     /// new request finds these; they are offered when they are announced.
     fn collapse(&mut self, new: Vec<PendingRequest>, reply: oneshot::Sender<Vec<Candidate>>) {
         let mut out = Vec::with_capacity(new.len());
         for request in new {
-            let id = request.request.builderid;
-            let new = Arc::new(request);
-            let olders = self.details.of_builder(id);
-            out.push(Candidate { new: new.clone(), olders, builder: BuilderView::of(self, id) });
-            self.details.insert(new);
+            out.extend(self.candidate(Arc::new(request)));
         }
         // The buildset's maker may have gone away.
         let _ = reply.send(out);
+    }
+
+    /// Nothing where the builder is not configured, or never collapses.
+    fn candidate(&mut self, new: Arc<PendingRequest>) -> Option<Candidate> {
+        let id = new.request.builderid;
+        let plan = self.builders.get(&id).cloned();
+        let rule = plan.as_ref().map(|plan| plan.collapse());
+        let against = match rule {
+            None | Some(Some(Collapse::Switch(false))) => {
+                self.keep(new);
+                return None;
+            }
+            Some(Some(Collapse::By(_))) => {
+                self.keep(new.clone());
+                let generation = plan.as_ref().map_or(0, |plan| plan.generation.number);
+                Against::Keys(self.details.unasked(id, generation))
+            }
+            Some(Some(Collapse::Switch(true) | Collapse::Callback(_)) | None) => {
+                let olders = self.details.of_builder(id);
+                self.keep(new.clone());
+                Against::Olders(olders)
+            }
+        };
+        Some(Candidate { new, builder: BuilderView::of(self, id)?, against })
     }
 
     fn ask(&self, id: u64, question: Question) {
@@ -285,21 +341,51 @@ impl Actor {
     fn claimed(&mut self, request: BuildRequestId, ours: bool) {
         self.claiming.remove(&request);
         if !ours {
-            self.details.remove(request);
+            self.forget(request);
             self.cancelled.remove(&request);
         }
         self.event(Event::Claimed { request, ours });
     }
 
+    /// Gives a request back to the queue, unless it was cancelled meanwhile.
     pub fn unclaim(&mut self, request: BuildRequestId) {
-        self.details.remove(request);
+        self.forget(request);
         let data = self.services.data.clone();
+        let cancelled = self.cancelled.remove(&request).is_some();
+        self.giving_back.insert(request);
         self.spawn(async move {
-            match data.unclaim(&[request]).await {
+            let given_back = match cancelled {
+                true => data.complete_requests(&[request], Results::Cancelled).await,
+                false => data.unclaim(&[request]).await,
+            };
+            match given_back {
                 Ok(ack) => ack.detach(),
                 Err(error) => tracing::error!(request, "could not give the request back: {error}"),
             }
-            None
+            Some(Message::GivenBack(request))
+        });
+    }
+
+    /// It can be claimed again, also by whoever cancelled it meanwhile.
+    fn given_back(&mut self, request: BuildRequestId) {
+        self.giving_back.remove(&request);
+        if let Some(reason) = self.cancelled.remove(&request) {
+            self.retire(request, Results::Cancelled, reason);
+        }
+    }
+
+    /// Completes a request that waits; one that has been taken meanwhile is left alone.
+    pub fn retire(&self, request: BuildRequestId, results: Results, reason: Arc<str>) {
+        let data = self.services.data.clone();
+        self.spawn(async move {
+            match retire::retire(&data, request, results, &reason).await {
+                Ok(true) => Some(Message::Gone(vec![request])),
+                Ok(false) => None,
+                Err(error) => {
+                    tracing::error!(request, "could not complete the request: {error}");
+                    None
+                }
+            }
         });
     }
 
@@ -308,7 +394,7 @@ impl Actor {
         let mut changed = PendingRequest::clone(details);
         changed.request.priority = priority;
         let place = waiting(&changed);
-        self.details.insert(Arc::new(changed));
+        self.keep(Arc::new(changed));
         if self.machine.waits(request) {
             self.event(Event::Waiting(vec![place]));
         }
@@ -316,7 +402,7 @@ impl Actor {
 
     /// 07.024, second half: the request is claimed already.
     fn stop_request(&mut self, request: BuildRequestId, reason: Arc<str>) {
-        if self.claiming.contains(&request) {
+        if self.claiming.contains(&request) || self.giving_back.contains(&request) {
             self.cancelled.insert(request, reason);
         } else {
             self.runs.stop_request(request, &reason, Results::Cancelled);
@@ -329,7 +415,7 @@ impl Actor {
         if self.stop.is_none() || faster {
             self.stop = Some(how);
         }
-        self.event(Event::Stopping);
+        self.event(Event::Stopping { quick: self.stop == Some(Stop::Fast) });
         if faster {
             self.runs.stop_all("Master Shutdown");
             self.give_up = Some(self.services.clock.mono() + FAST_STOP);
@@ -337,7 +423,11 @@ impl Actor {
     }
 
     fn answer_stop(&mut self) {
-        if self.stop.is_some() && self.runs.is_empty() && self.claiming.is_empty() {
+        if self.stop.is_some()
+            && self.runs.is_empty()
+            && self.claiming.is_empty()
+            && self.giving_back.is_empty()
+        {
             self.give_up = None;
             for waiter in self.stop_waiters.drain(..) {
                 let _ = waiter.send(());

@@ -84,6 +84,7 @@ impl Actor {
             // The configuration may have changed while it was introduced.
             self.tell(handle.clone(), self.builders.values().cloned().collect());
             self.event(Event::Attached(handle.id));
+            self.connection_changed(handle.id);
         }
     }
 
@@ -101,6 +102,7 @@ impl Actor {
             None
         });
         self.event(Event::Detached(id));
+        self.connection_changed(id);
     }
 
     pub fn worker_order(

@@ -1,6 +1,6 @@
 //! A builder as the distributor sees it: its queue and where it may run (reference 07.012, 07.013).
 
-use lunabot_model::{BuildRequestId, BuilderId, WorkerId};
+use lunabot_model::{BuildId, BuildRequestId, BuilderId, WorkerId};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +29,8 @@ pub struct Waiting {
     pub priority: i64,
     /// Seconds since 1970.
     pub submitted_at: i64,
+    /// The build that waits for it.
+    pub parent: Option<BuildId>,
 }
 
 /// The requests of one builder that nobody has taken, by each order that is asked for.
@@ -59,18 +61,22 @@ impl Queue {
         self.by_id.contains_key(&id)
     }
 
+    pub fn get(&self, id: BuildRequestId) -> Option<&Waiting> {
+        self.by_id.get(&id)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
 
     /// By id.
-    pub fn ids(&self) -> impl Iterator<Item = BuildRequestId> {
-        self.by_id.keys().copied()
+    pub fn all(&self) -> impl Iterator<Item = &Waiting> {
+        self.by_id.values()
     }
 
     /// Highest priority first, then lowest id (07c item 2).
-    pub fn by_priority(&self) -> impl Iterator<Item = BuildRequestId> {
-        self.by_priority.iter().map(|(_, id)| *id)
+    pub fn by_priority(&self) -> impl Iterator<Item = &Waiting> {
+        self.by_priority.iter().filter_map(|(_, id)| self.by_id.get(id))
     }
 
     pub fn highest_priority(&self) -> Option<i64> {
@@ -108,12 +114,12 @@ mod tests {
     fn row_07_014_requests_go_by_priority_then_by_id() {
         let mut queue = Queue::default();
         for (id, priority, submitted_at) in [(3, 0, 10), (1, 0, 30), (2, 5, 20)] {
-            queue.add(Waiting { id, builder: 1, priority, submitted_at });
+            queue.add(Waiting { id, builder: 1, priority, submitted_at, parent: None });
         }
-        assert_eq!(queue.by_priority().collect::<Vec<_>>(), [2, 1, 3]);
+        assert_eq!(queue.by_priority().map(|waiting| waiting.id).collect::<Vec<_>>(), [2, 1, 3]);
         assert_eq!((queue.highest_priority(), queue.oldest()), (Some(5), Some(10)));
-        queue.add(Waiting { id: 1, builder: 1, priority: 9, submitted_at: 30 });
-        assert_eq!((queue.by_priority().next(), queue.ids().count()), (Some(1), 3));
+        queue.add(Waiting { id: 1, builder: 1, priority: 9, submitted_at: 30, parent: None });
+        assert_eq!((queue.by_priority().next().map(|first| first.id), queue.all().count()), (Some(1), 3));
         queue.remove(3);
         assert_eq!(queue.oldest(), Some(20));
     }

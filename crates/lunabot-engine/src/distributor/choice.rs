@@ -3,7 +3,8 @@
 //! While a function of the configuration is asked, the workers in question are held, so that a builder further down the
 //! order does not get them first; not for long, so that a function that takes its time holds up nobody else.
 
-use super::machine::{Answer, Effect, Machine, Question};
+use super::builder::Waiting;
+use super::machine::{Answer, Effect, Machine, Question, Stopping};
 use crate::locks::Claim;
 use lunabot_model::locks::LockUse;
 use lunabot_model::{BuildRequestId, BuilderId, Mono, WorkerId};
@@ -172,7 +173,7 @@ impl Machine {
     /// Advances a search until it has to ask or is over.
     fn drive(&mut self, now: Mono, builder: BuilderId, mut choice: Choice, effects: &mut Vec<Effect>) {
         loop {
-            if self.stopping {
+            if self.stopping == Stopping::Quick {
                 choice.stage = Stage::Over;
             }
             choice.stage = match std::mem::replace(&mut choice.stage, Stage::Over) {
@@ -214,11 +215,12 @@ impl Machine {
             return Stage::Over;
         };
         if !builder.setup.asks.next_build {
-            let next = builder.queue.by_priority().find(|request| !choice.tried.contains(request));
-            return next.map_or(Stage::Over, |request| self.chosen(id, request, &choice.tried));
+            let open = |next: &&Waiting| !choice.tried.contains(&next.id) && self.may_offer(next.parent);
+            let next = builder.queue.by_priority().find(open).map(|next| next.id);
+            return next.map_or(Stage::Over, |next| self.chosen(id, next, &choice.tried));
         }
-        let requests: Vec<_> =
-            builder.queue.ids().filter(|request| !choice.tried.contains(request)).collect();
+        let open = |next: &&Waiting| !choice.tried.contains(&next.id) && self.may_offer(next.parent);
+        let requests: Vec<_> = builder.queue.all().filter(open).map(|next| next.id).collect();
         if requests.is_empty() {
             return Stage::Over;
         }
@@ -315,7 +317,8 @@ impl Machine {
 
     /// Takes the pair, if both are still there.
     fn start(&mut self, id: BuilderId, mut pair: Pair, worker: WorkerId, effects: &mut Vec<Effect>) -> Stage {
-        if !self.builders.get(&id).is_some_and(|builder| builder.queue.contains(pair.request)) {
+        let waiting = self.builders.get(&id).and_then(|builder| builder.queue.get(pair.request));
+        if !waiting.is_some_and(|waiting| self.may_offer(waiting.parent)) {
             return Stage::Request;
         }
         // `canStartBuild` may have put the worker into quarantine and said yes: the yes counts.

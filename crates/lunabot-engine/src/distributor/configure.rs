@@ -5,6 +5,7 @@ use super::machine::Machine;
 use super::worker::{Worker, WorkerSetup};
 use lunabot_model::{BuilderId, WorkerId};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 impl Machine {
     pub(super) fn configure(
@@ -17,7 +18,7 @@ impl Machine {
         let kept: BTreeSet<WorkerId> = workers.iter().map(|(setup, _)| setup.id).collect();
         self.workers.retain(|id, worker| kept.contains(id) || worker.running > 0);
         for (id, worker) in &mut self.workers {
-            worker.builders.clear();
+            worker.builders = Arc::default();
             worker.connected &= kept.contains(id);
         }
         for (setup, paused) in workers {
@@ -50,7 +51,7 @@ impl Machine {
 
     fn with_builder_on(&mut self, worker: WorkerId, builder: BuilderId) {
         self.with(worker, |worker| {
-            worker.builders.insert(builder);
+            Arc::make_mut(&mut worker.builders).insert(builder);
         });
     }
 

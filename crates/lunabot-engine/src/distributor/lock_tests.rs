@@ -58,7 +58,10 @@ fn machine(builders: &[(i64, BuilderLocks)], workers: &[(i64, Vec<LockUse>)]) ->
 }
 
 fn request(machine: &mut Machine, id: i64, builder: i64) -> Vec<Effect> {
-    machine.handle(NOW, Event::Waiting(vec![Waiting { id, builder, priority: 0, submitted_at: id }]))
+    machine.handle(
+        NOW,
+        Event::Waiting(vec![Waiting { id, builder, priority: 0, submitted_at: id, parent: None }]),
+    )
 }
 
 fn ask(holder: Holder, builder: i64, worker: i64, uses: Vec<LockUse>) -> Event {

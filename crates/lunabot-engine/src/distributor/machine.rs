@@ -8,10 +8,10 @@ use crate::build::Outcome;
 use crate::locks::client::Ask;
 use crate::locks::{Claim, Holder, News};
 use lunabot_model::locks::LockUse;
-use lunabot_model::{BuildRequestId, BuilderId, Mono, WorkerId};
+use lunabot_model::{BuildId, BuildRequestId, BuilderId, Mono, WorkerId};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 /// What happens around the distributor.
@@ -63,8 +63,14 @@ pub enum Event {
     /// A build or a step asks for locks; answered by [`Effect::Lock`].
     AskLocks(Ask),
     GiveUpLocks(Holder),
-    /// No new builds from now on.
-    Stopping,
+    /// A build has its row.
+    Began(BuildId),
+    /// A build is over.
+    Over(BuildId),
+    /// From now on only what running builds wait for is built, or, `quick`, nothing at all (07.029).
+    Stopping {
+        quick: bool,
+    },
 }
 
 /// What only a function of the configuration can say.
@@ -154,11 +160,31 @@ pub struct Machine {
     pub(super) choices: HashMap<BuilderId, Choice>,
     questions: BTreeMap<u64, Asked>,
     next_question: u64,
-    claims: HashMap<BuildRequestId, (BuilderId, WorkerId)>,
+    claims: HashMap<BuildRequestId, Taking>,
+    /// Builds that run: while the master stops, requests that they wait for are still offered (07.029).
+    running: HashSet<BuildId>,
     quarantined: BTreeSet<WorkerId>,
     pub(super) desk: Desk,
     pub(super) rng: SmallRng,
-    pub(super) stopping: bool,
+    pub(super) stopping: Stopping,
+}
+
+/// Whether the master stops, and how (07.029).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stopping {
+    No,
+    /// Only what running builds wait for is built.
+    Soft,
+    /// Nothing is built.
+    Quick,
+}
+
+/// A request that is being claimed.
+#[derive(Debug, Clone, Copy)]
+struct Taking {
+    builder: BuilderId,
+    worker: WorkerId,
+    parent: Option<BuildId>,
 }
 
 impl Machine {
@@ -176,10 +202,11 @@ impl Machine {
             questions: BTreeMap::new(),
             next_question: 0,
             claims: HashMap::new(),
+            running: HashSet::new(),
             quarantined: BTreeSet::new(),
             desk: Desk::default(),
             rng: SmallRng::seed_from_u64(seed),
-            stopping: false,
+            stopping: Stopping::No,
         }
     }
 
@@ -209,7 +236,9 @@ impl Machine {
             }
             Event::AskLocks(ask) => self.ask_locks(&ask),
             Event::GiveUpLocks(holder) => self.give_up_locks(holder),
-            Event::Stopping => self.stopping = true,
+            Event::Began(build) => drop(self.running.insert(build)),
+            Event::Over(build) => drop(self.running.remove(&build)),
+            Event::Stopping { quick } => self.stop(quick),
         }
         self.tell_locks(&mut effects);
         self.settle(now, &mut effects);
@@ -285,6 +314,21 @@ impl Machine {
         }
     }
 
+    fn stop(&mut self, quick: bool) {
+        if quick || self.stopping == Stopping::No {
+            self.stopping = if quick { Stopping::Quick } else { Stopping::Soft };
+        }
+    }
+
+    /// Whether a request may be built while the master stops; `parent`: the build that waits for it.
+    pub(super) fn may_offer(&self, parent: Option<BuildId>) -> bool {
+        match self.stopping {
+            Stopping::No => true,
+            Stopping::Soft => parent.is_some_and(|parent| self.running.contains(&parent)),
+            Stopping::Quick => false,
+        }
+    }
+
     fn attach(&mut self, worker: WorkerId) {
         self.with(worker, |worker| {
             worker.connected = true;
@@ -323,17 +367,17 @@ impl Machine {
     pub(super) fn freed(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(&id) else { return };
         let (few, many) = if worker.builders.len() < self.waiting.len() {
-            (&worker.builders, &self.waiting)
+            (&*worker.builders, &self.waiting)
         } else {
-            (&self.waiting, &worker.builders)
+            (&self.waiting, &*worker.builders)
         };
         self.dirty.extend(few.iter().filter(|builder| many.contains(builder)));
     }
 
     fn claimed(&mut self, request: BuildRequestId, ours: bool, effects: &mut Vec<Effect>) {
-        let Some((builder, worker)) = self.claims.remove(&request) else { return };
+        let Some(Taking { builder, worker, parent }) = self.claims.remove(&request) else { return };
         let connected = self.workers.get(&worker).is_some_and(|worker| worker.connected);
-        if ours && connected && !self.stopping {
+        if ours && connected && self.may_offer(parent) {
             effects.push(Effect::Start { request, builder, worker });
             return;
         }
@@ -386,13 +430,14 @@ impl Machine {
         locks: Vec<Claim>,
         effects: &mut Vec<Effect>,
     ) {
+        let parent = self.builders.get(&builder).and_then(|builder| builder.queue.get(request)?.parent);
         self.dequeue(request);
         self.desk.take(builder, worker, locks);
         if let Some(builder) = self.builders.get_mut(&builder) {
             builder.busy.insert(worker);
         }
         self.with(worker, |worker| worker.running += 1);
-        self.claims.insert(request, (builder, worker));
+        self.claims.insert(request, Taking { builder, worker, parent });
         effects.push(Effect::Claim(request));
     }
 

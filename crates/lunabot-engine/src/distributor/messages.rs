@@ -1,10 +1,11 @@
 //! What the distributor's actor is told, and the translations between the store's words and the machine's.
 
 use super::builder::Asks;
+use super::keys::Keyed;
 use super::{Answer, BuilderLocks, BuilderSetup, Event, LockSetup, Waiting, WorkerSetup};
 use crate::Generation;
 use crate::build::Outcome;
-use crate::collapse::Candidate;
+use crate::collapse::{Candidate, Group};
 use crate::engine::{EngineError, EngineStatus, Stop};
 use crate::locks::Holder;
 use crate::locks::client::{Ask, Progress};
@@ -60,6 +61,13 @@ pub(crate) enum Message {
         new: Vec<PendingRequest>,
         reply: oneshot::Sender<Vec<Candidate>>,
     },
+    /// Keys that were asked for (`util.collapse_by`); the reply is the group of the request that they were asked for.
+    Keyed {
+        keyed: Keyed,
+        reply: oneshot::Sender<Option<Group>>,
+    },
+    /// Something about waiting requests is new.
+    Changed(Vec<PendingRequest>),
     Answered {
         question: u64,
         answer: Answer,
@@ -90,6 +98,8 @@ pub(crate) enum Message {
         request: BuildRequestId,
         reason: Arc<str>,
     },
+    /// A request was given back to the queue.
+    GivenBack(BuildRequestId),
     Priority {
         request: BuildRequestId,
         priority: i64,
@@ -116,6 +126,7 @@ pub(crate) fn waiting(request: &PendingRequest) -> Waiting {
         builder: row.builderid,
         priority: row.priority,
         submitted_at: row.submitted_at,
+        parent: request.buildset.parent_buildid.filter(|_| row.waited_for),
     }
 }
 

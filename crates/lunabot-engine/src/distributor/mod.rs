@@ -9,21 +9,28 @@ mod attach;
 mod builder;
 mod choice;
 mod configure;
+mod deadlines;
 mod details;
+mod keys;
 mod lock_replies;
 mod locks;
 mod machine;
 mod messages;
 mod order;
+mod patience;
+pub(crate) mod retire;
 mod running;
 mod start;
 mod worker;
 
 pub(crate) use actor::Actor;
 pub(crate) use builder::{BuilderSetup, Queue, Waiting};
+pub(crate) use keys::Keyed;
 pub(crate) use locks::{BuilderLocks, LockSetup};
 pub(crate) use machine::{Answer, Effect, Event, Machine, Question};
 pub(crate) use messages::{Message, Plan, WorkerOrder, info_json};
+pub(crate) use patience::offline_state;
+pub(crate) use running::Run;
 pub(crate) use worker::WorkerSetup;
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! In which order builders are looked at (reference 07.010, 07.011, 07.013).
 
 use super::builder::Builder;
-use super::machine::{Asked, Effect, Machine, Question};
+use super::machine::{Asked, Effect, Machine, Question, Stopping};
 use lunabot_model::{BuilderId, Mono};
 use std::collections::BTreeSet;
 
 impl Machine {
     /// Looks at every builder that something happened to, in order.
     pub(super) fn settle(&mut self, now: Mono, effects: &mut Vec<Effect>) {
-        if self.stopping || self.ordering.is_some() || self.dirty.is_empty() {
+        if self.stopping == Stopping::Quick || self.ordering.is_some() || self.dirty.is_empty() {
             return;
         }
         let mut batch = std::mem::take(&mut self.dirty);

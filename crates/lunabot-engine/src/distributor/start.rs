@@ -14,15 +14,15 @@ use tokio::sync::{oneshot, watch};
 impl Actor {
     /// 07c item 7: the claim is ours, the build begins.
     pub fn start(&mut self, request: BuildRequestId, builder: BuilderId, worker: WorkerId) {
-        let stop = self.cancelled.remove(&request).map(|reason| (reason, Results::Cancelled));
         let parts = (self.builders.get(&builder), self.workers.get(&worker), self.links.get(&worker));
         let (Some(plan), Some(worker_plan), Some(handle)) = parts else {
             return self.not_started(request, builder, worker);
         };
         let (plan, worker_plan, handle) = (plan.clone(), worker_plan.clone(), handle.clone());
-        let Some(details) = self.details.remove(request) else {
+        let Some(details) = self.forget(request) else {
             return self.not_started(request, builder, worker);
         };
+        let stop = self.cancelled.remove(&request).map(|reason| (reason, Results::Cancelled));
         let (orders, receiver) = watch::channel(Orders { count: u64::from(stop.is_some()), stop });
         let run = Run { builder, worker, waited_for: details.request.waited_for, build: None, orders };
         if run.orders.borrow().stop.is_some() {
@@ -74,9 +74,16 @@ impl Actor {
         metrics::counter!("lunabot_builds_total", "results" => outcome.results.name()).increment(1);
         metrics::gauge!("lunabot_builds_running").set(self.runs.len() as f64);
         self.newest_complete.insert(run.builder, self.services.clock.now().secs());
+        if let Some(build) = run.build {
+            self.event(Event::Over(build));
+        }
         self.event(Event::Ended { builder: run.builder, worker: run.worker, outcome });
         self.tell_quarantine(run.worker, outcome);
-        if outcome.results == Results::Retry {
+        let stop = run.orders.borrow().stop.clone();
+        if let (Results::Retry, Some((reason, Results::Cancelled))) = (outcome.results, stop) {
+            // It was cancelled when its build had already come to its end.
+            self.retire(request, Results::Cancelled, reason);
+        } else if outcome.results == Results::Retry {
             // It may have been announced before this end was known, and passed over as running.
             self.load(Some(vec![request]));
         }

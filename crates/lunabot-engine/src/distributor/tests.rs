@@ -36,7 +36,7 @@ fn machine(builders: Vec<BuilderSetup>, workers: &[(i64, Option<usize>)], priori
 }
 
 fn request(id: i64, builder: i64, priority: i64) -> Waiting {
-    Waiting { id, builder, priority, submitted_at: id }
+    Waiting { id, builder, priority, submitted_at: id, parent: None }
 }
 
 fn ask(machine: &mut Machine, requests: &[Waiting]) -> Vec<Effect> {
@@ -196,11 +196,42 @@ fn row_08_009_a_graceful_worker_is_shut_down_when_idle() {
 
 #[test]
 fn row_07_029_a_stopping_master_starts_nothing() {
-    let mut machine = machine(vec![setup(1, &[1], PLAIN)], &[(1, None)], false);
-    ask(&mut machine, &[request(7, 1, 0)]);
-    machine.handle(NOW, Event::Stopping);
-    assert_eq!(machine.handle(NOW, Event::Claimed { request: 7, ours: true }), [Effect::Unclaim(7)]);
-    assert!(ask(&mut machine, &[request(8, 1, 0)]).is_empty());
+    for quick in [false, true] {
+        let mut machine = machine(vec![setup(1, &[1], PLAIN)], &[(1, None)], false);
+        ask(&mut machine, &[request(7, 1, 0)]);
+        machine.handle(NOW, Event::Stopping { quick });
+        assert_eq!(machine.handle(NOW, Event::Claimed { request: 7, ours: true }), [Effect::Unclaim(7)]);
+        assert!(ask(&mut machine, &[request(8, 1, 0)]).is_empty());
+    }
+}
+
+#[test]
+fn row_07_029_what_a_running_build_waits_for_is_still_built() {
+    let asks = Asks { next_build: true, ..PLAIN };
+    for asks in [PLAIN, asks] {
+        let builders = vec![setup(1, &[1], PLAIN), setup(2, &[1], asks)];
+        let mut machine = machine(builders, &[(1, None)], false);
+        machine.handle(NOW, Event::Began(70));
+        machine.handle(NOW, Event::Stopping { quick: false });
+        let child = |id, parent| Waiting { parent: Some(parent), ..request(id, 2, 0) };
+        let waiting = [request(20, 2, 9), child(21, 71), child(22, 70)];
+        let mut effects = ask(&mut machine, &waiting);
+        if asks.next_build {
+            let requests = vec![22];
+            assert_eq!(question(&effects).1, Question::NextBuild { builder: 2, requests });
+            effects = answer(&mut machine, &effects, Answer::Request(Some(22)));
+        }
+        assert_eq!(claims(&effects), [22], "not what nobody waits for, nor a child of a build that is over");
+        let start = machine.handle(NOW, Event::Claimed { request: 22, ours: true });
+        assert_eq!(start, [Effect::Start { request: 22, builder: 2, worker: 1 }]);
+        ask(&mut machine, &[child(23, 70)]);
+        machine.handle(NOW, Event::Over(70));
+        assert!(machine.handle(NOW, ended(2, 1, Results::Success)).is_empty(), "its parent is gone");
+        machine.handle(NOW, Event::Began(72));
+        machine.handle(NOW, Event::Stopping { quick: true });
+        machine.handle(NOW, Event::Stopping { quick: false });
+        assert!(ask(&mut machine, &[child(24, 72)]).is_empty(), "a quick stop is never slowed down again");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use lunabot_model::{BuilderId, Mono, WorkerId};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The first quarantine, and the longest (07.021).
@@ -31,7 +32,7 @@ pub struct Worker {
     /// Builders that found it taken only by such a question.
     pub passed_over: BTreeSet<BuilderId>,
     /// Builders that may run on it.
-    pub builders: BTreeSet<BuilderId>,
+    pub builders: Arc<BTreeSet<BuilderId>>,
     pub quarantine: Quarantine,
 }
 
@@ -45,7 +46,7 @@ impl Worker {
             running: 0,
             asked_by: BTreeSet::new(),
             passed_over: BTreeSet::new(),
-            builders: BTreeSet::new(),
+            builders: Arc::default(),
             quarantine: Quarantine::default(),
         }
     }

@@ -20,7 +20,7 @@ use lunabot_data::{Data, DataError};
 use lunabot_model::object::same;
 use lunabot_model::resources::Scheduler;
 use lunabot_model::{AnyObject, BuilderId, Clock, Json, Kind, SchedulerId, ScriptHost, SecretSource};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, RwLock};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +38,7 @@ pub static KINDS: &[Kind] = &[
     force::kinds::FIXED,
     force::kinds::USER_NAME,
     force::kinds::CHOICE,
+    force::kinds::WORKER_CHOICE,
     force::kinds::FILE,
     force::kinds::NESTED,
     force::kinds::ANY_PROPERTY,
@@ -58,9 +59,16 @@ pub struct Surroundings {
     pub secrets: Arc<dyn SecretSource>,
     /// The configured builders.
     pub builders: Arc<HashMap<String, BuilderId>>,
+    /// Builder → the workers that may run it.
+    pub workers: Arc<HashMap<String, Vec<String>>>,
 }
 
 impl Surroundings {
+    /// The workers of the named builders.
+    fn workers_of(&self, builders: &[String]) -> BTreeSet<String> {
+        builders.iter().filter_map(|name| self.workers.get(name)).flatten().cloned().collect()
+    }
+
     /// Ids of the named builders; unknown names are left out (03.007).
     fn builder_ids(&self, names: &[String]) -> Vec<BuilderId> {
         names.iter().filter_map(|name| self.builders.get(name).copied()).collect()

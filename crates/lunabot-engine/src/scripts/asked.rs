@@ -1,5 +1,6 @@
 //! The distributor's questions, put to functions (reference 07.011, 07.014–07.018).
 
+use super::changes::RequestChanges;
 use super::objects::{BuilderView, builder_object, id_of, master_object, request_object};
 use super::worker::{WorkerView, wfb_object};
 use crate::Generation;
@@ -154,13 +155,8 @@ fn site(option: &str, builder: &BuilderView) -> CallSite {
     CallSite::new(option, format!("builder {}", builder.plan.config.name))
 }
 
-async fn changes_of(data: &Data, request: &PendingRequest) -> Vec<Change> {
-    let ids: Vec<_> = request.buildset.sourcestamps.iter().map(|stamp| stamp.ssid).collect();
-    let changes = data.changes_of_stamps(&ids).await;
-    changes.unwrap_or_else(|error| {
-        tracing::error!("could not read changes: {error}");
-        Vec::new()
-    })
+async fn changes_of(data: &Data, request: &Arc<PendingRequest>) -> Vec<Change> {
+    RequestChanges::read_or_none(data, vec![request.clone()]).await.of(request)
 }
 
 /// 07.015.
@@ -171,11 +167,9 @@ async fn next_build(
     requests: &[Arc<PendingRequest>],
 ) -> Answer {
     let Some(callback) = &builder.plan.config.next_build else { return Answer::Request(None) };
-    let mut objects = Vec::with_capacity(requests.len());
-    for request in requests {
-        objects.push(request_object(builder, request, &changes_of(data, request).await));
-    }
-    let args = vec![Arg::Object(builder_object(builder)), Arg::List(objects)];
+    let changes = RequestChanges::read_or_none(data, requests.to_vec()).await;
+    let objects = requests.iter().map(|request| request_object(builder, request, &changes.of(request)));
+    let args = vec![Arg::Object(builder_object(builder)), Arg::List(objects.collect())];
     let site = site("nextBuild", builder);
     let Ok(result) = generation.host.call(callback, site.clone(), args).await else {
         return Answer::Request(None);
@@ -200,7 +194,7 @@ async fn next_worker(
     generation: &Generation,
     data: &Data,
     builder: &BuilderView,
-    request: &PendingRequest,
+    request: &Arc<PendingRequest>,
     workers: Vec<WorkerView>,
 ) -> Answer {
     let own = builder.plan.config.next_worker.as_ref().map(|callback| (callback, "nextWorker"));
@@ -234,7 +228,7 @@ async fn next_worker(
 async fn locks(
     data: &Data,
     builder: &BuilderView,
-    request: &PendingRequest,
+    request: &Arc<PendingRequest>,
     worker: WorkerView,
 ) -> Vec<LockUse> {
     let changes = changes_of(data, request).await;
@@ -256,7 +250,7 @@ async fn can_start(
     generation: &Generation,
     data: &Data,
     builder: &BuilderView,
-    request: &PendingRequest,
+    request: &Arc<PendingRequest>,
     worker: WorkerView,
 ) -> bool {
     let Some(callback) = &builder.plan.config.can_start_build else { return true };

@@ -1,19 +1,24 @@
 //! Commands on a worker outside any build: no step, no log (reference 07.018).
 
 use crate::build::Services;
-use crate::command::Dict;
+use crate::command::{Dict, RemoteCommandParams};
 use crate::plan::BuilderPlan;
 use crate::worker::{CommandSink, WorkerHandle};
 use async_trait::async_trait;
 use bytes::Bytes;
-use lunabot_model::Json;
+use lunabot_model::{Json, Results};
 use lunabot_proto::{Command, Stat, Transfer, Update, Value, names};
-use serde_json::json;
+use serde_json::{Map, json};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// The most text of one channel that is kept, in bytes.
 const MAX_TEXT: usize = 1024 * 1024;
+
+/// The most updates that are kept.
+const MAX_UPDATES: usize = 10_000;
 
 /// What came of a command.
 #[derive(Debug, Default)]
@@ -23,6 +28,9 @@ pub(crate) struct Bare {
     stderr: String,
     stat: Option<Stat>,
     files: Vec<String>,
+    /// By key, as a RemoteCommand shows them.
+    updates: BTreeMap<String, Vec<Json>>,
+    count: usize,
 }
 
 impl Bare {
@@ -42,6 +50,53 @@ impl Bare {
     pub fn files(self) -> Json {
         self.files.into()
     }
+
+    /// The finished RemoteCommand.
+    pub fn command(mut self, params: &RemoteCommandParams) -> Json {
+        let results = params.results(self.rc);
+        self.updates.retain(|key, _| !params.ignore_updates.contains(key));
+        json!({
+            "rc": self.rc, "updates": self.updates,
+            "stdout": params.collect_stdout.then_some(self.stdout),
+            "stderr": params.collect_stderr.then_some(self.stderr),
+            "$answers": {"results": results.code(), "didFail": results == Results::Failure},
+        })
+    }
+
+    fn take(&mut self, update: Update) {
+        match update {
+            Update::Stdout(text) => keep(&mut self.stdout, &text),
+            Update::Stderr(text) => keep(&mut self.stderr, &text),
+            Update::Rc(rc) => {
+                self.rc = Some(rc);
+                self.note("rc", rc.into());
+            }
+            Update::Stat(stat) => {
+                self.stat = Some(stat);
+                self.note("stat", numbers(&stat));
+            }
+            Update::Files(files) => {
+                self.note("files", files.clone().into());
+                self.files.extend(files);
+            }
+            Update::Elapsed(seconds) => self.note("elapsed", seconds.into()),
+            Update::FailureReason(reason) => self.note("failure_reason", reason.as_str().into()),
+            Update::Other { key, value } => self.note(&key, json_of(&value)),
+            Update::Header(_) | Update::Log { .. } => {}
+        }
+    }
+
+    fn note(&mut self, key: &str, value: Json) {
+        self.count += 1;
+        if self.count <= MAX_UPDATES {
+            self.updates.entry(key.into()).or_default().push(value);
+        }
+    }
+}
+
+/// In the order of the wire protocols.
+fn numbers(s: &Stat) -> Json {
+    json!([s.mode, s.ino, s.dev, s.nlink, s.uid, s.gid, s.size, s.atime, s.mtime, s.ctime])
 }
 
 /// Runs a command in the builder's folder. The error text is raised in the function that asked.
@@ -53,27 +108,60 @@ pub(crate) async fn run(
     args: &Json,
 ) -> Result<Bare, String> {
     let args = arguments(name, args)?;
-    let command = Command::new(services.command_id(), name, args).in_builddir(builder.workerbuilddir());
+    let known = &worker.link.info().worker_commands;
+    if !known.is_empty() && !known.iter().any(|(command, _)| command == name) {
+        return Err(format!("the worker {} has no command {name}", worker.name));
+    }
+    let id = services.command_id();
+    let command = Command::new(id.clone(), name, args).in_builddir(builder.workerbuilddir());
     let (done, ended) = oneshot::channel();
     let sink = Arc::new(Sink { bare: Mutex::default(), done: Mutex::new(Some(done)) });
-    let link = &worker.link;
-    link.start_command(&builder.config.name, command, sink.clone())
-        .await
-        .map_err(|error| error.to_string())?;
+    let link = worker.link.clone();
+    let started = link.start_command(&builder.config.name, command, sink.clone()).await;
+    started.map_err(|error| error.to_string())?;
+    let mut running =
+        Running { worker, builder: &builder.config.name, id, outside: Handle::current(), over: false };
     let failure = tokio::select! {
-        failure = ended => failure.map_err(|_| "lost connection to the worker".to_string())?,
-        () = worker.lost.cancelled() => return Err("lost connection to the worker".into()),
+        failure = ended => failure.map_err(|_| "lost connection to the worker".to_string()),
+        () = worker.lost.cancelled() => Err("lost connection to the worker".into()),
     };
-    match failure {
+    running.over = true;
+    match failure? {
         Some(text) => Err(text),
         None => Ok(std::mem::take(&mut *sink.bare.lock().unwrap_or_else(PoisonError::into_inner))),
     }
 }
 
+/// A command that is waited for; it is ended when its function is.
+struct Running<'a> {
+    worker: &'a WorkerHandle,
+    builder: &'a str,
+    id: String,
+    outside: Handle,
+    over: bool,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let (link, builder) = (self.worker.link.clone(), self.builder.to_string());
+        let id = std::mem::take(&mut self.id);
+        self.outside.spawn(async move {
+            // A worker that is gone runs nothing.
+            let _ = link.interrupt_command(&builder, &id, "the function that waited for it has ended").await;
+        });
+    }
+}
+
 /// The options as the caller wrote them, with what a shell command needs besides.
 fn arguments(name: &str, args: &Json) -> Result<Dict, String> {
-    let Json::Object(map) = args else {
-        return Err(format!("{name} takes a table, e.g. {name}{{…}}"));
+    let none = Map::new();
+    let map = match args {
+        Json::Object(map) => map,
+        Json::Null => &none,
+        _ => return Err(format!("{name} takes a table, e.g. {name}{{…}}")),
     };
     let mut out = Dict::new();
     if name == names::SHELL {
@@ -107,6 +195,20 @@ fn value_of(json: &Json) -> Value {
     }
 }
 
+/// What a worker said, as functions see it; what JSON has no word for is shown as text.
+fn json_of(value: &Value) -> Json {
+    match value {
+        Value::None => Json::Null,
+        Value::Bool(truth) => (*truth).into(),
+        Value::Int(number) => i64::try_from(*number).map_or_else(|_| number.to_string().into(), Json::from),
+        Value::Float(number) => (*number).into(),
+        Value::Str(text) => text.as_str().into(),
+        Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into(),
+        Value::List(items) | Value::Tuple(items) => items.iter().map(json_of).collect(),
+        Value::Dict(_) => format!("{value:?}").into(),
+    }
+}
+
 struct Sink {
     bare: Mutex<Bare>,
     done: Mutex<Option<oneshot::Sender<Option<String>>>>,
@@ -116,20 +218,7 @@ struct Sink {
 impl CommandSink for Sink {
     async fn update(&self, updates: Vec<Update>) {
         let mut bare = self.bare.lock().unwrap_or_else(PoisonError::into_inner);
-        for update in updates {
-            match update {
-                Update::Stdout(text) => keep(&mut bare.stdout, &text),
-                Update::Stderr(text) => keep(&mut bare.stderr, &text),
-                Update::Rc(rc) => bare.rc = Some(rc),
-                Update::Stat(stat) => bare.stat = Some(stat),
-                Update::Files(files) => bare.files.extend(files),
-                Update::Header(_)
-                | Update::Log { .. }
-                | Update::Elapsed(_)
-                | Update::FailureReason(_)
-                | Update::Other { .. } => {}
-            }
-        }
+        updates.into_iter().for_each(|update| bare.take(update));
     }
 
     async fn complete(&self, failure: Option<String>) {

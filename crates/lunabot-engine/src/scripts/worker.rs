@@ -2,13 +2,15 @@
 
 use super::bare::{self, Bare};
 use crate::build::Services;
-use crate::distributor::{Actor, Event, Message, WorkerOrder};
+use crate::command::RemoteCommandParams;
+use crate::distributor::{Actor, Event, Message, Run, WorkerOrder};
 use crate::plan::{BuilderPlan, WorkerPlan};
 use crate::worker::WorkerHandle;
 use lunabot_model::script::{Inert, LiveObject};
-use lunabot_model::{BoxFuture, Duration, Json, Properties, ScriptObject, WorkerId};
+use lunabot_model::{AnyObject, BoxFuture, BuilderId, Duration, Json, Properties, ScriptObject, WorkerId};
 use lunabot_proto::names;
 use serde_json::json;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -17,8 +19,10 @@ use tokio::sync::mpsc;
 pub(crate) struct WorkerView {
     pub plan: Arc<WorkerPlan>,
     builder: Arc<BuilderPlan>,
-    /// All builders that may run on it.
-    builders: Vec<String>,
+    /// All builders, those that may run on it, and those that do.
+    builders: Arc<HashMap<BuilderId, Arc<BuilderPlan>>>,
+    users: Arc<BTreeSet<BuilderId>>,
+    busy: BTreeSet<BuilderId>,
     pub handle: Arc<WorkerHandle>,
     services: Arc<Services>,
     inbox: mpsc::Sender<Message>,
@@ -30,17 +34,19 @@ pub(crate) struct WorkerView {
 impl WorkerView {
     pub fn of(actor: &Actor, id: WorkerId, builder: &Arc<BuilderPlan>) -> Option<Self> {
         let worker = actor.machine.worker(id)?;
-        let users = actor.builders.values().filter(|builder| builder.workers.contains(&id));
+        let runs: Vec<&Run> = actor.runs.on_worker(id).collect();
         Some(WorkerView {
             plan: actor.workers.get(&id)?.clone(),
             builder: builder.clone(),
-            builders: users.map(|builder| builder.config.name.clone()).collect(),
+            builders: actor.builders.clone(),
+            users: worker.builders.clone(),
+            busy: runs.iter().map(|run| run.builder).collect(),
             handle: actor.links.get(&id)?.clone(),
             services: actor.services.clone(),
             inbox: actor.inbox.clone(),
             quarantine_timeout: worker.quarantine.timeout.as_secs_f64(),
             paused: worker.paused,
-            running: actor.runs.on_worker(id).map(|run| json!({"buildid": run.build})).collect(),
+            running: runs.iter().map(|run| running(actor, run)).collect(),
         })
     }
 
@@ -55,6 +61,14 @@ impl WorkerView {
 
     async fn run(&self, name: &str, args: &Json) -> Result<Bare, String> {
         bare::run(&self.services, &self.handle, &self.builder, name, args).await
+    }
+
+    async fn command(&self, command: &Json) -> Result<Json, String> {
+        let object = AnyObject::from_json(command).filter(|object| object.kind == "util.RemoteCommand");
+        let object = object.ok_or("run takes a util.RemoteCommand{name, {…}}")?;
+        let params: RemoteCommandParams = object.typed().map_err(|error| error.to_string())?.args;
+        let args = serde_json::to_value(&params.args).unwrap_or_default();
+        Ok(self.run(&params.remote_command, &args).await?.command(&params))
     }
 
     async fn pause(&self, paused: bool, reason: Option<&str>) -> Result<Json, String> {
@@ -77,16 +91,37 @@ impl WorkerView {
             "unpause" => self.pause(false, None).await,
             "isBusy" => Ok((!self.running.is_empty()).into()),
             "workerforbuilders" => {
-                let all = self.builders.iter().map(|name| json!({"builder": name, "builder_name": name}));
-                Ok(all.collect())
+                let mut all: Vec<_> = self.users.iter().filter_map(|id| self.builders.get(id)).collect();
+                all.sort_by(|a, b| a.config.name.cmp(&b.config.name));
+                Ok(all.into_iter().map(|builder| shared(builder, self.busy.contains(&builder.id))).collect())
             }
             "shell" => Ok(self.run(names::SHELL, first).await?.shell()),
             "stat" => Ok(self.run(names::STAT, first).await?.stat()),
             "glob" => Ok(self.run(names::GLOB, first).await?.files()),
             "listdir" => Ok(self.run(names::LISTDIR, first).await?.files()),
+            "run" => self.command(first).await,
             _ => Err(format!("a worker has no method {method}")),
         }
     }
+}
+
+/// A build that runs on a worker.
+fn running(actor: &Actor, run: &Run) -> Json {
+    let builder = actor.builders.get(&run.builder).map(|plan| plan.config.name.as_str());
+    json!({"buildid": run.build, "builderid": run.builder, "buildername": builder})
+}
+
+/// A builder that shares a worker with others.
+fn shared(builder: &BuilderPlan, busy: bool) -> Json {
+    let config = &builder.config;
+    json!({
+        "builder_name": config.name,
+        "builder": {
+            "name": config.name, "builderid": builder.id, "tags": config.tags, "description": config.description,
+            "project": config.project,
+        },
+        "$answers": {"isBusy": busy},
+    })
 }
 
 const METHODS: &[&str] = &[
@@ -101,6 +136,7 @@ const METHODS: &[&str] = &[
     "stat",
     "glob",
     "listdir",
+    "run",
 ];
 
 impl LiveObject for WorkerView {

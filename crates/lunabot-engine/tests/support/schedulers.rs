@@ -141,6 +141,7 @@ impl World {
             host: self.host.clone(),
             secrets: Arc::new(NoSecrets),
             builders: self.builders.clone(),
+            workers: Arc::new(HashMap::from([("b1".into(), vec!["w2".into(), "w1".into()])])),
         };
         let follows = declared.iter().filter(|object| object.kind != "schedulers.ForceScheduler");
         *self.names.lock().unwrap() = follows.map(|o| o.args["name"].as_str().unwrap().to_string()).collect();

@@ -29,6 +29,8 @@ pub struct TestWorker {
     pub stubborn: AtomicBool,
     pub shut_down: AtomicBool,
     pub disconnected: AtomicBool,
+    /// What it never answers: `ping` or `start`.
+    silent_at: Mutex<Option<&'static str>>,
 }
 
 #[derive(Clone)]
@@ -82,7 +84,18 @@ impl TestWorker {
             stubborn: AtomicBool::new(false),
             shut_down: AtomicBool::new(false),
             disconnected: AtomicBool::new(false),
+            silent_at: Mutex::default(),
         })
+    }
+
+    pub fn be_silent_at(&self, point: Option<&'static str>) {
+        *self.silent_at.lock().unwrap() = point;
+    }
+
+    async fn unless_silent_at(&self, point: &str) {
+        if *self.silent_at.lock().unwrap() == Some(point) {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Waits for the command `hold NAME`.
@@ -172,10 +185,12 @@ impl WorkerLink for TestWorker {
         if self.pings_wait.load(Ordering::SeqCst) {
             answered.await;
         }
+        self.unless_silent_at("ping").await;
         if self.answers_pings.load(Ordering::SeqCst) { Ok(()) } else { Err(LinkError::Lost) }
     }
 
     async fn start_build(&self, _: &str) -> Result<(), LinkError> {
+        self.unless_silent_at("start").await;
         if self.takes_builds.load(Ordering::SeqCst) { Ok(()) } else { Err(LinkError::Refused("no".into())) }
     }
 

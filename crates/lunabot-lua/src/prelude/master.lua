@@ -89,6 +89,13 @@ function util.BuildRequest.canBeCollapsed(_, new, old)
   return util.equal(of_scheduler(new.properties), of_scheduler(old.properties))
 end
 
+-- For canStartBuild: the worker that was chosen when the build was forced (07.019).
+function util.enforceChosenWorker(_, wfb, request)
+  if not request then raise("takes three arguments: util.enforceChosenWorker(builder, wfb, request)") end
+  local chosen = request.properties:getProperty("workername")
+  return type(chosen) ~= "string" or chosen == wfb.worker.name
+end
+
 -- lunabot.master: only inside callbacks.
 local master
 local function call(op)

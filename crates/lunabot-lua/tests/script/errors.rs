@@ -36,6 +36,18 @@ async fn mistakes_are_told_with_place_path_and_remedy() {
             "master.lua:@1: steps.ShellCommand: maxTime: not supported yet",
         ),
         (
+            "c.collapseRequests = util.collapse_by(3)",
+            "master.lua:@1: util.collapse_by: fn: expected a function, got the number 3",
+        ),
+        (
+            "c.collapseRequests = util.collapse_by(print, {compatibel = true})",
+            "master.lua:@1: util.collapse_by: compatibel: unknown option, did you mean compatible?",
+        ),
+        (
+            "c.collapseRequests = 3",
+            "master.lua:@1: collapseRequests: expected true, false, a function, or util.collapse_by(function(req) … end)",
+        ),
+        (
             "c.builders[1] = c.builders[1]:with{properties = {a = util.Interpolate{1}}}",
             "master.lua:@1: util.Interpolate: fmtstring: expected a text, got the number 1",
         ),

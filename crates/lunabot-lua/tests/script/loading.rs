@@ -2,6 +2,7 @@
 
 use crate::support::{Folder, function, load};
 use lunabot_model::Json;
+use lunabot_model::config::Collapse;
 use serde_json::json;
 
 const EXAMPLE: &str = r#"
@@ -175,4 +176,26 @@ async fn fingerprints_follow_what_a_function_does() {
     // Circles, the environment and the configuration table end the walk.
     let circle = "(function() local t = {} t.t = t; t.c = c; t.g = _G return function() return t end end)()";
     assert_eq!(print(circle).await, print(circle).await);
+}
+
+#[tokio::test]
+async fn functions_of_ours_take_arguments_like_functions() {
+    let loaded = load(
+        r#"
+local function key(req) return req.source.branch end
+c.collapseRequests = util.collapse_by(key, {compatible = true})
+c.builders[2] = { name = "two", workernames = {"local"}, factory = f, collapseRequests = util.collapse_by(key) }
+c.builders[3] = { name = "three", workernames = {"local"}, factory = f, collapseRequests = util.collapse_by{key} }
+c.schedulers[2] = schedulers.ForceScheduler{name = "more", builderNames = {"two", "three"}}
+"#,
+    )
+    .await;
+    let plain = |collapse: Option<&Collapse>| match collapse {
+        Some(Collapse::By(by)) => by.args.compatible,
+        other => panic!("{other:?}"),
+    };
+    assert!(plain(loaded.config.collapse_requests.as_ref()));
+    for builder in &loaded.config.builders[1..] {
+        assert!(!plain(builder.config.collapse_requests.as_ref()));
+    }
 }

@@ -12,6 +12,7 @@ pub(super) fn check(config: &Config, table: &Map<String, Json>, errors: &mut Vec
     presence(config, table, errors);
     names(config, errors);
     builders(config, table, errors);
+    services(config, table, errors);
     schedulers(config, table, errors);
     locks(config, errors);
     // Who is missing can be told only where everybody present could be read.
@@ -167,15 +168,18 @@ fn builder_names(scheduler: &AnyObject) -> Option<Vec<&str>> {
     names.iter().map(Json::as_str).collect()
 }
 
+/// Names of all that were declared, also of builders that have mistakes.
+fn declared_builders(table: &Map<String, Json>) -> impl Iterator<Item = &str> {
+    let declared = table.get("builders").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+    declared.iter().filter_map(|b| b.get("$args").unwrap_or(b).get("name")?.as_str())
+}
+
 /// 01.005; names that are computed later cannot be judged.
 fn schedulers(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigError>) {
     if has_gaps(table, "builders") {
         return;
     }
-    // Names of all that were declared, also of builders that have mistakes.
-    let declared = table.get("builders").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
-    let known: Vec<&str> =
-        declared.iter().filter_map(|b| b.get("$args").unwrap_or(b).get("name")?.as_str()).collect();
+    let known: Vec<&str> = declared_builders(table).collect();
     let set: HashSet<&str> = known.iter().copied().collect();
     for scheduler in &config.schedulers {
         let items =
@@ -186,6 +190,41 @@ fn schedulers(config: &Config, table: &Map<String, Json>, errors: &mut Vec<Confi
             errors.push(error_at(&scheduler.at, scheduler.kind.clone(), text));
         }
     }
+}
+
+/// Services that watch builders name them in their filters (03.025, 03.026).
+const WATCHERS: [&str; 2] = ["util.OldBuildCanceller", "util.FailingBuildsetCanceller"];
+
+/// What belongs into `c.services`, and the builders that are named there.
+fn services(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigError>) {
+    let known: Vec<&str> = declared_builders(table).collect();
+    for service in &config.services {
+        let watches = WATCHERS.contains(&service.kind.as_str());
+        if !watches && !service.kind.starts_with("reporters.") && service.kind != "util.BuildbotService" {
+            let text = format!("a {} does not belong into services", service.kind);
+            errors.push(error_at(&service.at, service.kind.clone(), text));
+        }
+        let filters = service.arg("filters").and_then(Json::as_array).filter(|_| watches);
+        if has_gaps(table, "builders") {
+            continue;
+        }
+        for builder in filters.into_iter().flatten().flat_map(named_in) {
+            if !known.contains(&builder) {
+                let text = format!("filters: unknown builder '{builder}'{}", hint(builder, &known));
+                errors.push(error_at(&service.at, service.kind.clone(), text));
+            }
+        }
+    }
+}
+
+/// The builders that a filter names: texts, and lists of texts, before the filter of source stamps.
+fn named_in(filter: &Json) -> Vec<&str> {
+    let parts = filter.as_array().into_iter().flatten();
+    let lists = parts.flat_map(|part| match part {
+        Json::Array(names) => names.as_slice(),
+        one => std::slice::from_ref(one),
+    });
+    lists.filter_map(Json::as_str).collect()
 }
 
 /// 01.004, skipped wholesale where a scheduler computes its builders.

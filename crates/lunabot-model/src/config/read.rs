@@ -171,10 +171,19 @@ impl<'a> Reader<'a> {
     }
 
     fn collapse(&mut self) -> Option<Collapse> {
-        match self.given("collapseRequests")? {
-            Json::Bool(switch) => Some(Collapse::Switch(*switch)),
-            _ => self.function("collapseRequests").map(Collapse::Callback),
+        let value = self.given("collapseRequests")?;
+        let read = serde_path_to_error::deserialize(value);
+        match (read, AnyObject::from_json(value)) {
+            (Ok(rule), _) => return Some(rule),
+            (Err(e), Some(object)) => {
+                let problem = kind::problem_of(&e, value);
+                self.errors.push(error_at(&object.at, join(&object.kind, &problem.path), problem.message));
+            }
+            (Err(e), None) => {
+                self.errors.push(error("collapseRequests", kind::problem_of(&e, value).message));
+            }
         }
+        None
     }
 
     /// One object or a list of them, all of kinds that begin with `prefix`.
@@ -440,6 +449,25 @@ mod tests {
         assert!(
             told.iter().any(|line| line.starts_with("db.db_url: mysql://x is not supported")),
             "{told:?}"
+        );
+    }
+
+    #[test]
+    fn services_are_services_and_name_builders_that_exist() {
+        let mut table = good();
+        let watching = |line, filters| {
+            object("util.OldBuildCanceller", line, json!({"name": line.to_string(), "filters": filters}))
+        };
+        table["services"] = json!([
+            watching(7, json!([["b", {}], [["b", "c"], {}]])),
+            object("util.ChangeFilter", 8, json!({})),
+        ]);
+        assert_eq!(
+            told(&table),
+            [
+                "master.lua:7: util.OldBuildCanceller: filters: unknown builder 'c'; there are b",
+                "master.lua:8: util.ChangeFilter: a util.ChangeFilter does not belong into services",
+            ]
         );
     }
 

@@ -20,6 +20,9 @@ impl Params for BuilderConfig {
                 format!("expected a util.BuildFactory, got a {}", self.factory.kind),
             ));
         }
+        if self.ignore_offline_workers_timeout.is_some_and(|timeout| timeout.secs() <= 0.0) {
+            problems.push(Problem::new("ignoreOfflineWorkersTimeout", "must be longer than 0 seconds"));
+        }
         if self.description_format.as_deref().is_some_and(|format| format != "markdown") {
             problems.push(Problem::new("description_format", "the only format is \"markdown\""));
         }
@@ -68,7 +71,7 @@ pub const BUILDER_CONFIG: Kind = Kind {
         CallbackSpec {
             option: "collapseRequests",
             args: "master, builder, req1, req2",
-            returns: "true or false",
+            returns: "true or false; true, {set_properties = {…}} also sets properties of req1, which stays",
             on_error: "not collapsed",
         },
         super::locks::LOCKS,

@@ -53,6 +53,58 @@ pub struct ChangeFilterParams {
     pub property_not_re: BTreeMap<String, Values>,
 }
 
+/// `util.SourceStampFilter` (03.029). All conditions must hold.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceStampFilterParams {
+    /// Decides about the whole source stamp, a table.
+    pub filter_fn: Option<Callback>,
+    /// Accepted project or projects.
+    pub project_eq: Values,
+    /// Refused project or projects.
+    pub project_not_eq: Values,
+    /// Regular expressions, matched from the start of the project; one of them must match.
+    pub project_re: Values,
+    /// Regular expressions of which none may match.
+    pub project_not_re: Values,
+    pub codebase_eq: Values,
+    pub codebase_not_eq: Values,
+    pub codebase_re: Values,
+    pub codebase_not_re: Values,
+    pub repository_eq: Values,
+    pub repository_not_eq: Values,
+    pub repository_re: Values,
+    pub repository_not_re: Values,
+    /// Accepted branch or branches; `util.null` is the default branch.
+    pub branch_eq: BranchValues,
+    pub branch_not_eq: BranchValues,
+    pub branch_re: Values,
+    pub branch_not_re: Values,
+}
+
+impl Params for SourceStampFilterParams {
+    fn validate(&self) -> Vec<Problem> {
+        wrong_patterns(&[
+            ("project_re", &self.project_re),
+            ("project_not_re", &self.project_not_re),
+            ("codebase_re", &self.codebase_re),
+            ("codebase_not_re", &self.codebase_not_re),
+            ("repository_re", &self.repository_re),
+            ("repository_not_re", &self.repository_not_re),
+            ("branch_re", &self.branch_re),
+            ("branch_not_re", &self.branch_not_re),
+        ])
+    }
+}
+
+fn wrong_patterns(options: &[(&str, &Values)]) -> Vec<Problem> {
+    let wrong = |(option, values): &(&str, &Values)| {
+        let errors = values.0.iter().flatten().filter_map(|p| pattern::anchored(p).err());
+        errors.map(|error| Problem::new(*option, error)).collect::<Vec<_>>()
+    };
+    options.iter().flat_map(wrong).collect()
+}
+
 /// One text or a list of texts; `None`: the condition was not given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "Option<crate::StringOrList>")]
@@ -178,4 +230,14 @@ pub const CHANGE_FILTER: Kind = Kind {
     check: check_as::<ChangeFilterParams>,
     callbacks: CALLBACKS,
     extensible: false,
+};
+
+pub const SOURCE_STAMP_FILTER: Kind = Kind {
+    name: "SourceStampFilter",
+    positional: &[],
+    doc: "Which source stamps a service looks at. All conditions that are given must hold.",
+    schema: schema_of::<SourceStampFilterParams>,
+    check: check_as::<SourceStampFilterParams>,
+    callbacks: &[decides("filter_fn", "sourcestamp")],
+    ..CHANGE_FILTER
 };

@@ -4,6 +4,7 @@
 //! acts; a kind here is described and checked, and carried out elsewhere.
 
 pub mod builders;
+pub mod collapse;
 pub mod filters;
 pub mod locks;
 pub mod renderables;
@@ -25,7 +26,9 @@ pub static KINDS: &[Kind] = &[
     locks::MASTER_LOCK,
     locks::WORKER_LOCK,
     locks::LOCK_ACCESS,
+    filters::SOURCE_STAMP_FILTER,
     builders::BUILDER_CONFIG,
+    collapse::COLLAPSE_BY,
     builders::BUILD_FACTORY,
     crate::git::GIT_CREDENTIAL_OPTIONS,
 ];

@@ -7,6 +7,8 @@ pub fn all() -> Vec<&'static Kind> {
     let mut kinds: Vec<&'static Kind> = lunabot_model::kinds::KINDS.iter().collect();
     kinds.extend(lunabot_engine::worker::KINDS);
     kinds.extend(lunabot_engine::scheduler::KINDS);
+    kinds.extend(lunabot_engine::command::KINDS);
+    kinds.extend(lunabot_engine::services::KINDS);
 
     kinds.extend(lunabot_steps::kinds());
     kinds.extend(lunabot_integrations::kinds());

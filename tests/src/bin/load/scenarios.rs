@@ -24,6 +24,8 @@ pub const ALL: &[Scenario] = &[
     ("log", log),
     ("reload", reload),
     ("idle", idle),
+    ("collapse", crate::queue::collapse),
+    ("decision", crate::queue::decision),
 ];
 
 /// Builds of the history that lists are read from.
@@ -37,7 +39,7 @@ fn limits_of_the_machine(_: bool) -> Result<()> {
 }
 
 /// Waits until nothing is pending.
-fn drained(http: &mut Http) -> Result<()> {
+pub fn drained(http: &mut Http) -> Result<()> {
     loop {
         let open: Value = serde_json::from_slice(&http.get("/api/v2/buildrequests?complete=false&limit=1")?)?;
         if open["buildrequests"] == json!([]) {
@@ -48,7 +50,7 @@ fn drained(http: &mut Http) -> Result<()> {
 }
 
 /// Forces `count` builds over several connections, spread over `builders`, and waits for all.
-fn force_many(master: &Master, count: usize, builders: usize) -> Result<()> {
+pub fn force_many(master: &Master, count: usize, builders: usize) -> Result<()> {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let client = || -> Result<()> {
@@ -221,7 +223,7 @@ fn request_times(master: &Master, over: &AtomicBool) -> Result<Vec<f64>> {
     Ok(times)
 }
 
-fn wait_for_generation(master: &Master, number: u64) -> Result<()> {
+pub fn wait_for_generation(master: &Master, number: u64) -> Result<()> {
     let mut http = master.http()?;
     loop {
         let all: Value = serde_json::from_slice(&http.get("/api/v2/generations")?)?;

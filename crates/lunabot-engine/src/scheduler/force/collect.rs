@@ -145,6 +145,15 @@ fn parse(p: &Parameter, full_name: &str, value: &Json) -> Result<Json, String> {
             }
             Ok(chosen.into())
         }
+        Shape::Worker { choices, strict, any, .. } => {
+            let chosen = text(value);
+            if *strict && !choices.contains(&chosen) {
+                let all = text(&json!(choices));
+                return Err(format!("'{chosen}' does not belong to list of available choices '{all}'"));
+            }
+            // No property: any worker will do.
+            Ok(if chosen == *any { Json::Null } else { chosen.into() })
+        }
         Shape::UserName { need_email: true, .. } => {
             let name = text(value);
             if !name.is_empty() && !has_address(&name) {

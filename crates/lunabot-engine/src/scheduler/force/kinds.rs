@@ -111,6 +111,18 @@ options!(
     }
 );
 options!(
+    /// `util.WorkerChoiceParameter` (03.043).
+    WorkerChoiceOptions, Option<String> {
+        /// The choice that leaves the worker open; default `-any-`.
+        #[serde(rename = "anySentinel")]
+        any_sentinel: Option<String>,
+        /// What can be chosen; default: that, and the workers of the scheduler's builders.
+        choices: Option<Vec<String>>,
+        /// Refuse other values; default true.
+        strict: Option<bool>,
+    }
+);
+options!(
     /// `util.NestedParameter`, `util.ParameterGroup`.
     NestedOptions, String {
         /// The parameters in the group.
@@ -286,6 +298,13 @@ pub const CHOICE: Kind = parameter(
     "One of several texts, or with multiple any of them.",
     schema_of::<ChoiceOptions>,
     check_parameter::<ChoiceOptions>,
+);
+pub const WORKER_CHOICE: Kind = parameter(
+    "WorkerChoiceParameter",
+    &["name"],
+    "The worker that a build is to run on; goes with canStartBuild = util.enforceChosenWorker of the builder.",
+    schema_of::<WorkerChoiceOptions>,
+    check_parameter::<WorkerChoiceOptions>,
 );
 pub const FILE: Kind = parameter(
     "FileParameter",

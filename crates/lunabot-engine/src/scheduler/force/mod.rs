@@ -20,7 +20,7 @@ use lunabot_model::{AnyObject, BuilderId, Json, Properties, percent};
 use parameter::{Parameter, Role, Shape};
 use serde::Deserialize;
 use serde_json::Map;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The source of the properties of a form (03.033).
 pub const SOURCE: &str = "Force Build Form";
@@ -72,6 +72,11 @@ impl Form {
             return Err(problems);
         }
         Ok(Form { username, reason, priority, codebases, properties })
+    }
+
+    /// Offers these workers wherever one is to be chosen (03.043).
+    fn offer(&mut self, workers: &BTreeSet<String>) {
+        self.properties.iter_mut().for_each(|parameter| parameter.offer(workers));
     }
 
     /// Checks what was posted. The error is a table of full name → text (03.032).
@@ -178,9 +183,10 @@ fn read_codebases(given: Option<&[Json]>, problems: &mut Vec<Problem>) -> Vec<Pa
 impl Force {
     pub fn read(object: &AnyObject, around: &Surroundings) -> Result<Force, String> {
         let params = ForceParams::deserialize(&object.args).map_err(|error| error.to_string())?;
-        let form = Form::read(&params).map_err(|problems| {
+        let mut form = Form::read(&params).map_err(|problems| {
             problems.into_iter().map(|p| format!("{}: {}", p.path, p.message)).collect::<Vec<_>>().join("; ")
         })?;
+        form.offer(&around.workers_of(&params.builder_names.0));
         let common = Common {
             name: params.name.clone(),
             builder_names: params.builder_names.0.clone().into(),
@@ -229,9 +235,8 @@ impl Force {
     /// The builders that are meant: those named, or the one with the id, or all; only allowed ones count.
     fn builders(&self, posted: &Map<String, Json>) -> Result<Vec<BuilderId>, ControlError> {
         let allowed = &self.params.builder_names.0;
-        let ids = self.around.builder_ids(allowed);
         let mut wanted: Vec<BuilderId> = match posted.get("builderNames") {
-            None | Some(Json::Null) => ids.clone(),
+            None | Some(Json::Null) => self.around.builder_ids(allowed),
             Some(Json::Array(names)) => self.around.builder_ids(&only_allowed(allowed, names)),
             Some(name) => self.around.builder_ids(&only_allowed(allowed, std::slice::from_ref(name))),
         };

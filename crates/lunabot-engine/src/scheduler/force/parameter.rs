@@ -5,6 +5,7 @@ use lunabot_model::kind::Problem;
 use lunabot_model::{AnyObject, Json, pattern};
 use regex::Regex;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// A parameter.
 #[derive(Debug, Clone)]
@@ -30,13 +31,34 @@ pub struct Parameter {
 /// What kind of field it is.
 #[derive(Debug, Clone)]
 pub enum Shape {
-    Text { size: i64 },
-    Area { cols: i64, rows: i64, size: i64 },
-    Int { size: i64 },
+    Text {
+        size: i64,
+    },
+    Area {
+        cols: i64,
+        rows: i64,
+        size: i64,
+    },
+    Int {
+        size: i64,
+    },
     Bool,
     Fixed,
-    UserName { size: i64, need_email: bool },
-    Choice { choices: Vec<String>, strict: bool },
+    UserName {
+        size: i64,
+        need_email: bool,
+    },
+    Choice {
+        choices: Vec<String>,
+        strict: bool,
+    },
+    /// `any` leaves it open; `own`: the choices are the configuration's own.
+    Worker {
+        choices: Vec<String>,
+        strict: bool,
+        any: String,
+        own: bool,
+    },
     File,
     Group(Group),
 }
@@ -83,6 +105,7 @@ impl Parameter {
             "util.AnyPropertyParameter" => of::<PlainOptions>(object).map(Parameter::into_any_property),
             "util.UserNameParameter" => of::<UserNameOptions>(object),
             "util.ChoiceStringParameter" => of::<ChoiceOptions>(object),
+            "util.WorkerChoiceParameter" => of::<WorkerChoiceOptions>(object),
             "util.NestedParameter" => of::<NestedOptions>(object),
             "util.CodebaseParameter" => of::<CodebaseOptions>(object),
             "util.PatchParameter" => of::<PatchOptions>(object),
@@ -138,6 +161,17 @@ impl Parameter {
         Parameter { shape: whole.shape, label: whole.label, tablabel: whole.tablabel, ..self }
     }
 
+    /// Offers these workers wherever one is to be chosen.
+    pub fn offer(&mut self, workers: &BTreeSet<String>) {
+        match &mut self.shape {
+            Shape::Worker { choices, own: false, any, .. } => {
+                *choices = std::iter::once(any.clone()).chain(workers.iter().cloned()).collect();
+            }
+            Shape::Group(group) => group.fields.iter_mut().for_each(|field| field.offer(workers)),
+            _ => {}
+        }
+    }
+
     /// What serde cannot see.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = self.faults.clone();
@@ -180,7 +214,9 @@ impl Parameter {
             Shape::Text { size } | Shape::Int { size } => json!({"size": size}),
             Shape::Area { cols, rows, size } => json!({"cols": cols, "rows": rows, "size": size}),
             Shape::UserName { size, need_email } => json!({"size": size, "need_email": need_email}),
-            Shape::Choice { choices, strict } => json!({"choices": choices, "strict": strict}),
+            Shape::Choice { choices, strict } | Shape::Worker { choices, strict, .. } => {
+                json!({"choices": choices, "strict": strict})
+            }
             Shape::Bool | Shape::Fixed | Shape::File => json!({}),
             Shape::Group(group) => {
                 let fields: Vec<Json> = group.fields.iter().map(|f| f.spec(full_name.as_deref())).collect();
@@ -203,7 +239,7 @@ impl Shape {
             Shape::Bool => "bool",
             Shape::Fixed => "fixed",
             Shape::UserName { .. } => "username",
-            Shape::Choice { .. } => "list",
+            Shape::Choice { .. } | Shape::Worker { .. } => "list",
             Shape::File => "file",
             Shape::Group(_) => "nested",
         }
@@ -275,6 +311,18 @@ impl From<ChoiceOptions> for Parameter {
     fn from(o: ChoiceOptions) -> Self {
         let shape = Shape::Choice { choices: o.choices.clone(), strict: o.strict.unwrap_or(true) };
         common!(o, o.name.clone(), None, shape)
+    }
+}
+
+impl From<WorkerChoiceOptions> for Parameter {
+    fn from(o: WorkerChoiceOptions) -> Self {
+        let any = o.any_sentinel.clone().unwrap_or_else(|| "-any-".into());
+        let own = o.choices.is_some();
+        let choices = o.choices.clone().unwrap_or_else(|| vec![any.clone()]);
+        let default = o.default.clone().unwrap_or_else(|| any.as_str().into());
+        let o = WorkerChoiceOptions { default: Some(default), ..o };
+        let shape = Shape::Worker { choices, strict: o.strict.unwrap_or(true), any, own };
+        common!(o, o.name.clone().unwrap_or_else(|| "workername".into()), Some("Worker".into()), shape)
     }
 }
 

@@ -436,3 +436,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn row_03_043_a_worker_can_be_chosen_and_any_leaves_it_open() {
+    let mut form = with(json!([
+        param("WorkerChoice", json!({})),
+        object(
+            "util.NestedParameter",
+            json!({"name": "", "fields": [
+                param("WorkerChoice", json!({"name": "other", "anySentinel": "whichever", "strict": false})),
+            ]})
+        ),
+    ]));
+    form.offer(&["w2".to_string(), "w1".to_string()].into());
+    let spec = form.spec();
+    let field = spec.iter().find(|field| field["name"] == "workername").unwrap();
+    assert_eq!(
+        (&field["type"], &field["choices"], &field["default"], &field["label"]),
+        (&json!("list"), &json!(["-any-", "w1", "w2"]), &json!("-any-"), &json!("Worker"))
+    );
+    for (posted, want) in [
+        (json!({}), json!({})),
+        (json!({"workername": "-any-", "other": "whichever"}), json!({})),
+        (json!({"workername": "w2", "other": "w3"}), json!({"workername": "w2", "other": "w3"})),
+    ] {
+        assert_eq!(Json::Object(post(&form, posted).unwrap().values), want);
+    }
+    let refused = post(&form, json!({"workername": "w9"})).unwrap_err();
+    let text = "'w9' does not belong to list of available choices '['-any-', 'w1', 'w2']'";
+    assert_eq!(refused, json!({"workername": text}));
+}

@@ -2,8 +2,8 @@
 
 use lunabot_data::Data;
 use lunabot_data::intake::{ChangeFunctions, Intake};
-use lunabot_data::new::{NewBuildset, NewChange, NewSourceStamp, StampRef};
-use lunabot_model::{Id, Json, Properties};
+use lunabot_data::new::{NewBuildset, NewChange, NewSourceStamp, Patience, StampRef};
+use lunabot_model::{Duration, Id, Json, Properties};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -63,6 +63,12 @@ struct BuildsetArgs {
     waited_for: bool,
     parent_buildid: Option<Id>,
     parent_relationship: Option<String>,
+    /// Cancelled when they have not started by then.
+    #[serde(rename = "requestTimeout")]
+    request_timeout: Option<Duration>,
+    /// Skipped when no worker of their builder was connected for so long.
+    #[serde(rename = "ignoreOfflineWorkersTimeout")]
+    ignore_offline_workers_timeout: Option<Duration>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -115,6 +121,7 @@ pub(super) async fn add_buildset(data: &Data, args: Json) -> Result<Json, String
         waited_for: args.waited_for,
         parent_buildid: args.parent_buildid,
         parent_relationship: args.parent_relationship,
+        patience: Patience::of(args.request_timeout, args.ignore_offline_workers_timeout),
         ..NewBuildset::default()
     };
     let (bsid, requests) = data.add_buildset(buildset).await.map_err(|error| error.to_string())?;

@@ -47,6 +47,7 @@ fn request(id: i64, bsid: i64, sourcestamps: Vec<SourceStamp>) -> PendingRequest
             parent_relationship: None,
         },
         properties: Properties::new(),
+        limits: Default::default(),
     }
 }
 

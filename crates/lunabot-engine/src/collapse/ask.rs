@@ -1,0 +1,180 @@
+//! Functions that decide what collapses (reference 07.004, 07.005; lua-api § 2).
+
+use crate::scripts::{BuilderView, RequestChanges, builder_object, master_object, request_object};
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use lunabot_data::new::PendingRequest;
+use lunabot_model::script::CallSite;
+use lunabot_model::{Arg, BuildRequestId, Callback, Json, Properties, ScriptObject};
+use std::sync::Arc;
+
+/// Calls under way at a time: the interpreter works on one while the next ones are prepared.
+const AT_ONCE: usize = 32;
+
+/// Source of the properties that a function sets on the request that stays.
+const SOURCE: &str = "collapseRequests";
+
+/// Requests that a new one makes needless, each with properties for the new one.
+pub(super) type Doomed = Vec<(Arc<PendingRequest>, Properties)>;
+
+fn site(builder: &BuilderView) -> CallSite {
+    CallSite::new("collapseRequests", format!("builder {}", builder.plan.config.name))
+}
+
+/// Asks about every pair, oldest first.
+pub(super) async fn pairs(
+    builder: &BuilderView,
+    callback: &Callback,
+    new: &PendingRequest,
+    olders: Vec<Arc<PendingRequest>>,
+    changes: &RequestChanges,
+) -> Doomed {
+    let (subject, object) = (request_object(builder, new, &changes.of(new)), builder_object(builder));
+    let (mut calls, mut all) = (FuturesOrdered::new(), Vec::new());
+    for old in olders {
+        if calls.len() == AT_ONCE {
+            all.extend(calls.next().await);
+        }
+        let args = vec![
+            Arg::Object(master_object()),
+            Arg::Object(object.clone()),
+            Arg::Object(subject.clone()),
+            Arg::Object(request_object(builder, &old, &changes.of(&old))),
+        ];
+        calls.push_back(pair(builder, callback, args, old));
+    }
+    all.extend(calls.collect::<Vec<_>>().await);
+    all.into_iter().flatten().collect()
+}
+
+async fn pair(
+    builder: &BuilderView,
+    callback: &Callback,
+    args: Vec<Arg>,
+    old: Arc<PendingRequest>,
+) -> Option<(Arc<PendingRequest>, Properties)> {
+    let host = &builder.plan.generation.host;
+    let answer = host.call(callback, site(builder), args).await.ok()?;
+    match verdict(&answer) {
+        Ok(properties) => Some((old, properties?)),
+        Err(expected) => {
+            host.nonsense(callback, site(builder), &expected);
+            None
+        }
+    }
+}
+
+/// What an answer means: nothing, or properties for the request that stays. The error says what is wrong with it.
+fn verdict(answer: &Json) -> Result<Option<Properties>, String> {
+    let wrong = || {
+        format!(
+            "collapseRequests returned {answer:.200}; return true, false, or true, {{set_properties = {{…}}}}"
+        )
+    };
+    match answer {
+        Json::Bool(true) => Ok(Some(Properties::new())),
+        Json::Bool(false) => Ok(None),
+        Json::Array(items) => match items.as_slice() {
+            [Json::Bool(false), ..] => Ok(None),
+            [Json::Bool(true), Json::Null] => Ok(Some(Properties::new())),
+            [Json::Bool(true), Json::Object(more)] => survivors(more).map(Some).ok_or_else(wrong),
+            _ => Err(wrong()),
+        },
+        Json::Null | Json::Number(_) | Json::String(_) | Json::Object(_) => Err(wrong()),
+    }
+}
+
+fn survivors(more: &serde_json::Map<String, Json>) -> Option<Properties> {
+    let mut properties = Properties::new();
+    for (option, value) in more {
+        let values = value.as_object().filter(|_| option == "set_properties")?;
+        values.iter().for_each(|(name, value)| properties.set(name.clone(), value.clone(), SOURCE));
+    }
+    Some(properties)
+}
+
+/// Asks for the keys of requests; `None`: it never collapses.
+pub(super) async fn keys(
+    builder: &BuilderView,
+    callback: &Callback,
+    requests: &[Arc<PendingRequest>],
+    changes: &RequestChanges,
+) -> Vec<(BuildRequestId, Option<String>)> {
+    let (mut calls, mut all) = (FuturesOrdered::new(), Vec::with_capacity(requests.len()));
+    for request in requests {
+        if calls.len() == AT_ONCE {
+            all.extend(calls.next().await);
+        }
+        let object = request_object(builder, request, &changes.of(request));
+        calls.push_back(key(builder, callback, object, request.request.buildrequestid));
+    }
+    all.extend(calls.collect::<Vec<_>>().await);
+    all
+}
+
+async fn key(
+    builder: &BuilderView,
+    callback: &Callback,
+    object: ScriptObject,
+    id: BuildRequestId,
+) -> (BuildRequestId, Option<String>) {
+    let host = &builder.plan.generation.host;
+    // An error is recorded by the host.
+    let answer = host.call(callback, site(builder), vec![Arg::Object(object)]).await.unwrap_or(Json::Null);
+    let key = key_of(&answer).unwrap_or_else(|expected| {
+        host.nonsense(callback, site(builder), &expected);
+        None
+    });
+    (id, key)
+}
+
+/// The key as text. The error says what is wrong with the answer.
+fn key_of(answer: &Json) -> Result<Option<String>, String> {
+    if is_plain(answer) {
+        return Ok((!answer.is_null()).then(|| answer.to_string()));
+    }
+    let expected = "return a text, a number, a boolean, a list or table of such, or nil";
+    Err(format!("the function of util.collapse_by returned {answer:.200}; {expected}"))
+}
+
+/// Neither an object nor a function, which have no value that could be compared.
+fn is_plain(value: &Json) -> bool {
+    match value {
+        Json::Array(items) => items.iter().all(is_plain),
+        Json::Object(map) => map.iter().all(|(name, value)| !name.starts_with('$') && is_plain(value)),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn row_07_004_only_true_collapses_and_may_set_properties() {
+        for (answer, want) in [
+            (json!(true), Ok(Some(0))),
+            (json!(false), Ok(None)),
+            (json!([false, {"set_properties": {"x": 1}}]), Ok(None)),
+            (json!([true, null]), Ok(Some(0))),
+            (json!([true, {"set_properties": {"x": 1, "y": [2]}}]), Ok(Some(2))),
+            (json!([true, {"properties": {"x": 1}}]), Err(())),
+            (json!([true, {"set_properties": 3}]), Err(())),
+            (json!([true, true]), Err(())),
+            (json!(1), Err(())),
+            (Json::Null, Err(())),
+        ] {
+            let got = verdict(&answer).map(|found| found.map(|p| p.len())).map_err(|_| ());
+            assert_eq!(got, want, "{answer}");
+        }
+    }
+
+    #[test]
+    fn keys_are_values() {
+        assert_eq!(key_of(&json!(["main", 3])), Ok(Some("[\"main\",3]".into())));
+        assert_eq!(key_of(&Json::Null), Ok(None));
+        assert!(key_of(&json!({"$ref": "buildrequest:1"})).is_err());
+        assert_ne!(key_of(&json!(1)), key_of(&json!("1")));
+    }
+}

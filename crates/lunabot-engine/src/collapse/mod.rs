@@ -1,0 +1,177 @@
+//! Collapsing: whether a new request makes an older one needless (reference 07.002–07.008).
+
+mod ask;
+mod rule;
+
+pub use rule::can_be_collapsed;
+
+use crate::distributor::{Keyed, Message};
+use crate::scripts::{BuilderView, RequestChanges};
+use ask::Doomed;
+use lunabot_data::new::PendingRequest;
+use lunabot_data::{Collapser, Data, DataError};
+use lunabot_model::config::Collapse;
+use lunabot_model::kinds::collapse::CollapseByParams;
+use lunabot_model::{BoxFuture, BuildRequestId, Properties, Results};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// The rule that the store asks for new requests.
+pub(crate) struct EngineCollapser {
+    data: Data,
+    inbox: mpsc::Sender<Message>,
+}
+
+/// A new request and what it is held against.
+pub(crate) struct Candidate {
+    pub new: Arc<PendingRequest>,
+    pub builder: BuilderView,
+    pub against: Against,
+}
+
+/// What decides about a new request.
+pub(crate) enum Against {
+    /// Each of those that wait for the same builder, oldest first.
+    Olders(Vec<Arc<PendingRequest>>),
+    /// Keys; these requests have not been asked for theirs yet.
+    Keys(Vec<Arc<PendingRequest>>),
+}
+
+/// Requests of one key: the newest, and the others, oldest first.
+pub(crate) struct Group {
+    pub newest: Arc<PendingRequest>,
+    pub olders: Vec<Arc<PendingRequest>>,
+}
+
+impl Collapser for EngineCollapser {
+    fn collapse<'a>(&'a self, new: &'a [BuildRequestId]) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if let Err(error) = self.look_at(new).await {
+                tracing::error!("could not collapse requests: {error}");
+            }
+        })
+    }
+}
+
+impl EngineCollapser {
+    pub fn new(data: Data, inbox: mpsc::Sender<Message>) -> Self {
+        EngineCollapser { data, inbox }
+    }
+
+    async fn look_at(&self, new: &[BuildRequestId]) -> Result<(), DataError> {
+        let new = self.data.pending_requests(Some(new)).await?;
+        let (reply, candidates) = oneshot::channel();
+        // A stopping engine collapses nothing; the requests are looked at no more.
+        if self.inbox.send(Message::Collapse { new, reply }).await.is_err() {
+            return Ok(());
+        }
+        for candidate in candidates.await.unwrap_or_default() {
+            self.collapse_one(candidate).await?;
+        }
+        Ok(())
+    }
+
+    /// 07.002, 07.003.
+    async fn collapse_one(&self, candidate: Candidate) -> Result<(), DataError> {
+        let Candidate { new, builder, against } = candidate;
+        match (builder.plan.collapse(), against) {
+            (Some(Collapse::By(by)), Against::Keys(unasked)) => {
+                self.by_key(&builder, &by.args, &new, &unasked).await
+            }
+            (Some(Collapse::Callback(callback)), Against::Olders(olders)) if !olders.is_empty() => {
+                let all = olders.iter().chain([&new]).cloned().collect();
+                let changes = RequestChanges::read(&self.data, all).await?;
+                let doomed = ask::pairs(&builder, callback, &new, olders, &changes).await;
+                self.give_up(&new, doomed).await
+            }
+            (Some(Collapse::Switch(true)) | None, Against::Olders(olders)) => {
+                let doomed = self.by_default(&new, &olders).await?;
+                self.skip(doomed.iter()).await.map(drop)
+            }
+            // Switched off, nothing to compare with, or the configuration changed while it was looked at.
+            _ => Ok(()),
+        }
+    }
+
+    /// The equal keys of one builder leave one request, the newest.
+    async fn by_key(
+        &self,
+        builder: &BuilderView,
+        by: &CollapseByParams,
+        new: &Arc<PendingRequest>,
+        unasked: &[Arc<PendingRequest>],
+    ) -> Result<(), DataError> {
+        let changes = RequestChanges::read(&self.data, unasked.to_vec()).await?;
+        let keyed = Keyed {
+            builder: builder.plan.id,
+            generation: builder.plan.generation.number,
+            keys: ask::keys(builder, &by.function, unasked, &changes).await,
+            of: new.request.buildrequestid,
+        };
+        let (reply, group) = oneshot::channel();
+        if self.inbox.send(Message::Keyed { keyed, reply }).await.is_err() {
+            return Ok(());
+        }
+        let Ok(Some(Group { newest, olders })) = group.await else { return Ok(()) };
+        let doomed = if by.compatible { self.by_default(&newest, &olders).await? } else { olders };
+        self.skip(doomed.iter()).await.map(drop)
+    }
+
+    async fn by_default(
+        &self,
+        new: &PendingRequest,
+        olders: &[Arc<PendingRequest>],
+    ) -> Result<Vec<Arc<PendingRequest>>, DataError> {
+        let alike: Vec<_> = olders.iter().filter(|old| rule::agree(new, old)).cloned().collect();
+        if alike.is_empty() {
+            return Ok(alike);
+        }
+        let requests = alike.iter().map(Arc::as_ref).chain([new]);
+        let stamps = requests.flat_map(|request| &request.buildset.sourcestamps).map(|stamp| stamp.ssid);
+        let stamps: Vec<_> = stamps.collect::<BTreeSet<_>>().into_iter().collect();
+        let changes = self.data.changes_of_stamps(&stamps).await?;
+        let changed: BTreeSet<_> = changes.iter().map(|change| change.sourcestamp.ssid).collect();
+        Ok(alike.into_iter().filter(|old| rule::same_point(new, old, &changed)).collect())
+    }
+
+    /// Skips those that are still there, and sets what was said about them on the request that stays.
+    async fn give_up(&self, new: &PendingRequest, doomed: Doomed) -> Result<(), DataError> {
+        let skipped = self.skip(doomed.iter().map(|(old, _)| old)).await?;
+        let mut properties = Properties::new();
+        for (old, more) in &doomed {
+            if skipped.contains(&old.request.buildrequestid) {
+                properties.update(more);
+            }
+        }
+        if properties.is_empty() {
+            return Ok(());
+        }
+        let id = new.request.buildrequestid;
+        self.data.set_request_properties(id, &properties).await?.await?;
+        let changed = self.data.pending_requests(Some(&[id])).await?;
+        // A stopping engine does not need to know.
+        let _ = self.inbox.send(Message::Changed(changed)).await;
+        Ok(())
+    }
+
+    /// 07.006. The ids of those that nobody took meanwhile.
+    async fn skip(
+        &self,
+        doomed: impl Iterator<Item = &Arc<PendingRequest>>,
+    ) -> Result<BTreeSet<BuildRequestId>, DataError> {
+        let mut ours = BTreeSet::new();
+        for old in doomed {
+            let id = old.request.buildrequestid;
+            if self.data.claim(&[id]).await? {
+                ours.insert(id);
+            }
+        }
+        let all: Vec<_> = ours.iter().copied().collect();
+        if !all.is_empty() {
+            // Stored before anyone hears of the new request.
+            self.data.complete_requests(&all, Results::Skipped).await?.await?;
+        }
+        Ok(ours)
+    }
+}

@@ -1,0 +1,48 @@
+//! Ending requests that wait (reference 07.024).
+
+use crate::control::NO_REASON;
+use lunabot_data::{Data, DataError};
+use lunabot_model::{BuildRequestId, Event, Properties, Results, Topic};
+use std::sync::Arc;
+
+/// Source of the property that says why.
+const SOURCE: &str = "Distributor";
+
+/// The property of a request that was ended without a build: why.
+const WHY: &str = "cancel_reason";
+
+/// Completes a request that nobody has taken, and notes why; false: somebody has.
+pub(crate) async fn retire(
+    data: &Data,
+    request: BuildRequestId,
+    results: Results,
+    reason: &str,
+) -> Result<bool, DataError> {
+    if !data.claim(&[request]).await? {
+        return Ok(false);
+    }
+    if reason != NO_REASON {
+        let mut why = Properties::new();
+        why.set(WHY, reason, SOURCE);
+        data.set_request_properties(request, &why).await?.detach();
+    }
+    data.complete_requests(&[request], results).await?.await?;
+    announce(data, request).await?;
+    tracing::info!(request, results = results.name(), "request ended without a build: {reason}");
+    Ok(true)
+}
+
+/// Event …/cancel, after …/complete.
+async fn announce(data: &Data, request: BuildRequestId) -> Result<(), DataError> {
+    let Some(row) = data.build_request(request).await? else { return Ok(()) };
+    let payload = Arc::new(serde_json::to_value(&row).unwrap_or_default());
+    let (set, builder) = (row.buildsetid, row.builderid);
+    for topic in [
+        Topic::new(&[&"buildrequests", &request, &"cancel"]),
+        Topic::new(&[&"builders", &builder, &"buildrequests", &request, &"cancel"]),
+        Topic::new(&[&"buildsets", &set, &"builders", &builder, &"buildrequests", &request, &"cancel"]),
+    ] {
+        data.bus().publish(Event { topic, payload: payload.clone() });
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! What waits, and what functions of the configuration decide about it.
+
+use anyhow::Result;
+use lunabot_tests::Master;
+use serde_json::{Value, json};
+
+/// One builder whose requests wait until the file `go` is there, and what else the configuration says.
+fn waiting(extra: &str) -> String {
+    format!(
+        r#"
+local lunabot = require "lunabot"
+local schedulers, steps, util, worker = lunabot.schedulers, lunabot.steps, lunabot.util, lunabot.worker
+local c = {{}}
+c.workers = {{ worker.LocalWorker{{"local"}} }}
+local f = util.BuildFactory{{steps.ShellCommand{{command = {{"true"}}}}}}
+local b = {{
+  name = "b", workernames = {{"local"}}, factory = f,
+  canStartBuild = function() return io.open(lunabot.basedir .. "/go") ~= nil end,
+}}
+c.builders = {{ b }}
+c.schedulers = {{
+  schedulers.ForceScheduler{{name = "force", builderNames = {{"b"}}, properties = {{
+    util.StringParameter{{name = "pr"}},
+  }}}},
+}}
+c.www = {{ port = 0 }}
+{extra}
+return c
+"#
+    )
+}
+
+async fn force(master: &Master, pr: &str) -> Result<Value> {
+    let answer = master.control("forceschedulers/force", "force", json!({"pr": pr})).await?;
+    Ok(answer[1]["1"].clone())
+}
+
+async fn results(master: &Master) -> Result<Vec<Value>> {
+    let all = master.get("buildrequests?order=buildrequestid").await?;
+    Ok(all["buildrequests"].as_array().into_iter().flatten().map(|row| row["results"].clone()).collect())
+}
+
+#[tokio::test]
+async fn a_function_collapses_and_sets_properties_that_the_build_has() -> Result<()> {
+    let master = Master::start(&waiting(
+        r#"
+c.collapseRequests = function(_, builder, new, old)
+  assert(builder.name == "b" and new.id > old.id)
+  if new.properties.pr ~= old.properties.pr then return false end
+  return true, {set_properties = {older = old.properties.older and {old.id, old.properties.older} or {old.id}}}
+end"#,
+    ))
+    .await?;
+    for pr in ["1", "2", "1", "1"] {
+        force(&master, pr).await?;
+    }
+    assert_eq!(results(&master).await?, [3, -1, 3, -1]);
+    std::fs::write(master.dir().join("go"), "")?;
+    force(&master, "3").await?;
+    master.until("builds?complete=true", |a| a["builds"].as_array().is_some_and(|b| b.len() == 3)).await?;
+    let builds = master.get("builds?property=older&order=buildrequestid").await?;
+    let older: Vec<&Value> =
+        builds["builds"].as_array().into_iter().flatten().map(|b| &b["properties"]).collect();
+    assert_eq!(older, [&json!({}), &json!({"older": [[3, [1]], "collapseRequests"]}), &json!({})]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn keys_collapse_also_what_waited_before_a_reload() -> Result<()> {
+    let mut master = Master::start(&waiting("c.collapseRequests = false")).await?;
+    for pr in ["1", "", "1", "2", "", "2", "2"] {
+        force(&master, pr).await?;
+    }
+    assert_eq!(results(&master).await?, [-1; 7]);
+    let by = r#"c.collapseRequests = util.collapse_by(function(req)
+  if req.properties.pr ~= "" then return {req.builderid, req.properties.pr} end
+end)"#;
+    master.rewrite_config(&waiting(by))?;
+    master.signal(nix::sys::signal::Signal::SIGHUP)?;
+    master.log_line(|line| line.contains("configuration update complete")).await?;
+    force(&master, "2").await?;
+    assert_eq!(results(&master).await?, [-1, -1, -1, 3, -1, 3, 3, -1]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_07_018_a_function_may_use_an_idle_worker() -> Result<()> {
+    let master = Master::start(&waiting(
+        r#"
+c.workers[2] = worker.LocalWorker{"other"}
+c.builders[2] = { name = "a", workernames = {"local"}, factory = f, tags = {"t"} }
+c.schedulers[2] = schedulers.ForceScheduler{name = "more", builderNames = {"a"}}
+b.canStartBuild = function(builder, wfb, req)
+  local w = wfb.worker
+  local made = w:shell{command = {"sh", "-c", "mkdir -p sub; echo content > sub/file; echo out; echo err >&2; exit 3"}}
+  assert(made.rc == 3 and made.stdout:find("out") and made.stderr:find("err"))
+  local stat = w:stat{file = "sub/file"}
+  assert(stat.is_file and not stat.is_dir and stat.size == 8 and w:stat{file = "nothing"} == nil)
+  assert(w:listdir{dir = "sub"}[1] == "file")
+  assert(w:glob{path = "sub/*"}[1]:find("sub/file$"))
+  local cmd = w:run(util.RemoteCommand{"shell", {command = {"sh", "-c", "echo hello; exit 5"}}, collectStdout = true,
+                                       decodeRC = {[5] = util.WARNINGS}})
+  assert(cmd.rc == 5 and cmd.stdout:find("hello") and cmd.stderr == nil)
+  assert(cmd:results() == util.WARNINGS and cmd:didFail() == false and cmd.updates.rc[1] == 5)
+  local listed = w:run(util.RemoteCommand{"stat", {file = "sub"}})
+  assert(#listed.updates.stat[1] == 10 and listed:results() == util.SUCCESS)
+  local gone = w:run(util.RemoteCommand{"stat", {file = "nothing"}})
+  assert(gone:didFail() and gone.updates.stat == nil)
+  local ok, err = pcall(function() return w:run(util.RemoteCommand{"frobnicate"}) end)
+  assert(not ok and err:find("has no command frobnicate"), err)
+  ok, err = pcall(function() return util.RemoteCommand{"stat", {}, colectStdout = true} end)
+  assert(not ok and err:find("did you mean collectStdout"), err)
+  local all = w:workerforbuilders()
+  assert(#all == 2 and all[1].builder.name == "a" and all[1].builder.tags[1] == "t" and all[2].builder_name == "b")
+  assert(not all[1]:isBusy() and not all[2]:isBusy() and #w.builds == 0 and not w:isBusy())
+  assert(w.quarantine_timeout == 10 and w.paused == false)
+  return true
+end"#,
+    ))
+    .await?;
+    force(&master, "").await?;
+    let build = master.finished_build(1).await?;
+    let told = master.get("script_errors").await?;
+    assert_eq!((&build["results"], &told["script_errors"]), (&json!(0), &json!([])));
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_07_019_row_03_043_a_build_runs_on_the_worker_that_was_chosen() -> Result<()> {
+    let master = Master::start(&waiting(
+        r#"
+c.workers = { worker.LocalWorker{"w1"}, worker.LocalWorker{"w2"}, worker.LocalWorker{"w3"} }
+b.workernames, b.canStartBuild = {"w3", "w2", "w1"}, util.enforceChosenWorker
+c.select_next_worker = function(_, wfbs) return util.sort_by(wfbs, function(wfb) return wfb.worker.name end)[1] end
+c.schedulers = { schedulers.ForceScheduler{name = "force", builderNames = {"b"},
+                                           properties = { util.WorkerChoiceParameter{} }} }"#,
+    ))
+    .await?;
+    let fields = master.get("forceschedulers/force").await?;
+    let all = fields["forceschedulers"][0]["all_fields"].as_array().into_iter().flatten();
+    let choices: Vec<&Value> = all.filter(|f| f["name"] == "workername").map(|f| &f["choices"]).collect();
+    assert_eq!(choices, [&json!(["-any-", "w1", "w2", "w3"])]);
+    for (id, (chosen, ran)) in (1..).zip([("w2", "w2"), ("-any-", "w1"), ("w3", "w3")]) {
+        master.control("forceschedulers/force", "force", json!({"workername": chosen})).await?;
+        master.finished_build(id).await?;
+        let properties = master.get(&format!("builds/{id}/properties")).await?;
+        assert_eq!(properties["properties"][0]["workername"][0], ran, "{chosen}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_03_025_a_newer_commit_cancels_what_waits_for_its_branch() -> Result<()> {
+    let master = Master::start(&waiting(
+        r#"
+c.collapseRequests = false
+c.www.change_hook_dialects = { base = true }
+c.schedulers[2] = schedulers.AnyBranchScheduler{name = "any", builderNames = {"b"}}
+c.services = {
+  util.OldBuildCanceller{"old", {{{"b"}, util.SourceStampFilter{branch_not_eq = "release"}}}},
+  util.FailingBuildsetCanceller{"failing", {{"b", util.null, util.SourceStampFilter{}}}},
+}"#,
+    ))
+    .await?;
+    for (revision, branch) in [("1", "main"), ("2", "release"), ("3", "release"), ("4", "main")] {
+        let fields = [("author", "joe"), ("comments", "x"), ("revision", revision), ("branch", branch)];
+        assert_eq!(master.change_hook(&fields).await?, 202);
+    }
+    let want = [json!(6), json!(-1), json!(-1), json!(-1)];
+    let all = |answer: &Value| {
+        let rows = answer["buildrequests"].as_array().into_iter().flatten();
+        rows.map(|row| row["results"].clone()).collect::<Vec<_>>()
+    };
+    master.until("buildrequests?order=buildrequestid", |answer| all(answer) == want).await?;
+    let why = master.get("buildrequests?property=cancel_reason&order=buildrequestid&limit=1").await?;
+    let text = why["buildrequests"][0]["properties"]["cancel_reason"][0].to_string();
+    assert!(text.contains("newer commit"), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn requests_do_not_wait_for_ever() -> Result<()> {
+    let mut master = Master::start(&waiting(
+        r#"
+b.ignoreOfflineWorkersTimeout = "1h"
+b.canStartBuild = function() return false end
+c.lua = {callback_timeout = 5}
+c.collapseRequests = function(master, builder, new, old)
+  if new.properties.pr == "add" then
+    master.data.updates.addBuildset{builderids = {builder.builderid}, requestTimeout = 1}
+  end
+  return false
+end"#,
+    ))
+    .await?;
+    force(&master, "1").await?;
+    force(&master, "add").await?;
+    master.log_line(|line| line.contains("requestTimeout")).await?;
+    let all = results(&master).await?;
+    assert_eq!(all.iter().filter(|results| **results == 6).count(), 1, "{all:?}");
+    Ok(())
+}
