@@ -11,14 +11,24 @@ need() { command -v "$1" >/dev/null 2>&1 || packages+=("$2"); }
 need git git
 need cc gcc
 need sqlite3 sqlite3
+need openssl openssl
 need chromium chromium
 need chromedriver chromium-driver
+need python3 python3
+python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || packages+=(postgresql)
 if [ ${#packages[@]} -gt 0 ]; then
     command -v apt-get >/dev/null || { echo "please install: ${packages[*]}" >&2; exit 1; }
     echo "installing ${packages[*]}"
     as_root apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+fi
+
+# Buildbot's own worker and client, which the tests connect.
+venv=target/worker-venv
+if ! "$venv/bin/buildbot-worker" --version 2>/dev/null | grep -q "4\.3\.0"; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet "buildbot-worker==4.3.0" "buildbot==4.3.0"
 fi
 
 # The tests start the real programs.

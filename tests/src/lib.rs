@@ -4,11 +4,15 @@
 
 mod browser;
 mod master;
+mod proxy;
 mod repo;
+mod stock_worker;
 
 pub use browser::Browser;
 pub use master::{Master, lunabot_binary};
+pub use proxy::Proxy;
 pub use repo::Repo;
+pub use stock_worker::{PROTOCOLS, StockWorker, sendchange};
 
 use std::path::PathBuf;
 

@@ -10,10 +10,10 @@ use crate::step::StepKind;
 use crate::worker::WorkerLink;
 use crate::{Generation, control, feed, services};
 use lunabot_data::new::{BuilderDecl, ProjectDecl, WorkerDecl};
-use lunabot_data::{Data, DataError};
+use lunabot_data::{Answer, Data, DataError};
 use lunabot_model::config::Config;
 use lunabot_model::resources::Worker;
-use lunabot_model::{AnyObject, BuilderId, Clock, Id, Json};
+use lunabot_model::{AnyObject, BuilderId, Clock, Event, Id, Json, Topic};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -173,6 +173,32 @@ impl Engine {
         let _ = self.send(Message::Detach { name: name.into(), link: link.clone() }).await;
     }
 
+    /// A worker's owner wants it to stop: it gets no new builds, and ends when it is idle (08.009).
+    pub async fn worker_wants_to_stop(&self, name: &str) {
+        // A stopped engine gives no builds anyway.
+        let _ = self.send(Message::WantsToStop { name: name.into() }).await;
+    }
+
+    /// Event workers/N/missing: a worker is away for `since` (08.007). `notify`: whom it is told to.
+    pub(crate) async fn announce_missing_worker(
+        &self,
+        name: &str,
+        since: std::time::Duration,
+        notify: Vec<String>,
+    ) -> Result<(), DataError> {
+        let Answer::One { item: mut row, .. } = self.0.data.get(&format!("workers/{name}"), "").await? else {
+            return Ok(());
+        };
+        let Some(id) = row["workerid"].as_i64() else { return Ok(()) };
+        let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        let last = self.0.clock.now().secs().saturating_sub(seconds);
+        row["last_connection"] = lunabot_model::clock::ctime(last).into();
+        row["notify"] = notify.into();
+        let topic = Topic::new(&[&"workers", &id, &"missing"]);
+        self.0.data.bus().publish(Event { topic, payload: Arc::new(row) });
+        Ok(())
+    }
+
     /// Stops; returns when nothing runs any more and everything is handed to the store. A [`Stop::Fast`] hastens a
     /// [`Stop::Soft`] that still waits.
     pub async fn stop(&self, how: Stop) {
@@ -193,6 +219,10 @@ impl Engine {
             (Ok(()), Ok(status)) => status,
             _ => EngineStatus { stopping: true, ..EngineStatus::default() },
         }
+    }
+
+    pub(crate) fn data(&self) -> &Data {
+        &self.0.data
     }
 
     async fn send(&self, message: Message) -> Result<(), EngineError> {

@@ -2,7 +2,7 @@
 
 use crate::Generation;
 use crate::step::{BaseStepParams, StepKind};
-use crate::worker::LocalWorkerParams;
+use crate::worker::{LocalWorkerParams, REMOTE, RemoteWorkerParams};
 use lunabot_model::config::{BuilderConfig, Collapse, DeclaredBuilder};
 use lunabot_model::locks::LockUse;
 use lunabot_model::{AnyObject, BuilderId, Id, Json, Renderable, WorkerId};
@@ -97,22 +97,29 @@ fn plan_step(
 /// Reads a declared worker; the id is filled in later.
 pub(crate) fn worker_of(object: &AnyObject) -> Result<WorkerPlan, PlanError> {
     let fault = |text: String| PlanError(format!("{}: {}: {text}", object.at, object.kind));
-    let params: LocalWorkerParams =
-        serde_json::from_value(object.args.clone()).map_err(|error| fault(error.to_string()))?;
-    Ok(WorkerPlan {
-        id: 0,
-        name: params.name,
-        locks: params
-            .locks
-            .as_ref()
-            .map(lunabot_model::locks::uses)
-            .transpose()
-            .map_err(fault)?
-            .unwrap_or_default(),
-        max_builds: params.max_builds.filter(|most| *most > 0).map(|most| most as usize),
-        properties: params.properties,
-        default_properties: params.default_properties,
-    })
+    let plan = |name, max_builds: Option<u32>, properties, default_properties, locks: Option<Json>| {
+        let locks = locks.as_ref().map(lunabot_model::locks::uses).transpose().map_err(fault)?;
+        Ok(WorkerPlan {
+            id: 0,
+            name,
+            locks: locks.unwrap_or_default(),
+            max_builds: max_builds.filter(|most| *most > 0).map(|most| most as usize),
+            properties,
+            default_properties,
+        })
+    };
+    if object.kind == REMOTE {
+        let p: RemoteWorkerParams = worker_params(object)?;
+        return plan(p.name, p.max_builds, p.properties, p.default_properties, p.locks);
+    }
+    let p: LocalWorkerParams = worker_params(object)?;
+    plan(p.name, p.max_builds, p.properties, p.default_properties, p.locks)
+}
+
+/// The options of a declared worker. The error names the place.
+pub(crate) fn worker_params<T: serde::de::DeserializeOwned>(object: &AnyObject) -> Result<T, PlanError> {
+    serde_json::from_value(object.args.clone())
+        .map_err(|error| PlanError(format!("{}: {}: {error}", object.at, object.kind)))
 }
 
 #[cfg(test)]

@@ -31,6 +31,12 @@ impl std::ops::Add<Duration> for Time {
     }
 }
 
+/// `Sat Nov 28 23:42:33 2026`: a time in the machine's zone as C writes it.
+pub fn ctime(secs: i64) -> String {
+    let at = jiff::Timestamp::from_second(secs).unwrap_or_default();
+    at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%a %b %e %H:%M:%S %Y").to_string()
+}
+
 /// A moment on a clock that never jumps, counted from the start of the process. For time-outs and measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mono(pub Duration);

@@ -5,6 +5,7 @@
 
 mod crosscheck;
 mod keys;
+pub mod protocols;
 mod read;
 
 use crate::kinds::collapse::CollapseByParams;

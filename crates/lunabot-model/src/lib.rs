@@ -8,6 +8,7 @@
 pub mod change_filter;
 pub mod clock;
 pub mod config;
+pub mod endpoint;
 pub mod event;
 pub mod git;
 pub mod interpolate;
@@ -27,6 +28,7 @@ pub mod source_stamp_filter;
 pub mod text;
 
 pub use clock::{Clock, Mono, Time};
+pub use endpoint::{Endpoint, EndpointError};
 pub use event::{Event, Pattern, Topic};
 pub use kind::{CallbackSpec, Category, Kind, Problem};
 pub use object::{AnyObject, Callback, Duration, Names, Object, Renderable, StringOrList};

@@ -58,6 +58,38 @@ impl WorkerInfo {
         dict
     }
 
+    /// Reads what a worker on a wire says, whatever it says: keys of a wrong type are as if missing, text in bytes is text.
+    pub fn tolerant(value: Value) -> Self {
+        let Value::Dict(dict) = value else { return Self::default() };
+        let mut info = Self::default();
+        for (key, value) in dict {
+            let mut alone = Dict::new();
+            alone.insert(key, textual(value));
+            // One key at a time: what is wrong with one is no reason to forget the others.
+            let Ok(read) = Self::from_dict(alone) else { continue };
+            info.take(read);
+        }
+        info
+    }
+
+    /// Adds what `other` knows.
+    fn take(&mut self, other: Self) {
+        let Self { system, basedir, numcpus, version, environ, worker_commands, delete_leftover_dirs, facts } =
+            other;
+        for (mine, theirs) in
+            [(&mut self.system, system), (&mut self.basedir, basedir), (&mut self.version, version)]
+        {
+            if !theirs.is_empty() {
+                *mine = theirs;
+            }
+        }
+        self.numcpus = self.numcpus.max(numcpus);
+        self.environ.extend(environ);
+        self.worker_commands.extend(worker_commands);
+        self.delete_leftover_dirs |= delete_leftover_dirs;
+        self.facts.extend(facts);
+    }
+
     /// Reads the map of the wire protocols. Missing keys are as if empty; unknown keys with text
     /// become facts, others are dropped.
     pub fn from_dict(dict: Dict) -> Result<Self, InfoError> {
@@ -79,6 +111,18 @@ impl WorkerInfo {
             }
         }
         Ok(info)
+    }
+}
+
+/// Bytes as text, also inside a map; what cannot be text is left out of one.
+fn textual(value: Value) -> Value {
+    match value {
+        Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+        Value::Dict(dict) => {
+            let pairs = dict.into_iter().map(|(key, value)| (key, textual(value)));
+            Value::Dict(pairs.filter(|(_, value)| value.as_str().is_some()).collect())
+        }
+        other => other,
     }
 }
 

@@ -2,18 +2,25 @@
 //!
 //! The vocabulary here is shared by the engine (which sends [`Command`]s) and the worker (which
 //! answers with [`Update`]s and asks for [`Transfer`]s). `LocalWorker` hands these values over
-//! in memory; the wire protocols (PB and msgpack) translate them to bytes and will live in
-//! modules of their own beside these, as state machines: bytes in, messages out.
+//! in memory; the wire protocols ([`msgpack`], [`pb`]) translate them to bytes as state machines behind
+//! [`master::MasterProtocol`]: bytes in, messages out.
 //!
 //! What must never enter: sockets, clocks, files, an async runtime.
 
+mod arguments;
 mod command;
+mod compare;
 mod info;
+pub mod master;
+pub mod msgpack;
+pub mod pb;
 mod transfer;
 mod update;
 mod value;
+mod wire_update;
 
 pub use command::{Command, names};
+pub use compare::same;
 pub use info::{InfoError, WorkerInfo};
 pub use transfer::Transfer;
 pub use update::{FailureReason, Stat, Update};

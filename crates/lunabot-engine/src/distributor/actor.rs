@@ -138,6 +138,7 @@ impl Actor {
             Message::Attach { name, link, reply } => self.attach(&name, link, reply),
             Message::Ready(handle) => self.ready(&handle),
             Message::Detach { name, link } => self.detach(&name, &link),
+            Message::WantsToStop { name } => self.wants_to_stop(&name),
             Message::Announced(ids) => self.announced(ids),
             Message::Loaded(requests) => self.loaded(requests),
             Message::Reread => self.load(None),

@@ -105,6 +105,21 @@ impl Actor {
         self.connection_changed(id);
     }
 
+    /// 08.009, from the worker's side.
+    pub fn wants_to_stop(&mut self, name: &str) {
+        let Some(id) = self.links.values().find(|handle| handle.name == name).map(|handle| handle.id) else {
+            return;
+        };
+        let data = self.services.data.clone();
+        self.spawn(async move {
+            if let Err(error) = data.set_worker_graceful(id, true).await.map(lunabot_data::Ack::detach) {
+                tracing::error!(worker = id, "could not store that the worker is to stop: {error}");
+            }
+            None
+        });
+        self.event(Event::Graceful(id));
+    }
+
     pub fn worker_order(
         &mut self,
         worker: WorkerId,

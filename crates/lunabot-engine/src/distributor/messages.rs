@@ -51,6 +51,10 @@ pub(crate) enum Message {
         name: String,
         link: Arc<dyn WorkerLink>,
     },
+    /// Its owner wants it to stop when it is idle.
+    WantsToStop {
+        name: String,
+    },
     /// Requests are new or given back.
     Announced(Vec<BuildRequestId>),
     Loaded(Vec<PendingRequest>),

@@ -1,5 +1,6 @@
 //! The kinds of workers (reference 08.001, 08.015).
 
+use super::PB_CHANGE_SOURCE;
 use lunabot_model::kind::{Category, Params, check_as, schema_of};
 use lunabot_model::kinds::locks::problem_of_fixed_locks;
 use lunabot_model::{Duration, Json, Kind, Problem, StringOrList};
@@ -7,8 +8,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// The kinds of this room that declare workers.
-pub static KINDS: &[Kind] = &[LOCAL_WORKER, WORKER];
+/// The kinds of this room that declare workers, and what comes in through their door.
+pub static KINDS: &[Kind] = &[LOCAL_WORKER, WORKER, PB_CHANGE_SOURCE];
 
 /// `worker.LocalWorker`: a worker inside the master's process (08.015).
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
@@ -78,22 +79,24 @@ pub const LOCAL_WORKER: Kind = Kind {
     extensible: false,
 };
 
-/// `worker.Worker`: a worker that connects over a network (08.001). Declared so that a configuration that has one is told
-/// what is missing.
+/// The kind of workers that connect over a network.
+pub(crate) const REMOTE: &str = "worker.Worker";
+
+/// `worker.Worker`: a worker that connects over a network (08.001).
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RemoteWorkerParams {
     /// Unique.
     pub name: String,
-    /// What it proves itself with; may be a renderable.
+    /// What it proves itself with: a text, or a renderable such as `util.Secret`.
     pub password: Json,
     /// Builds it runs at the same time; absent or 0: as many as builders use it.
     pub max_builds: Option<u32>,
     /// Who is told when it is missing.
     pub notify_on_missing: Option<StringOrList>,
-    /// How long it may be away before.
+    /// Seconds it may be away before it counts as missing, 3600 if absent; 0: it never does.
     pub missing_timeout: Option<Duration>,
-    /// Properties of every build it runs.
+    /// Properties of every build it runs (04b, item 5).
     pub properties: BTreeMap<String, Json>,
     /// Properties for names that nothing else sets.
     #[serde(rename = "defaultProperties")]
@@ -101,16 +104,34 @@ pub struct RemoteWorkerParams {
     /// Locks that its builds hold: locks or accesses (05.061).
     #[schemars(schema_with = "lunabot_model::locks::fixed_option_schema")]
     pub locks: Option<Json>,
-    /// How often it is asked whether it is there.
+    /// Seconds between the questions whether it is there, 3600 if absent.
     pub keepalive_interval: Option<Duration>,
-    /// The machine that has to run for it.
+    /// Not supported yet.
     pub machine_name: Option<String>,
 }
 
 impl Params for RemoteWorkerParams {
     fn validate(&self) -> Vec<Problem> {
-        let text = "workers that connect over a network are not supported yet; use worker.LocalWorker";
-        vec![Problem::new("", text)]
+        let mut problems = Vec::new();
+        let mut problem = |wrong: bool, option, text| {
+            if wrong {
+                problems.push(Problem::new(option, text));
+            }
+        };
+        problem(self.name.is_empty(), "name", "is missing");
+        let given = self.password.as_str().is_some_and(|text| !text.is_empty()) || self.password.is_object();
+        let text = "is missing: the text that the worker was created with, or util.Secret \"NAME\"";
+        problem(!given, "password", text);
+        problem(self.machine_name.is_some(), "machine_name", "not supported yet");
+        let interval = self.keepalive_interval.is_some_and(|interval| interval.0 <= 0.0);
+        problem(interval, "keepalive_interval", "must be more than 0 seconds");
+        problem(
+            self.missing_timeout.is_some_and(|t| t.0 < 0.0),
+            "missing_timeout",
+            "must be 0 seconds or more",
+        );
+        problems.extend(problem_of_fixed_locks(self.locks.as_ref()));
+        problems
     }
 }
 
@@ -128,7 +149,7 @@ pub const WORKER: Kind = Kind {
         "keepalive_interval",
         "machine_name",
     ],
-    doc: "A worker that connects to the master over a network. Not supported yet.",
+    doc: "A worker that connects to the master over a network, through one of `c.protocols`.",
     schema: schema_of::<RemoteWorkerParams>,
     check: check_as::<RemoteWorkerParams>,
     ..LOCAL_WORKER
@@ -146,7 +167,19 @@ mod tests {
         assert_eq!(paths, ["machine_name", "password"]);
         assert_eq!(problems[0].message, "not supported yet");
         assert_eq!((LOCAL_WORKER.check)(&json!({})), [Problem::new("name", "is missing")]);
-        let remote = (WORKER.check)(&json!({"name": "w1", "password": "x", "max_builds": 2}));
-        assert!(remote[0].message.contains("not supported yet"), "{remote:?}");
+    }
+
+    #[test]
+    fn row_08_001_a_worker_is_told_what_is_wrong_with_its_options() {
+        let problems = |args| (WORKER.check)(&args).into_iter().map(|p| p.path).collect::<Vec<_>>();
+        assert_eq!(
+            problems(json!({"name": "w1", "password": "x", "max_builds": 2, "missing_timeout": 0})),
+            [""; 0]
+        );
+        let secret = json!({"$kind": "util.Secret", "$args": {"name": "w1"}});
+        assert_eq!(problems(json!({"name": "w1", "password": secret})), [""; 0]);
+        assert_eq!(problems(json!({"name": ""})), ["name", "password"]);
+        let all = json!({"name": "w", "password": 7, "machine_name": "m", "keepalive_interval": 0});
+        assert_eq!(problems(all), ["password", "machine_name", "keepalive_interval"]);
     }
 }

@@ -1,11 +1,16 @@
-//! Workers as the engine sees them: a connected one behind [`WorkerLink`], whatever carries it, and the kinds that declare one.
+//! Workers as the engine sees them: a connected one behind [`WorkerLink`], whatever carries it, the kinds that declare one,
+//! and the door for those that connect over a network.
 //!
-//! What must never enter: sockets, protocols, and the worker's own code.
+//! What must never enter: the bytes of protocols (those are `lunabot-proto`'s) and the worker's own code.
 
 mod handle;
 mod kinds;
 mod link;
+mod remote;
 
 pub(crate) use handle::WorkerHandle;
 pub use kinds::{KINDS, LocalWorkerParams};
+pub(crate) use kinds::{REMOTE, RemoteWorkerParams};
 pub use link::{CommandSink, LinkError, WorkerLink};
+pub(crate) use remote::PB_CHANGE_SOURCE;
+pub use remote::{PB_CHANGES, Prepared, RemoteError, RemoteWorkers};

@@ -1,7 +1,7 @@
 //! Checks across sections: names that must exist, names that must be unique (01.004–01.009, 01.019).
 
 use super::read::{error, error_at};
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, protocols};
 use crate::locks::{LockId, LockScope, LockUse};
 use crate::{AnyObject, Json, kind};
 use serde_json::Map;
@@ -15,6 +15,7 @@ pub(super) fn check(config: &Config, table: &Map<String, Json>, errors: &mut Vec
     services(config, table, errors);
     schedulers(config, table, errors);
     locks(config, errors);
+    protocols::check(config, errors);
     // Who is missing can be told only where everybody present could be read.
     if errors.is_empty() {
         builders_without_schedulers(config, errors);

@@ -128,15 +128,6 @@ impl<'a> Reader<'a> {
         {
             self.errors.push(error("mq.type", "not supported yet; the type is \"simple\""));
         }
-        // `null` is the protocol of local workers, which needs no settings.
-        let protocols = self.given("protocols").and_then(Json::as_object).into_iter().flatten();
-        let others = protocols.filter(|(name, _)| *name != "null");
-        self.errors.extend(others.map(|(name, _)| {
-            error(
-                format!("protocols.{name}"),
-                "not supported yet; the workers there are, worker.LocalWorker, need no protocol",
-            )
-        }));
     }
 
     /// The value of a key, nil and null left out.

@@ -78,7 +78,9 @@ fn one(
     root: &Path,
     folders: &mut Vec<(PathBuf, u32)>,
 ) -> io::Result<()> {
-    let inside = inside(path)?;
+    // Stock workers name the folder itself with nothing but a slash.
+    let itself = path == Path::new("/") && entry.header().entry_type() == EntryType::Directory;
+    let inside = if itself { PathBuf::new() } else { inside(path)? };
     let target = root.join(&inside);
     match entry.header().entry_type() {
         EntryType::Directory => {
@@ -260,6 +262,7 @@ mod tests {
         let file = archive(|builder| {
             for (kind, name, link) in [
                 (Directory, "./", ""),
+                (Directory, "/", ""),
                 (Directory, "./sub", ""),
                 (Regular, "./sub/f", ""),
                 (Symlink, "sub/up", "../sub/f"),

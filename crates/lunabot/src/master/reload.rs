@@ -29,9 +29,16 @@ impl Rooms {
                 return self.refused(Load { errors: vec![error], ..record }, &generation.files);
             }
         };
+        let workers = match self.prepare_workers(&generation).await {
+            Ok(workers) => workers,
+            Err(error) => {
+                let error = at(&generation, "protocols", format!("{error:#}"));
+                return self.refused(Load { errors: vec![error], ..record }, &generation.files);
+            }
+        };
         let plan = Plan::between(old.config(), generation.config());
         let (number, generation) = (record.number, Arc::new(generation));
-        if let Err(error) = self.take_up(&generation, place).await {
+        if let Err(error) = self.take_up(&generation, place, workers).await {
             tracing::error!("configuration update partially applied; master may malfunction: {error:#}");
             let line = format!("configuration update partially applied: {error:#}");
             return Outcome { ok: false, lines: vec![line] };

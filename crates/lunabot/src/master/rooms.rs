@@ -12,6 +12,7 @@ use crate::wiring::local_worker::{Links, LocalWorkers};
 use crate::wiring::metrics::Metrics;
 use anyhow::{Result, anyhow};
 use lunabot_data::Data;
+use lunabot_engine::worker::{Prepared, RemoteWorkers};
 use lunabot_engine::{Engine, Stop};
 use lunabot_integrations::{ChangeSources, Environment};
 use lunabot_lua::ScriptErrors;
@@ -42,6 +43,7 @@ pub struct Rooms {
     data: Data,
     engine: Engine,
     workers: LocalWorkers,
+    remote: RemoteWorkers,
     pub(super) sources: Arc<ChangeSources>,
     site: SharedSite,
     pub(super) web: Web,
@@ -68,7 +70,9 @@ impl Rooms {
         open::serve_lists(&data, &history, errors);
         lifecycle.spawn("metrics", metrics.clone().upkeep(Arc::clone(clock), lifecycle.soft()));
         let rooms = Self::furnish(ground, loader, data, history, Arc::new(generation)).await?;
-        rooms.take_up(&rooms.current(), Some(place)).await?;
+        let current = rooms.current();
+        let workers = rooms.prepare_workers(&current).await?;
+        rooms.take_up(&current, Some(place), workers).await?;
         rooms.history.add(record);
         Ok(Arc::new(rooms))
     }
@@ -107,6 +111,7 @@ impl Rooms {
             watch: Arc::new(FileWatch::new()),
             web: open::web(&data, &site, health, ground),
             workers: LocalWorkers::new(engine.clone(), base.dir(), ground.simulated_workers.clone()),
+            remote: RemoteWorkers::new(engine.clone(), Arc::clone(clock), base.dir()),
             data,
             engine,
             sources,
@@ -117,9 +122,16 @@ impl Rooms {
     }
 
     /// Makes every room work by `generation`. What can be refused was checked before.
-    pub(super) async fn take_up(&self, generation: &Arc<Generation>, place: Option<Bound>) -> Result<()> {
+    pub(super) async fn take_up(
+        &self,
+        generation: &Arc<Generation>,
+        place: Option<Bound>,
+        workers: Prepared,
+    ) -> Result<()> {
         generation.connect(&self.data);
         self.engine.apply(Arc::clone(&generation.inner)).await?;
+        // First, so that one that becomes a local worker has left.
+        self.remote.take_up(workers).await;
         self.workers.apply(generation.config()).await?;
         self.sources.apply(&generation.sources()).await?;
         self.site.store(site_of(generation));
@@ -148,6 +160,7 @@ impl Rooms {
         self.sources.stop().await;
         self.engine.stop(how).await;
         self.workers.stop().await;
+        self.remote.stop().await;
         self.web.stop();
     }
 
@@ -160,6 +173,11 @@ impl Rooms {
         if let Err(error) = closed {
             tracing::error!("the newest events could not be written: {error}; what was acknowledged is safe");
         }
+    }
+
+    /// Takes the ports that a generation's workers need.
+    pub(super) async fn prepare_workers(&self, generation: &Generation) -> Result<Prepared> {
+        Ok(self.remote.prepare(&generation.inner).await?)
     }
 
     pub fn url(&self) -> Option<String> {

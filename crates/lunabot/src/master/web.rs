@@ -4,7 +4,7 @@ use crate::lifecycle::Lifecycle;
 use anyhow::Result;
 use lunabot_model::Json;
 use lunabot_model::config::WwwConfig;
-use lunabot_www::{Endpoint, Listener, WwwState, listen, router, serve};
+use lunabot_www::{Endpoint, ListenError, Listener, WwwState, listen, router, serve};
 use std::sync::{Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +18,7 @@ impl Bound {
     /// Takes the place that the configuration names; none if it names none (no web server).
     pub async fn bind(www: &WwwConfig) -> Result<Self> {
         let listener = match &www.port {
-            Some(port) => Some(listen(&Endpoint::read(port)?).await?),
+            Some(port) => Some(listen(&Endpoint::read(port).map_err(ListenError::from)?).await?),
             None => None,
         };
         Ok(Bound { port: www.port.clone(), listener })

@@ -1,5 +1,6 @@
 //! What only the rooms can judge about a configuration that the script host found well-formed.
 
+use lunabot_engine::worker::PB_CHANGES;
 use lunabot_integrations::CHANGE_SOURCES;
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::{AnyObject, Problem};
@@ -25,7 +26,8 @@ fn hook_dialects(config: &Config) -> impl Iterator<Item = ConfigError> {
 
 fn change_sources(config: &Config) -> Vec<ConfigError> {
     let mut errors = Vec::new();
-    for object in &config.change_sources {
+    // Those are served at the workers' door.
+    for object in config.change_sources.iter().filter(|object| object.kind != PB_CHANGES) {
         match CHANGE_SOURCES.iter().find(|source| source.kind.path() == object.kind) {
             None => {
                 errors.push(error_at(object, Problem::new("", "this change source is not supported yet")));

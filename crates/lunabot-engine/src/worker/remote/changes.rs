@@ -1,0 +1,204 @@
+//! `changes.PBChangeSource`: changes from `buildbot sendchange`, over the workers' PB port (reference row 02.009).
+
+use super::transport::Transport;
+use lunabot_data::intake::{ChangeFunctions, Intake};
+use lunabot_data::new::NewChange;
+use lunabot_model::kind::{Category, Params, check_as, schema_of};
+use lunabot_model::{Json, Kind, Problem, Properties};
+use lunabot_proto::pb::PbClient;
+use lunabot_proto::{Dict, Value};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// The kind of change sources that are served here.
+pub const PB_CHANGES: &str = "changes.PBChangeSource";
+
+/// The most changes one connection may report; `sendchange` reports one.
+const MOST: usize = 10_000;
+
+/// `changes.PBChangeSource` (02.009).
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PbChangesParams {
+    /// Who may report changes.
+    pub user: String,
+    /// A text, or a renderable such as `util.Secret`.
+    pub passwd: Json,
+    /// Not supported yet; changes come in at the port of `c.protocols.pb`.
+    pub port: Option<Json>,
+    /// Files that do not begin with it are left out; it is cut from the others.
+    pub prefix: Option<String>,
+    /// Unique among change sources.
+    pub name: Option<String>,
+}
+
+impl Default for PbChangesParams {
+    fn default() -> Self {
+        PbChangesParams {
+            user: "change".into(),
+            passwd: "changepw".into(),
+            port: None,
+            prefix: None,
+            name: None,
+        }
+    }
+}
+
+impl Params for PbChangesParams {
+    fn validate(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.user.is_empty() {
+            problems.push(Problem::new("user", "must not be empty"));
+        }
+        if !self.passwd.is_object() && self.passwd.as_str().is_none_or(str::is_empty) {
+            problems
+                .push(Problem::new("passwd", "must be a text that is not empty, or util.Secret \"NAME\""));
+        }
+        if self.port.as_ref().is_some_and(|port| !port.is_null()) {
+            let text = "a port of its own is not supported yet; leave it out: changes come in at the port of c.protocols.pb";
+            problems.push(Problem::new("port", text));
+        }
+        problems
+    }
+}
+
+pub const PB_CHANGE_SOURCE: Kind = Kind {
+    namespace: "changes",
+    name: "PBChangeSource",
+    aliases: &[],
+    category: Category::ChangeSource,
+    positional: &["user", "passwd", "port", "prefix", "name"],
+    flat: false,
+    doc: "Takes changes from `buildbot sendchange`, at the port of `c.protocols.pb`.",
+    schema: schema_of::<PbChangesParams>,
+    check: check_as::<PbChangesParams>,
+    callbacks: &[],
+    extensible: false,
+};
+
+/// A source that clients may log in for.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub password: String,
+    pub prefix: Option<String>,
+    pub intake: Arc<Intake>,
+    /// In words, for the list of script errors.
+    pub concerns: String,
+}
+
+/// Takes the changes of one client until it closes the connection.
+pub(super) async fn serve(mut client: PbClient, mut transport: Transport, source: Source) -> Option<()> {
+    for _ in 0..MOST {
+        let reported = loop {
+            for bytes in client.output() {
+                transport.writer.write(bytes).await.ok()?;
+            }
+            match client.reported() {
+                Ok(Some(reported)) => break reported,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!("{}: {error}", source.concerns);
+                    return None;
+                }
+            }
+            let bytes = transport.reader.read().await.ok().flatten()?;
+            client.feed(&bytes);
+        };
+        // Answered when it is stored.
+        let stored = store(&source, reported.change).await;
+        if let Err(error) = &stored {
+            tracing::warn!("{}: a change was not taken: {error}", source.concerns);
+        }
+        client.answer(reported.request, stored);
+        for bytes in client.output() {
+            transport.writer.write(bytes).await.ok()?;
+        }
+    }
+    Some(())
+}
+
+async fn store(source: &Source, change: Dict) -> Result<(), String> {
+    let change = read(change, source.prefix.as_deref())?;
+    let stored = source.intake.add(change, &ChangeFunctions::default(), &source.concerns).await;
+    stored.map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// The names of old and new clients. What is empty is as if absent.
+fn read(change: Dict, prefix: Option<&str>) -> Result<NewChange, String> {
+    let text = |keys: &[&str]| {
+        let found = keys.iter().find_map(|key| change.get(key).and_then(Value::as_str));
+        found.filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let when = ["when_timestamp", "when"].iter().find_map(|key| change.get(key)?.as_f64());
+    let files = change.get("files").and_then(Value::as_items).unwrap_or_default();
+    let files = files.iter().filter_map(Value::as_str).filter_map(|file| match prefix {
+        Some(prefix) => file.strip_prefix(prefix),
+        None => Some(file),
+    });
+    let mut properties = Properties::new();
+    if let Some(sent) = change.get("properties").and_then(Value::as_dict) {
+        for (name, value) in sent.iter() {
+            properties.set(name, plain(value), "Change");
+        }
+    }
+    Ok(NewChange {
+        author: text(&["author", "who"]).ok_or("the change names nobody (who)")?,
+        committer: text(&["committer"]),
+        files: files.map(str::to_owned).collect(),
+        comments: text(&["comments"]).unwrap_or_default(),
+        revision: text(&["revision"]),
+        when_timestamp: when.map(|seconds| seconds as i64),
+        branch: text(&["branch"]),
+        category: text(&["category"]),
+        revlink: text(&["revlink"]),
+        properties,
+        repository: text(&["repository"]).unwrap_or_default(),
+        project: text(&["project"]).unwrap_or_default(),
+        codebase: text(&["codebase"]).unwrap_or_default(),
+    })
+}
+
+fn plain(value: &Value) -> Json {
+    match value {
+        Value::None | Value::Bytes(_) => Json::Null,
+        Value::Bool(truth) => (*truth).into(),
+        Value::Int(number) => i64::try_from(*number).map_or(Json::Null, Json::from),
+        Value::Float(number) => (*number).into(),
+        Value::Str(text) => text.as_str().into(),
+        Value::List(items) | Value::Tuple(items) => items.iter().map(plain).collect(),
+        Value::Dict(dict) => dict.iter().map(|(key, value)| (key.to_owned(), plain(value))).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_02_009_names_of_old_clients_are_read_and_prefixes_cut() {
+        let sent = Dict::new()
+            .with("who", "Ada")
+            .with("files", vec!["trunk/a.c", "branches/b.c"])
+            .with("when", 1_700_000_000.5)
+            .with("branch", "")
+            .with("links", Value::None)
+            .with("properties", Dict::new().with("a", "1"));
+        let change = read(sent.clone(), Some("trunk/")).unwrap();
+        assert_eq!((change.author.as_str(), change.files.as_slice()), ("Ada", &["a.c".to_owned()][..]));
+        assert_eq!((change.when_timestamp, change.branch), (Some(1_700_000_000), None));
+        assert_eq!(change.properties.get("a"), Some(&Json::from("1")));
+        assert_eq!(read(sent, None).unwrap().files.len(), 2);
+        assert!(read(Dict::new(), None).is_err(), "nobody's change");
+    }
+
+    #[test]
+    fn row_02_009_options_are_checked() {
+        let paths = |args| (PB_CHANGE_SOURCE.check)(&args).into_iter().map(|p| p.path).collect::<Vec<_>>();
+        assert_eq!(paths(serde_json::json!({})), [""; 0]);
+        assert_eq!(
+            paths(serde_json::json!({"user": "", "passwd": "", "port": 9999})),
+            ["user", "passwd", "port"]
+        );
+    }
+}

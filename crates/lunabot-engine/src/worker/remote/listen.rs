@@ -1,0 +1,164 @@
+//! The ports: taking them, and taking in who comes, within limits.
+
+use super::RemoteError;
+use super::hub::{Arrival, Hub};
+use super::login;
+use super::tls::{self, Tls};
+use super::transport::Stream;
+use lunabot_model::Endpoint;
+use lunabot_model::config::protocols::PB;
+use socket2::{SockRef, TcpKeepalive};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// How long a login may take.
+const LOGIN: Duration = Duration::from_secs(30);
+/// Strangers at one port at a time. More wait in the system's queue.
+const STRANGERS: usize = 128;
+/// How long to wait after an error of the system, such as too many open files.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+
+/// A port that is taken but not served yet.
+pub(super) struct Bound {
+    protocol: &'static str,
+    endpoint: Endpoint,
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+}
+
+/// A port that is served, until dropped.
+pub(super) struct Port {
+    pub endpoint: Endpoint,
+    pub tls: Option<Arc<Tls>>,
+    _serving: DropGuard,
+}
+
+impl Bound {
+    /// Takes the port. Paths of certificates start at `home`.
+    pub async fn bind(protocol: &'static str, endpoint: Endpoint, home: &Path) -> Result<Self, RemoteError> {
+        let place = endpoint.to_string();
+        let (host, port) = match &endpoint {
+            Endpoint::Tcp { host, port } | Endpoint::Ssl { host, port, .. } => (host.as_str(), *port),
+            Endpoint::Unix { .. } => {
+                let error = std::io::Error::new(std::io::ErrorKind::Unsupported, "workers connect over TCP");
+                return Err(RemoteError::Bind { protocol, place, error });
+            }
+        };
+        let tls = certificates(protocol, &endpoint, home).await?.map(|config| Arc::new(Tls::new(config)));
+        let listener = TcpListener::bind((host, port)).await.map_err(|error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => RemoteError::InUse { protocol, place },
+            _ => RemoteError::Bind { protocol, place, error },
+        })?;
+        Ok(Bound { protocol, endpoint, listener, tls })
+    }
+
+    /// Where it is, with the port that the system chose where that was left to it.
+    pub fn place(&self) -> String {
+        self.listener.local_addr().map_or_else(|_| self.endpoint.to_string(), |at| at.to_string())
+    }
+
+    pub fn serve(self, hub: Arc<Hub>) -> Port {
+        let serving = CancellationToken::new();
+        let stop = serving.clone();
+        let tasks = hub.tasks.clone();
+        let Bound { protocol, endpoint, listener, tls } = self;
+        let secured = tls.clone();
+        tasks.spawn(async move {
+            let stopping = hub.stopping.clone();
+            tokio::select! {
+                () = accept(protocol, listener, secured, hub) => {}
+                () = stop.cancelled() => {}
+                () = stopping.cancelled() => {}
+            }
+        });
+        Port { endpoint, tls, _serving: serving.drop_guard() }
+    }
+}
+
+async fn accept(protocol: &'static str, listener: TcpListener, tls: Option<Arc<Tls>>, hub: Arc<Hub>) {
+    let strangers = Arc::new(Semaphore::new(STRANGERS));
+    loop {
+        // Never closed.
+        let Ok(place) = strangers.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                let (hub, tls) = (hub.clone(), tls.clone());
+                hub.tasks.clone().spawn(async move {
+                    let arrival = tokio::select! {
+                        arrival = come_in(protocol, &hub, tls.as_deref(), stream, from) => arrival,
+                        () = hub.clock.sleep(LOGIN) => None,
+                        () = hub.stopping.cancelled() => None,
+                    };
+                    drop(place);
+                    if let Some(arrival) = arrival {
+                        hub.live(arrival).await;
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!("cannot take a worker's connection: {error}");
+                hub.clock.sleep(AFTER_ERROR).await;
+            }
+        }
+    }
+}
+
+async fn come_in(
+    protocol: &'static str,
+    hub: &Hub,
+    tls: Option<&Tls>,
+    stream: TcpStream,
+    from: SocketAddr,
+) -> Option<Arrival> {
+    if let Err(error) = prepare(&stream) {
+        tracing::debug!("options of a socket: {error}");
+    }
+    let Some(tls) = tls else { return log_in(protocol, hub, stream, from).await };
+    match tls.accept(stream).await {
+        Ok(stream) => log_in(protocol, hub, stream, from).await,
+        Err(error) => {
+            tracing::warn!("no TLS with {from}: {error}");
+            None
+        }
+    }
+}
+
+/// The certificates of an endpoint, if it has any.
+pub(super) async fn certificates(
+    protocol: &'static str,
+    endpoint: &Endpoint,
+    home: &Path,
+) -> Result<Option<Arc<ServerConfig>>, RemoteError> {
+    let Endpoint::Ssl { private_key, certificate, .. } = endpoint else { return Ok(None) };
+    let loaded = tls::load(&home.join(private_key), &home.join(certificate)).await;
+    loaded.map(Some).map_err(|why| RemoteError::Tls { protocol, why })
+}
+
+async fn log_in<S: Stream>(
+    protocol: &'static str,
+    hub: &Hub,
+    stream: S,
+    from: SocketAddr,
+) -> Option<Arrival> {
+    if protocol == PB { login::pb(hub, stream, from).await } else { login::msgpack(hub, stream, from).await }
+}
+
+/// A peer that vanished without a word is noticed within two minutes, whether or not anything is sent.
+fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(6);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(120)))?;
+    Ok(())
+}
