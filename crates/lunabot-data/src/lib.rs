@@ -23,6 +23,8 @@ mod overview;
 mod pending;
 mod read;
 mod shared;
+pub mod stats;
+mod tidy;
 mod updates;
 mod writer;
 
@@ -33,4 +35,5 @@ pub use data::{Data, OpenOptions};
 pub use error::DataError;
 pub use get::{Answer, RawLog, RawStream};
 pub use overview::PendingCount;
+pub use tidy::{Progress, Tidied};
 pub use updates::Collapser;

@@ -4,6 +4,7 @@
 //! collects every mistake (01.001–01.009). It never stops at the first.
 
 mod crosscheck;
+mod janitor;
 mod keys;
 mod read;
 
@@ -134,6 +135,12 @@ pub struct BuilderConfig {
 }
 
 impl BuilderConfig {
+    /// A builder with nothing but a name, a worker and a factory.
+    pub fn plain(name: &str, worker: &str, factory: AnyObject) -> Self {
+        let written = serde_json::json!({"name": name, "workername": worker, "factory": factory});
+        serde_json::from_value(written).expect("what a builder needs is there")
+    }
+
     /// All workers that may run it, each once, in order.
     pub fn workers(&self) -> Vec<String> {
         let mut names: Vec<String> = self.workername.iter().cloned().collect();
@@ -191,6 +198,8 @@ pub struct Config {
     pub codebase_generator: Option<Callback>,
     pub revlink: Option<Callback>,
     pub log_encoding: String,
+    /// So many of the newest changes are kept (14.024); absent: all.
+    pub change_horizon: Option<i64>,
     /// Longest kept part of a log, in bytes: head and tail (13.015).
     pub log_max_size: Option<u64>,
     pub log_max_tail_size: Option<u64>,

@@ -21,6 +21,7 @@ pub mod render;
 pub mod resources;
 pub mod result_spec;
 pub mod results;
+pub mod retention;
 pub mod script;
 pub mod text;
 

@@ -11,6 +11,7 @@ mod file_download;
 mod file_exists;
 mod file_upload;
 mod git;
+mod janitor;
 mod json_download;
 mod multiple_file_upload;
 mod set_property;
@@ -30,6 +31,9 @@ pub static STEPS: &[&StepKind] = &[
     &set_property::SET_PROPERTIES,
     &set_property_from_command::SET_PROPERTY_FROM_COMMAND,
     &git::GIT,
+    &janitor::LOG_CHUNKS_JANITOR,
+    &janitor::BUILD_DATA_JANITOR,
+    &janitor::RETENTION_JANITOR,
     &file_upload::FILE_UPLOAD,
     &directory_upload::DIRECTORY_UPLOAD,
     &multiple_file_upload::MULTIPLE_FILE_UPLOAD,

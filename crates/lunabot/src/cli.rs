@@ -36,12 +36,34 @@ pub enum Command {
     Reconfig(Reconfig),
     /// Say whether a master runs, and how it is
     Status(Place),
+    /// Look after the database
+    Db {
+        #[command(subcommand)]
+        what: DbCommand,
+    },
     /// Print completions for a shell, to be sourced from its start file
     Completions { shell: Shell },
     /// Print the manual page (roff): lunabot man | man -l -
     Man,
     /// Print the version
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DbCommand {
+    /// Say how large the database is, what of, and what a horizon would take; also while a master runs
+    Stats(DbStats),
+    /// Write the SQLite file anew, without the space that is free in it; no master may run
+    Shrink(Place),
+}
+
+#[derive(Debug, Args)]
+pub struct DbStats {
+    #[command(flatten)]
+    pub place: Place,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The master that a command is about.

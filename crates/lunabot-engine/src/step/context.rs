@@ -197,6 +197,19 @@ impl StepContext {
         Arg::Properties(Arc::new(handle), self.properties())
     }
 
+    /// Takes out of the database what these rules want gone (14.025); a build that is stopped meanwhile ends it.
+    pub async fn tidy(
+        &self,
+        rules: &[lunabot_model::retention::Rule],
+        progress: lunabot_data::Progress<'_>,
+    ) -> Result<lunabot_data::Tidied, StepError> {
+        tokio::select! {
+            biased;
+            () = self.interrupted() => Err(self.interruption()),
+            done = self.0.build.services.data.tidy(rules, progress) => Ok(done?),
+        }
+    }
+
     /// Whether the build was stopped or its worker lost.
     pub fn is_interrupted(&self) -> bool {
         self.0.stopped.borrow().is_some() || self.0.build.worker.lost.is_cancelled()

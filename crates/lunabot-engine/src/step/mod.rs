@@ -26,6 +26,7 @@ pub use observe::{LineObserver, LogObserver, MAX_LINE_LENGTH, Observed, short_li
 pub use params::{Switch, given, present};
 pub use shell::{CommandLine, CommandOutput, HasShell, Logfile, ShellOptions, ShellParams};
 
+pub use lunabot_data::Tidied;
 pub use lunabot_model::{Renderable, Results};
 
 use async_trait::async_trait;

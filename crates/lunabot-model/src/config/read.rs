@@ -3,7 +3,7 @@
 use super::keys::{KNOWN, REFUSED, REFUSED_WWW};
 use super::{
     BuilderConfig, Collapse, Config, ConfigError, DeclaredBuilder, FactoryConfig, LuaLimits, WwwConfig,
-    crosscheck,
+    crosscheck, janitor,
 };
 use crate::kind::{self, Params};
 use crate::{AnyObject, Callback, Json, Problem};
@@ -28,8 +28,10 @@ impl Config {
         };
         let mut reader = Reader { map, errors: Vec::new() };
         reader.keys();
-        let config = reader.config();
+        let mut config = reader.config();
+        let configurators = reader.objects("configurators", "util.JanitorConfigurator");
         crosscheck::check(&config, map, &mut reader.errors);
+        janitor::install(&mut config, &configurators, &mut reader.errors);
         if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) }
     }
 }
@@ -112,6 +114,7 @@ impl<'a> Reader<'a> {
             codebase_generator: self.function("codebaseGenerator"),
             revlink: self.function("revlink"),
             log_encoding: self.text("logEncoding", "utf-8"),
+            change_horizon: self.horizon(),
             log_max_size: self.parsed("logMaxSize"),
             log_max_tail_size: self.parsed("logMaxTailSize"),
         }
@@ -246,6 +249,17 @@ impl<'a> Reader<'a> {
         }
         self.errors.extend(refused.iter().map(|(key, why)| error(format!("www.{key}"), *why)));
         WwwConfig::default()
+    }
+
+    fn horizon(&mut self) -> Option<i64> {
+        let horizon: Option<i64> = self.parsed("changeHorizon");
+        if horizon.is_some_and(|horizon| horizon < 1) {
+            self.errors.push(error(
+                "changeHorizon",
+                "expected a number of changes above 0; leave it out to keep all",
+            ));
+        }
+        horizon
     }
 
     fn properties(&mut self) -> BTreeMap<String, Json> {

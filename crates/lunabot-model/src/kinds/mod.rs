@@ -5,6 +5,7 @@
 
 pub mod builders;
 pub mod filters;
+pub mod janitor;
 pub mod renderables;
 
 use crate::Kind;
@@ -23,6 +24,7 @@ pub static KINDS: &[Kind] = &[
     filters::CHANGE_FILTER,
     builders::BUILDER_CONFIG,
     builders::BUILD_FACTORY,
+    janitor::JANITOR_CONFIGURATOR,
     crate::git::GIT_CREDENTIAL_OPTIONS,
 ];
 

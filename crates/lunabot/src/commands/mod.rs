@@ -3,6 +3,7 @@
 mod checkconfig;
 mod create_master;
 mod daemon;
+mod db;
 mod man;
 mod reconfig;
 mod start;
@@ -25,6 +26,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Restart(args) => stop::restart(&args),
         Command::Reconfig(args) => reconfig::run(&args),
         Command::Status(place) => status::run(&place),
+        Command::Db { what } => db::run(&what),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "lunabot", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

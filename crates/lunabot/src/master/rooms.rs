@@ -171,6 +171,15 @@ impl Rooms {
     }
 
     /// A line for `systemctl status`.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// How many changes the configuration in force wants kept (14.024).
+    pub fn change_horizon(&self) -> Option<i64> {
+        self.lock().config().change_horizon
+    }
+
     pub fn summary(&self) -> String {
         let number = self.history.current().map_or(0, |load| load.number);
         match self.url() {
