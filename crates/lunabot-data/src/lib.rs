@@ -28,7 +28,7 @@ mod writer;
 
 pub use ack::Ack;
 pub use bus::{Bus, Delivery, Subscription};
-pub use control::{ControlError, ControlHandler};
+pub use control::{ControlError, ControlHandler, Holdups};
 pub use data::{Data, OpenOptions};
 pub use error::DataError;
 pub use get::{Answer, RawLog, RawStream};

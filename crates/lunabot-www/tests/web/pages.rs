@@ -7,6 +7,8 @@ use lunabot_data::new::*;
 use lunabot_model::resources::LogType;
 use lunabot_model::{Properties, Results};
 use serde_json::json;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 const ALL: &[&str] = &["/", "/builders", "/changes", "/workers", "/pending", "/health"];
 /// No page may be longer, in bytes, before compression.
@@ -101,6 +103,31 @@ async fn logs_are_read_by_range_and_searched() {
         (&"200".parse().unwrap(), false)
     );
     assert!(world.page(&format!("{log}?q=error:")).await.contains("5 lines found"));
+}
+
+/// An engine that holds one builder back.
+struct Held(i64);
+
+impl lunabot_data::Holdups for Held {
+    fn holdups(&self, builders: Vec<i64>) -> lunabot_model::BoxFuture<'_, HashMap<i64, String>> {
+        let held = builders.into_iter().filter(|id| *id == self.0);
+        let held = held.map(|id| (id, "waits for lock \"db\"".to_string())).collect();
+        Box::pin(std::future::ready(held))
+    }
+}
+
+#[tokio::test]
+async fn row_05_064_pending_names_the_lock_that_a_builder_waits_for() {
+    let world = World::new().await;
+    let seed = seed::Seed { data: &world.data, clock: &world.clock, lines: 1 };
+    let ids = seed.configure(&["free".to_string(), "locked".to_string()]).await;
+    let change = seed.change(1).await;
+    for builder in &ids {
+        seed.request(*builder, &change, "because").await;
+    }
+    world.data.set_holdups(Arc::new(Held(ids[1])));
+    let page = world.page("/pending").await;
+    assert!(page.contains("waits for lock") && page.contains("a worker is free: it starts"), "{page}");
 }
 
 #[tokio::test]
