@@ -48,6 +48,7 @@ pub(crate) fn arg_to_lua(
 ) -> mlua::Result<Value> {
     match arg {
         Arg::Value(json) => to_lua(lua, shared, &json),
+        Arg::Bytes(bytes) => Ok(Value::String(lua.create_string(bytes)?)),
         Arg::Object(object) if object.class == "master" => {
             Ok(Value::Table(shared.prelude_table("master_table")?))
         }

@@ -1,5 +1,6 @@
 //! The options of every step (reference 05.004, 05.021–05.026, 04.038).
 
+use super::LogEncoding;
 use super::params::Switch;
 use lunabot_model::kinds::locks::problem_of_locks;
 use lunabot_model::results::ResultFlags;
@@ -39,7 +40,7 @@ pub struct BaseStepParams {
     pub description_done: Option<Renderable<StringOrList>>,
     pub description_suffix: Option<Renderable<StringOrList>>,
     pub locks: Option<Json>,
-    pub log_encoding: Option<String>,
+    pub log_encoding: Option<LogEncoding>,
     pub update_build_summary_policy: Option<SummaryPolicy>,
     pub use_progress: Option<bool>,
     pub progress_metrics: Option<StringOrList>,
@@ -58,9 +59,6 @@ impl BaseStepParams {
             _ => {}
         }
         problems.extend(problem_of_locks(self.locks.as_ref()));
-        if self.log_encoding.as_deref().is_some_and(|name| !is_utf8(name)) {
-            problems.push(Problem::new("logEncoding", "only utf-8 is supported yet"));
-        }
         for (option, switch) in [("doStepIf", &self.do_step_if), ("hideStepIf", &self.hide_step_if)] {
             let Some(source) = switch.as_ref().map(Switch::source) else { continue };
             if !source.is_boolean() && !source.is_null() && !lunabot_model::object::is_dynamic(source) {
@@ -72,10 +70,6 @@ impl BaseStepParams {
         }
         problems
     }
-}
-
-fn is_utf8(name: &str) -> bool {
-    name.eq_ignore_ascii_case("utf-8") || name.eq_ignore_ascii_case("utf8")
 }
 
 /// `updateBuildSummaryPolicy`: all, none, or these results (05.026).
@@ -112,6 +106,23 @@ impl StepDefaults {
     /// The same, but a failure ends the build.
     pub const fn halting(self) -> Self {
         let flags = ResultFlags { halt_on_failure: true, ..self.flags };
+        StepDefaults { flags, ..self }
+    }
+
+    /// The same, but a failure gives the build warnings, if it does not fail it.
+    pub const fn warning_on_failure(self) -> Self {
+        let flags = ResultFlags { warn_on_failure: true, ..self.flags };
+        StepDefaults { flags, ..self }
+    }
+
+    /// What it says of itself while it runs, where the configuration says nothing.
+    pub const fn describing(self, description: &'static str) -> Self {
+        StepDefaults { description: Some(description), ..self }
+    }
+
+    /// The same, but a failure does not fail the build.
+    pub const fn forgiving(self) -> Self {
+        let flags = ResultFlags { flunk_on_failure: false, ..self.flags };
         StepDefaults { flags, ..self }
     }
 

@@ -1,15 +1,18 @@
 //! What a running step may do (reference 05c, 05d): facts, properties, logs, texts and links. Commands are in
 //! [`super::remote`].
 
-use super::{LineObserver, LogHandle, LogObserver, Observed, StepError};
+use super::encoding::bytes_of;
+use super::test_results::TestResults;
+use super::{LineObserver, LogEncoding, LogHandle, LogObserver, Observed, StepError};
 use crate::build::{BuildShared, PropertiesHandle};
 use crate::command::FinishedCommand;
 use crate::locks::client::Ticket;
 use crate::logs::Masks;
 use lunabot_model::resources::{Change, LogType, SourceStamp};
-use lunabot_model::script::CallSite;
-use lunabot_model::{Arg, BuildId, BuilderId, Callback, Json, Properties, StepId};
+use lunabot_model::script::{CallSite, Inert};
+use lunabot_model::{Arg, BuildId, BuilderId, Callback, Json, Properties, ScriptObject, StepId, Time};
 use lunabot_proto::WorkerInfo;
+use serde_json::json;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -49,11 +52,14 @@ pub(crate) struct Inner {
     pub step_id: StepId,
     pub name: String,
     pub workdir: OnceLock<String>,
+    /// The step's own.
+    pub encoding: OnceLock<LogEncoding>,
     /// Why this step was interrupted, once it was.
     pub stopped: watch::Receiver<Option<Arc<str>>>,
     pub logs: Mutex<Vec<LogHandle>>,
     /// Observers of logs that there are not yet, by the log's name.
     pub observers: Mutex<Vec<(String, Box<dyn LogObserver>)>>,
+    pub test_results: Mutex<Vec<Arc<TestResults>>>,
     /// The text the step chose for itself while it runs.
     pub summary: Mutex<Option<String>>,
     pub summary_changed: Notify,
@@ -75,9 +81,11 @@ impl StepContext {
             step_id,
             name,
             workdir: OnceLock::new(),
+            encoding: OnceLock::new(),
             stopped,
             logs: Mutex::default(),
             observers: Mutex::default(),
+            test_results: Mutex::default(),
             summary: Mutex::default(),
             summary_changed: Notify::new(),
             timed_out: AtomicBool::new(false),
@@ -190,9 +198,52 @@ impl StepContext {
         result.map_err(|error| StepError::Exception(with_traceback(error.message, &error.traceback)))
     }
 
+    /// How the bytes of commands become text: the step's `logEncoding`, else the configuration's (13.016).
+    pub(crate) fn encoding(&self) -> Option<LogEncoding> {
+        let config = &self.0.build.builder.generation.config;
+        // A name that is none was refused when the configuration was loaded.
+        self.0.encoding.get().cloned().or_else(|| LogEncoding::named(&config.log_encoding).ok())
+    }
+
+    /// What a command printed, as the function of `logEncoding` reads it, if it is one.
+    pub(crate) async fn decode(&self, text: String) -> Result<String, StepError> {
+        let Some(LogEncoding::Function(function)) = self.0.encoding.get() else { return Ok(text) };
+        match self.call(function, "logEncoding", vec![Arg::Bytes(bytes_of(&text))]).await? {
+            Json::String(text) => Ok(text),
+            other => Err(StepError::Exception(format!("logEncoding returned {other}; return a text"))),
+        }
+    }
+
     /// Where a function of this step is called from.
     pub fn site(&self, option: &str) -> CallSite {
         CallSite::new(option, format!("step {} of builder {}", self.name(), self.build().builder))
+    }
+
+    /// The step as functions of its options see it.
+    pub fn script_object(&self) -> ScriptObject {
+        let build = self.build();
+        let properties = json!({"$properties": self.properties()});
+        let build_fields = json!({
+            "buildid": build.buildid, "number": build.number, "reason": build.reason, "builderid": build.builderid,
+            "url": build.url, "properties": properties,
+        });
+        let object = |class, key: &str, fields| ScriptObject {
+            class,
+            key: key.into(),
+            fields,
+            children: Vec::new(),
+            methods: &[],
+            assignable: &[],
+            handle: Arc::new(Inert),
+        };
+        let fields = json!({
+            "name": self.name(), "workdir": self.workdir(), "stopped": self.is_interrupted(),
+            "properties": properties,
+        });
+        ScriptObject {
+            children: vec![("build", object("build", "build", build_fields))],
+            ..object("step", "step", fields)
+        }
     }
 
     /// The build's properties as an argument of a function.
@@ -204,6 +255,11 @@ impl StepContext {
     /// Whether the build was stopped or its worker lost.
     pub fn is_interrupted(&self) -> bool {
         self.0.stopped.borrow().is_some() || self.0.build.worker.lost.is_cancelled()
+    }
+
+    /// The time of the master's wall clock.
+    pub fn now(&self) -> Time {
+        self.0.build.services.clock.now()
     }
 
     /// Waits so long, by the master's clock; a build that is stopped meanwhile ends the wait as [`StepError::Cancelled`].
@@ -335,6 +391,10 @@ impl StepContext {
     pub fn note_outcome(&self, command: &FinishedCommand) {
         self.0.timed_out.fetch_or(command.timed_out(), Ordering::Relaxed);
         self.0.max_lines_reached.fetch_or(command.max_lines_reached(), Ordering::Relaxed);
+    }
+
+    pub(super) fn test_results(&self) -> std::sync::MutexGuard<'_, Vec<Arc<TestResults>>> {
+        self.0.test_results.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn logs(&self) -> std::sync::MutexGuard<'_, Vec<LogHandle>> {

@@ -125,9 +125,9 @@ macro_rules! step_params {
             /// Locks held while the step runs: locks, accesses, or what yields them.
             #[schemars(schema_with = "lunabot_model::locks::option_schema")]
             pub locks: Option<lunabot_model::Json>,
-            /// Encoding of what commands print. Only `utf-8` is supported yet.
+            /// Encoding of what commands print: a name, or a function from bytes to text. Default: the configuration's.
             #[serde(rename = "logEncoding")]
-            pub log_encoding: Option<String>,
+            pub log_encoding: Option<$crate::step::LogEncoding>,
             /// Results for which the step's text is shown as the build's: true, false or a list of results.
             #[serde(rename = "updateBuildSummaryPolicy")]
             pub update_build_summary_policy: Option<$crate::step::SummaryPolicy>,

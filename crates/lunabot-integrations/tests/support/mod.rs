@@ -146,6 +146,8 @@ impl ScriptHost for Functions {
     ) -> BoxFuture<'a, Result<Json, ScriptError>> {
         let values = args.into_iter().map(|arg| match arg {
             Arg::Value(value) => value,
+            Arg::Bytes(bytes) => serde_json::json!(bytes),
+            Arg::Object(object) => object.fields,
             other => panic!("unexpected argument {other:?}"),
         });
         let answer = (self.function)(&site.callback, values.collect());

@@ -2,12 +2,11 @@
 
 use super::keys::{KNOWN, REFUSED, REFUSED_WWW};
 use super::{
-    BuilderConfig, Collapse, Config, ConfigError, DeclaredBuilder, FactoryConfig, LuaLimits, WwwConfig,
-    crosscheck,
+    BuilderConfig, Collapse, Config, ConfigError, DeclaredBuilder, LuaLimits, WwwConfig, crosscheck,
 };
 use crate::kind::{self, Params};
+use crate::kinds::factories;
 use crate::{AnyObject, Callback, Json, Problem};
-use serde::Deserialize;
 use serde_json::Map;
 use std::collections::BTreeMap;
 
@@ -323,11 +322,11 @@ fn builder(path: &str, item: &Json) -> Result<DeclaredBuilder, Vec<ConfigError>>
     if !problems.is_empty() {
         return Err(problems.into_iter().map(tell).collect());
     }
-    let factory = FactoryConfig::deserialize(&config.factory.args)
-        .map_err(|e| vec![error_at(&config.factory.at, "util.BuildFactory", e.to_string())])?;
+    let factory = factories::expand(&config.factory)
+        .map_err(|e| vec![error_at(&config.factory.at, &config.factory.kind, e.to_string())])?;
     let steps = factory.steps.iter().filter(|step| !step.kind.starts_with("steps."));
     let wrong: Vec<_> =
-        steps.map(|s| error_at(&s.at, "util.BuildFactory", format!("a {} is not a step", s.kind))).collect();
+        steps.map(|s| error_at(&s.at, &config.factory.kind, format!("a {} is not a step", s.kind))).collect();
     if !wrong.is_empty() {
         return Err(wrong);
     }

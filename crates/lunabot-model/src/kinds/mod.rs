@@ -4,6 +4,8 @@
 //! acts; a kind here is described and checked, and carried out elsewhere.
 
 pub mod builders;
+pub mod commands;
+pub mod factories;
 pub mod filters;
 pub mod locks;
 pub mod renderables;
@@ -21,12 +23,21 @@ pub static KINDS: &[Kind] = &[
     renderables::WITH_PROPERTIES,
     renderables::URL_FOR_BUILD,
     renderables::BINARY_OP,
+    commands::OBFUSCATED,
+    commands::SHELL_ARG,
     filters::CHANGE_FILTER,
     locks::MASTER_LOCK,
     locks::WORKER_LOCK,
     locks::LOCK_ACCESS,
     builders::BUILDER_CONFIG,
     builders::BUILD_FACTORY,
+    factories::GNU_AUTOCONF,
+    factories::CPAN,
+    factories::TRIAL,
+    factories::BASIC_BUILD_FACTORY,
+    factories::QUICK_BUILD_FACTORY,
+    factories::BASIC_SVN,
+    factories::DISTUTILS,
     crate::git::GIT_CREDENTIAL_OPTIONS,
 ];
 

@@ -1,5 +1,6 @@
 //! What only the rooms can judge about a configuration that the script host found well-formed.
 
+use lunabot_engine::step::LogEncoding;
 use lunabot_integrations::CHANGE_SOURCES;
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::{AnyObject, Problem};
@@ -9,7 +10,14 @@ use lunabot_www::DIALECTS;
 pub fn all(config: &Config) -> Vec<ConfigError> {
     let mut errors = change_sources(config);
     errors.extend(hook_dialects(config));
+    errors.extend(log_encoding(config));
     errors
+}
+
+/// 13.016.
+fn log_encoding(config: &Config) -> Option<ConfigError> {
+    let message = LogEncoding::named(&config.log_encoding).err()?;
+    Some(ConfigError { file: String::new(), line: None, path: "logEncoding".into(), message })
 }
 
 /// Dialects that nobody answers yet (02.028).
@@ -55,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_hook_dialect_that_is_not_there_is_refused_02_028() {
-        let mut config = Config::default();
+        let mut config = Config { log_encoding: "utf-8".into(), ..Config::default() };
         for dialect in ["base", "github"] {
             config.www.change_hook_dialects.insert(dialect.into(), true.into());
         }
