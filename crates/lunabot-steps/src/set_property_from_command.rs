@@ -9,6 +9,7 @@ use lunabot_engine::step::{
 };
 use lunabot_engine::step_params;
 use lunabot_model::kind::{check_as, schema_of};
+use lunabot_model::kinds::locks::LOCKS;
 use lunabot_model::{Arg, Callback, CallbackSpec, Json, Kind, Problem, Renderable};
 use serde_json::Map;
 
@@ -57,6 +58,7 @@ pub static SET_PROPERTY_FROM_COMMAND: StepKind = StepKind {
             DO_STEP_IF,
             HIDE_STEP_IF,
             LOG_ENCODING,
+            LOCKS,
             CallbackSpec {
                 option: "extract_fn",
                 args: "rc, stdout, stderr",

@@ -8,10 +8,11 @@ use lunabot_engine::step::{
     StepKind, read,
 };
 use lunabot_model::kind::{check_as, schema_of};
+use lunabot_model::kinds::locks::LOCKS;
 use lunabot_model::{CallbackSpec, Kind, Problem};
 
 /// The functions that a step takes that counts warnings.
-pub const CALLBACKS: &[CallbackSpec] = &[DO_STEP_IF, HIDE_STEP_IF, LOG_ENCODING, WARNING_EXTRACTOR];
+pub const CALLBACKS: &[CallbackSpec] = &[DO_STEP_IF, HIDE_STEP_IF, LOG_ENCODING, LOCKS, WARNING_EXTRACTOR];
 
 /// Their positional options, in Buildbot's order.
 pub const POSITIONAL: &[&str] = &[
