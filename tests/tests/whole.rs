@@ -14,6 +14,8 @@ mod crashes;
 mod documents;
 #[path = "whole/faults.rs"]
 mod faults;
+#[path = "whole/files.rs"]
+mod files;
 #[path = "whole/hello.rs"]
 mod hello;
 #[path = "whole/hostile.rs"]

@@ -4,6 +4,7 @@
 //! [`lunabot_engine::step::StepContext`] offers; the engine does not know any step. What must never enter: connections
 //! to workers, the store, Lua.
 
+mod assert;
 mod common;
 mod directories;
 mod directory_upload;
@@ -11,13 +12,18 @@ mod file_download;
 mod file_exists;
 mod file_upload;
 mod git;
+mod http;
 mod json_download;
+mod log_renderable;
+mod master_shell_command;
 mod multiple_file_upload;
+mod secret_files;
 mod set_property;
 mod set_property_from_command;
 mod shell_command;
 mod source;
 mod string_download;
+mod text_stream;
 mod transfer;
 
 use lunabot_engine::step::StepKind;
@@ -41,6 +47,18 @@ pub static STEPS: &[&StepKind] = &[
     &directories::MAKE_DIRECTORY,
     &directories::REMOVE_DIRECTORY,
     &directories::COPY_DIRECTORY,
+    &master_shell_command::MASTER_SHELL_COMMAND,
+    &assert::ASSERT,
+    &log_renderable::LOG_RENDERABLE,
+    &secret_files::DOWNLOAD_SECRETS_TO_WORKER,
+    &secret_files::REMOVE_WORKER_FILE_SECRET,
+    &http::HTTP_STEP,
+    &http::POST,
+    &http::GET,
+    &http::PUT,
+    &http::DELETE,
+    &http::HEAD,
+    &http::OPTIONS,
 ];
 
 /// The kinds of [`STEPS`], for the script host.

@@ -1,6 +1,8 @@
 //! ShellCommand, SetProperty, SetPropertyFromCommand in real builds (05.022–05.049, 06.001–06.010, 06.042).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "commands/master_side.rs"]
+mod master_side;
 mod support;
 #[path = "commands/transfers.rs"]
 mod transfers;

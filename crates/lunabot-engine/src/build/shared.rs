@@ -65,7 +65,8 @@ impl BuildShared {
         SizeLimits { max: config.log_max_size, tail: config.log_max_tail_size.unwrap_or(0) }
     }
 
-    /// Stores properties that changed since the last time (04.004), rendered (04.005).
+    /// Stores properties that changed since the last time (04.004), rendered (04.005), secrets masked (04.039): the build
+    /// itself goes on with what they hold.
     pub async fn save_properties(&self) -> Result<(), StepError> {
         let changed = self.properties().take_changed();
         if changed.is_empty() {
@@ -74,6 +75,7 @@ impl BuildShared {
         let mut plain = Properties::new();
         for (name, property) in changed.iter() {
             let value = lunabot_model::render::render(&property.value, self).await?;
+            let value = self.masks.mask_json(&value);
             plain.insert(name, Property { value, ..property.clone() });
         }
         self.services.data.set_build_properties(self.info.buildid, plain).await?.detach();

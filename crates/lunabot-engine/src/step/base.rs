@@ -2,8 +2,9 @@
 
 use super::params::Switch;
 use lunabot_model::kinds::locks::problem_of_locks;
+use lunabot_model::kinds::renderables::InterpolateParams;
 use lunabot_model::results::ResultFlags;
-use lunabot_model::{Json, Problem, Renderable, Results, StringOrList};
+use lunabot_model::{AnyObject, Json, Problem, Renderable, Results, StringOrList};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -50,12 +51,11 @@ impl BaseStepParams {
     /// What types cannot say (05.021).
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        match self.name.as_ref().and_then(Renderable::literal) {
-            Some(name) if name.chars().count() > MAX_NAME => {
-                problems.push(Problem::new("name", format!("longer than {MAX_NAME} characters")));
-            }
-            Some(name) if name.is_empty() => problems.push(Problem::new("name", "must not be empty")),
-            _ => {}
+        if self.name.as_ref().is_some_and(|name| shortest(name) > MAX_NAME) {
+            problems.push(Problem::new("name", format!("longer than {MAX_NAME} characters")));
+        }
+        if self.name.as_ref().and_then(Renderable::literal).is_some_and(|name| name.is_empty()) {
+            problems.push(Problem::new("name", "must not be empty"));
         }
         problems.extend(problem_of_locks(self.locks.as_ref()));
         if self.log_encoding.as_deref().is_some_and(|name| !is_utf8(name)) {
@@ -72,6 +72,16 @@ impl BaseStepParams {
         }
         problems
     }
+}
+
+/// The fewest characters that a name can have (04.026).
+fn shortest(name: &Renderable<String>) -> usize {
+    if let Some(name) = name.literal() {
+        return name.chars().count();
+    }
+    let object = AnyObject::from_json(name.source()).filter(|object| object.kind == "util.Interpolate");
+    let params = object.and_then(|object| serde_json::from_value::<InterpolateParams>(object.args).ok());
+    params.and_then(|params| params.check().ok()).map_or(0, |template| template.shortest())
 }
 
 fn is_utf8(name: &str) -> bool {

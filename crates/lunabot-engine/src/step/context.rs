@@ -8,7 +8,7 @@ use crate::locks::client::Ticket;
 use crate::logs::Masks;
 use lunabot_model::resources::{Change, LogType, SourceStamp};
 use lunabot_model::script::CallSite;
-use lunabot_model::{Arg, BuildId, BuilderId, Callback, Json, Properties, StepId};
+use lunabot_model::{Arg, BuildId, BuilderId, Callback, Clock, Json, Properties, StepId};
 use lunabot_proto::WorkerInfo;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -171,8 +171,12 @@ impl StepContext {
         Some(values.fold(first, fold))
     }
 
-    /// Stores bytes under a name of the build, replacing earlier ones (05.032).
+    /// Stores bytes under a name of the build, replacing earlier ones (05.032). Secrets are masked if the bytes are text.
     pub async fn set_build_data(&self, name: &str, value: Vec<u8>, source: &str) -> Result<(), StepError> {
+        let value = match String::from_utf8(value) {
+            Ok(text) => self.masks().mask(&text).into_owned().into_bytes(),
+            Err(bytes) => bytes.into_bytes(),
+        };
         let data = &self.0.build.services.data;
         data.set_build_data(self.build().buildid, name, value, source).await?.detach();
         Ok(())
@@ -199,6 +203,11 @@ impl StepContext {
     pub fn properties_arg(&self) -> Arg {
         let handle = PropertiesHandle(self.0.build.itself.clone());
         Arg::Properties(Arc::new(handle), self.properties())
+    }
+
+    /// The master's clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.0.build.services.clock
     }
 
     /// Whether the build was stopped or its worker lost.
@@ -228,7 +237,7 @@ impl StepContext {
     }
 
     /// The error for work that an interruption ended.
-    pub(crate) fn interruption(&self) -> StepError {
+    pub fn interruption(&self) -> StepError {
         if self.0.build.worker.lost.is_cancelled() { StepError::Lost } else { StepError::Cancelled }
     }
 }
@@ -238,7 +247,8 @@ impl StepContext {
     /// Makes a log (13.004).
     pub async fn add_log(&self, name: &str, log_type: LogType) -> Result<LogHandle, StepError> {
         let build = &self.0.build;
-        let (log, ack) = build.services.data.add_log(self.0.step_id, name, log_type).await?;
+        let (log, ack) =
+            build.services.data.add_log(self.0.step_id, &build.masks.mask(name), log_type).await?;
         ack.detach();
         let handle =
             LogHandle::new(build.services.data.clone(), &log, build.masks.clone(), build.log_limits());
@@ -318,9 +328,10 @@ impl StepContext {
         log.finish().await
     }
 
-    /// Adds a link to the step (05.030).
+    /// Adds a link to the step (05.030). Secrets in it are masked (04.039).
     pub async fn add_url(&self, name: &str, url: &str) -> Result<(), StepError> {
-        self.0.build.services.data.add_step_url(self.0.step_id, name, url).await?.detach();
+        let (name, url) = (self.masks().mask(name), self.masks().mask(url));
+        self.0.build.services.data.add_step_url(self.0.step_id, &name, &url).await?.detach();
         Ok(())
     }
 

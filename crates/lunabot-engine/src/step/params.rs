@@ -259,6 +259,17 @@ mod tests {
     }
 
     #[test]
+    fn row_04_026_names_are_measured_by_their_shortest_form() {
+        let named = |format: &str| {
+            let name =
+                json!({"$kind": "util.Interpolate", "$id": 1, "$at": "m:1", "$args": {"fmtstring": format}});
+            check_as::<SampleParams>(&json!({"name": name}))
+        };
+        assert_eq!(named(&("x".repeat(50) + "%(prop:y)s")), []);
+        assert_eq!(named(&("x".repeat(51) + "%(prop:y)s"))[0].path, "name");
+    }
+
+    #[test]
     fn row_04_038_flags_may_be_renderables() {
         let property = json!({"$kind": "util.Property", "$id": 1, "$at": "m:1", "$args": {"key": "x"}});
         let params: SampleParams = serde_json::from_value(json!({"alwaysRun": property})).unwrap();

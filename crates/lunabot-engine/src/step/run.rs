@@ -67,7 +67,8 @@ pub(crate) async fn run_step(
         }
         Err(error) => {
             tracing::error!(build = build.info.buildid, "step at {}: {error}", step.at);
-            StepEnd { results: Results::Exception, flags, summary: Some(error.to_string()) }
+            let text = build.masks.mask(&error.to_string()).into_owned();
+            StepEnd { results: Results::Exception, flags, summary: Some(text) }
         }
     }
 }

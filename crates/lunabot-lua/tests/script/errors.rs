@@ -103,6 +103,18 @@ async fn mistakes_are_told_with_place_path_and_remedy() {
         ),
         ("f.addStep(steps.ShellCommand{'a'})", "master.lua:@1: call it with a colon: x:addStep(…)"),
         (
+            "f:addSteps({steps.ShellCommand{'a'}}, {withSecret = {}})",
+            "master.lua:@1: addSteps has no option withSecret; there is withSecrets",
+        ),
+        (
+            "f:withSecrets({{'a', print}}, {steps.ShellCommand{'a'}})",
+            "master.lua:@1: steps.DownloadSecretsToWorker: populated_secret_list[1][2]: takes no function; expected a text",
+        ),
+        (
+            "f:withSecrets({{'a', 'b'}})",
+            "master.lua:@1: withSecrets takes secrets, and a function that adds steps: f:withSecrets({{\"path\", util.Secret \"name\"}}, function() f:addStep(…) end)",
+        ),
+        (
             "local F = steps.Git:extend('F', {})",
             "master.lua:@1: steps.Git: extending steps.Git is not supported yet",
         ),
