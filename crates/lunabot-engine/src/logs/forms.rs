@@ -10,6 +10,9 @@ use std::fmt::Write;
 const SHORTEST_PART: usize = 6;
 /// Lines of a secret shorter than this many bytes are not masked by themselves.
 const SHORTEST_LINE: usize = 8;
+/// Secrets longer than this many bytes, such as keys, are known in fewer forms: all of them together are in memory for
+/// each build.
+const LONG: usize = 1024;
 /// Secrets longer than this many bytes are masked in their own form, and line by line, only.
 const LONGEST_ENCODED: usize = 64 * 1024;
 /// Columns at which programs break lines of base64: `base64`, `openssl`.
@@ -27,15 +30,39 @@ pub fn forms(value: &str) -> BTreeSet<String> {
     let mut all = BTreeSet::from([value.to_string(), value.trim().to_string()]);
     let lines = value.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE);
     all.extend(lines.map(str::to_string));
-    if value.len() <= LONGEST_ENCODED {
-        for value in [value, value.trim()] {
-            percent(value, &mut all);
-            escaped(value, &mut all);
-            base64(value.as_bytes(), &mut all);
+    match value.len() {
+        ..=LONG => {
+            for value in [value, value.trim()] {
+                percent(value, &mut all);
+                escaped(value, &mut all);
+                base64(value.as_bytes(), &mut all);
+            }
         }
+        ..=LONGEST_ENCODED => long(value.trim(), &mut all),
+        _ => {}
     }
     all.retain(|form| !form.trim().is_empty());
     all
+}
+
+/// A key: on one line, percent-encoded, and in base64 by itself.
+fn long(value: &str, all: &mut BTreeSet<String>) {
+    all.insert(with_breaks_escaped(value));
+    all.insert(utf8_percent_encode(value, UNRESERVED).to_string());
+    let encoded = STANDARD.encode(value);
+    all.extend(COLUMNS.iter().flat_map(|columns| lines_of(&encoded, *columns)));
+    all.insert(encoded);
+}
+
+/// Base64 as programs break it into lines; none that are short.
+fn lines_of(encoded: &str, columns: usize) -> impl Iterator<Item = String> {
+    // Digits of base64 are ASCII.
+    let lines = encoded.as_bytes().chunks(columns).filter_map(|line| std::str::from_utf8(line).ok());
+    lines.filter(|line| line.len() >= SHORTEST_PART).map(str::to_string)
+}
+
+fn with_breaks_escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t")
 }
 
 fn percent(value: &str, all: &mut BTreeSet<String>) {
@@ -61,7 +88,7 @@ fn lower_hex(encoded: &str) -> String {
 
 /// JSON, Python's texts and bytes, a shell's quotes, HTML.
 fn escaped(value: &str, all: &mut BTreeSet<String>) {
-    let breaks = value.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
+    let breaks = with_breaks_escaped(value);
     all.insert(breaks.replace('"', "\\\""));
     all.insert(breaks.replace('\'', "\\'"));
     all.insert(ascii(&breaks));
@@ -104,14 +131,8 @@ fn base64(value: &[u8], all: &mut BTreeSet<String>) {
             add(&encoded[from..]);
         }
         let encoded = engine.encode(value);
-        for columns in COLUMNS.into_iter().filter(|columns| encoded.len() > *columns) {
-            // Digits of base64 are ASCII.
-            encoded
-                .as_bytes()
-                .chunks(columns)
-                .filter_map(|line| std::str::from_utf8(line).ok())
-                .for_each(&mut add);
-        }
+        let broken = COLUMNS.into_iter().filter(|columns| encoded.len() > *columns);
+        broken.flat_map(|columns| lines_of(&encoded, columns)).for_each(|line| add(&line));
     }
 }
 
@@ -164,6 +185,12 @@ mod tests {
         );
         let known = forms(&key);
         assert!(known.contains(&"Zy9".repeat(21)) && !known.contains("short"));
+        let longer = key.repeat(10);
+        let size: usize = forms(&longer).iter().map(String::len).sum();
+        assert!(
+            forms(&longer).contains(&STANDARD.encode(longer.trim())) && size < 12 * longer.len(),
+            "{size}"
+        );
         let encoded = STANDARD.encode(&key);
         for columns in COLUMNS {
             assert!(known.contains(&encoded[columns..2 * columns]), "{columns}");

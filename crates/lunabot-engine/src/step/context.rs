@@ -143,9 +143,14 @@ impl StepContext {
     /// Sets a property of the build (05.034); stored when the step ends. A name of more than 256 characters is refused
     /// with a message in the master's log (04.001).
     pub fn set_property(&self, name: &str, value: Json, source: &str) {
-        if let Err(text) = self.0.build.properties().set(name, value, source) {
-            tracing::warn!(build = self.build().buildid, "{text}");
+        if let Err(error) = self.try_set_property(name, value, source) {
+            tracing::warn!(build = self.build().buildid, "{error}");
         }
+    }
+
+    /// The same; a name that is refused is the step's error.
+    pub fn try_set_property(&self, name: &str, value: Json, source: &str) -> Result<(), StepError> {
+        self.0.build.properties().set(name, value, source).map_err(StepError::Exception)
     }
 
     /// Keeps a number, or what else sums up the step, for its summary and for later steps (05.029).

@@ -2,7 +2,7 @@
 
 use crate::support::{Bench, eventually, object, property};
 use lunabot_data::new::{NewSourceStamp, StampRef};
-use lunabot_model::{Json, Results};
+use lunabot_model::{Json, Pattern, Results};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -289,4 +289,70 @@ async fn row_04_039_secrets_are_masked_in_every_channel_of_a_build() {
     // What is moved is not what is shown.
     assert_eq!(fs::read_to_string(bench.dir.path().join("f")).unwrap(), "s3cret in a file");
     assert_eq!(fs::read_to_string(bench.workdir().join("s3cret.txt")).unwrap(), "s3cret");
+}
+
+#[tokio::test]
+async fn row_04_003_a_rebuild_lacks_what_the_build_has_set() {
+    let bench = Bench::new().await;
+    let set = object("steps.SetProperty", json!({"property": "one", "value": 1}));
+    let log = object("steps.LogRenderable", json!({"content": {"one": property("one")}}));
+    let built = bench.build(&[set, log.clone()]).await;
+    // A step sees what the one before it has set (04.037).
+    assert_eq!(serde_json::from_str::<Json>(built.log(1, "Output")).unwrap(), json!({"one": 1}));
+    bench.declare(&[log]).await;
+    let finished = bench.data.bus().subscribe(vec![Pattern::parse("builds/*/finished")]);
+    bench.data.control(&format!("builds/{}", built.build.buildid), "rebuild", json!({})).await.unwrap();
+    let again = bench.end(finished).await;
+    assert_eq!(serde_json::from_str::<Json>(again.log(0, "Output")).unwrap(), json!({"one": null}));
+}
+
+#[tokio::test]
+async fn row_04_001_a_name_that_is_too_long_ends_the_step() {
+    let bench = Bench::new().await;
+    let text = "n".repeat(257);
+    let step = object("steps.SetProperty", json!({"property": text, "value": 1}));
+    let built = bench.build(&[step]).await;
+    assert_eq!(built.step(0).0, Results::Exception);
+    assert!(built.log(0, "err.text").contains("at most 256 characters"), "{built:?}");
+}
+
+#[tokio::test]
+async fn row_04_005_renderables_in_properties_are_stored_as_what_they_yield() {
+    let bench = Bench::new().await;
+    let value = json!({"k": [property("buildername")]});
+    let functions = crate::support::Functions::new(move |_, _| Ok(value.clone()));
+    let renderer = object("util.renderer", json!({"fn": crate::support::function("renderer")}));
+    let step = object("steps.SetProperty", json!({"property": "p", "value": renderer}));
+    let built = bench.build_with(&[step], vec![NewSourceStamp::default()], functions).await;
+    assert_eq!(built.properties["p"], json!({"k": ["b"]}), "{built:?}");
+}
+
+/// What is wrong with HTTP and master steps is told when the configuration is loaded.
+#[test]
+fn row_06_044_mistakes_are_found_when_loaded() {
+    let problems = |name: &str, args: Json| -> Vec<String> {
+        let kind = lunabot_steps::kinds().find(|kind| kind.name == name).unwrap();
+        (kind.check)(&args).iter().map(|p| format!("{}: {}", p.path, p.message)).collect()
+    };
+    assert_eq!(problems("GET", json!({"url": "x", "json": 1, "timeout": 3})), [""; 0]);
+    assert_eq!(problems("GET", json!({"url": "x", "hooks": {}})), ["hooks: not supported yet"]);
+    assert_eq!(
+        problems("POST", json!({"url": "x", "json": 1, "data": 2})),
+        ["json: excludes data and files"]
+    );
+    assert_eq!(problems("PUT", json!({"url": "x", "auth": ["joe"]})), ["auth: expected {user, password}"]);
+    assert!(problems("HTTPStep", json!({"url": "x", "method": "BREW"}))[0].starts_with("method: "));
+    assert_eq!(problems("HTTPStep", json!({"url": "x"})), [": method is missing"]);
+    assert!(problems("GET", json!({"url": "x", "method": "GET"}))[0].contains("unknown option"));
+    let signal = problems("MasterShellCommand", json!({"command": "x", "interruptSignal": "BOO"}));
+    assert_eq!(signal, ["interruptSignal: there is no signal BOO; write KILL, TERM, INT …"]);
+    let pair = problems(
+        "DownloadSecretsToWorker",
+        json!({"populated_secret_list": [[object("util.Secret", json!({"secret_name": "s"}))]]}),
+    );
+    assert!(pair[0].starts_with("populated_secret_list[0]: expected a pair"), "{pair:?}");
+    assert!(
+        problems("FileUpload", json!({"workersrc": "a", "masterdest": "b", "mode": 644}))[0]
+            .contains("mode = \"0644\"")
+    );
 }
