@@ -14,6 +14,8 @@ mod crashes;
 mod documents;
 #[path = "whole/faults.rs"]
 mod faults;
+#[path = "whole/forges.rs"]
+mod forges;
 #[path = "whole/hello.rs"]
 mod hello;
 #[path = "whole/hostile.rs"]

@@ -5,12 +5,8 @@ use async_trait::async_trait;
 use lunabot_data::intake::{Intake, IntakeError};
 use lunabot_data::new::StateKey;
 use lunabot_data::{Data, DataError};
-use lunabot_model::render::{RenderContext, RenderError, render};
-use lunabot_model::resources::SourceStamp;
-use lunabot_model::script::CallSite;
-use lunabot_model::{
-    Arg, BoxFuture, Callback, Clock, Json, Properties, ScriptError, ScriptHost, SecretSource,
-};
+use lunabot_model::render::{ServiceScope, render};
+use lunabot_model::{Clock, Json, ScriptError, ScriptHost, SecretSource};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -93,43 +89,11 @@ impl SourceContext {
 
     /// Renders options of a service: secrets and functions, no properties of a build.
     pub async fn render(&self, value: &Json) -> Result<Json, SourceError> {
-        render(value, self).await.map_err(|error| SourceError::Other(error.to_string()))
-    }
-}
-
-impl RenderContext for SourceContext {
-    fn properties(&self) -> Properties {
-        Properties::new()
+        render(value, &self.scope()).await.map_err(|error| SourceError::Other(error.to_string()))
     }
 
-    fn source_stamp(&self, _: &str) -> Option<SourceStamp> {
-        None
-    }
-
-    fn worker_info(&self, _: &str) -> Option<Json> {
-        None
-    }
-
-    fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
-        self.secrets.get(name)
-    }
-
-    fn call<'a>(
-        &'a self,
-        callback: &'a Callback,
-        with_properties: bool,
-        args: Vec<Json>,
-    ) -> BoxFuture<'a, Result<Json, RenderError>> {
-        let properties = || Arg::Properties(Arc::new(lunabot_model::script::Inert), Properties::new());
-        let first = with_properties.then(properties);
-        let all = first.into_iter().chain(args.into_iter().map(Arg::Value)).collect();
-        Box::pin(async move {
-            let site = CallSite::new("renderer", self.concerns());
-            self.script().call(callback, site, all).await.map_err(|e| RenderError(e.to_string()))
-        })
-    }
-
-    fn build_url(&self) -> Option<String> {
-        None
+    fn scope(&self) -> ServiceScope {
+        let (script, secrets) = (Arc::clone(self.script()), Arc::clone(&self.secrets));
+        ServiceScope { script, secrets, concerns: self.concerns() }
     }
 }

@@ -116,6 +116,8 @@ pub struct WwwConfig {
     pub allowed_origins: Option<Names>,
     /// Dialect → options or true (02.028).
     pub change_hook_dialects: BTreeMap<String, Json>,
+    /// One or more checkers, `util.UserPasswordAuth`: whoever uses a hook must be accepted by one (02.030).
+    pub change_hook_auth: Option<Json>,
     pub json_cache_seconds: i64,
 }
 

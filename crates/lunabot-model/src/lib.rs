@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod event;
 pub mod git;
+pub mod glob;
 pub mod interpolate;
 pub mod kind;
 pub mod kinds;

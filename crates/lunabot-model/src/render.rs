@@ -6,8 +6,11 @@
 
 mod fill;
 mod ops;
+mod service;
 #[cfg(test)]
 mod tests;
+
+pub use service::ServiceScope;
 
 use crate::kinds::renderables as kinds;
 use crate::resources::SourceStamp;

@@ -56,7 +56,6 @@ pub(super) const REFUSED_WWW: &[(&str, &str)] = &[
     ("auth", "not supported yet"),
     ("authz", "not supported yet"),
     ("avatar_methods", "not supported yet"),
-    ("change_hook_auth", "not supported yet"),
     ("client", "not supported yet"),
     ("cookie_expiration_time", "not supported yet"),
     ("custom_templates_dir", "has no effect, leave it out"),

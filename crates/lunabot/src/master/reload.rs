@@ -51,6 +51,7 @@ impl Rooms {
     /// What cannot be changed while the master runs (16.029), and what the change sources find.
     async fn refuse(&self, old: &Generation, new: &Generation) -> Vec<ConfigError> {
         let mut errors = self.sources.check(&new.sources()).await;
+        errors.extend(new.missing_secrets().await);
         if old.config().db_url != new.config().db_url {
             let remedy = "cannot be changed while the master runs; restart it to go over to another database";
             errors.push(at(new, "db.db_url", remedy.to_string()));

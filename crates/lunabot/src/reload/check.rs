@@ -3,24 +3,17 @@
 use lunabot_integrations::CHANGE_SOURCES;
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::{AnyObject, Problem};
-use lunabot_www::DIALECTS;
 
 /// Every mistake, none of which stops at the first.
 pub fn all(config: &Config) -> Vec<ConfigError> {
     let mut errors = change_sources(config);
-    errors.extend(hook_dialects(config));
+    errors.extend(lunabot_www::hook_errors(&config.www));
     errors
 }
 
-/// Dialects that nobody answers yet (02.028).
-fn hook_dialects(config: &Config) -> impl Iterator<Item = ConfigError> {
-    let named = config.www.change_hook_dialects.keys();
-    named.filter(|name| !DIALECTS.contains(&name.as_str())).map(|name| ConfigError {
-        file: String::new(),
-        line: None,
-        path: format!("www.change_hook_dialects.{name}"),
-        message: format!("not supported yet; there is {}", DIALECTS.join(", ")),
-    })
+/// What is odd but not wrong.
+pub fn warnings(config: &Config) -> Vec<ConfigError> {
+    lunabot_www::hook_warnings(&config.www)
 }
 
 fn change_sources(config: &Config) -> Vec<ConfigError> {
@@ -56,10 +49,13 @@ mod tests {
     #[test]
     fn a_hook_dialect_that_is_not_there_is_refused_02_028() {
         let mut config = Config::default();
-        for dialect in ["base", "github"] {
+        for dialect in ["base", "github", "gitorious"] {
             config.www.change_hook_dialects.insert(dialect.into(), true.into());
         }
         let told: Vec<String> = all(&config).iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["www.change_hook_dialects.github: not supported yet; there is base"]);
+        assert!(told.len() == 1 && told[0].starts_with("www.change_hook_dialects.gitorious: "), "{told:?}");
+        assert!(
+            warnings(&config)[0].to_string().starts_with("www.change_hook_dialects.github: has no secret")
+        );
     }
 }
