@@ -6,9 +6,14 @@
 //! runtime's threads, and nothing outside is trusted to answer: every wait has an end.
 
 pub mod change_sources;
+mod forge_api;
+mod gerrit;
 pub mod git;
 pub mod git_poller;
 mod kinds;
+mod known;
+mod poller_params;
+mod pull_requests;
 pub mod secrets;
 pub mod source;
 

@@ -6,7 +6,9 @@ use lunabot_data::intake::{Intake, IntakeError};
 use lunabot_data::new::StateKey;
 use lunabot_data::{Data, DataError};
 use lunabot_model::render::{ServiceScope, render};
-use lunabot_model::{Clock, Json, ScriptError, ScriptHost, SecretSource};
+use lunabot_model::{Clock, Json, Renderable, ScriptError, ScriptHost, SecretSource};
+use serde::de::DeserializeOwned;
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,6 +32,14 @@ pub trait Poller: Send + Sync {
 
     /// Finds what would make every poll fail, e.g. a secret nobody knows (12.009).
     async fn check(&self, cx: &SourceContext) -> Result<(), SourceError>;
+
+    /// What outlives a reload that changed nothing in the source, such as a connection.
+    fn keep(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        None
+    }
+
+    /// Takes over what the same source of an older configuration kept.
+    fn resume(&self, _kept: Arc<dyn Any + Send + Sync>) {}
 
     /// Looks once and adds what is new. Dropped when the source is stopped: whatever it starts must end with it.
     async fn poll(&self, cx: &SourceContext) -> Result<(), SourceError>;
@@ -90,6 +100,15 @@ impl SourceContext {
     /// Renders options of a service: secrets and functions, no properties of a build.
     pub async fn render(&self, value: &Json) -> Result<Json, SourceError> {
         render(value, &self.scope()).await.map_err(|error| SourceError::Other(error.to_string()))
+    }
+
+    /// The value of an option.
+    pub async fn value<T: DeserializeOwned>(
+        &self,
+        option: &str,
+        value: &Renderable<T>,
+    ) -> Result<T, SourceError> {
+        self.scope().value(value).await.map_err(|error| SourceError::Other(format!("{option}: {error}")))
     }
 
     fn scope(&self) -> ServiceScope {

@@ -1,6 +1,6 @@
 //! The options of schedulers that follow changes (03.001, 03.010, 03.013).
 
-use lunabot_model::change_filter::ChangeFilter;
+use lunabot_model::change_filter::{ChangeFilter, FILTERS};
 use lunabot_model::kind::{CallbackSpec, Category, Kind, Params, Problem, check_as, schema_of};
 use lunabot_model::kinds::filters::BranchValues;
 use lunabot_model::{AnyObject, Callback, Duration, Json, Names, Renderable, percent};
@@ -185,7 +185,8 @@ impl Params for BranchSchedulerParams {
             }
         }
         // What is wrong inside a filter, the filter itself has said.
-        if let Some(other) = self.change_filter.as_ref().filter(|object| object.kind != "util.ChangeFilter") {
+        let odd = |object: &&AnyObject| !FILTERS.contains(&object.kind.as_str());
+        if let Some(other) = self.change_filter.as_ref().filter(odd) {
             problem("change_filter", &format!("expected a util.ChangeFilter, not a {}", other.kind));
         }
         if let Err(error) = self.reason_text("") {

@@ -107,6 +107,9 @@ impl ChangeSources {
         self.env.data.sync_change_sources(&planned.keys().cloned().collect::<Vec<_>>()).await?;
         for (name, source) in &mut *running {
             if let Some(plan) = planned.remove(name) {
+                if let Some(kept) = source.declared.borrow().poller.keep() {
+                    plan.declared.poller.resume(kept);
+                }
                 source.declared.send_replace(plan.declared);
                 applied.kept.push(name.clone());
             }

@@ -4,16 +4,15 @@
 //! commits are read from there. Commits are added oldest first, in pieces; the position of the branch is kept after
 //! each piece, so that nothing is reported twice and nothing is lost, wherever the process ends.
 
-mod known;
 mod params;
 
 pub use params::{Branches, CategoryOption, GitPollerParams};
 
 use crate::git::{AuthFiles, Commit, Encoding, Git, GitError, Limits, Mirror, RemoteRef};
 use crate::kinds::ChangeSourceKind;
+use crate::known::{self, Known, Place};
 use crate::source::{PollTimes, Poller, SourceContext, SourceError};
 use async_trait::async_trait;
-use known::{Known, Place};
 use lunabot_data::intake::ChangeFunctions;
 use lunabot_data::new::NewChange;
 use lunabot_model::git::RenderedAuth;

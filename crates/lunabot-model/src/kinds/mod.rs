@@ -7,6 +7,7 @@ pub mod builders;
 pub mod collapse;
 pub mod filters;
 pub mod locks;
+pub mod gerrit_filter;
 pub mod renderables;
 
 use crate::Kind;
@@ -27,6 +28,7 @@ pub static KINDS: &[Kind] = &[
     locks::WORKER_LOCK,
     locks::LOCK_ACCESS,
     filters::SOURCE_STAMP_FILTER,
+    gerrit_filter::GERRIT_CHANGE_FILTER,
     builders::BUILDER_CONFIG,
     collapse::COLLAPSE_BY,
     builders::BUILD_FACTORY,
