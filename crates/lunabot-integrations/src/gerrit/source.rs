@@ -213,6 +213,16 @@ struct State {
     /// When the log was asked last.
     asked: Option<Mono>,
     ledger: Option<Ledger>,
+    /// Heard, but not taken in yet: that failed.
+    pending: Option<Json>,
+    /// Before the next attempt to take it in.
+    retry: StdDuration,
+}
+
+/// The next pause after one that was in vain.
+fn longer(pause: StdDuration) -> StdDuration {
+    let next = if pause.is_zero() { PAUSE } else { pause.mul_f64(GROWTH) };
+    next.min(LONGEST_PAUSE)
 }
 
 impl State {
@@ -222,8 +232,7 @@ impl State {
             if !self.pause.is_zero() {
                 cx.clock.sleep(self.pause).await;
             }
-            let next = if self.pause.is_zero() { PAUSE } else { self.pause.mul_f64(GROWTH) };
-            self.pause = next.min(LONGEST_PAUSE);
+            self.pause = longer(self.pause);
             self.stream = Some(ssh.stream()?);
         }
         Ok(())
@@ -281,6 +290,18 @@ impl Gerrit {
         Ok(())
     }
 
+    /// The event that was heard last; where that fails, it waits for the next poll, and others wait behind it.
+    async fn take_in_pending(&self, state: &mut State, cx: &SourceContext) -> Result<(), SourceError> {
+        let Some(event) = state.pending.clone() else { return Ok(()) };
+        if !state.retry.is_zero() {
+            cx.clock.sleep(state.retry).await;
+        }
+        state.retry = longer(state.retry);
+        self.take_in(&event, state, cx).await?;
+        (state.pending, state.retry) = (None, StdDuration::ZERO);
+        Ok(())
+    }
+
     /// Files that Gerrit does not tell cost no change.
     async fn with_files(&self, event: Event, cx: &SourceContext) -> lunabot_data::new::NewChange {
         let mut change = event.change;
@@ -321,7 +342,8 @@ impl Gerrit {
         match serde_json::from_slice::<Json>(&line) {
             Ok(event) => {
                 state.pause = StdDuration::ZERO;
-                self.take_in(&event, state, cx).await
+                state.pending = Some(event);
+                self.take_in_pending(state, cx).await
             }
             Err(error) => {
                 tracing::warn!("{}: a line that is no event is passed over: {error}", cx.concerns());
@@ -357,6 +379,7 @@ impl Poller for Gerrit {
         {
             self.fill_gaps(url, &mut state, cx).await?;
         }
+        self.take_in_pending(&mut state, cx).await?;
         self.listen(&mut state, cx).await
     }
 

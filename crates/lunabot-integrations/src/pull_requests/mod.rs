@@ -151,5 +151,5 @@ async fn report(
 /// Reads the time of a forge.
 fn seconds(text: &str) -> Result<i64, SourceError> {
     let time = text.parse::<jiff::Timestamp>();
-    time.map(|time| time.as_second()).map_err(|_| SourceError::Other(format!("'{text}' is not a time")))
+    time.map(jiff::Timestamp::as_second).map_err(|_| SourceError::Other(format!("'{text}' is not a time")))
 }

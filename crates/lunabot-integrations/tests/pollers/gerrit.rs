@@ -3,7 +3,7 @@
 
 use super::master::{Master, generation};
 use super::server::Server;
-use crate::support::{Functions, eventually, script};
+use crate::support::{Functions, eventually, function, script};
 use lunabot_model::{AnyObject, Json};
 use serde_json::json;
 use std::path::Path;
@@ -136,6 +136,25 @@ async fn files_are_asked_for_02_020() {
     let files: Vec<_> = master.changes().await.into_iter().map(|change| change.files).collect();
     assert_eq!(files, [vec!["src/a.c".to_string()], vec!["unknown".to_string()]]);
     assert!(calls(dir.path())[1].ends_with("gerrit query 1 --format JSON --files --patch-sets"));
+    master.sources.stop().await;
+}
+
+/// An event whose function fails is not lost: it is tried again.
+#[tokio::test]
+async fn an_event_that_cannot_be_taken_in_waits_02_020() {
+    let (dir, master) = (tempfile::tempdir().unwrap(), Master::new().await);
+    std::fs::write(dir.path().join("events"), format!("{}\n{}\n", patch_set(1, 100), patch_set(2, 100)))
+        .unwrap();
+    let source = gerrit(dir.path(), "cat $D/events; exec sleep 1000", json!({"change_fn": function("f")}));
+    let attempts = std::sync::atomic::AtomicUsize::new(0);
+    let functions =
+        Functions::new(move |_, mut args| match attempts.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0 => Err("master.lua:3: not yet".into()),
+            _ => Ok(args.remove(0)),
+        });
+    master.sources.apply(&generation(vec![source], functions)).await.unwrap();
+    assert_eq!(comments(&master, 2).await, ["subject 1", "subject 2"]);
+    assert_eq!((master.row().failures, calls(dir.path()).len()), (1, 1));
     master.sources.stop().await;
 }
 

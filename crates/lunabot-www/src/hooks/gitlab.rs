@@ -138,7 +138,7 @@ fn change(request: Part<'_>, event: &str, codebase: String) -> Result<NewChange,
 fn sides(request: Part<'_>, event: &str) -> Result<Properties, HookError> {
     let mut properties = event_property(event);
     for side in ["source", "target"] {
-        let mut set = |name: &str, value: Json| properties.set(&format!("{side}_{name}"), value, "Change");
+        let mut set = |name: &str, value: Json| properties.set(format!("{side}_{name}"), value, "Change");
         set("branch", request.text(&format!("{side}_branch"))?.into());
         set("project_id", request.integer(&format!("{side}_project_id"))?.into());
         set("repository", request.text(&format!("{side}.git_http_url"))?.into());

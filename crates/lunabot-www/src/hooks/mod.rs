@@ -29,7 +29,7 @@ use guard::Guard;
 use lunabot_data::intake::{ChangeFunctions, Intake};
 use lunabot_data::new::NewChange;
 use lunabot_model::render::ServiceScope;
-use lunabot_model::{Clock, Problem, SecretSource};
+use lunabot_model::{Clock, Problem, Renderable, SecretSource};
 use request::HookRequest;
 use std::sync::Arc;
 use table::Entry;
@@ -60,6 +60,11 @@ trait Dialect: Send + Sync {
     /// How the sender proves itself. `None`: this kind of sender cannot.
     fn guard(&self) -> Option<Guard<'_>> {
         None
+    }
+
+    /// Further options that may be secrets: name and value.
+    fn secrets(&self) -> Vec<(&'static str, &Renderable<String>)> {
+        Vec::new()
     }
 
     /// The changes that a request reports, oldest first.

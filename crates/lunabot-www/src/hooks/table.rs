@@ -66,9 +66,16 @@ impl Hooks {
     pub(super) async fn missing_secrets(&self, scope: &ServiceScope) -> Vec<(String, String)> {
         let mut missing = Vec::new();
         for (name, entry) in &self.dialects {
-            let Some(guard) = entry.dialect.guard() else { continue };
-            if let Err(error) = guard.secret(scope).await {
-                missing.push((format!("www.change_hook_dialects.{name}"), error));
+            let path = || format!("www.change_hook_dialects.{name}");
+            if let Some(guard) = entry.dialect.guard()
+                && let Err(error) = guard.secret(scope).await
+            {
+                missing.push((path(), error));
+            }
+            for (option, value) in entry.dialect.secrets() {
+                if let Err(error) = scope.value(value).await {
+                    missing.push((path(), format!("{option}: {error}")));
+                }
             }
         }
         for checker in &self.auth {

@@ -136,6 +136,30 @@ async fn only_who_is_listed_gets_in_02_030() {
 }
 
 #[tokio::test]
+async fn secrets_that_nobody_knows_are_found_before_they_are_needed_12_009() {
+    let world = World::new().await;
+    let secret = |name: &str| json!({"$kind": "util.Secret", "$id": 1, "$at": "m.lua:1", "$args": {"secret_name": name}});
+    let github = json!({"secret": secret("forge"), "token": secret("lost")});
+    let auth = json!([{"$kind": "util.UserPasswordAuth", "$args": {"users": {"joe": secret("gone")}}}]);
+    world.hooks(json!({"github": github, "gitlab": {"secret": secret("away")}, "base": true}), Some(auth));
+    let hooks = &world.site.load().hooks;
+    let missing = lunabot_www::missing_hook_secrets(
+        hooks,
+        world.script.clone(),
+        std::sync::Arc::new(crate::support::TestSecrets),
+    )
+    .await;
+    let paths: Vec<&str> = missing.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(
+        paths,
+        ["www.change_hook_dialects.github", "www.change_hook_dialects.gitlab", "www.change_hook_auth"]
+    );
+    for ((_, told), part) in missing.iter().zip(["token: ", "secret: ", "password of joe: "]) {
+        assert!(told.starts_with(part) && told.contains("is not known to any secrets provider"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn pollers_are_asked_02_040() {
     let world = World::new().await;
     world.hooks(json!({"poller": true}), None);

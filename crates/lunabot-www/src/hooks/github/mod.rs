@@ -80,6 +80,10 @@ impl Dialect for GitHub {
         Some(Guard { secret: self.secret.as_ref(), proof: Proof::Signature(SIGNATURES) })
     }
 
+    fn secrets(&self) -> Vec<(&'static str, &Renderable<String>)> {
+        self.token.iter().map(|token| ("token", token)).collect()
+    }
+
     async fn changes(&self, request: &HookRequest, scope: &HookScope) -> Result<Vec<NewChange>, HookError> {
         let payload = request.payload()?;
         let part = Part::new(&payload);

@@ -15,6 +15,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+type Headers<'a> = Vec<(&'a str, &'a str)>;
+
 const PUSH: &[(&str, &str)] = &[("x-github-event", "push")];
 const PULL: &[(&str, &str)] = &[("x-github-event", "pull_request")];
 
@@ -124,7 +126,7 @@ async fn signatures_are_checked_02_033() {
     let forged = body.replace("Mend the parser", "Run my miner");
     let (one, two) = (sha1(&body, "s3cret"), sha256(&body, "s3cret"));
     let (mismatch, new, old) = (bad("Hash mismatch"), "x-hub-signature-256", "x-hub-signature");
-    let table: Vec<(&str, Vec<(&str, &str)>, (u16, String))> = vec![
+    let table: Vec<(&str, Headers<'_>, (u16, String))> = vec![
         (&body, vec![(new, &two)], found(2)),
         (&body, vec![(old, &one)], found(2)),
         (&body, vec![(new, &two), (old, "sha1=00")], found(2)),
