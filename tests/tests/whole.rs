@@ -24,7 +24,11 @@ mod licences;
 mod locks;
 #[path = "whole/queue.rs"]
 mod queue;
+#[path = "whole/pipeline.rs"]
+mod pipeline;
 #[path = "whole/reload.rs"]
 mod reload;
 #[path = "whole/service.rs"]
 mod service;
+#[path = "whole/trigger.rs"]
+mod trigger;

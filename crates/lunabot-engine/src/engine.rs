@@ -5,10 +5,10 @@ use crate::collapse::EngineCollapser;
 use crate::distributor::{Actor, Message, Plan, offline_state};
 use crate::locks::client::LockDesk;
 use crate::plan::{self, BuilderPlan, PlanError, PlannedStep, WorkerPlan};
-use crate::scheduler::{ApplyError, Schedulers, Surroundings};
+use crate::scheduler::{Agenda, ApplyError, Schedulers, Surroundings};
 use crate::step::StepKind;
 use crate::worker::WorkerLink;
-use crate::{Generation, control, feed, services};
+use crate::{Generation, control, feed, orphans, services};
 use lunabot_data::new::{BuilderDecl, ProjectDecl, WorkerDecl};
 use lunabot_data::{Data, DataError};
 use lunabot_model::config::Config;
@@ -87,6 +87,7 @@ struct Inner {
     steps: HashMap<&'static str, &'static StepKind>,
     schedulers: Arc<Schedulers>,
     services: services::Services,
+    agenda: Arc<Agenda>,
     /// One configuration is applied at a time.
     turn: Mutex<()>,
 }
@@ -96,7 +97,9 @@ impl Engine {
     pub async fn start(options: EngineOptions) -> Result<Engine, EngineError> {
         let EngineOptions { data, clock, seed, steps } = options;
         let (inbox, messages) = mpsc::channel(INBOX);
-        let services = Arc::new(Services::new(data.clone(), clock.clone(), LockDesk::new(inbox.clone())));
+        let (locks, schedulers) = (LockDesk::new(inbox.clone()), Schedulers::new());
+        let services = Arc::new(Services::new(data.clone(), clock.clone(), locks, schedulers.clone()));
+        orphans::cancel(&data).await?;
         let newest_complete = data.newest_complete_times().await?;
         let offline_since = data.get_state(&offline_state()).await?.unwrap_or_default();
         feed::start(&data, inbox.clone());
@@ -110,8 +113,9 @@ impl Engine {
             data,
             clock,
             steps: steps.into_iter().map(|kind| (kind.kind.name, kind)).collect(),
-            schedulers: Schedulers::new(),
             services: services::Services::default(),
+            schedulers,
+            agenda: Arc::default(),
             turn: Mutex::new(()),
         };
         let engine = Engine(Arc::new(engine));
@@ -148,6 +152,7 @@ impl Engine {
             secrets: generation.secrets.clone(),
             builders: Arc::new(builders),
             workers: Arc::new(workers_of_builders(config)),
+            agenda: self.0.agenda.clone(),
         };
         let names = around.builders.iter().map(|(name, id)| (*id, name.clone())).collect();
         let watched = services::Around {

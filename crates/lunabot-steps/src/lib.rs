@@ -19,6 +19,7 @@ mod shell_command;
 mod source;
 mod string_download;
 mod transfer;
+mod trigger;
 
 use lunabot_engine::step::StepKind;
 use lunabot_model::Kind;
@@ -41,6 +42,7 @@ pub static STEPS: &[&StepKind] = &[
     &directories::MAKE_DIRECTORY,
     &directories::REMOVE_DIRECTORY,
     &directories::COPY_DIRECTORY,
+    &trigger::TRIGGER,
 ];
 
 /// The kinds of [`STEPS`], for the script host.

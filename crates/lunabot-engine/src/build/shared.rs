@@ -3,6 +3,7 @@
 use crate::locks::client::LockDesk;
 use crate::logs::{Masks, SizeLimits};
 use crate::plan::BuilderPlan;
+use crate::scheduler::Schedulers;
 use crate::step::{BuildInfo, StepError};
 use crate::worker::WorkerHandle;
 use lunabot_data::Data;
@@ -20,13 +21,15 @@ pub struct Services {
     pub data: Data,
     pub clock: Arc<dyn Clock>,
     pub locks: LockDesk,
+    /// For steps that trigger.
+    pub schedulers: Arc<Schedulers>,
     /// Numbers remote commands (05.037).
     next_command: AtomicU64,
 }
 
 impl Services {
-    pub fn new(data: Data, clock: Arc<dyn Clock>, locks: LockDesk) -> Self {
-        Services { data, clock, locks, next_command: AtomicU64::new(1) }
+    pub fn new(data: Data, clock: Arc<dyn Clock>, locks: LockDesk, schedulers: Arc<Schedulers>) -> Self {
+        Services { data, clock, locks, schedulers, next_command: AtomicU64::new(1) }
     }
 
     pub fn command_id(&self) -> String {

@@ -24,6 +24,8 @@ pub struct BuildInfo {
     pub builder: String,
     pub worker: String,
     pub reason: String,
+    /// Of its request.
+    pub priority: i64,
     /// One per codebase.
     pub sourcestamps: Vec<SourceStamp>,
     /// All changes of all stamps, by id.
@@ -228,7 +230,7 @@ impl StepContext {
     }
 
     /// The error for work that an interruption ended.
-    pub(crate) fn interruption(&self) -> StepError {
+    pub fn interruption(&self) -> StepError {
         if self.0.build.worker.lost.is_cancelled() { StepError::Lost } else { StepError::Cancelled }
     }
 }

@@ -17,6 +17,7 @@ mod remote;
 pub(crate) mod run;
 mod shell;
 mod summary;
+mod trigger;
 
 pub use crate::logs::Channel;
 pub use base::{BaseStepParams, HasBase, OwnChecks, StepDefaults, SummaryPolicy};
@@ -27,7 +28,9 @@ pub use observe::{LineObserver, LogObserver, MAX_LINE_LENGTH, Observed, short_li
 pub use params::{Switch, given, present};
 pub use shell::{CommandLine, CommandOutput, HasShell, Logfile, ShellOptions, ShellParams};
 
+pub use crate::scheduler::{Completed, PartialStamp, TriggeredBuild};
 pub use lunabot_model::{Renderable, Results};
+pub use trigger::{TriggerRequest, TriggeredSet};
 
 use async_trait::async_trait;
 use lunabot_model::{Json, Kind, kind::Params};

@@ -8,7 +8,7 @@ use lunabot_model::resources::LogType;
 use lunabot_model::{Properties, Results};
 use serde_json::json;
 
-const ALL: &[&str] = &["/", "/builders", "/changes", "/workers", "/pending", "/health"];
+const ALL: &[&str] = &["/", "/builders", "/changes", "/workers", "/pending", "/schedulers", "/health"];
 /// No page may be longer, in bytes, before compression.
 const LONGEST: usize = 60 * 1024;
 
@@ -21,12 +21,42 @@ async fn empty_pages_say_what_to_do_next() {
         ("/changes", "changes.GitPoller"),
         ("/workers", "worker.LocalWorker"),
         ("/pending", "Nothing waits"),
+        ("/schedulers", "schedulers.ForceScheduler"),
         ("/health", "The master is well"),
     ] {
         let page = world.page(path).await;
         assert!(page.contains(wanted), "{path}: {page}");
         assert!(page.starts_with("<!doctype html>") && page.contains("</html>"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_schedulers_page_says_what_comes_next() {
+    let world = World::new().await;
+    seed::small(&world.data, &world.clock, 5).await;
+    let now = 1_760_000_000;
+    world.clock.set(now);
+    let row = |name: &str, next: Option<i64>, enabled: bool| {
+        json!({"schedulerid": name.len(), "name": name, "kind": "schedulers.Nightly", "enabled": enabled,
+               "trigger": "at 0 3 * * *", "builder_names": ["app-macos", "gone"], "next_at": next, "last_at": now - 3600})
+    };
+    let rows = vec![
+        row("off", None, false),
+        row("<later>", Some(now + 7200), true),
+        row("soon", Some(now + 300), true),
+    ];
+    world.data.set_virtual("schedules", std::sync::Arc::new(move || rows.clone()));
+    let page = world.page("/schedulers").await;
+    let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not in {page}"));
+    assert!(place("soon") < place("&lt;later&gt;") && place("&lt;later&gt;") < place("<b>off"), "{page}");
+    assert!(page.contains(">in 5 min</time>") && page.contains(">1 h ago</time>"), "{page}");
+    assert!(
+        page.contains("Nightly, at 0 3 * * *")
+            && page.contains(">app-macos</a>")
+            && page.contains("<span>gone</span>")
+    );
+    assert!(page.contains("schedulers/4/disable") && page.contains("schedulers/3/enable"));
+    assert!(page.contains(r#"aria-current="page">Schedulers"#));
 }
 
 #[tokio::test]
