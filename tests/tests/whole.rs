@@ -28,3 +28,5 @@ mod queue;
 mod reload;
 #[path = "whole/service.rs"]
 mod service;
+#[path = "whole/subversion.rs"]
+mod subversion;

@@ -1,7 +1,7 @@
 //! The list of what a configuration may declare in this room.
 
 use crate::source::Poller;
-use crate::{git_poller, secrets};
+use crate::{git_poller, hg_poller, p4_source, secrets, svn_poller};
 use lunabot_model::{AnyObject, Kind, Problem};
 use std::sync::Arc;
 
@@ -18,7 +18,8 @@ pub struct ChangeSourceKind {
 }
 
 /// All change sources.
-pub static CHANGE_SOURCES: &[ChangeSourceKind] = &[git_poller::SOURCE];
+pub static CHANGE_SOURCES: &[ChangeSourceKind] =
+    &[git_poller::SOURCE, svn_poller::SOURCE, hg_poller::SOURCE, p4_source::SOURCE];
 
 /// All secret stores.
 pub static SECRETS: &[&Kind] = &[&secrets::SECRET_IN_A_FILE];

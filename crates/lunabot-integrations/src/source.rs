@@ -1,6 +1,6 @@
 //! What a change source is to its manager: something that can be polled, and how often.
 
-use crate::git::GitError;
+use crate::program::ProgramError;
 use async_trait::async_trait;
 use lunabot_data::intake::{Intake, IntakeError};
 use lunabot_data::new::StateKey;
@@ -37,6 +37,14 @@ pub trait Poller: Send + Sync {
 
     /// Looks once and adds what is new. Dropped when the source is stopped: whatever it starts must end with it.
     async fn poll(&self, cx: &SourceContext) -> Result<(), SourceError>;
+
+    /// Goes past `revision` without looking at it; never called during a poll. What it did, in words.
+    async fn skip(&self, cx: &SourceContext, revision: &str) -> Result<String, SourceError> {
+        Err(SourceError::Other(format!(
+            "{} does not number its revisions: {revision} cannot be skipped; leave it out in change_fn",
+            cx.name
+        )))
+    }
 }
 
 /// What a source has to work with during one poll.
@@ -57,7 +65,7 @@ pub struct SourceContext {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SourceError {
     #[error(transparent)]
-    Git(#[from] GitError),
+    Program(#[from] ProgramError),
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]

@@ -230,7 +230,8 @@ pub struct Config {
     pub prioritize_builders: Option<Callback>,
     pub select_next_worker: Option<Callback>,
     pub codebase_generator: Option<Callback>,
-    pub revlink: Option<Callback>,
+    /// `None`: the links of well-known hosts (01.036).
+    pub revlink: Option<crate::revlink::Revlink>,
     pub log_encoding: String,
     /// Longest kept part of a log, in bytes: head and tail (13.015).
     pub log_max_size: Option<u64>,

@@ -22,6 +22,7 @@ pub mod render;
 pub mod resources;
 pub mod result_spec;
 pub mod results;
+pub mod revlink;
 pub mod script;
 pub mod source_stamp_filter;
 pub mod text;

@@ -12,12 +12,15 @@ mod file_exists;
 mod file_upload;
 mod git;
 mod json_download;
+mod mercurial;
 mod multiple_file_upload;
+mod p4;
 mod set_property;
 mod set_property_from_command;
 mod shell_command;
 mod source;
 mod string_download;
+mod svn;
 mod transfer;
 
 use lunabot_engine::step::StepKind;
@@ -41,6 +44,16 @@ pub static STEPS: &[&StepKind] = &[
     &directories::MAKE_DIRECTORY,
     &directories::REMOVE_DIRECTORY,
     &directories::COPY_DIRECTORY,
+    &git::GITHUB,
+    &git::GITLAB,
+    &git::GERRIT,
+    &git::GIT_COMMIT,
+    &git::GIT_TAG,
+    &git::GIT_PUSH,
+    &git::GIT_DIFF_INFO,
+    &svn::SVN,
+    &mercurial::MERCURIAL,
+    &p4::P4,
 ];
 
 /// The kinds of [`STEPS`], for the script host.

@@ -36,6 +36,9 @@ pub enum Command {
     Reconfig(Reconfig),
     /// Say whether a master runs, and how it is
     Status(Place),
+    /// Command a change source of a running master
+    #[command(subcommand)]
+    Poller(Poller),
     /// Print completions for a shell, to be sourced from its start file
     Completions { shell: Shell },
     /// Print the manual page (roff): lunabot man | man -l -
@@ -164,6 +167,22 @@ pub struct Reconfig {
     pub progress_timeout: u64,
     #[command(flatten)]
     pub quiet: Quiet,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Poller {
+    /// Go past a revision that the source cannot get over, and go on after it
+    Skip(Skip),
+}
+
+#[derive(Debug, Args)]
+pub struct Skip {
+    /// The change source, as the page Health names it
+    pub name: String,
+    /// The revision; the next one that is looked at is the one after it
+    pub revision: String,
+    #[command(flatten)]
+    pub place: Place,
 }
 
 #[cfg(test)]

@@ -94,6 +94,8 @@ pub struct StepDefaults {
     pub flags: ResultFlags,
     pub description: Option<&'static str>,
     pub description_done: Option<&'static str>,
+    /// The option whose text, unless it is empty, is added to the name after a hyphen (06.014).
+    pub named_after: Option<&'static str>,
 }
 
 impl StepDefaults {
@@ -106,13 +108,18 @@ impl StepDefaults {
             warn_on_failure: false,
             warn_on_warnings: false,
         };
-        StepDefaults { name, flags, description: None, description_done: None }
+        StepDefaults { name, flags, description: None, description_done: None, named_after: None }
     }
 
     /// The same, but a failure ends the build.
     pub const fn halting(self) -> Self {
         let flags = ResultFlags { halt_on_failure: true, ..self.flags };
         StepDefaults { flags, ..self }
+    }
+
+    /// The value of this option becomes part of the name (06.014).
+    pub const fn named_after(self, option: &'static str) -> Self {
+        StepDefaults { named_after: Some(option), ..self }
     }
 
     /// What it says of itself while it runs and afterwards, where the configuration says nothing.

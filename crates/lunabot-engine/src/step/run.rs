@@ -78,22 +78,32 @@ async fn begin(
     step: &PlannedStep,
     stopped: watch::Receiver<Option<Arc<str>>>,
 ) -> Result<StepContext, StepError> {
-    let name = match &step.base.name {
-        None => step.kind.defaults.name.to_string(),
-        Some(name) => match name.literal() {
-            Some(name) => name,
-            // A name that cannot be rendered leaves the default; the options that follow report the fault.
-            None => match lunabot_model::render::render(name.source(), &**build).await {
-                Ok(Json::String(name)) => name,
-                Ok(_) | Err(_) => step.kind.defaults.name.to_string(),
-            },
-        },
-    };
+    let name = name_of(build, step).await;
     let data = &build.services.data;
     let (row, ack) = data.add_step(build.info.buildid, &build.masks.mask(&name), "pending").await?;
     ack.detach();
     data.start_step(row.stepid, step.base.locks.is_none()).await?.detach();
     Ok(StepContext::new(build.clone(), row.stepid, row.name, stopped))
+}
+
+/// The name before it is made unique: the one given, else the class's; of a step that is named after an option, with
+/// that option's text (06.014). What cannot be rendered is left out; the options that follow report the fault.
+async fn name_of(build: &BuildShared, step: &PlannedStep) -> String {
+    let text = async |source: &Json| match lunabot_model::render::render(source, build).await {
+        Ok(Json::String(text)) => Some(text).filter(|text| !text.is_empty()),
+        Ok(_) | Err(_) => None,
+    };
+    let defaults = &step.kind.defaults;
+    let given = match &step.base.name {
+        Some(name) => text(name.source()).await,
+        None => None,
+    };
+    let name = given.unwrap_or_else(|| defaults.name.to_string());
+    let suffix = match defaults.named_after.and_then(|option| step.args.get(option)) {
+        Some(source) => text(source).await,
+        None => None,
+    };
+    suffix.map_or(name.clone(), |suffix| format!("{name}-{suffix}"))
 }
 
 /// Items 3 to 10.

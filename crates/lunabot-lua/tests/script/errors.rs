@@ -208,3 +208,14 @@ async fn files_that_cannot_be_run_say_why() {
         assert!(failure.errors[0].to_string().starts_with(start), "{failure}");
     }
 }
+
+/// What will not come says what stands for it.
+#[tokio::test]
+async fn row_06_028_withdrawn_names_say_what_to_use_instead() {
+    let told = errors("local x = {steps.CVS{}, steps.Darcs{}, steps.Monotone{}, steps.Bzr{}}").await;
+    assert_eq!(told.len(), 4, "{told:?}");
+    for name in ["CVS", "Darcs", "Monotone", "Bzr"] {
+        let line = told.iter().find(|line| line.contains(&format!("steps.{name}: is not supported")));
+        assert!(line.is_some_and(|line| line.contains("steps.Git")), "{name}: {told:?}");
+    }
+}

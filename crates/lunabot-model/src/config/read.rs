@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
             prioritize_builders: self.function("prioritizeBuilders"),
             select_next_worker: self.function("select_next_worker"),
             codebase_generator: self.function("codebaseGenerator"),
-            revlink: self.function("revlink"),
+            revlink: self.revlink(),
             log_encoding: self.text("logEncoding", "utf-8"),
             log_max_size: self.parsed("logMaxSize"),
             log_max_tail_size: self.parsed("logMaxTailSize"),
@@ -168,6 +168,16 @@ impl<'a> Reader<'a> {
             self.errors.push(error(key, text));
         }
         found
+    }
+
+    fn revlink(&mut self) -> Option<crate::revlink::Revlink> {
+        match crate::revlink::Revlink::read(self.given("revlink")?) {
+            Ok(revlink) => Some(revlink),
+            Err(problem) => {
+                self.errors.push(error("revlink", problem));
+                None
+            }
+        }
     }
 
     fn collapse(&mut self) -> Option<Collapse> {

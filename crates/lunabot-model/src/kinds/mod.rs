@@ -31,6 +31,7 @@ pub static KINDS: &[Kind] = &[
     collapse::COLLAPSE_BY,
     builders::BUILD_FACTORY,
     crate::git::GIT_CREDENTIAL_OPTIONS,
+    crate::revlink::REVLINK_MATCH,
 ];
 
 #[cfg(test)]

@@ -123,6 +123,15 @@ impl Reloader for Rooms {
         }
         Outcome { ok: true, lines }
     }
+
+    fn skip(&self, source: String, revision: String) -> BoxFuture<'_, Outcome> {
+        Box::pin(async move {
+            match self.sources.skip(&source, &revision).await {
+                Ok(done) => Outcome { ok: true, lines: vec![done] },
+                Err(why) => Outcome { ok: false, lines: vec![why] },
+            }
+        })
+    }
 }
 
 /// A mistake in a place of the configuration.
