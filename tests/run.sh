@@ -9,6 +9,10 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 packages=()
 need() { command -v "$1" >/dev/null 2>&1 || packages+=("$2"); }
 need git git
+need svnserve subversion
+need hg mercurial
+need brz brz
+need patch patch
 need cc gcc
 need sqlite3 sqlite3
 need openssl openssl

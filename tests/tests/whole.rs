@@ -14,6 +14,10 @@ mod crashes;
 mod documents;
 #[path = "whole/faults.rs"]
 mod faults;
+#[path = "whole/files.rs"]
+mod files;
+#[path = "whole/forges.rs"]
+mod forges;
 #[path = "whole/hello.rs"]
 mod hello;
 #[path = "whole/hostile.rs"]
@@ -22,11 +26,17 @@ mod hostile;
 mod licences;
 #[path = "whole/locks.rs"]
 mod locks;
+#[path = "whole/pipeline.rs"]
+mod pipeline;
 #[path = "whole/queue.rs"]
 mod queue;
 #[path = "whole/reload.rs"]
 mod reload;
 #[path = "whole/service.rs"]
 mod service;
+#[path = "whole/subversion.rs"]
+mod subversion;
+#[path = "whole/trigger.rs"]
+mod trigger;
 #[path = "whole/workers.rs"]
 mod workers;

@@ -2,7 +2,8 @@
 //!
 //! The engine registers a handler per resource; www never knows the engine.
 
-use lunabot_model::{BoxFuture, Json};
+use lunabot_model::{BoxFuture, BuilderId, Json};
+use std::collections::HashMap;
 
 /// Why a control action was refused. The variants map to JSONRPC codes (09.077).
 #[derive(Debug, Clone, thiserror::Error, PartialEq)]
@@ -22,6 +23,12 @@ pub enum ControlError {
     /// Anything else (500, -32603).
     #[error("{0}")]
     Internal(String),
+}
+
+/// Knows what holds back builders whose requests could start but for it.
+pub trait Holdups: Send + Sync {
+    /// In words (`waits for lock "db"`), for those of `builders` that something holds back.
+    fn holdups(&self, builders: Vec<BuilderId>) -> BoxFuture<'_, HashMap<BuilderId, String>>;
 }
 
 /// Handles the actions of one resource type.

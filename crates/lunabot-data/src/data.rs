@@ -2,7 +2,7 @@
 
 use crate::ack::Ack;
 use crate::bus::Bus;
-use crate::control::{ControlError, ControlHandler};
+use crate::control::{ControlError, ControlHandler, Holdups};
 use crate::error::Result;
 use crate::live::{Live, LiveSet};
 use crate::merge;
@@ -12,7 +12,8 @@ use crate::updates::Collapser;
 use crate::writer;
 use lunabot_db::{OpenStore, PropertyOwners, Store};
 use lunabot_model::resources::*;
-use lunabot_model::{Clock, Json, MasterId, Results};
+use lunabot_model::{BuilderId, Clock, Json, MasterId, Results};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -121,6 +122,20 @@ impl Data {
     /// older requests itself through [`Data::claim`] and [`Data::complete_requests`].
     pub fn set_collapser(&self, collapser: Arc<dyn Collapser>) {
         self.registered_mut().collapser = Some(collapser);
+    }
+
+    /// Registers who knows what holds builders back.
+    pub fn set_holdups(&self, holdups: Arc<dyn Holdups>) {
+        self.registered_mut().holdups = Some(holdups);
+    }
+
+    /// What holds back these builders; those that nothing holds back, as far as is known, are absent.
+    pub async fn holdups(&self, builders: Vec<BuilderId>) -> HashMap<BuilderId, String> {
+        let known = self.registered().holdups.clone();
+        match known {
+            Some(known) => known.holdups(builders).await,
+            None => HashMap::new(),
+        }
     }
 
     /// Registers who handles control actions of a resource type (`builds`, `buildrequests`, `forceschedulers`,

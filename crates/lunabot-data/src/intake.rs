@@ -6,6 +6,7 @@
 use crate::new::NewChange;
 use crate::{Data, DataError};
 use lunabot_model::resources::Change;
+use lunabot_model::revlink::{self, Revlink};
 use lunabot_model::script::CallSite;
 use lunabot_model::{Arg, Callback, Json, Properties, ScriptError, ScriptHost};
 use serde_json::json;
@@ -18,8 +19,8 @@ pub struct Intake {
     pub script: Arc<dyn ScriptHost>,
     /// `c.codebaseGenerator`.
     pub codebase_generator: Option<Callback>,
-    /// `c.revlink`.
-    pub revlink: Option<Callback>,
+    /// `c.revlink`; none: the links of well-known hosts.
+    pub revlink: Option<Revlink>,
 }
 
 /// Functions that one source applies to its changes.
@@ -70,11 +71,15 @@ impl Intake {
 
     /// An error of the function means no link; the host has recorded it.
     async fn link(&self, change: &NewChange, concerns: &str) -> Option<String> {
-        let callback = self.revlink.as_ref()?;
         let revision = change.revision.as_deref().filter(|r| !r.is_empty())?;
         if change.repository.is_empty() {
             return None;
         }
+        let callback = match &self.revlink {
+            None => return revlink::known(revision, &change.repository),
+            Some(Revlink::Match(matcher)) => return matcher.link(revision, &change.repository),
+            Some(Revlink::Function(callback)) => callback,
+        };
         let site = CallSite::new("revlink", concerns);
         let args = vec![Arg::Value(revision.into()), Arg::Value(change.repository.as_str().into())];
         match self.script.call(callback, site.clone(), args).await {

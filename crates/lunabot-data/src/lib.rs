@@ -23,14 +23,17 @@ mod overview;
 mod pending;
 mod read;
 mod shared;
+pub mod stats;
+mod tidy;
 mod updates;
 mod writer;
 
 pub use ack::Ack;
 pub use bus::{Bus, Delivery, Subscription};
-pub use control::{ControlError, ControlHandler};
+pub use control::{ControlError, ControlHandler, Holdups};
 pub use data::{Data, OpenOptions};
 pub use error::DataError;
 pub use get::{Answer, RawLog, RawStream};
 pub use overview::PendingCount;
+pub use tidy::{Progress, Tidied};
 pub use updates::Collapser;

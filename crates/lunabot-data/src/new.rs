@@ -2,7 +2,7 @@
 
 use lunabot_model::{
     BuildId, BuildRequestId, BuilderId, ChangeId, Duration, Id, Json, Properties, SchedulerId, SourceStampId,
-    WorkerId,
+    StepId, WorkerId,
 };
 
 /// A change as a source or hook reports it (02.001, 02.002).
@@ -23,6 +23,22 @@ pub struct NewChange {
     pub repository: String,
     pub project: String,
     pub codebase: String,
+}
+
+pub use lunabot_db::rare::NewTestResult;
+pub use lunabot_db::resources::TestResultSet;
+
+/// A set of test results of a step (05.033).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTestResultSet {
+    pub builderid: BuilderId,
+    pub buildid: BuildId,
+    pub stepid: StepId,
+    pub description: Option<String>,
+    /// `pass_fail`, `pass_only`, `fail_only`: passed and failed are counted; any other word.
+    pub category: String,
+    /// What the values are: `boolean`, `message`, `second` …
+    pub value_unit: String,
 }
 
 /// A source stamp to find or make (14.012).

@@ -2,6 +2,7 @@
 
 use crate::bus::Bus;
 use crate::control::ControlHandler;
+use crate::control::Holdups;
 use crate::error::{DataError, Result};
 use crate::live::Live;
 use crate::updates::Collapser;
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
 #[derive(Default)]
 pub(crate) struct Registered {
     pub collapser: Option<Arc<dyn Collapser>>,
+    pub holdups: Option<Arc<dyn Holdups>>,
     pub handlers: HashMap<&'static str, Arc<dyn ControlHandler>>,
     pub force_schedulers: Arc<Vec<ForceScheduler>>,
     pub virtuals: HashMap<&'static str, VirtualRows>,

@@ -8,6 +8,7 @@ mod logs;
 mod requests;
 mod state;
 mod steps;
+mod test_results;
 mod workers;
 
 pub use buildsets::Collapser;

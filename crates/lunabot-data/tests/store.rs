@@ -13,6 +13,7 @@ mod store {
     pub mod paths;
     pub mod queries;
     pub mod state;
+    pub mod tidy;
 }
 
 use support::{Place, postgres};
@@ -66,4 +67,9 @@ stories! {
     queries::builds_are_filtered_ordered_and_counted,
     queries::lists_tags_and_texts_are_searched,
     state::state_and_verdicts_survive,
+    tidy::builds_go_with_all_that_is_theirs_and_numbers_go_on,
+    tidy::row_14_024_only_the_newest_changes_stay,
+    tidy::row_14_025_old_logs_lose_their_text_and_keep_their_row,
+    tidy::the_first_rule_that_fits_counts,
+    tidy::the_size_is_told_by_table_builder_and_age,
 }

@@ -18,8 +18,10 @@ mod read;
 mod recover;
 mod resource;
 pub mod resources;
+mod stats;
 mod store;
 mod tables;
+mod tidy;
 
 pub use batch::{Batch, Record, Set, Statement, Upsert};
 pub use error::DbError;
@@ -29,5 +31,7 @@ pub use names::{Names, NextIds};
 pub use pool::{Cols, Row, Value};
 pub use read::{PropertiesOf, PropertyOwners};
 pub use resource::{Column, Decl, Field, PoolRef, Resource, field_specs};
+pub use stats::{BuilderStats, OlderThan, Stats};
 pub use store::{OpenStore, Store};
 pub use tables::*;
+pub use tidy::OldBuild;

@@ -32,6 +32,7 @@ pub struct NextIds {
     pub builds: i64,
     pub steps: i64,
     pub logs: i64,
+    pub test_result_sets: i64,
 }
 
 const OBJECTS: &str = "SELECT name, class_name, id FROM objects";
@@ -87,6 +88,7 @@ impl Store {
             builds: max_id!(self, "builds"),
             steps: max_id!(self, "steps"),
             logs: max_id!(self, "logs"),
+            test_result_sets: max_id!(self, "test_result_sets"),
         })
     }
 

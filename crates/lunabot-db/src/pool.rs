@@ -81,6 +81,10 @@ pub(crate) enum Pool {
 }
 
 impl Pool {
+    pub fn is_sqlite(&self) -> bool {
+        matches!(self, Pool::Sqlite(_))
+    }
+
     pub async fn fetch(&self, sql: impl SqlSafeStr, values: Vec<Value>) -> Result<Vec<Row>> {
         Ok(on_engine!(sql, values, self, Pool, |query, pool, wrap| {
             query.fetch_all(pool).await?.into_iter().map(wrap).collect()

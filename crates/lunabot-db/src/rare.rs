@@ -2,6 +2,8 @@
 //! after the sets of the same batch.
 
 use crate::batch::Batch;
+use crate::pool::Value;
+use crate::resources::TestResultSet;
 use lunabot_model::resources::{Builder, Project};
 
 const CONNECT: &str =
@@ -48,6 +50,20 @@ const SETTLE: &str = "DELETE FROM scheduler_changes WHERE schedulerid = $1 AND c
 const FLUSH_ALL: &str = "DELETE FROM scheduler_changes WHERE schedulerid = $1";
 const FLUSH: &str = "DELETE FROM scheduler_changes WHERE schedulerid = $1 AND changeid <= $2";
 
+const PUT_TEST_RESULT_SET: &str = "INSERT INTO test_result_sets (id, builderid, buildid, stepid, description, \
+    category, value_unit, tests_passed, tests_failed, complete) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+    ON CONFLICT (id) DO UPDATE SET tests_passed = excluded.tests_passed, tests_failed = excluded.tests_failed, \
+    complete = excluded.complete";
+const PUT_TEST_NAME: &str = "INSERT INTO test_names (id, builderid, name) \
+    SELECT COALESCE(MAX(id), 0) + 1, CAST($1 AS BIGINT), CAST($2 AS TEXT) FROM test_names WHERE TRUE ON CONFLICT (builderid, name) DO NOTHING";
+const PUT_TEST_CODE_PATH: &str = "INSERT INTO test_code_paths (id, builderid, path) \
+    SELECT COALESCE(MAX(id), 0) + 1, CAST($1 AS BIGINT), CAST($2 AS TEXT) FROM test_code_paths WHERE TRUE ON CONFLICT (builderid, path) DO NOTHING";
+const PUT_TEST_RESULT: &str = "INSERT INTO test_results (id, builderid, test_result_setid, test_nameid, \
+    test_code_pathid, line, duration_ns, value) SELECT COALESCE(MAX(id), 0) + 1, CAST($1 AS BIGINT), CAST($2 AS BIGINT), \
+    (SELECT id FROM test_names WHERE builderid = $1 AND name = $3), \
+    (SELECT id FROM test_code_paths WHERE builderid = $1 AND path = $4), CAST($5 AS BIGINT), \
+    CAST($6 AS BIGINT), CAST($7 AS TEXT) FROM test_results";
+
 /// All of them, for the test that prepares each on both engines.
 pub const ALL: &[&str] = &[
     CONNECT,
@@ -72,6 +88,10 @@ pub const ALL: &[&str] = &[
     SETTLE,
     FLUSH_ALL,
     FLUSH,
+    PUT_TEST_RESULT_SET,
+    PUT_TEST_NAME,
+    PUT_TEST_CODE_PATH,
+    PUT_TEST_RESULT,
 ];
 
 impl Batch {
@@ -176,4 +196,53 @@ impl Batch {
             None => self.then(FLUSH_ALL, vec![scheduler.into()]),
         }
     }
+
+    /// A set of test results, or what came of it (05.033).
+    pub fn test_result_set(&mut self, set: &TestResultSet) {
+        let values: Vec<Value> = vec![
+            set.test_result_setid.into(),
+            set.builderid.into(),
+            set.buildid.into(),
+            set.stepid.into(),
+            set.description.clone().into(),
+            set.category.clone().into(),
+            set.value_unit.clone().into(),
+            set.tests_passed.into(),
+            set.tests_failed.into(),
+            set.complete.into(),
+        ];
+        self.then(PUT_TEST_RESULT_SET, values);
+    }
+
+    /// One result of a set of a builder; names and paths are rows of their own.
+    pub fn test_result(&mut self, builder: i64, set: i64, result: &NewTestResult) {
+        let NewTestResult { value, test_name, test_code_path, line, duration_ns } = result.clone();
+        if let Some(name) = &test_name {
+            self.then(PUT_TEST_NAME, vec![builder.into(), name.clone().into()]);
+        }
+        if let Some(path) = &test_code_path {
+            self.then(PUT_TEST_CODE_PATH, vec![builder.into(), path.clone().into()]);
+        }
+        let values: Vec<Value> = vec![
+            builder.into(),
+            set.into(),
+            test_name.into(),
+            test_code_path.into(),
+            line.into(),
+            duration_ns.into(),
+            value.into(),
+        ];
+        self.then(PUT_TEST_RESULT, values);
+    }
+}
+
+/// A test result to be (05.033).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewTestResult {
+    /// What came of the test, in the unit of its set.
+    pub value: String,
+    pub test_name: Option<String>,
+    pub test_code_path: Option<String>,
+    pub line: Option<i64>,
+    pub duration_ns: Option<i64>,
 }

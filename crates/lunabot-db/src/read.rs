@@ -302,7 +302,12 @@ impl Store {
     pub async fn prepare_all(&self) -> Vec<String> {
         let upserts = crate::batch::Batch::upserts();
         let texts = upserts.iter().flat_map(|u| [u.text(0), u.text(3)]).map(|text| text.to_string());
-        let fixed = ALL.iter().chain(crate::rare::ALL).map(|text| text.replace("{}", "$1"));
+        let fixed = ALL
+            .iter()
+            .chain(crate::rare::ALL)
+            .chain(crate::tidy::ALL)
+            .chain(crate::stats::ALL)
+            .map(|text| text.replace("{}", "$1"));
         // A statement whose first placeholder is taken has its list after it.
         let fixed =
             fixed.map(|text| if text.contains("- $1") { text.replace("IN ($1)", "IN ($2)") } else { text });

@@ -7,7 +7,8 @@ use crate::migrate;
 use crate::pool::{Conn, Pool, Row, Value};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection, SqlSafeStr};
 use std::path::{Path, PathBuf};
@@ -72,7 +73,11 @@ impl Target {
 
     async fn connect(&self) -> Result<Conn> {
         Ok(match self {
-            Target::Sqlite(options) => Conn::Sqlite(SqliteConnection::connect_with(options).await?),
+            Target::Sqlite(options) => {
+                // For new files: what is deleted can be given back while the master runs.
+                let options = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
+                Conn::Sqlite(SqliteConnection::connect_with(&options).await?)
+            }
             Target::Postgres(options) => Conn::Postgres(PgConnection::connect_with(options).await?),
         })
     }
@@ -147,6 +152,21 @@ impl Store {
         migrate::run(&mut conn, have).await.map_err(|e| opening(open, &e))?;
         let pool = target.readers();
         Ok(Store { pool, writer: Mutex::new(Writer { target, conn: Some(conn) }), counts: Counts::default() })
+    }
+
+    /// See [`Store::look`].
+    pub(crate) async fn looking(open: &OpenStore) -> Result<Store> {
+        let target = Target::parse(open)?;
+        if let Target::Sqlite(options) = &target
+            && !options.get_filename().is_file()
+        {
+            return Err(DbError::Lasting(format!(
+                "there is no database {}",
+                options.get_filename().display()
+            )));
+        }
+        let pool = target.readers();
+        Ok(Store { pool, writer: Mutex::new(Writer { target, conn: None }), counts: Counts::default() })
     }
 
     /// Writes a batch in one transaction. `salvage`: rows that can never be stored are given up, with an error in the log;

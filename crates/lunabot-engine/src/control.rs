@@ -2,9 +2,10 @@
 
 use crate::distributor::{Event, Message, WorkerOrder, retire};
 use lunabot_data::new::{NewBuildset, StampRef};
-use lunabot_data::{ControlError, ControlHandler, Data, DataError};
-use lunabot_model::{BoxFuture, BuildId, BuildRequestId, Id, Json, Results, WorkerId};
+use lunabot_data::{ControlError, ControlHandler, Data, DataError, Holdups};
+use lunabot_model::{BoxFuture, BuildId, BuildRequestId, BuilderId, Id, Json, Results, WorkerId};
 use serde_json::json;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -14,9 +15,24 @@ pub(crate) const NO_REASON: &str = "<no reason given>";
 /// Registers the engine's actions.
 pub(crate) fn register(data: &Data, inbox: &mpsc::Sender<Message>) {
     let door = |resource| Arc::new(Door { resource, data: data.clone(), inbox: inbox.clone() });
+    data.set_holdups(Arc::new(Asker(inbox.clone())));
     data.on_control("builds", door(Resource::Build));
     data.on_control("buildrequests", door(Resource::Request));
     data.on_control("workers", door(Resource::Worker));
+}
+
+/// Asks the distributor what holds builders back.
+struct Asker(mpsc::Sender<Message>);
+
+impl Holdups for Asker {
+    fn holdups(&self, builders: Vec<BuilderId>) -> BoxFuture<'_, HashMap<BuilderId, String>> {
+        Box::pin(async move {
+            let (reply, told) = oneshot::channel();
+            // A distributor that is gone holds nobody back.
+            let _ = self.0.send(Message::Holdups { builders, reply }).await;
+            told.await.unwrap_or_default()
+        })
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -5,10 +5,10 @@ use crate::collapse::EngineCollapser;
 use crate::distributor::{Actor, Message, Plan, offline_state};
 use crate::locks::client::LockDesk;
 use crate::plan::{self, BuilderPlan, PlanError, PlannedStep, WorkerPlan};
-use crate::scheduler::{ApplyError, Schedulers, Surroundings};
+use crate::scheduler::{Agenda, ApplyError, Schedulers, Surroundings};
 use crate::step::StepKind;
 use crate::worker::WorkerLink;
-use crate::{Generation, control, feed, services};
+use crate::{Generation, control, feed, orphans, services};
 use lunabot_data::new::{BuilderDecl, ProjectDecl, WorkerDecl};
 use lunabot_data::{Answer, Data, DataError};
 use lunabot_model::config::Config;
@@ -86,6 +86,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     steps: HashMap<&'static str, &'static StepKind>,
     schedulers: Arc<Schedulers>,
+    agenda: Arc<Agenda>,
     services: services::Services,
     /// One configuration is applied at a time.
     turn: Mutex<()>,
@@ -96,7 +97,10 @@ impl Engine {
     pub async fn start(options: EngineOptions) -> Result<Engine, EngineError> {
         let EngineOptions { data, clock, seed, steps } = options;
         let (inbox, messages) = mpsc::channel(INBOX);
-        let services = Arc::new(Services::new(data.clone(), clock.clone(), LockDesk::new(inbox.clone())));
+        let schedulers = Schedulers::new();
+        let locks = LockDesk::new(inbox.clone());
+        let services = Arc::new(Services::new(data.clone(), clock.clone(), locks, schedulers.clone()));
+        orphans::cancel(&data).await?;
         let newest_complete = data.newest_complete_times().await?;
         let offline_since = data.get_state(&offline_state()).await?.unwrap_or_default();
         feed::start(&data, inbox.clone());
@@ -110,7 +114,8 @@ impl Engine {
             data,
             clock,
             steps: steps.into_iter().map(|kind| (kind.kind.name, kind)).collect(),
-            schedulers: Schedulers::new(),
+            schedulers,
+            agenda: Arc::default(),
             services: services::Services::default(),
             turn: Mutex::new(()),
         };
@@ -147,6 +152,7 @@ impl Engine {
             host: generation.host.clone(),
             secrets: generation.secrets.clone(),
             builders: Arc::new(builders),
+            agenda: self.0.agenda.clone(),
             workers: Arc::new(workers_of_builders(config)),
         };
         let names = around.builders.iter().map(|(name, id)| (*id, name.clone())).collect();

@@ -17,6 +17,7 @@ mod feed;
 mod generation;
 pub mod locks;
 mod logs;
+mod orphans;
 mod plan;
 pub mod scheduler;
 mod scripts;

@@ -96,9 +96,9 @@ fn plan_step(
 
 /// Reads a declared worker; the id is filled in later.
 pub(crate) fn worker_of(object: &AnyObject) -> Result<WorkerPlan, PlanError> {
-    let fault = |text: String| PlanError(format!("{}: {}: {text}", object.at, object.kind));
     let plan = |name, max_builds: Option<u32>, properties, default_properties, locks: Option<Json>| {
-        let locks = locks.as_ref().map(lunabot_model::locks::uses).transpose().map_err(fault)?;
+        let uses = locks.as_ref().map(lunabot_model::locks::uses).transpose();
+        let locks = uses.map_err(|text| PlanError(format!("{}: {}: {text}", object.at, object.kind)))?;
         Ok(WorkerPlan {
             id: 0,
             name,

@@ -317,3 +317,248 @@ async fn force_schedulers_are_listed_09_014() {
         (&json!(["b1"]), 2)
     );
 }
+
+fn nightly(options: Json) -> lunabot_model::AnyObject {
+    timed("Nightly", "n", json!({"tz": "UTC"}), options)
+}
+
+/// 2023-11-14 22:13:20 UTC is when the clock starts: a Tuesday.
+const TO_MIDNIGHT: f64 = 6_400.0;
+
+#[tokio::test]
+async fn row_03_016_a_periodic_builds_at_once_and_then_each_period() {
+    let mut world = World::new().await;
+    let schedulers = [timed("Periodic", "p", json!({}), json!({"periodicBuildTimer": 100}))];
+    world.apply(&schedulers).await;
+    let set = world.next_buildset().await;
+    assert_eq!(set["reason"], "The Periodic scheduler named 'p' triggered this build");
+    assert_eq!(set["sourcestamps"][0]["revision"], Json::Null, "03.019");
+    world.waits_for("p", 100).await;
+    world.clock.advance(100.0);
+    world.next_buildset().await;
+    world.waits_for("p", 200).await;
+    // A restart within the period does not begin it anew, one after it builds at once.
+    world.restart().await;
+    world.clock.advance(50.0);
+    world.apply(&schedulers).await;
+    world.waits_for("p", 200).await;
+    assert_eq!(world.buildsets().await.len(), 2);
+    world.restart().await;
+    world.clock.advance(5000.0);
+    world.apply(&schedulers).await;
+    world.next_buildset().await;
+    world.waits_for("p", 5250).await;
+    assert_eq!(world.buildsets().await.len(), 3);
+}
+
+#[tokio::test]
+async fn row_03_017_a_nightly_builds_when_its_time_comes_also_when_the_master_was_down() {
+    let mut world = World::new().await;
+    let schedulers = [nightly(json!({"hour": 0, "branch": "main", "reason": "%(classname)s"}))];
+    world.apply(&schedulers).await;
+    world.waits_for("n", TO_MIDNIGHT as i64).await;
+    world.clock.advance(TO_MIDNIGHT);
+    let set = world.next_buildset().await;
+    assert_eq!((&set["reason"], &set["sourcestamps"][0]["branch"]), (&json!("Nightly"), &json!("main")));
+    world.waits_for("n", TO_MIDNIGHT as i64 + 86_400).await;
+    // Two nights without a master are made up for once.
+    world.restart().await;
+    world.clock.advance(2.5 * 86_400.0);
+    world.apply(&schedulers).await;
+    world.next_buildset().await;
+    world.waits_for("n", TO_MIDNIGHT as i64 + 3 * 86_400).await;
+    // A new calendar counts from now, and so does one that was away.
+    world.apply(&[nightly(json!({"hour": 11}))]).await;
+    world.waits_for("n", TO_MIDNIGHT as i64 + 3 * 86_400 + 11 * 3_600).await;
+    world.apply(&[]).await;
+    world.clock.advance(86_400.0);
+    world.apply(&[nightly(json!({"hour": 11}))]).await;
+    world.waits_for("n", TO_MIDNIGHT as i64 + 4 * 86_400 + 11 * 3_600).await;
+    assert_eq!(world.buildsets().await.len(), 2);
+}
+
+#[tokio::test]
+async fn row_03_018_only_if_changed_survives_a_restart() {
+    let mut world = World::new().await;
+    let options = json!({"onlyIfChanged": true, "change_filter": object("util.ChangeFilter", json!({"branch": "main"})),
+                         "fileIsImportant": function("important")});
+    let schedulers = [nightly(options.clone())];
+    world.apply(&schedulers).await;
+    world.waits_for("n", 2800).await;
+    world.clock.advance(2800.0);
+    world.next_buildset().await;
+    world.waits_for("n", 6400).await;
+    let unimportant = world.change(json!({"files": ["README"]})).await;
+    world.change(json!({"branch": "other"})).await;
+    world.clock.advance(3600.0);
+    world.waits_for("n", 10_000).await;
+    assert_eq!(world.buildsets().await.len(), 1, "nothing important has changed");
+    assert_eq!(world.classified("n").await, [unimportant.changeid]);
+    let newest = world.change(json!({})).await;
+    world.restart().await;
+    world.apply(&schedulers).await;
+    world.waits_for("n", 10_000).await;
+    world.clock.advance(3600.0);
+    let set = world.next_buildset().await;
+    assert_eq!(set["sourcestamps"][0]["ssid"], json!(newest.sourcestamp.ssid));
+    world.waits_for("n", 13_600).await;
+    assert_eq!(world.classified("n").await, [] as [i64; 0]);
+    // What changed while onlyIfChanged was off is not asked for when it comes on again.
+    let mut off = options.clone();
+    off["onlyIfChanged"] = false.into();
+    world.apply(&[nightly(off)]).await;
+    world.waits_for("n", 13_600).await;
+    world.clock.advance(3600.0);
+    world.next_buildset().await;
+    world.waits_for("n", 17_200).await;
+    world.apply(&[nightly(options)]).await;
+    world.waits_for("n", 17_200).await;
+    world.clock.advance(3600.0);
+    world.next_buildset().await;
+}
+
+#[tokio::test]
+async fn row_03_003_a_disabled_nightly_waits_until_it_is_enabled_and_then_for_its_next_time() {
+    let world = World::new().await;
+    world.apply(&[nightly(json!({"hour": 0}))]).await;
+    world.waits_for("n", TO_MIDNIGHT as i64).await;
+    let path = format!("schedulers/{}", world.scheduler_id("n").await);
+    world.control(&path, "enable", json!({"enabled": false})).await.unwrap();
+    world.clock.advance(2.0 * 86_400.0);
+    world.control(&path, "enable", json!({"enabled": true})).await.unwrap();
+    world.waits_for("n", TO_MIDNIGHT as i64 + 2 * 86_400).await;
+    assert_eq!(world.buildsets().await, [] as [Json; 0]);
+}
+
+#[tokio::test]
+async fn two_that_are_due_at_one_moment_build_in_the_order_of_their_names() {
+    let mut world = World::new().await;
+    let names = ["e", "b", "d", "a", "c"];
+    let all: Vec<_> = names
+        .map(|name| timed("Nightly", name, json!({"tz": "UTC"}), json!({"properties": {"by": name}})))
+        .into();
+    world.apply(&all).await;
+    for name in names {
+        world.waits_for(name, 2800).await;
+    }
+    let order = async |world: &World| {
+        let mut found = String::new();
+        for set in world.buildsets().await.iter().rev().take(5).rev() {
+            found.push_str(world.properties(set).await["by"][0].as_str().unwrap());
+        }
+        found
+    };
+    world.clock.advance(2800.0);
+    for name in names {
+        world.waits_for(name, 6400).await;
+    }
+    assert_eq!(order(&world).await, "abcde");
+    // Also when all of them were missed.
+    world.restart().await;
+    world.clock.advance(36_000.0);
+    world.apply(&all).await;
+    for name in names {
+        world.waits_for(name, 42_400).await;
+    }
+    assert_eq!((order(&world).await.as_str(), world.buildsets().await.len()), ("abcde", 10));
+}
+
+#[tokio::test]
+async fn row_03_020_a_nightly_triggerable_builds_what_triggered_it_last_once() {
+    let mut world = World::new().await;
+    let schedulers = [timed("NightlyTriggerable", "nt", json!({"tz": "UTC"}), json!({}))];
+    world.apply(&schedulers).await;
+    world.waits_for("nt", 2800).await;
+    for revision in ["old", "new"] {
+        let triggered = world.trigger("nt", json!({"revision": revision})).await;
+        assert_eq!((triggered.bsid, triggered.requests.len()), (None, 0));
+    }
+    world.restart().await;
+    world.apply(&schedulers).await;
+    world.waits_for("nt", 2800).await;
+    world.clock.advance(2800.0);
+    let set = world.next_buildset().await;
+    assert_eq!(set["sourcestamps"][0]["revision"], "new");
+    assert_eq!((&set["parent_buildid"], &set["parent_relationship"]), (&json!(5), &json!("from")));
+    assert_eq!(set["reason"], "The NightlyTriggerable scheduler named 'nt' triggered this build");
+    world.waits_for("nt", 6400).await;
+    world.clock.advance(3600.0);
+    world.waits_for("nt", 10_000).await;
+    assert_eq!(world.buildsets().await.len(), 1);
+}
+
+#[tokio::test]
+async fn row_03_015_a_dependent_follows_what_went_well() {
+    let mut world = World::new().await;
+    let dependent = timed("Dependent", "dep", json!({}), json!({"upstream": "up", "builderNames": ["b2"]}));
+    let schedulers = [triggerable(json!({"name": "up"})), triggerable(json!({"name": "other"})), dependent];
+    world.apply(&schedulers).await;
+    for (results, follows) in [(0, true), (1, true), (2, false), (4, false), (6, false)] {
+        let before = world.buildsets().await.len();
+        // One of another scheduler is no concern of it.
+        let other = world.trigger("other", json!({})).await;
+        world.complete(&other, 0).await;
+        let triggered = world.trigger("up", json!({"revision": format!("r{results}")})).await;
+        world.complete(&triggered, results).await;
+        world.dependent_has_seen(triggered.bsid.unwrap(), false).await;
+        let sets = world.buildsets().await;
+        assert_eq!(sets.len() - before, if follows { 3 } else { 2 }, "{results}");
+        if follows {
+            let set = sets.iter().rfind(|set| set["reason"] == "downstream").unwrap();
+            let up = &sets[before + 1];
+            assert_eq!(set["sourcestamps"], up["sourcestamps"]);
+            assert_eq!(world.requests(set).await, ["b2"]);
+        }
+    }
+    // What it waits for is forgotten when it is taken out of the configuration, and kept over a restart.
+    let waiting = world.trigger("up", json!({"revision": "late"})).await;
+    world.dependent_has_seen(waiting.bsid.unwrap(), true).await;
+    world.restart().await;
+    world.complete(&waiting, 0).await;
+    world.apply(&schedulers[..2]).await;
+    world.apply(&schedulers).await;
+    // It was away: it begins with what comes now.
+    let count = world.buildsets().await.len();
+    let fresh = world.trigger("up", json!({"revision": "fresh"})).await;
+    world.dependent_has_seen(fresh.bsid.unwrap(), true).await;
+    assert_eq!(world.buildsets().await.len(), count + 1);
+    world.restart().await;
+    world.complete(&fresh, 0).await;
+    world.apply(&schedulers).await;
+    let set = world.until(async || world.buildsets().await.get(count + 1).cloned()).await;
+    assert_eq!(
+        (&set["reason"], &set["sourcestamps"][0]["revision"]),
+        (&json!("downstream"), &json!("fresh"))
+    );
+}
+
+#[tokio::test]
+async fn what_schedulers_do_next_is_listed() {
+    let world = World::new().await;
+    world
+        .apply(&[
+            nightly(json!({"hour": [3, 4], "dayOfWeek": "mon-fri", "onlyIfChanged": true})),
+            single(json!({"treeStableTimer": 10})),
+            triggerable(json!({"name": "t"})),
+            force(json!({})),
+        ])
+        .await;
+    world.waits_for("n", 17_200).await;
+    let rows = world.list("schedules", "order=name").await;
+    let seen: Vec<Json> =
+        rows.iter().map(|r| json!([r["name"], r["kind"], r["trigger"], r["last_at"]])).collect();
+    assert_eq!(
+        seen,
+        [
+            json!(["force", "schedulers.ForceScheduler", "when forced", null]),
+            json!(["n", "schedulers.Nightly", "at 0 3,4 * * mon-fri (UTC), if something changed", null]),
+            json!(["s", "schedulers.SingleBranchScheduler", "10 s after the last change", null]),
+            json!(["t", "schedulers.Triggerable", "when triggered", null]),
+        ]
+    );
+    world.change(json!({})).await;
+    world.waits_for("s", 10).await;
+    world.control("forceschedulers/force", "force", json!({})).await.unwrap();
+    let rows = world.list("schedules", "name=force").await;
+    assert_eq!(rows[0]["last_at"], 1_700_000_000);
+}

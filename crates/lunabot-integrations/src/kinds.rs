@@ -1,7 +1,8 @@
 //! The list of what a configuration may declare in this room.
 
 use crate::source::Poller;
-use crate::{git_poller, secrets};
+use crate::{gerrit, git_poller, hg_poller, p4_source, pull_requests, secrets, svn_poller};
+use lunabot_model::kind::{Params, check_as};
 use lunabot_model::{AnyObject, Kind, Problem};
 use std::sync::Arc;
 
@@ -17,8 +18,26 @@ pub struct ChangeSourceKind {
     pub build: Build,
 }
 
+/// Reads and checks the parameters of a source.
+pub(crate) fn checked<P: Params>(object: &AnyObject) -> Result<P, Vec<Problem>> {
+    let problems = check_as::<P>(&object.args);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    P::deserialize(&object.args).map_err(|error| vec![Problem::new("", error.to_string())])
+}
+
 /// All change sources.
-pub static CHANGE_SOURCES: &[ChangeSourceKind] = &[git_poller::SOURCE];
+pub static CHANGE_SOURCES: &[ChangeSourceKind] = &[
+    git_poller::SOURCE,
+    svn_poller::SOURCE,
+    hg_poller::SOURCE,
+    p4_source::SOURCE,
+    pull_requests::GITHUB,
+    pull_requests::BITBUCKET,
+    gerrit::STREAM,
+    gerrit::EVENT_LOG,
+];
 
 /// All secret stores.
 pub static SECRETS: &[&Kind] = &[&secrets::SECRET_IN_A_FILE];

@@ -6,11 +6,22 @@
 //! runtime's threads, and nothing outside is trusted to answer: every wait has an end.
 
 pub mod change_sources;
+mod counted;
+mod forge_api;
+mod gerrit;
 pub mod git;
 pub mod git_poller;
+mod hg_poller;
 mod kinds;
+mod known;
+mod p4_source;
+mod poller_params;
+pub mod program;
+mod pull_requests;
 pub mod secrets;
 pub mod source;
+mod split_file;
+mod svn_poller;
 
 pub use change_sources::{Applied, ChangeSources, Environment, Generation, SourceStatus};
 pub use kinds::{CHANGE_SOURCES, ChangeSourceKind, SECRETS, kinds};

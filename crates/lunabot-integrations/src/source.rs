@@ -1,16 +1,14 @@
 //! What a change source is to its manager: something that can be polled, and how often.
 
-use crate::git::GitError;
+use crate::program::ProgramError;
 use async_trait::async_trait;
 use lunabot_data::intake::{Intake, IntakeError};
 use lunabot_data::new::StateKey;
 use lunabot_data::{Data, DataError};
-use lunabot_model::render::{RenderContext, RenderError, render};
-use lunabot_model::resources::SourceStamp;
-use lunabot_model::script::CallSite;
-use lunabot_model::{
-    Arg, BoxFuture, Callback, Clock, Json, Properties, ScriptError, ScriptHost, SecretSource,
-};
+use lunabot_model::render::{ServiceScope, render};
+use lunabot_model::{Clock, Json, Renderable, ScriptError, ScriptHost, SecretSource};
+use serde::de::DeserializeOwned;
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -35,8 +33,24 @@ pub trait Poller: Send + Sync {
     /// Finds what would make every poll fail, e.g. a secret nobody knows (12.009).
     async fn check(&self, cx: &SourceContext) -> Result<(), SourceError>;
 
+    /// What outlives a reload that changed nothing in the source, such as a connection.
+    fn keep(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        None
+    }
+
+    /// Takes over what the same source of an older configuration kept.
+    fn resume(&self, _kept: Arc<dyn Any + Send + Sync>) {}
+
     /// Looks once and adds what is new. Dropped when the source is stopped: whatever it starts must end with it.
     async fn poll(&self, cx: &SourceContext) -> Result<(), SourceError>;
+
+    /// Goes past `revision` without looking at it; never called during a poll. What it did, in words.
+    async fn skip(&self, cx: &SourceContext, revision: &str) -> Result<String, SourceError> {
+        Err(SourceError::Other(format!(
+            "{} does not number its revisions: {revision} cannot be skipped; leave it out in change_fn",
+            cx.name
+        )))
+    }
 }
 
 /// What a source has to work with during one poll.
@@ -57,7 +71,7 @@ pub struct SourceContext {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SourceError {
     #[error(transparent)]
-    Git(#[from] GitError),
+    Program(#[from] ProgramError),
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
@@ -93,43 +107,20 @@ impl SourceContext {
 
     /// Renders options of a service: secrets and functions, no properties of a build.
     pub async fn render(&self, value: &Json) -> Result<Json, SourceError> {
-        render(value, self).await.map_err(|error| SourceError::Other(error.to_string()))
-    }
-}
-
-impl RenderContext for SourceContext {
-    fn properties(&self) -> Properties {
-        Properties::new()
+        render(value, &self.scope()).await.map_err(|error| SourceError::Other(error.to_string()))
     }
 
-    fn source_stamp(&self, _: &str) -> Option<SourceStamp> {
-        None
+    /// The value of an option.
+    pub async fn value<T: DeserializeOwned>(
+        &self,
+        option: &str,
+        value: &Renderable<T>,
+    ) -> Result<T, SourceError> {
+        self.scope().value(value).await.map_err(|error| SourceError::Other(format!("{option}: {error}")))
     }
 
-    fn worker_info(&self, _: &str) -> Option<Json> {
-        None
-    }
-
-    fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
-        self.secrets.get(name)
-    }
-
-    fn call<'a>(
-        &'a self,
-        callback: &'a Callback,
-        with_properties: bool,
-        args: Vec<Json>,
-    ) -> BoxFuture<'a, Result<Json, RenderError>> {
-        let properties = || Arg::Properties(Arc::new(lunabot_model::script::Inert), Properties::new());
-        let first = with_properties.then(properties);
-        let all = first.into_iter().chain(args.into_iter().map(Arg::Value)).collect();
-        Box::pin(async move {
-            let site = CallSite::new("renderer", self.concerns());
-            self.script().call(callback, site, all).await.map_err(|e| RenderError(e.to_string()))
-        })
-    }
-
-    fn build_url(&self) -> Option<String> {
-        None
+    fn scope(&self) -> ServiceScope {
+        let (script, secrets) = (Arc::clone(self.script()), Arc::clone(&self.secrets));
+        ServiceScope { script, secrets, concerns: self.concerns() }
     }
 }

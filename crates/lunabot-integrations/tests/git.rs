@@ -4,6 +4,7 @@
 mod support;
 
 use lunabot_integrations::git::{AuthFiles, Encoding, Git, GitError, Limits, Mirror};
+use lunabot_integrations::program::GIT;
 use lunabot_model::git::RenderedAuth;
 use serde_json::json;
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use support::{RealClock, Repo, script};
 
 fn git_in(dir: &Path, program: &str, limits: Limits) -> Git {
-    Git::new(program, dir, limits, Arc::new(RealClock::new()))
+    Git::new(GIT, program, dir, limits, Arc::new(RealClock::new()))
 }
 
 fn short() -> Limits {
@@ -91,7 +92,7 @@ async fn endless_output_and_a_missing_program_are_errors() {
     let fake = script(dir.path(), "git", "#!/bin/sh\nexec yes\n").display().to_string();
     let limits = Limits { answer: Duration::from_secs(60), ..short() };
     let error = git_in(dir.path(), &fake, limits).ask(&["log"], &[]).await.unwrap_err();
-    assert_eq!(error, GitError::TooMuch { command: "log".into(), limit: 1 << 20 });
+    assert_eq!(error, GitError::TooMuch { command: "git log".into(), limit: 1 << 20 });
     let error = git_in(dir.path(), "no-such-git", limits).ask(&["log"], &[]).await.unwrap_err().to_string();
     assert!(
         error.starts_with("cannot run no-such-git") && error.ends_with("install git or set gitbin"),

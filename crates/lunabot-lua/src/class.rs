@@ -4,7 +4,7 @@ use crate::construct::construct;
 use crate::extend;
 use crate::origin::raise;
 use crate::state::Shared;
-use lunabot_model::Kind;
+use lunabot_model::{Category, Kind};
 use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
 use std::rc::Rc;
 
@@ -96,7 +96,20 @@ fn index(lua: &Lua, class: &Rc<Class>, name: &str) -> mlua::Result<Value> {
         };
         return Ok(Value::Function(lua.create_function(init)?));
     }
+    if let Some(member) = function_of_class(lua, class, name)? {
+        return Ok(member);
+    }
     let path = class.path();
     let message = format!("{path}.{name} is not known, or calling it on the class is not supported yet");
     Err(raise(lua, message))
+}
+
+/// What Buildbot has as a function of a class of steps (`steps.Compile.warnExtractFromRegexpGroups`) is a value of `util`.
+fn function_of_class(lua: &Lua, class: &Rc<Class>, name: &str) -> mlua::Result<Option<Value>> {
+    let shared = Shared::of(lua);
+    let kind = shared.kind(&format!("util.{name}")).filter(|kind| kind.category == Category::Value);
+    match kind.filter(|_| class.kind.category == Category::Step) {
+        Some(kind) => Ok(Some(Value::UserData(lua.create_userdata(ClassRef(Class::of(&shared, kind)))?))),
+        None => Ok(None),
+    }
 }

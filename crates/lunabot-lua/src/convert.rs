@@ -245,6 +245,14 @@ impl<'a> Reader<'a> {
     }
 
     fn table(&mut self, table: &Table, shape: &Shape, renderable: bool) -> Option<Json> {
+        if (renderable || shape.allows(|f| *f == Form::Any))
+            && let Some(made) = crate::custom::renderable(self.lua, self.shared, table)
+        {
+            return match made {
+                Ok(object) => self.userdata(&object, shape, true),
+                Err(error) => self.problem(crate::failure::message_of(&error)),
+            };
+        }
         let Some(parts) = self.parts(table) else {
             return self.problem("keys must be texts or whole numbers");
         };

@@ -161,7 +161,7 @@ impl Declared {
 
 fn methods_of(kind: &Kind) -> impl Iterator<Item = &'static str> + use<> {
     let own: &[&str] = match kind.category {
-        Category::Factory => &["addStep", "addSteps"],
+        Category::Factory => &["addStep", "addSteps", "withSecrets"],
         Category::Renderable => &["eq", "ne", "lt", "le", "gt", "ge", "in_", "not_", "withArgs"],
         Category::Lock => &["access"],
         _ => &[],
@@ -256,17 +256,18 @@ pub(crate) fn add_methods(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
     )?;
     prelude.raw_set(
         "object_addSteps",
-        lua.create_function(|lua, (this, steps): (Value, Table)| {
+        lua.create_function(|lua, (this, steps, more): (Value, Table, Option<Table>)| {
             let steps = steps.sequence_values().collect::<mlua::Result<_>>()?;
-            add_steps(lua, &this, "addSteps", steps)
+            crate::secrets::add_steps(lua, &this, steps, more)
         })?,
     )?;
+    prelude.raw_set("object_withSecrets", lua.create_async_function(crate::secrets::with_secrets)?)?;
     prelude.raw_set("object_with", lua.create_function(with)?)?;
     prelude.raw_set("object_withArgs", lua.create_function(with_args)?)?;
     prelude.raw_set("object_access", lua.create_function(access)?)
 }
 
-fn receiver(lua: &Lua, this: &Value, method: &str) -> mlua::Result<AnyUserData> {
+pub(crate) fn receiver(lua: &Lua, this: &Value, method: &str) -> mlua::Result<AnyUserData> {
     let fits = |object: &AnyUserData| {
         object.borrow::<Declared>().is_ok_and(|d| methods_of(d.kind).any(|known| known == method))
     };
@@ -276,7 +277,7 @@ fn receiver(lua: &Lua, this: &Value, method: &str) -> mlua::Result<AnyUserData> 
     }
 }
 
-fn add_steps(lua: &Lua, this: &Value, method: &str, steps: Vec<Value>) -> mlua::Result<()> {
+pub(crate) fn add_steps(lua: &Lua, this: &Value, method: &str, steps: Vec<Value>) -> mlua::Result<()> {
     let object = receiver(lua, this, method)?;
     let factory = object.borrow::<Declared>()?;
     let shared = Shared::of(lua);

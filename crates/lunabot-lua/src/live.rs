@@ -48,6 +48,7 @@ pub(crate) fn arg_to_lua(
 ) -> mlua::Result<Value> {
     match arg {
         Arg::Value(json) => to_lua(lua, shared, &json),
+        Arg::Bytes(bytes) => Ok(Value::String(lua.create_string(bytes)?)),
         Arg::Object(object) if object.class == "master" => {
             Ok(Value::Table(shared.prelude_table("master_table")?))
         }
@@ -220,8 +221,8 @@ pub(crate) struct Props {
 }
 
 /// Fixed names, which win over properties of the same name in the short form.
-const PROPS_METHODS: [&str; 6] =
-    ["getProperty", "hasProperty", "getPropertySource", "asDict", "setProperty", "render"];
+const PROPS_METHODS: [&str; 7] =
+    ["getProperty", "hasProperty", "getPropertySource", "asDict", "asList", "setProperty", "render"];
 const PROPS_FIELDS: [&str; 4] = ["build", "files", "sourcestamps", "changes"];
 
 impl Props {
@@ -289,6 +290,17 @@ pub(crate) fn add_methods(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
         to_lua(lua, &Shared::of(lua), &Json::Object(dict))
     })?;
     prelude.raw_set("props_asDict", dict)?;
+    let list = lua.create_function(|lua, this: Value| {
+        let props = props(lua, &this, "asList")?;
+        let values = props.values.borrow();
+        let triple = |(name, property): (&str, &lunabot_model::Property)| {
+            serde_json::json!([name, property.value, property.source])
+        };
+        let mut all: Vec<Json> = values.iter().map(triple).collect();
+        all.sort_by(|a, b| a[0].as_str().cmp(&b[0].as_str()));
+        to_lua(lua, &Shared::of(lua), &Json::Array(all))
+    })?;
+    prelude.raw_set("props_asList", list)?;
     prelude.raw_set("props_setProperty", lua.create_async_function(set_property)?)?;
     prelude.raw_set("props_render", lua.create_async_function(render)?)
 }

@@ -18,6 +18,36 @@ pub(crate) fn known_option(class: &str, option: &str) -> bool {
     lines.any(|(name, options)| name == class && options.split(' ').any(|known| known == option))
 }
 
+/// Buildbot's names that will not come, and what stands for them.
+const REPLACED: &[(&str, &str)] = &[
+    (
+        "steps.CVS",
+        "convert the repository to git (cvs2git, git cvsimport) and use steps.Git, or run cvs by steps.ShellCommand",
+    ),
+    (
+        "steps.Darcs",
+        "convert the repository to git (darcs convert export) and use steps.Git, or run darcs by steps.ShellCommand",
+    ),
+    (
+        "steps.Monotone",
+        "convert the repository to git (mtn git_export) and use steps.Git, or run mtn by steps.ShellCommand",
+    ),
+    (
+        "steps.Bzr",
+        "convert the repository to git (brz fast-export) and use steps.Git, or run brz by steps.ShellCommand",
+    ),
+    ("changes.BzrPoller", "convert the repository to git (brz fast-export) and use changes.GitPoller"),
+    (
+        "changes.CVSMaildirSource",
+        "convert the repository to git and use changes.GitPoller, or let a hook of cvs post to /change_hook/base",
+    ),
+    (
+        "changes.SVNCommitEmailMaildirSource",
+        "use changes.SVNPoller, or let a hook of Subversion post to /change_hook/base",
+    ),
+    ("changes.BzrLaunchpadEmailMaildirSource", "convert the repository to git and use changes.GitPoller"),
+];
+
 /// The modules of the package.
 pub(crate) const MODULES: [&str; 9] =
     ["changes", "schedulers", "steps", "util", "worker", "reporters", "secrets", "webhooks", "www"];
@@ -78,6 +108,9 @@ fn member(lua: &Lua, module: &str, table: &Table, key: &Value) -> mlua::Result<V
         let class = Value::UserData(lua.create_userdata(ClassRef(Class::of(&shared, kind)))?);
         table.raw_set(key, &class)?;
         return Ok(class);
+    }
+    if let Some((_, instead)) = REPLACED.iter().find(|(name, _)| *name == path) {
+        return complain(lua, &path, format!("is not supported; {instead}"));
     }
     if known(module).any(|name| name == key) {
         return complain(lua, &path, "not supported yet".to_string());

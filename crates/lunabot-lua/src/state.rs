@@ -161,6 +161,15 @@ impl Shared {
         *ids.entry(function.to_pointer()).or_insert_with(|| self.push(function, None))
     }
 
+    /// As [`Shared::lift`], for a function of ours that calls `method`, which is what messages name.
+    pub fn lift_bound(&self, function: &Function, method: &Function) -> u64 {
+        let id = self.push(function, None);
+        if let Some(lifted) = self.lifted.borrow_mut().last_mut() {
+            lifted.at = origin_of(method).to_string();
+        }
+        id
+    }
+
     /// As [`Shared::lift`], for a method that belongs to an object of an extended class.
     pub fn lift_method(&self, function: &Function, instance: AnyUserData) -> u64 {
         self.push(function, Some(instance))

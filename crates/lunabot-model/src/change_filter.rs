@@ -4,12 +4,16 @@
 //! reference's order, through the script host.
 
 use crate::kinds::filters::{BranchValues, ChangeFilterParams, Values};
+use crate::kinds::gerrit_filter::{EVENT_TYPE, GerritChangeFilterParams, TARGET};
 use crate::resources::Change;
 use crate::script::{CallSite, Inert};
 use crate::{AnyObject, Arg, Callback, Json, Properties, ScriptHost, ScriptObject, pattern};
 use regex::Regex;
 use serde::Deserialize;
 use std::sync::Arc;
+
+/// The kinds that [`ChangeFilter::read`] takes.
+pub const FILTERS: &[&str] = &["util.ChangeFilter", "util.GerritChangeFilter"];
 
 /// A filter ready to use.
 #[derive(Debug, Clone, Default)]
@@ -57,13 +61,32 @@ impl Rule {
 }
 
 impl ChangeFilter {
-    /// Reads a `util.ChangeFilter` object.
+    /// Reads an object of one of the [`FILTERS`].
     pub fn read(object: &AnyObject) -> Result<Self, String> {
-        if object.kind != "util.ChangeFilter" {
-            return Err(format!("expected a util.ChangeFilter, not a {}", object.kind));
+        let told = |error: serde_json::Error| error.to_string();
+        match object.kind.as_str() {
+            "util.ChangeFilter" => Self::new(&ChangeFilterParams::deserialize(&object.args).map_err(told)?),
+            "util.GerritChangeFilter" => {
+                Self::gerrit(&GerritChangeFilterParams::deserialize(&object.args).map_err(told)?)
+            }
+            other => Err(format!("expected a util.ChangeFilter, not a {other}")),
         }
-        let params = ChangeFilterParams::deserialize(&object.args).map_err(|error| error.to_string())?;
-        Self::new(&params)
+    }
+
+    /// 02.023: the branch and the type are those of the event.
+    fn gerrit(p: &GerritChangeFilterParams) -> Result<Self, String> {
+        let mut filter = Self::new(&p.common)?;
+        let (kind, target) = (Subject::Property(EVENT_TYPE.into()), Subject::Property(TARGET.into()));
+        let (event, none) = (&p.event, &Values(None));
+        for (option, function, subject) in
+            [("branch_fn", &p.branch_fn, &target), ("eventtype_fn", &event.eventtype_fn, &kind)]
+        {
+            filter.functions.extend(function.iter().map(|f| (option, f.clone(), subject.clone())));
+        }
+        filter.values(&kind, (&event.eventtype, none), (&event.eventtype_re, none))?;
+        filter.branches(&target, &p.branch, &p.branch_not_eq);
+        filter.values(&target, (none, none), (&p.branch_re, &p.branch_not_re))?;
+        Ok(filter)
     }
 
     pub fn new(p: &ChangeFilterParams) -> Result<Self, String> {
@@ -96,7 +119,7 @@ impl ChangeFilter {
             (&p.category, &p.category_not_eq),
             (&p.category_re, &p.category_not_re),
         )?;
-        filter.branches(&p.branch, &p.branch_not_eq);
+        filter.branches(&Subject::Branch, &p.branch, &p.branch_not_eq);
         filter.values(&Subject::Branch, (&Values(None), &Values(None)), branch_re)?;
         for (map, wanted) in [(&p.property_eq, true), (&p.property_not_eq, false)] {
             for (name, values) in map {
@@ -129,10 +152,10 @@ impl ChangeFilter {
         }
     }
 
-    fn branches(&mut self, eq: &BranchValues, not_eq: &BranchValues) {
+    fn branches(&mut self, subject: &Subject, eq: &BranchValues, not_eq: &BranchValues) {
         for (values, wanted) in [(eq, true), (not_eq, false)] {
             if let Some(values) = &values.0 {
-                self.rules.push((Subject::Branch, Rule::In(values.clone(), wanted)));
+                self.rules.push((subject.clone(), Rule::In(values.clone(), wanted)));
             }
         }
     }
@@ -304,6 +327,39 @@ mod tests {
         ] {
             assert_eq!(filter(args.clone()).values_match(&change(changed.clone())), want, "{args} {changed}");
         }
+    }
+
+    #[test]
+    fn a_filter_of_gerrits_changes_looks_at_the_event_02_023() {
+        let properties =
+            json!({"event.type": ["patchset-created", "Change"], "event.change.branch": ["main", "Change"]});
+        let review = json!({"branch": "refs/changes/1/1/1", "properties": properties});
+        for (args, want) in [
+            (json!({}), true),
+            (json!({"branch": "main", "eventtype": "patchset-created"}), true),
+            (json!({"branch": ["x", "main"], "eventtype_re": "patch|ref"}), true),
+            (json!({"branch": "refs/changes/1/1/1"}), false),
+            (json!({"branch_not_eq": "main"}), false),
+            (json!({"branch_re": "ma"}), true),
+            (json!({"branch_not_re": "ma"}), false),
+            (json!({"eventtype": "ref-updated"}), false),
+            (json!({"eventtype": ["ref-updated", "patchset-created"], "project": "p"}), true),
+            (json!({"eventtype": "patchset-created", "project": "q"}), false),
+        ] {
+            let object =
+                json!({"$kind": "util.GerritChangeFilter", "$id": 1, "$at": "m.lua:1", "$args": args});
+            let filter = ChangeFilter::read(&AnyObject::from_json(&object).unwrap()).unwrap();
+            assert_eq!(filter.values_match(&change(review.clone())), want, "{args}");
+        }
+        let problems = crate::kind::check_as::<GerritChangeFilterParams>(
+            &json!({"eventtype_re": "(", "branch_re": "["}),
+        );
+        assert_eq!(
+            problems.iter().map(|p| p.path.as_str()).collect::<Vec<_>>(),
+            ["eventtype_re", "branch_re"]
+        );
+        let problems = crate::kind::check_as::<GerritChangeFilterParams>(&json!({"evnttype": "x"}));
+        assert!(problems[0].message.starts_with("unknown option"), "{problems:?}");
     }
 
     /// Answers with what the function's number stands for; remembers who was asked.

@@ -4,6 +4,7 @@
 //! collects every mistake (01.001–01.009). It never stops at the first.
 
 mod crosscheck;
+mod janitor;
 mod keys;
 pub mod protocols;
 mod read;
@@ -117,6 +118,8 @@ pub struct WwwConfig {
     pub allowed_origins: Option<Names>,
     /// Dialect → options or true (02.028).
     pub change_hook_dialects: BTreeMap<String, Json>,
+    /// One or more checkers, `util.UserPasswordAuth`: whoever uses a hook must be accepted by one (02.030).
+    pub change_hook_auth: Option<Json>,
     pub json_cache_seconds: i64,
 }
 
@@ -176,6 +179,12 @@ pub struct BuilderConfig {
 }
 
 impl BuilderConfig {
+    /// A builder with nothing but a name, a worker and a factory.
+    pub fn plain(name: &str, worker: &str, factory: AnyObject) -> Self {
+        let written = serde_json::json!({"name": name, "workername": worker, "factory": factory});
+        serde_json::from_value(written).expect("what a builder needs is there")
+    }
+
     /// All workers that may run it, each once, in order.
     pub fn workers(&self) -> Vec<String> {
         let mut names: Vec<String> = self.workername.iter().cloned().collect();
@@ -231,8 +240,11 @@ pub struct Config {
     pub prioritize_builders: Option<Callback>,
     pub select_next_worker: Option<Callback>,
     pub codebase_generator: Option<Callback>,
-    pub revlink: Option<Callback>,
+    /// `None`: the links of well-known hosts (01.036).
+    pub revlink: Option<crate::revlink::Revlink>,
     pub log_encoding: String,
+    /// So many of the newest changes are kept (14.024); absent: all.
+    pub change_horizon: Option<i64>,
     /// Longest kept part of a log, in bytes: head and tail (13.015).
     pub log_max_size: Option<u64>,
     pub log_max_tail_size: Option<u64>,

@@ -118,6 +118,11 @@ pub fn check_as<P: Params>(args: &Json) -> Vec<Problem> {
     }
 }
 
+/// Reads options that are not those of a kind.
+pub fn read<T: DeserializeOwned>(options: &Json) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(options).map_err(|error| problem_of(&error, options))
+}
+
 pub(crate) fn problem_of(error: &serde_path_to_error::Error<serde_json::Error>, args: &Json) -> Problem {
     let (path, text) = (error.path().to_string(), error.inner().to_string());
     let path = if path == "." { String::new() } else { path };

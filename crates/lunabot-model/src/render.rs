@@ -6,9 +6,13 @@
 
 mod fill;
 mod ops;
+mod service;
 #[cfg(test)]
 mod tests;
 
+pub use service::ServiceScope;
+
+use crate::kinds::commands::SELF;
 use crate::kinds::renderables as kinds;
 use crate::resources::SourceStamp;
 use crate::{AnyObject, BoxFuture, Callback, Json, Properties};
@@ -156,6 +160,7 @@ impl<'a> Scope<'a> {
             "util.FlattenList" => self.flatten_list(&object).await,
             "util.URLForBuild" => self.cx.build_url().map(Json::from).ok_or("there is no build here".into()),
             "util.BinaryOp" => self.binary_op(&object).await,
+            "util.Obfuscated" | "util.ShellArg" => self.itself(&object).await,
             _ => return Ok(value.clone()),
         };
         rendered.map_err(|fault| match fault {
@@ -174,6 +179,15 @@ impl<'a> Scope<'a> {
             }
         }
         Ok(self.yielded(params.default).await?)
+    }
+
+    /// Its options, rendered, with its name: for those who know what to do with it.
+    async fn itself(self, object: &AnyObject) -> Result<Json, Fault> {
+        let mut options = self.yielded(object.args.clone()).await?;
+        if let Json::Object(map) = &mut options {
+            map.insert(SELF.into(), object.kind.as_str().into());
+        }
+        Ok(options)
     }
 
     /// 04.029.

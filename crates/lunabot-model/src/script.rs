@@ -46,6 +46,8 @@ impl CallSite {
 #[derive(Clone)]
 pub enum Arg {
     Value(Json),
+    /// A text of any bytes.
+    Bytes(Vec<u8>),
     Object(ScriptObject),
     /// A list of objects, e.g. the builders given to `prioritizeBuilders`.
     List(Vec<ScriptObject>),
@@ -60,6 +62,7 @@ impl fmt::Debug for Arg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Arg::Value(value) => write!(f, "{value}"),
+            Arg::Bytes(bytes) => write!(f, "{:?}", String::from_utf8_lossy(bytes)),
             Arg::Object(object) => object.fmt(f),
             Arg::List(items) => f.debug_list().entries(items).finish(),
             Arg::Properties(_, properties) => write!(f, "{properties:?}"),

@@ -4,21 +4,57 @@
 //! [`lunabot_engine::step::StepContext`] offers; the engine does not know any step. What must never enter: connections
 //! to workers, the store, Lua.
 
+mod assert;
+mod cmake;
 mod common;
+mod configure;
+mod cppcheck;
+mod deb_lintian;
 mod directories;
 mod directory_upload;
 mod file_download;
 mod file_exists;
 mod file_upload;
 mod git;
+mod http;
+mod janitor;
 mod json_download;
+mod kept;
+mod log_renderable;
+mod master_shell_command;
+mod mercurial;
+mod mock;
 mod multiple_file_upload;
+mod p4;
+mod package_messages;
+mod pbuilder;
+mod perl_module_test;
+mod pyflakes;
+mod pylint;
+mod retired;
+mod robocopy;
+mod rpm_build;
+mod rpm_lint;
+mod secret_files;
+mod set_properties_from_env;
 mod set_property;
 mod set_property_from_command;
 mod shell_command;
+mod shell_sequence;
 mod source;
+mod sphinx;
 mod string_download;
+mod subunit;
+mod svn;
+mod test;
+mod text_stream;
 mod transfer;
+mod tree_size;
+mod trial;
+mod trigger;
+mod visual_studio;
+mod warning_counting_shell_command;
+mod warnings;
 
 use lunabot_engine::step::StepKind;
 use lunabot_model::Kind;
@@ -26,10 +62,57 @@ use lunabot_model::Kind;
 /// Every step that a configuration can declare.
 pub static STEPS: &[&StepKind] = &[
     &shell_command::SHELL_COMMAND,
+    &configure::CONFIGURE,
+    &warning_counting_shell_command::WARNING_COUNTING_SHELL_COMMAND,
+    &warning_counting_shell_command::COMPILE,
+    &test::TEST,
+    &perl_module_test::PERL_MODULE_TEST,
+    &shell_sequence::SHELL_SEQUENCE,
+    &set_properties_from_env::SET_PROPERTIES_FROM_ENV,
+    &cmake::CMAKE,
+    &tree_size::TREE_SIZE,
+    &cppcheck::CPPCHECK,
+    &pyflakes::PYFLAKES,
+    &pylint::PYLINT,
+    &sphinx::SPHINX,
+    &trial::TRIAL,
+    &subunit::SUBUNIT_SHELL_COMMAND,
+    &rpm_build::RPM_BUILD,
+    &rpm_lint::RPM_LINT,
+    &mock::MOCK,
+    &mock::MOCK_BUILD_SRPM,
+    &mock::MOCK_REBUILD,
+    &pbuilder::DEB_PBUILDER,
+    &pbuilder::DEB_COWBUILDER,
+    &pbuilder::UBU_PBUILDER,
+    &pbuilder::UBU_COWBUILDER,
+    &deb_lintian::DEB_LINTIAN,
+    &robocopy::ROBOCOPY,
+    &visual_studio::VC6,
+    &visual_studio::VC7,
+    &visual_studio::VC8,
+    &visual_studio::VC9,
+    &visual_studio::VC10,
+    &visual_studio::VC11,
+    &visual_studio::VC12,
+    &visual_studio::VC14,
+    &visual_studio::VC141,
+    &visual_studio::VS2019,
+    &visual_studio::VS2022,
+    &visual_studio::VCEXPRESS9,
+    &visual_studio::MSBUILD4,
+    &visual_studio::MSBUILD12,
+    &visual_studio::MSBUILD14,
+    &visual_studio::MSBUILD141,
+    &visual_studio::MSBUILD16,
+    &visual_studio::MSBUILD17,
     &set_property::SET_PROPERTY,
     &set_property::SET_PROPERTIES,
     &set_property_from_command::SET_PROPERTY_FROM_COMMAND,
     &git::GIT,
+    &janitor::LOG_CHUNKS_JANITOR,
+    &janitor::BUILD_DATA_JANITOR,
+    &janitor::RETENTION_JANITOR,
     &file_upload::FILE_UPLOAD,
     &directory_upload::DIRECTORY_UPLOAD,
     &multiple_file_upload::MULTIPLE_FILE_UPLOAD,
@@ -41,11 +124,40 @@ pub static STEPS: &[&StepKind] = &[
     &directories::MAKE_DIRECTORY,
     &directories::REMOVE_DIRECTORY,
     &directories::COPY_DIRECTORY,
+    &master_shell_command::MASTER_SHELL_COMMAND,
+    &assert::ASSERT,
+    &log_renderable::LOG_RENDERABLE,
+    &secret_files::DOWNLOAD_SECRETS_TO_WORKER,
+    &secret_files::REMOVE_WORKER_FILE_SECRET,
+    &http::HTTP_STEP,
+    &http::POST,
+    &http::GET,
+    &http::PUT,
+    &http::DELETE,
+    &http::HEAD,
+    &http::OPTIONS,
+    &trigger::TRIGGER,
+    &p4::P4,
+    &git::GITHUB,
+    &git::GITLAB,
+    &git::GERRIT,
+    &git::GIT_COMMIT,
+    &git::GIT_TAG,
+    &git::GIT_PUSH,
+    &git::GIT_DIFF_INFO,
+    &svn::SVN,
+    &mercurial::MERCURIAL,
 ];
 
-/// The kinds of [`STEPS`], for the script host.
+/// What options of steps take besides plain values.
+static VALUES: &[Kind] = &warnings::EXTRACTORS;
+
+/// Steps that there are no more.
+static RETIRED: &[Kind] = retired::RETIRED;
+
+/// The kinds of [`STEPS`] and of their options, for the script host.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {
-    STEPS.iter().map(|step| &step.kind)
+    STEPS.iter().map(|step| &step.kind).chain(VALUES).chain(RETIRED)
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ struct SetProperties(BTreeMap<String, Json>);
 impl Step for SetProperties {
     async fn run(&mut self, cx: &StepContext) -> Result<Results, StepError> {
         for (name, value) in &self.0 {
-            cx.set_property(name, value.clone(), cx.name());
+            cx.try_set_property(name, value.clone(), cx.name())?;
         }
         Ok(Results::Success)
     }

@@ -1,14 +1,15 @@
 //! `steps.SetPropertyFromCommand` (06.009, 06.010).
 
-use crate::common::{DO_STEP_IF, HIDE_STEP_IF, step_kind};
+use crate::common::{DO_STEP_IF, HIDE_STEP_IF, python_text, step_kind};
 use async_trait::async_trait;
 use lunabot_engine::command::FinishedCommand;
 use lunabot_engine::step::{
-    CommandLine, CommandOutput, HasShell, OwnChecks, Results, ShellOptions, Step, StepContext, StepDefaults,
-    StepError, StepKind, given, read,
+    CommandLine, CommandOutput, HasShell, LOG_ENCODING, OwnChecks, Results, ShellOptions, Step, StepContext,
+    StepDefaults, StepError, StepKind, given, read,
 };
 use lunabot_engine::step_params;
 use lunabot_model::kind::{check_as, schema_of};
+use lunabot_model::kinds::locks::LOCKS;
 use lunabot_model::{Arg, Callback, CallbackSpec, Json, Kind, Problem, Renderable};
 use serde_json::Map;
 
@@ -56,6 +57,8 @@ pub static SET_PROPERTY_FROM_COMMAND: StepKind = StepKind {
         callbacks: &[
             DO_STEP_IF,
             HIDE_STEP_IF,
+            LOG_ENCODING,
+            LOCKS,
             CallbackSpec {
                 option: "extract_fn",
                 args: "rc, stdout, stderr",
@@ -122,9 +125,12 @@ impl Step for SetPropertyFromCommand {
     }
 
     fn result_summary(&self, _: Results) -> Option<String> {
+        self.options.command.as_ref().filter(|_| !self.described).map(CommandLine::summary)
+    }
+
+    fn description_done(&self, _: Option<&str>) -> Option<String> {
         match &self.set[..] {
-            [] if self.described => None,
-            [] => self.options.command.as_ref().map(CommandLine::summary),
+            [] => None,
             [one] => Some(format!("property '{one}' set")),
             several => Some(format!("{} properties set", several.len())),
         }
@@ -160,12 +166,7 @@ impl SetPropertyFromCommand {
 /// A value in the log `property changes`: texts in quotes, as Buildbot shows them.
 fn shown(value: &Json) -> String {
     match value {
-        Json::String(text) if text.contains('\'') && !text.contains('"') => format!("\"{}\"", escaped(text)),
-        Json::String(text) => format!("'{}'", escaped(text).replace('\'', "\\'")),
+        Json::String(text) => python_text(text),
         other => other.to_string(),
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t")
 }

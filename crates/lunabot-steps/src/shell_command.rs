@@ -35,10 +35,11 @@ pub static SHELL_COMMAND: StepKind = StepKind {
     build,
 };
 
-struct ShellCommand {
-    options: ShellOptions,
+/// Runs one command.
+pub struct ShellCommand {
+    pub options: ShellOptions,
     /// `descriptionDone` was given and says what was done.
-    described: bool,
+    pub described: bool,
 }
 
 fn build(rendered: &Json) -> Result<Box<dyn Step>, StepError> {

@@ -2,7 +2,7 @@
 //!
 //! Everything shown comes from [`lunabot_data::Data`]; every action goes through [`lunabot_data::Data::control`], so this
 //! room knows no engine. [`router`] needs no socket; [`listen`] and [`serve`] add them. What must never enter:
-//! SQL, decisions about builds, scripts of the configuration.
+//! SQL, decisions about builds, functions of the configuration other than those that hooks ask.
 
 mod assets;
 mod error;
@@ -20,7 +20,10 @@ mod serve;
 mod site;
 
 pub use health::{HealthPort, HealthReport, Queue};
-pub use hooks::DIALECTS;
+pub use hooks::{
+    HookMeans, Hooks, PollPort, USER_PASSWORD_AUTH, missing_secrets as missing_hook_secrets,
+    unprotected as hook_warnings, wrong as hook_errors,
+};
 pub use listen::{Endpoint, ListenError, Listener, listen};
 pub use router::{WwwState, router};
 pub use serve::serve;

@@ -34,6 +34,8 @@ pub struct WwwState {
     pub site: SharedSite,
     pub clock: Arc<dyn Clock>,
     pub health: Arc<dyn HealthPort>,
+    /// Whom the hook `poller` asks.
+    pub pollers: Arc<dyn hooks::PollPort>,
     /// Renders all metrics in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
@@ -61,7 +63,7 @@ pub fn router(state: WwwState) -> Router {
         .route("/live", get(events::live))
         .route("/change_hook", any(hooks::base_dialect))
         .route("/change_hook/", any(hooks::base_dialect))
-        .route("/change_hook/{dialect}", any(hooks::dialect))
+        .route("/change_hook/{*path}", any(hooks::dialect))
         .route("/metrics", get(ops::metrics))
         .route("/livez", get(ops::livez))
         .route("/readyz", get(ops::readyz))

@@ -1,10 +1,11 @@
 //! What the web takes from the configuration, exchanged as a whole at a reload.
 
+use crate::hooks::{HookMeans, Hooks};
 use lunabot_model::config::{Config, DeclaredBuilder, WwwConfig};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// One generation's settings of the web.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Site {
     pub title: String,
     pub title_url: String,
@@ -12,6 +13,10 @@ pub struct Site {
     pub url: String,
     pub www: WwwConfig,
     pub builders: Declared,
+    /// Made of `www`.
+    pub hooks: Arc<Hooks>,
+    /// What hooks work with; absent where there is no configuration.
+    pub means: Option<HookMeans>,
 }
 
 /// Finds how a builder was declared, by its name.
@@ -30,26 +35,22 @@ impl Declared {
     }
 }
 
-impl std::fmt::Debug for Declared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Declared")
-    }
-}
-
 impl Site {
-    pub fn of(config: &Config, builders: Declared) -> Site {
+    pub fn of(config: &Config, builders: Declared, means: HookMeans) -> Site {
         Site {
             title: config.title.clone(),
             title_url: config.title_url.clone(),
             url: config.buildbot_url.clone(),
             www: config.www.clone(),
             builders,
+            hooks: Arc::new(Hooks::new(&config.www)),
+            means: Some(means),
         }
     }
 }
 
 /// The settings that hold now; cheap to clone, all clones see an exchange.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct SharedSite(Arc<RwLock<Arc<Site>>>);
 
 impl SharedSite {

@@ -36,12 +36,37 @@ pub enum Command {
     Reconfig(Reconfig),
     /// Say whether a master runs, and how it is
     Status(Place),
+    /// Look after the database
+    Db {
+        #[command(subcommand)]
+        what: DbCommand,
+    },
+    /// Command a change source of a running master
+    #[command(subcommand)]
+    Poller(Poller),
     /// Print completions for a shell, to be sourced from its start file
     Completions { shell: Shell },
     /// Print the manual page (roff): lunabot man | man -l -
     Man,
     /// Print the version
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DbCommand {
+    /// Say how large the database is, what of, and what a horizon would take; also while a master runs
+    Stats(DbStats),
+    /// Write the SQLite file anew, without the space that is free in it; no master may run
+    Shrink(Place),
+}
+
+#[derive(Debug, Args)]
+pub struct DbStats {
+    #[command(flatten)]
+    pub place: Place,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The master that a command is about.
@@ -164,6 +189,22 @@ pub struct Reconfig {
     pub progress_timeout: u64,
     #[command(flatten)]
     pub quiet: Quiet,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Poller {
+    /// Go past a revision that the source cannot get over, and go on after it
+    Skip(Skip),
+}
+
+#[derive(Debug, Args)]
+pub struct Skip {
+    /// The change source, as the page Health names it
+    pub name: String,
+    /// The revision; the next one that is looked at is the one after it
+    pub revision: String,
+    #[command(flatten)]
+    pub place: Place,
 }
 
 #[cfg(test)]

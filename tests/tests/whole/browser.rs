@@ -92,6 +92,7 @@ async fn every_page_loads_without_errors_and_without_sideways_scrolling() -> Res
         "/workers",
         "/workers/1",
         "/pending",
+        "/schedulers",
         "/health",
     ];
     for page in pages {

@@ -17,7 +17,7 @@ fn missing(build: BuildId) -> DataError {
 }
 
 impl Live {
-    fn running(&mut self, build: BuildId) -> Result<&mut LiveBuild> {
+    pub(super) fn running(&mut self, build: BuildId) -> Result<&mut LiveBuild> {
         self.builds.get_mut(&build).filter(|b| !b.row.complete).ok_or_else(|| missing(build))
     }
 

@@ -1,4 +1,4 @@
-//! Codebases and test results: resources that so far are only read.
+//! Codebases, which so far are only read, and test results.
 
 use super::{field, flag, int, opt_int, opt_text, text};
 use crate::error::Result;

@@ -211,6 +211,7 @@ impl Actor {
             builder: self.builder.config.name.clone(),
             worker: self.worker.name.clone(),
             reason: self.request.buildset.reason.clone(),
+            priority: self.request.request.priority,
             sourcestamps: self.request.buildset.sourcestamps.clone(),
             url: format!(
                 "{}#/builders/{}/builds/{}",

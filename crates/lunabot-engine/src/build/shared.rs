@@ -3,6 +3,7 @@
 use crate::locks::client::LockDesk;
 use crate::logs::{Masks, SizeLimits};
 use crate::plan::BuilderPlan;
+use crate::scheduler::Schedulers;
 use crate::step::{BuildInfo, StepError};
 use crate::worker::WorkerHandle;
 use lunabot_data::Data;
@@ -20,13 +21,15 @@ pub struct Services {
     pub data: Data,
     pub clock: Arc<dyn Clock>,
     pub locks: LockDesk,
+    /// For steps that trigger.
+    pub schedulers: Arc<Schedulers>,
     /// Numbers remote commands (05.037).
     next_command: AtomicU64,
 }
 
 impl Services {
-    pub fn new(data: Data, clock: Arc<dyn Clock>, locks: LockDesk) -> Self {
-        Services { data, clock, locks, next_command: AtomicU64::new(1) }
+    pub fn new(data: Data, clock: Arc<dyn Clock>, locks: LockDesk, schedulers: Arc<Schedulers>) -> Self {
+        Services { data, clock, locks, schedulers, next_command: AtomicU64::new(1) }
     }
 
     pub fn command_id(&self) -> String {
@@ -65,7 +68,8 @@ impl BuildShared {
         SizeLimits { max: config.log_max_size, tail: config.log_max_tail_size.unwrap_or(0) }
     }
 
-    /// Stores properties that changed since the last time (04.004), rendered (04.005).
+    /// Stores properties that changed since the last time (04.004), rendered (04.005), secrets masked (04.039): the build
+    /// itself goes on with what they hold.
     pub async fn save_properties(&self) -> Result<(), StepError> {
         let changed = self.properties().take_changed();
         if changed.is_empty() {
@@ -74,6 +78,7 @@ impl BuildShared {
         let mut plain = Properties::new();
         for (name, property) in changed.iter() {
             let value = lunabot_model::render::render(&property.value, self).await?;
+            let value = self.masks.mask_json(&value);
             plain.insert(name, Property { value, ..property.clone() });
         }
         self.services.data.set_build_properties(self.info.buildid, plain).await?.detach();

@@ -177,10 +177,12 @@ impl State {
             }
             match update {
                 Update::Stdout(text) => {
+                    let text = cx.decode(text).await?;
                     collect(self.command.collect_stdout, &mut self.finished.stdout, &text)?;
                     stdio.push((Channel::Stdout, text));
                 }
                 Update::Stderr(text) => {
+                    let text = cx.decode(text).await?;
                     collect(self.command.collect_stderr, &mut self.finished.stderr, &text)?;
                     stdio.push((Channel::Stderr, text));
                 }
@@ -189,7 +191,10 @@ impl State {
                     self.finished.rc = Some(rc);
                     stdio.push((Channel::Header, format!("program finished with exit code {rc}\n")));
                 }
-                Update::Log { name, text } => self.watched(cx, &name, &text).await?,
+                Update::Log { name, text } => {
+                    let text = cx.decode(text).await?;
+                    self.watched(cx, &name, &text).await?;
+                }
                 Update::Elapsed(seconds) => self.finished.elapsed = Some(seconds),
                 Update::FailureReason(reason) => self.finished.failure_reason = Some(reason),
                 Update::Stat(stat) => self.finished.stats.push(stat),

@@ -158,6 +158,11 @@ impl Actor {
             Message::BuildEnded { request, outcome } => self.ended(request, outcome),
             Message::AskLocks { ask, reply } => self.ask_locks(ask, reply),
             Message::GiveUpLocks(holder) => self.give_up_locks(holder),
+            Message::Holdups { builders, reply } => {
+                let held = builders.into_iter().filter_map(|id| Some((id, self.machine.holdup(id)?)));
+                // Whoever asked may have gone away.
+                let _ = reply.send(held.collect());
+            }
             Message::StopBuild { build, reason, results } => self.runs.stop_build(build, &reason, results),
             Message::StopRequest { request, reason } => self.stop_request(request, reason),
             Message::GivenBack(request) => self.given_back(request),

@@ -108,6 +108,14 @@ impl Desk {
         lacking
     }
 
+    /// The locks that a builder waits for.
+    pub fn waits_for(&self, builder: BuilderId) -> Vec<&Key> {
+        let mut keys: Vec<&Key> =
+            self.waits.iter().filter(|(_, all)| all.contains(&builder)).map(|(key, _)| key).collect();
+        keys.sort();
+        keys
+    }
+
     /// The builder is looked at again when one of these is released.
     pub fn wait(&mut self, builder: BuilderId, keys: Vec<Key>) {
         for key in keys {
@@ -131,6 +139,14 @@ impl Desk {
 }
 
 impl Machine {
+    /// What holds a builder's requests back, in words.
+    pub fn holdup(&self, builder: BuilderId) -> Option<String> {
+        let keys = self.desk.waits_for(builder);
+        let mut names: Vec<String> = keys.into_iter().map(ToString::to_string).collect();
+        names.dedup();
+        (!names.is_empty()).then(|| format!("waits for {}", names.join(", ")))
+    }
+
     pub(super) fn ask_locks(&mut self, ask: &Ask) {
         let Ask { holder, builder, worker, .. } = *ask;
         let locks = &mut self.desk.locks;

@@ -13,8 +13,9 @@ use crate::plan::{BuilderPlan, WorkerPlan};
 use crate::worker::{WorkerHandle, WorkerLink};
 use lunabot_data::Data;
 use lunabot_data::new::PendingRequest;
-use lunabot_model::{BuildId, BuildRequestId, Json, Results, WorkerId, locks};
+use lunabot_model::{BuildId, BuildRequestId, BuilderId, Json, Results, WorkerId, locks};
 use lunabot_proto::{Value, WorkerInfo};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
@@ -93,6 +94,11 @@ pub(crate) enum Message {
         reply: watch::Sender<Progress>,
     },
     GiveUpLocks(Holder),
+    /// What holds these builders back?
+    Holdups {
+        builders: Vec<BuilderId>,
+        reply: oneshot::Sender<HashMap<BuilderId, String>>,
+    },
     StopBuild {
         build: BuildId,
         reason: Arc<str>,

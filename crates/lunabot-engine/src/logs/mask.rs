@@ -1,8 +1,11 @@
 //! Secrets are replaced by `<name>` wherever text leaves a build (reference 04.039, 13.024).
 
+use super::forms::forms;
+use lunabot_model::Json;
 use regex::Regex;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The secrets a build has used so far; shared by everything that writes text for it.
@@ -11,37 +14,40 @@ pub struct Masks(RwLock<Arc<Table>>);
 
 #[derive(Debug, Default)]
 struct Table {
-    /// Value → name.
+    /// Secret → name.
+    secrets: BTreeMap<String, String>,
+    /// The secrets and all their other forms → name.
     names: BTreeMap<String, String>,
-    /// Any of the values, longest first.
+    /// Any of the forms, longest first.
     pattern: Option<Regex>,
     longest: usize,
 }
 
 impl Masks {
-    /// From now on `value` is shown as `<name>`. Blank values are not masked.
+    /// From now on `value` is shown as `<name>`, in whatever form it appears (see [`super::forms`]). Blank values are not
+    /// masked.
     pub fn add(&self, name: &str, value: &str) {
         if value.trim().is_empty() {
             return;
         }
         let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if table.names.contains_key(value) {
+        if table.secrets.contains_key(value) {
             return;
         }
-        let mut names = table.names.clone();
-        names.insert(value.to_string(), name.to_string());
-        *table = Arc::new(Table::new(names));
+        let mut secrets = table.secrets.clone();
+        secrets.insert(value.to_string(), name.to_string());
+        *table = Arc::new(Table::new(secrets));
     }
 
     /// The text with every secret replaced.
     pub fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        match &self.table().pattern {
-            None => Cow::Borrowed(text),
-            Some(pattern) => pattern.replace_all(text, |found: &regex::Captures<'_>| {
-                let table = self.table();
-                format!("<{}>", table.names.get(&found[0]).map_or("secret", String::as_str))
-            }),
-        }
+        self.table().mask(text)
+    }
+
+    /// A value with every secret in its texts and keys replaced.
+    pub fn mask_json(&self, value: &Json) -> Json {
+        let table = self.table();
+        if table.pattern.is_none() { value.clone() } else { table.mask_json(value) }
     }
 
     fn table(&self) -> Arc<Table> {
@@ -50,15 +56,43 @@ impl Masks {
 }
 
 impl Table {
-    fn new(names: BTreeMap<String, String>) -> Self {
-        let mut values: Vec<&String> = names.keys().collect();
-        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-        let pattern = values.iter().map(|value| regex::escape(value)).collect::<Vec<_>>().join("|");
-        let longest = values.first().map_or(0, |value| value.len());
+    fn new(secrets: BTreeMap<String, String>) -> Self {
+        let mut names = BTreeMap::new();
+        for (value, name) in &secrets {
+            names.extend(forms(value).into_iter().map(|form| (form, name.clone())));
+        }
+        // What is a secret by itself goes by its own name, whatever else it may be a form of.
+        names.extend(secrets.clone());
+        let mut forms: Vec<&String> = names.keys().collect();
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        let pattern = forms.iter().map(|form| regex::escape(form)).collect::<Vec<_>>().join("|");
+        let longest = forms.first().map_or(0, |form| form.len());
+        let pattern = regex::RegexBuilder::new(&pattern).size_limit(LARGEST_PATTERN).build();
         // Escaped literals make a valid pattern; only its size could be refused, and then nothing may be shown.
-        let pattern =
-            Regex::new(&pattern).unwrap_or_else(|_| Regex::new("(?s).+").expect("a constant pattern"));
-        Table { pattern: Some(pattern), longest, names }
+        let pattern = pattern.unwrap_or_else(|_| Regex::new("(?s).+").expect("a constant pattern"));
+        Table { pattern: Some(pattern), longest, secrets, names }
+    }
+
+    fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match &self.pattern {
+            None => Cow::Borrowed(text),
+            Some(pattern) => pattern.replace_all(text, |found: &regex::Captures<'_>| self.shown(&found[0])),
+        }
+    }
+
+    fn shown(&self, form: &str) -> String {
+        format!("<{}>", self.names.get(form).map_or("secret", String::as_str))
+    }
+
+    fn mask_json(&self, value: &Json) -> Json {
+        match value {
+            Json::String(text) => self.mask(text).into(),
+            Json::Array(items) => items.iter().map(|item| self.mask_json(item)).collect(),
+            Json::Object(map) => {
+                map.iter().map(|(key, item)| (self.mask(key).into_owned(), self.mask_json(item))).collect()
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) => value.clone(),
+        }
     }
 
     /// Where an unfinished secret may begin: the first place from which `text` to its end is the beginning of one.
@@ -66,10 +100,14 @@ impl Table {
         let earliest = text.len().saturating_sub(self.longest.saturating_sub(1)).max(from);
         (earliest..text.len()).filter(|at| text.is_char_boundary(*at)).find(|at| {
             let rest = &text[*at..];
-            self.names.keys().any(|value| value.len() > rest.len() && value.starts_with(rest))
+            let after = self.names.range::<str, _>((Bound::Excluded(rest), Bound::Unbounded)).next();
+            after.is_some_and(|(form, _)| form.starts_with(rest))
         })
     }
 }
+
+/// Bytes that the compiled pattern of all secrets of one build may take.
+const LARGEST_PATTERN: usize = 64 << 20;
 
 /// Masks one stream of text that comes in pieces: a secret cut in two is found all the same.
 #[derive(Debug, Default)]
@@ -86,13 +124,16 @@ impl Masker {
         };
         let text = self.unheld(text);
         let (mut out, mut at) = (String::with_capacity(text.len()), 0);
+        let mut unfinished = table.unfinished(&text, at);
         loop {
             let found = pattern.find_at(&text, at);
-            let unfinished = table.unfinished(&text, at);
+            if unfinished.is_some_and(|hold| hold < at) {
+                unfinished = table.unfinished(&text, at);
+            }
             match (found, unfinished) {
                 (Some(found), hold) if hold.is_none_or(|hold| found.start() < hold) => {
                     out.push_str(&text[at..found.start()]);
-                    out.push_str(&masks.mask(found.as_str()));
+                    out.push_str(&table.shown(found.as_str()));
                     at = found.end();
                 }
                 (_, Some(hold)) => {
@@ -152,6 +193,33 @@ mod tests {
         }
         out.push_str(&masker.finish(&masks));
         assert_eq!(out, "1 <long> 2 <short>dx 3 ab");
+    }
+
+    #[test]
+    fn row_04_039_other_forms_are_masked_across_pieces_too() {
+        use base64::Engine;
+        let masks = masks(&[("pw", "p&ss w0rd/é"), ("other", "tr0ub4dor")]);
+        let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+        for (text, shown) in [
+            ("a=p%26ss+w0rd%2F%C3%A9&b=1".to_string(), "a=<pw>&b=1".to_string()),
+            ("https://joe:p%26ss%20w0rd%2f%c3%a9@host/".into(), "https://joe:<pw>@host/".into()),
+            ("argv: [b'p&ss w0rd/\\xc3\\xa9']".into(), "argv: [b'<pw>']".into()),
+            (base64("p&ss w0rd/é"), "<pw>".into()),
+            (
+                format!("Basic {}", base64("joe:tr0ub4dor")),
+                format!("Basic {}<other>", &base64("joe:tr0ub4dor")[..6]),
+            ),
+        ] {
+            assert_eq!(masks.mask(&text), shown);
+            let (mut masker, mut out) = (Masker::default(), String::new());
+            for letter in text.chars() {
+                out.push_str(&masker.push(&masks, &letter.to_string()));
+            }
+            out.push_str(&masker.finish(&masks));
+            assert_eq!(out, shown);
+        }
+        let value = serde_json::json!({"tr0ub4dor": [1, "x tr0ub4dor", null]});
+        assert_eq!(masks.mask_json(&value), serde_json::json!({"<other>": [1, "x <other>", null]}));
     }
 
     proptest! {

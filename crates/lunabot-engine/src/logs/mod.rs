@@ -2,6 +2,7 @@
 //!
 //! Everything here is pure; [`crate::step::LogHandle`] joins it to the store. What must never enter: the store.
 
+mod forms;
 mod lines;
 mod mask;
 mod text;

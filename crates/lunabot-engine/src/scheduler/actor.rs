@@ -1,52 +1,29 @@
-//! The actor around [`Timing`]: one task per scheduler that follows changes.
+//! The actor around [`Timing`] or [`Timed`]: one task per scheduler that follows changes or the clock.
 //!
 //! It reads changes from the bus, asks filter and importance, carries out the machine's effects, one at a time. How far
 //! it has come (the cursor) is stored with what came of it, so that a change is neither missed nor built twice,
 //! whenever the process ends (03.004, 03.012).
 
 use super::absolute::{self, LastRevision};
-use super::buildset::{Common, Wanted, stamps_for_changes};
+use super::buildset::{Wanted, stamps_for_changes};
+use super::definition::{Definition, Plan};
 use super::intake::{self, Verdict};
-use super::params::BranchSchedulerParams;
+use super::steady::insist;
+use super::ticking::LAST_TRIGGER;
+use super::timed::Timed;
 use super::timing::{Effect, Event, Timing, Tree};
-use super::{Surroundings, changes, state_key};
+use super::trigger::TriggerOrder;
+use super::{changes, state_key};
 use lunabot_data::new::{Classified, Settled, StateValue};
-use lunabot_data::{DataError, Delivery, Subscription};
-use lunabot_model::change_filter::ChangeFilter;
+use lunabot_data::{Ack, DataError, Delivery, Subscription};
 use lunabot_model::resources::Change;
-use lunabot_model::{BoxFuture, ChangeId, Json, Pattern, SchedulerId};
+use lunabot_model::{BoxFuture, ChangeId, Clock, Json, Pattern, SchedulerId};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// The state that holds the cursor: the last change that was looked at.
 pub(super) const CURSOR: &str = "last_change";
-
-/// Longest wait between two attempts to write while the database fails.
-const MAX_RETRY: Duration = Duration::from_secs(60);
-
-/// What a configuration says about one scheduler.
-#[derive(Clone)]
-pub(super) struct Definition {
-    pub classname: String,
-    pub params: Arc<BranchSchedulerParams>,
-    pub filter: Arc<ChangeFilter>,
-    pub common: Arc<Common>,
-    pub reason: String,
-    pub around: Surroundings,
-}
-
-impl Definition {
-    pub fn per_branch(&self) -> bool {
-        self.classname == "AnyBranchScheduler"
-    }
-
-    fn delay(&self) -> Option<Duration> {
-        self.params.tree_stable_timer.map(lunabot_model::Duration::std)
-    }
-}
 
 /// What the actor is told.
 pub(super) enum Order {
@@ -56,6 +33,11 @@ pub(super) enum Order {
         same: bool,
     },
     Enable(bool),
+    /// Keep this until its time comes (03.020). The answer says that it is stored.
+    Trigger {
+        order: Box<TriggerOrder>,
+        stored: oneshot::Sender<()>,
+    },
 }
 
 /// The actor.
@@ -67,13 +49,29 @@ pub(super) struct Actor {
     pub stop: CancellationToken,
 }
 
+/// What decides when it acts.
+#[derive(Debug)]
+pub(super) enum Machine {
+    Changes(Timing),
+    Clock(Timed),
+}
+
+impl Machine {
+    fn handle(&mut self, clock: &dyn Clock, event: Event) -> Vec<Effect> {
+        match self {
+            Machine::Changes(timing) => timing.handle(clock.mono(), event),
+            Machine::Clock(timed) => timed.handle(clock.now(), event),
+        }
+    }
+}
+
 /// Its inside while it runs.
-struct Running {
+pub(super) struct Running {
     id: SchedulerId,
-    definition: Definition,
+    pub(super) definition: Definition,
     enabled: bool,
-    stop: CancellationToken,
-    timing: Timing,
+    pub(super) stop: CancellationToken,
+    pub(super) machine: Machine,
     cursor: ChangeId,
     last: BTreeMap<String, LastRevision>,
 }
@@ -91,7 +89,7 @@ impl Actor {
         let feed = self.definition.around.data.bus().subscribe(vec![Pattern::parse("changes/*/new")]);
         let mut running = Running {
             id: self.id,
-            timing: Timing::new(self.definition.delay()),
+            machine: Machine::Changes(Timing::new(None)),
             definition: self.definition,
             enabled: self.enabled,
             stop: self.stop,
@@ -101,6 +99,7 @@ impl Actor {
         if running.start().await.is_some() {
             running.serve(feed, &mut self.inbox).await;
         }
+        running.definition.around.agenda.next(running.name(), None, false);
     }
 }
 
@@ -108,7 +107,8 @@ impl Running {
     async fn serve(&mut self, mut feed: Subscription, inbox: &mut mpsc::Receiver<Order>) {
         loop {
             let clock = self.definition.around.clock.clone();
-            let timer = self.timing.next_wake().map(|at| clock.sleep_until(at));
+            self.publish();
+            let timer = self.next_wake().map(|at| clock.sleep_until(at));
             let wake = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => Wake::Stop,
@@ -121,7 +121,7 @@ impl Running {
                 Wake::Order(order) => self.order(order).await,
                 Wake::Change(Some(Delivery::Event(event))) => self.announced(&event.payload).await,
                 Wake::Change(Some(Delivery::Lagged(_))) => self.catch_up().await,
-                Wake::Timer => self.event(Event::Woke, None).await,
+                Wake::Timer => self.woke().await,
             };
             if done.is_none() {
                 return;
@@ -144,7 +144,7 @@ impl Running {
 
     /// Timers from what was classified and not built yet (03.012).
     async fn rebuild(&mut self) -> Option<()> {
-        self.timing = Timing::new(self.definition.delay());
+        self.machine = self.machine().await?;
         let (data, id) = (self.definition.around.data.clone(), self.id);
         let classified = self.insist("read its classified changes", move || {
             let data = data.clone();
@@ -171,6 +171,7 @@ impl Running {
             }
             Order::Enable(true) if !self.enabled => {
                 self.enabled = true;
+                self.count_anew().await?;
                 self.skip_to_newest().await?;
                 self.resume().await
             }
@@ -179,6 +180,12 @@ impl Running {
                 self.event(Event::Stopped, None).await
             }
             Order::Enable(_) => Some(()),
+            Order::Trigger { order, stored } => {
+                self.remember_trigger(&order).await?;
+                // Whoever asked may be gone.
+                let _ = stored.send(());
+                Some(())
+            }
         }
     }
 
@@ -233,9 +240,7 @@ impl Running {
             verdict = intake::judge(&definition, &change) => verdict,
         };
         if let Verdict::Taken { important } = verdict {
-            if self.definition.params.create_absolute_source_stamps
-                && absolute::remember(&mut self.last, &change)
-            {
+            if self.definition.intake.absolute && absolute::remember(&mut self.last, &change) {
                 let last = serde_json::to_value(&self.last).unwrap_or_default();
                 self.set_state(absolute::STATE, last).await?;
             }
@@ -252,15 +257,16 @@ impl Running {
     }
 
     /// Gives an event to the machine and carries out its effects. `change` is at hand for an immediate buildset.
-    async fn event(&mut self, event: Event, change: Option<Change>) -> Option<()> {
-        let now = self.definition.around.clock.mono();
-        for effect in self.timing.handle(now, event) {
+    pub(super) async fn event(&mut self, event: Event, change: Option<Change>) -> Option<()> {
+        let clock = self.definition.around.clock.clone();
+        for effect in self.machine.handle(&*clock, event) {
             match effect {
                 Effect::Classify { change, important } => {
                     self.classify(Classified { changeid: change, important }).await?;
                 }
                 Effect::Fire { tree, changes } => self.fire(tree, changes, change.clone()).await?,
                 Effect::Forget => self.forget().await?,
+                Effect::Skip => self.skip().await?,
             }
         }
         Some(())
@@ -295,17 +301,26 @@ impl Running {
                 _ => changes.extend(self.change(*id).await?),
             }
         }
-        let wanted = Wanted {
-            reason: self.definition.reason.clone(),
-            stamps: stamps_for_changes(&self.definition.params.codebases, &changes, &self.last),
-            changes,
-            settled: Some(Settled {
-                schedulerid: self.id,
-                changes: ids.iter().map(|(id, _)| *id).collect(),
-                state: vec![(self.key(CURSOR), self.cursor.into())],
-            }),
-            ..Wanted::default()
+        let mut state = self.decided();
+        state.push((self.key(CURSOR), self.cursor.into()));
+        let wanted = match &self.definition.plan {
+            Plan::Stored(_) => match self.stored_wanted().await? {
+                Some(wanted) => wanted,
+                None => return self.store_decided().await,
+            },
+            Plan::Changes { .. } | Plan::Clock(_) => Wanted {
+                reason: self.definition.reason.clone(),
+                stamps: stamps_for_changes(&self.definition.intake.codebases, &changes, &self.last),
+                changes,
+                ..Wanted::default()
+            },
         };
+        if matches!(self.definition.plan, Plan::Stored(_)) {
+            state.push((self.key(LAST_TRIGGER), Json::Null));
+        }
+        let changes = ids.iter().map(|(id, _)| *id).collect();
+        let settled = Some(Settled { schedulerid: self.id, changes, state });
+        let wanted = Wanted { settled, ..wanted };
         let (definition, stop) = (self.definition.clone(), self.stop.clone());
         let buildset = tokio::select! {
             () = stop.cancelled() => return None,
@@ -319,14 +334,16 @@ impl Running {
                     Box::pin(async move { data.add_buildset(buildset).await })
                 });
                 let (bsid, requests) = added.await?;
+                let around = &self.definition.around;
+                around.agenda.acted(self.name(), around.clock.now().secs());
                 tracing::info!(scheduler = %self.name(), bsid, requests = requests.len(), "added a buildset");
                 Some(())
             }
             Err(error) => {
                 tracing::error!(scheduler = %self.name(), %error, "no buildset could be made for its changes");
-                self.timing
-                    .handle(self.definition.around.clock.mono(), Event::PutBack { tree, changes: ids });
-                Some(())
+                let clock = self.definition.around.clock.clone();
+                self.machine.handle(&*clock, Event::PutBack { tree, changes: ids });
+                self.store_decided().await
             }
         }
     }
@@ -341,14 +358,14 @@ impl Running {
     }
 
     fn name(&self) -> &str {
-        &self.definition.params.name
+        self.definition.name()
     }
 
-    fn key(&self, name: &str) -> lunabot_data::new::StateKey {
+    pub(super) fn key(&self, name: &str) -> lunabot_data::new::StateKey {
         state_key(self.name(), &self.definition.classname, name)
     }
 
-    async fn state(&self, name: &str) -> Option<Json> {
+    pub(super) async fn state(&self, name: &str) -> Option<Json> {
         let (data, key) = (self.definition.around.data.clone(), self.key(name));
         let stored = self.insist("read its state", move || {
             let (data, key) = (data.clone(), key.clone());
@@ -357,33 +374,39 @@ impl Running {
         Some(stored.await?.unwrap_or_default())
     }
 
-    async fn set_state(&self, name: &str, value: StateValue) -> Option<()> {
+    pub(super) async fn set_state(&self, name: &str, value: StateValue) -> Option<()> {
+        self.write_state(name, value).await?.detach();
+        Some(())
+    }
+
+    /// Stored when it returns.
+    pub(super) async fn set_state_durably(&self, name: &str, value: StateValue) -> Option<()> {
+        loop {
+            match self.write_state(name, value.clone()).await?.await {
+                Ok(()) => return Some(()),
+                Err(error) => tracing::error!(scheduler = %self.name(), %error, "could not store its state"),
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return None,
+                () = self.definition.around.clock.sleep(std::time::Duration::from_secs(1)) => {}
+            }
+        }
+    }
+
+    async fn write_state(&self, name: &str, value: StateValue) -> Option<Ack> {
         let (data, key) = (self.definition.around.data.clone(), self.key(name));
         let written = self.insist("store its state", move || {
             let (data, key, value) = (data.clone(), key.clone(), value.clone());
             Box::pin(async move { data.set_state(&key, value).await })
         });
-        written.await?.detach();
-        Some(())
+        written.await
     }
 
-    /// Repeats what the database refuses, ever more slowly, until it works. `None`: the scheduler was stopped.
     async fn insist<T>(
         &self,
         what: &str,
         attempt: impl Fn() -> BoxFuture<'static, Result<T, DataError>>,
     ) -> Option<T> {
-        let mut pause = Duration::from_secs(1);
-        loop {
-            let error = match attempt().await {
-                Ok(value) => return Some(value),
-                Err(error) => error,
-            };
-            tracing::error!(scheduler = %self.name(), %error, "could not {what}; trying again");
-            tokio::select! {
-                () = self.stop.cancelled() => return None,
-                () = self.definition.around.clock.sleep(pause) => pause = (pause * 2).min(MAX_RETRY),
-            }
-        }
+        insist(self.name(), &*self.definition.around.clock, &self.stop, what, attempt).await
     }
 }

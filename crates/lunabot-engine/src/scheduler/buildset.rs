@@ -1,12 +1,15 @@
 //! From "build this" to a buildset: source stamps, properties, builders and priority (03.001, 03.005–03.008).
 
-use super::Surroundings;
 use super::params::{Codebases, Priority};
-use lunabot_data::new::{NewBuildset, NewSourceStamp, Settled, StampRef};
+use super::{Surroundings, state_key};
+use lunabot_data::DataError;
+use lunabot_data::new::{NewBuildset, NewSourceStamp, Settled, StampRef, StateKey};
 use lunabot_model::render::{RenderContext, RenderError, render};
 use lunabot_model::resources::{Change, SourceStamp};
-use lunabot_model::script::{CallSite, Inert};
-use lunabot_model::{Arg, BoxFuture, BuilderId, Callback, Json, Properties};
+use lunabot_model::script::{CallSite, LiveObject};
+use lunabot_model::{
+    Arg, BoxFuture, BuildId, BuildRequestId, BuilderId, BuildsetId, Callback, Json, Properties,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,6 +22,9 @@ pub(super) struct Common {
     pub properties: BTreeMap<String, Json>,
     pub priority: Priority,
 }
+
+/// The ids of a buildset and of the request of each builder.
+pub(super) type Added = (BuildsetId, BTreeMap<BuilderId, BuildRequestId>);
 
 /// One buildset to make.
 #[derive(Debug, Default)]
@@ -33,10 +39,38 @@ pub(super) struct Wanted {
     pub only_builders: Option<Vec<BuilderId>>,
     /// Overrides the scheduler's own priority.
     pub priority: Option<i64>,
+    /// Counts where the scheduler has no priority of its own.
+    pub inherited_priority: Option<i64>,
+    /// Some build waits for the result.
+    pub waited_for: bool,
+    pub parent_buildid: Option<BuildId>,
+    pub parent_relationship: Option<String>,
     pub settled: Option<Settled>,
 }
 
+/// The state that holds when a scheduler last made a buildset.
+pub(super) fn last_acted(scheduler: &str) -> StateKey {
+    state_key(scheduler, "Schedulers", "last_acted")
+}
+
+/// Why a buildset was not added.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AddError {
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    #[error(transparent)]
+    Data(#[from] DataError),
+}
+
 impl Common {
+    /// Makes a buildset and stores it: durable when it returns.
+    pub async fn add(&self, around: &Surroundings, wanted: Wanted) -> Result<Added, AddError> {
+        let buildset = self.buildset(around, wanted).await?;
+        let added = around.data.add_buildset(buildset).await?;
+        around.agenda.acted(&self.name, around.clock.now().secs());
+        Ok(added)
+    }
+
     /// Renders and joins everything. The error names what could not be rendered.
     pub async fn buildset(&self, around: &Surroundings, wanted: Wanted) -> Result<NewBuildset, RenderError> {
         let mut properties = wanted.properties;
@@ -45,16 +79,25 @@ impl Common {
         for change in &wanted.changes {
             properties.update(&change.properties);
         }
+        let mut settled = wanted.settled.unwrap_or_default();
+        settled.state.push((last_acted(&self.name), around.clock.now().secs().into()));
         let stamps: Vec<SourceStamp> = wanted.stamps.iter().map(|(_, stamp)| stamp.clone()).collect();
-        let mut cx = BuildsetContext { around, concerns: self.concerns(), properties, stamps };
+        let mut cx = BuildsetContext {
+            around: around.clone(),
+            concerns: self.concerns(),
+            properties,
+            stamps,
+            changes: wanted.changes.iter().map(plain_change).collect(),
+        };
         let builderids = match wanted.only_builders {
             Some(ids) => ids,
             None => around.builder_ids(&self.rendered_names(&cx).await?),
         };
         cx.properties = rendered_properties(&cx).await?;
-        let priority = match wanted.priority {
-            Some(priority) => priority,
-            None => self.priority(around, &wanted.changes).await,
+        let priority = match (wanted.priority, &self.priority, wanted.inherited_priority) {
+            (Some(priority), ..) => priority,
+            (None, Priority::Zero, Some(inherited)) => inherited,
+            (None, ..) => self.priority(around, &wanted.changes).await,
         };
         Ok(NewBuildset {
             scheduler: self.name.clone(),
@@ -63,7 +106,10 @@ impl Common {
             properties: cx.properties,
             builderids,
             priority,
-            settled: wanted.settled,
+            waited_for: wanted.waited_for,
+            parent_buildid: wanted.parent_buildid,
+            parent_relationship: wanted.parent_relationship,
+            settled: Some(settled),
             ..NewBuildset::default()
         })
     }
@@ -139,7 +185,7 @@ fn names_of(value: &Json) -> Option<Vec<String>> {
     }
 }
 
-async fn rendered_properties(cx: &BuildsetContext<'_>) -> Result<Properties, RenderError> {
+async fn rendered_properties(cx: &BuildsetContext) -> Result<Properties, RenderError> {
     let mut all = Properties::new();
     for (name, property) in cx.properties.iter() {
         let value = render(&property.value, cx).await?;
@@ -191,14 +237,40 @@ pub(super) fn new_stamp(stamp: NewSourceStamp) -> (StampRef, SourceStamp) {
 }
 
 /// What renderables of a scheduler see: the buildset to come.
-struct BuildsetContext<'a> {
-    around: &'a Surroundings,
+#[derive(Clone)]
+struct BuildsetContext {
+    around: Surroundings,
     concerns: String,
     properties: Properties,
     stamps: Vec<SourceStamp>,
+    changes: Vec<Json>,
 }
 
-impl RenderContext for BuildsetContext<'_> {
+/// What functions see of it (lua-api § 2): `props.sourcestamps`, `props.changes`, `props:render`.
+struct BuildsetHandle(BuildsetContext);
+
+impl LiveObject for BuildsetHandle {
+    fn call<'a>(&'a self, method: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
+        Box::pin(async move {
+            match (method, args.as_slice()) {
+                ("field", [Json::String(name)]) => match name.as_str() {
+                    "sourcestamps" => Ok(serde_json::to_value(&self.0.stamps).unwrap_or_default()),
+                    "changes" => Ok(Json::Array(self.0.changes.clone())),
+                    other => Err(format!("there is no {other} outside a build")),
+                },
+                ("render", [value]) => render(value, &self.0).await.map_err(|error| error.0),
+                ("setProperty", _) => Err("properties can be set in a build only".into()),
+                _ => Err(format!("no method {method}; there is render")),
+            }
+        })
+    }
+
+    fn set(&self, field: &str, _: Json) -> Result<(), String> {
+        Err(format!("{field} cannot be assigned"))
+    }
+}
+
+impl RenderContext for BuildsetContext {
     fn properties(&self) -> Properties {
         self.properties.clone()
     }
@@ -228,7 +300,8 @@ impl RenderContext for BuildsetContext<'_> {
         Box::pin(async move {
             let mut all = Vec::with_capacity(args.len() + 1);
             if with_properties {
-                all.push(Arg::Properties(Arc::new(Inert), self.properties.clone()));
+                let handle = BuildsetHandle(self.clone());
+                all.push(Arg::Properties(Arc::new(handle), self.properties.clone()));
             }
             all.extend(args.into_iter().map(Arg::Value));
             let site = CallSite::new("renderer", self.concerns.as_str());

@@ -1,7 +1,7 @@
 //! Control actions on schedulers: `enable` (03.003) and `force` (03.032).
 
 use super::actor::Order;
-use super::{Current, Entry, Role, Schedulers};
+use super::{Current, Entry, Role, Schedulers, dependent};
 use lunabot_data::{ControlError, ControlHandler, Data, DataError};
 use lunabot_model::{BoxFuture, Json};
 use std::sync::{Arc, Weak};
@@ -77,8 +77,14 @@ impl Schedulers {
         let (name, entry) = found.ok_or_else(|| ControlError::NotFound(format!("no scheduler {id}")))?;
         let data = current.data.as_ref().ok_or_else(gone)?;
         data.set_scheduler_enabled(entry.id, enabled).await.map_err(failed)?;
-        if let Role::Follows { inbox, .. } = &entry.role {
-            inbox.send(Order::Enable(enabled)).await.map_err(|_| gone())?;
+        match &entry.role {
+            Role::Follows { inbox, .. } => {
+                inbox.send(Order::Enable(enabled)).await.map_err(|_| gone())?;
+            }
+            Role::Depends { inbox, .. } => {
+                inbox.send(dependent::Order::Enable(enabled)).await.map_err(|_| gone())?;
+            }
+            Role::Forced(_) | Role::Triggered(_) => {}
         }
         let mut all = current.all.clone();
         all.insert(name.clone(), Entry { enabled, ..entry.clone() });

@@ -1,6 +1,6 @@
 //! Whether a scheduler takes a change (03.004): filter, codebase, importance, in this order.
 
-use super::actor::Definition;
+use super::definition::Definition;
 use lunabot_model::Arg;
 use lunabot_model::change_filter::{change_object, decide};
 use lunabot_model::resources::Change;
@@ -16,18 +16,18 @@ pub(super) enum Verdict {
 pub(super) async fn judge(definition: &Definition, change: &Change) -> Verdict {
     let host = &*definition.around.host;
     let concerns = definition.common.concerns();
-    if !definition.filter.matches(change, host, &concerns).await {
+    if !definition.intake.filter.matches(change, host, &concerns).await {
         return Verdict::Dropped;
     }
-    let params = &definition.params;
-    if !params.codebases.0.contains_key(&change.codebase) {
+    let intake = &definition.intake;
+    if !intake.codebases.0.contains_key(&change.codebase) {
         tracing::warn!(
-            scheduler = %params.name, change = change.changeid, codebase = %change.codebase,
+            scheduler = %definition.name(), change = change.changeid, codebase = %change.codebase,
             "dropped a change of a codebase that is not among the scheduler's codebases"
         );
         return Verdict::Dropped;
     }
-    let important = match &params.file_is_important {
+    let important = match &intake.file_is_important {
         None => true,
         Some(function) => {
             let site = CallSite::new("fileIsImportant", concerns);
@@ -35,5 +35,5 @@ pub(super) async fn judge(definition: &Definition, change: &Change) -> Verdict {
             decide(host, function, site, vec![Arg::Object(change_object(change))]).await.unwrap_or(true)
         }
     };
-    if important || !params.only_important { Verdict::Taken { important } } else { Verdict::Dropped }
+    if important || !intake.only_important { Verdict::Taken { important } } else { Verdict::Dropped }
 }

@@ -6,15 +6,32 @@
 
 mod absolute;
 mod actor;
+mod agenda;
 mod buildset;
 mod changes;
+mod clocks;
 mod control;
+pub mod cron;
+mod definition;
+mod dependent;
 pub mod force;
 mod intake;
+mod listing;
 pub mod params;
+mod stamps;
+mod steady;
+mod ticking;
+pub mod timed;
 pub mod timing;
+mod trigger;
+mod triggerable;
 
-use actor::{Actor, Definition, Order};
+pub use stamps::PartialStamp;
+pub use trigger::{Completed, TriggerError, TriggerOrder, Triggered, TriggeredBuild};
+
+use actor::{Actor, Order};
+pub use agenda::Agenda;
+use definition::Definition;
 use lunabot_data::new::StateKey;
 use lunabot_data::{Data, DataError};
 use lunabot_model::object::same;
@@ -30,6 +47,11 @@ use tokio_util::task::TaskTracker;
 pub static KINDS: &[Kind] = &[
     params::SINGLE_BRANCH,
     params::ANY_BRANCH,
+    triggerable::TRIGGERABLE,
+    dependent::DEPENDENT,
+    clocks::PERIODIC,
+    clocks::NIGHTLY,
+    clocks::NIGHTLY_TRIGGERABLE,
     force::kinds::FORCE_SCHEDULER,
     force::kinds::STRING,
     force::kinds::TEXT,
@@ -38,6 +60,7 @@ pub static KINDS: &[Kind] = &[
     force::kinds::FIXED,
     force::kinds::USER_NAME,
     force::kinds::CHOICE,
+    force::kinds::INHERIT,
     force::kinds::WORKER_CHOICE,
     force::kinds::FILE,
     force::kinds::NESTED,
@@ -59,6 +82,8 @@ pub struct Surroundings {
     pub secrets: Arc<dyn SecretSource>,
     /// The configured builders.
     pub builders: Arc<HashMap<String, BuilderId>>,
+    /// The same in every generation.
+    pub agenda: Arc<Agenda>,
     /// Builder → the workers that may run it.
     pub workers: Arc<HashMap<String, Vec<String>>>,
 }
@@ -121,7 +146,9 @@ struct Entry {
 #[derive(Clone)]
 enum Role {
     Follows { inbox: mpsc::Sender<Order>, stop: CancellationToken },
+    Depends { inbox: mpsc::Sender<dependent::Order>, stop: CancellationToken },
     Forced(Arc<force::Force>),
+    Triggered(Arc<triggerable::Triggerable>),
 }
 
 impl Schedulers {
@@ -161,11 +188,13 @@ impl Schedulers {
             all.insert(name, entry);
         }
         for (name, entry) in old.all.iter().filter(|(name, _)| !all.contains_key(*name)) {
-            entry.end();
+            entry.role.end();
             applied.stopped.push(name.clone());
         }
+        listing::remember_times(&around, all.keys()).await?;
         self.replace(Current { data: Some(around.data.clone()), all });
         control::register(self, &around.data);
+        listing::register(self, &around);
         Ok(applied)
     }
 
@@ -194,10 +223,12 @@ impl Schedulers {
         }
         let role = match (declared, old.map(|old| &old.role)) {
             (Declared::Force(force), old) => {
-                if let Some(Role::Follows { stop, .. }) = old {
-                    stop.cancel();
-                }
+                old.inspect(|old| old.end());
                 Role::Forced(Arc::from(force))
+            }
+            (Declared::Triggered(triggerable), old) => {
+                old.inspect(|old| old.end());
+                Role::Triggered(Arc::from(triggerable))
             }
             (Declared::Follows(definition), Some(Role::Follows { inbox, stop })) => {
                 let same = unchanged;
@@ -205,7 +236,18 @@ impl Schedulers {
                 drop(inbox.send(Order::Define { definition: Box::new(definition), same }).await);
                 Role::Follows { inbox: inbox.clone(), stop: stop.clone() }
             }
-            (Declared::Follows(definition), _) => self.spawn(row, definition),
+            (Declared::Follows(definition), old) => {
+                old.inspect(|old| old.end());
+                self.spawn(row, definition)
+            }
+            (Declared::Depends(definition), Some(Role::Depends { inbox, stop })) => {
+                drop(inbox.send(dependent::Order::Define(Box::new(definition))).await);
+                Role::Depends { inbox: inbox.clone(), stop: stop.clone() }
+            }
+            (Declared::Depends(definition), old) => {
+                old.inspect(|old| old.end());
+                self.spawn_dependent(row, definition)
+            }
         };
         Entry { id: row.schedulerid, enabled: row.enabled, object, role }
     }
@@ -213,10 +255,27 @@ impl Schedulers {
     fn spawn(&self, row: &Scheduler, definition: Definition) -> Role {
         let (sender, inbox) = mpsc::channel(INBOX);
         let stop = self.stop.child_token();
+        if row.enabled && !matches!(definition.plan, definition::Plan::Changes { .. }) {
+            definition.around.agenda.starting(&row.name);
+        }
         let actor =
             Actor { id: row.schedulerid, definition, enabled: row.enabled, inbox, stop: stop.clone() };
         self.tasks.spawn(actor.run());
         Role::Follows { inbox: sender, stop }
+    }
+
+    fn spawn_dependent(&self, row: &Scheduler, definition: dependent::Definition) -> Role {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let stop = self.stop.child_token();
+        let actor = dependent::Actor {
+            id: row.schedulerid,
+            definition,
+            enabled: row.enabled,
+            inbox,
+            stop: stop.clone(),
+        };
+        self.tasks.spawn(actor.run());
+        Role::Depends { inbox: sender, stop }
     }
 
     fn current(&self) -> Arc<Current> {
@@ -227,7 +286,7 @@ impl Schedulers {
         if let Some(data) = &new.data {
             let forced = new.all.values().filter_map(|entry| match &entry.role {
                 Role::Forced(force) => Some(force.resource(entry.enabled)),
-                Role::Follows { .. } => None,
+                Role::Follows { .. } | Role::Depends { .. } | Role::Triggered(_) => None,
             });
             data.set_force_schedulers(forced.collect());
         }
@@ -235,10 +294,12 @@ impl Schedulers {
     }
 }
 
-impl Entry {
+impl Role {
+    /// Ends its actor, if it has one.
     fn end(&self) {
-        if let Role::Follows { stop, .. } = &self.role {
-            stop.cancel();
+        match self {
+            Role::Follows { stop, .. } | Role::Depends { stop, .. } => stop.cancel(),
+            Role::Forced(_) | Role::Triggered(_) => {}
         }
     }
 }
@@ -246,7 +307,9 @@ impl Entry {
 /// A declared object, read.
 enum Declared {
     Follows(Definition),
+    Depends(dependent::Definition),
     Force(Box<force::Force>),
+    Triggered(Box<triggerable::Triggerable>),
 }
 
 impl Declared {
@@ -257,32 +320,32 @@ impl Declared {
             "SingleBranchScheduler" | "AnyBranchScheduler" => {
                 let params =
                     object.typed::<params::BranchSchedulerParams>().map_err(|e| wrong(e.to_string()))?.args;
-                let common = buildset::Common {
-                    name: params.name.clone(),
-                    builder_names: params.builder_names.source().clone(),
-                    properties: params.properties.clone(),
-                    priority: params.priority.clone(),
-                };
-                Ok(Declared::Follows(Definition {
-                    classname: classname.to_string(),
-                    filter: Arc::new(params.filter().map_err(wrong)?),
-                    reason: params.reason_text(classname).map_err(wrong)?,
-                    common: Arc::new(common),
-                    params: Arc::new(params),
-                    around: around.clone(),
-                }))
+                Definition::of_branches(classname, params, around).map(Declared::Follows).map_err(wrong)
+            }
+            "Dependent" => dependent::Definition::read(object, around).map(Declared::Depends).map_err(wrong),
+            "Triggerable" => {
+                let params =
+                    object.typed::<triggerable::TriggerableParams>().map_err(|e| wrong(e.to_string()))?.args;
+                let common = params.common();
+                let triggerable = triggerable::Triggerable { common, params, around: around.clone() };
+                Ok(Declared::Triggered(Box::new(triggerable)))
             }
             "ForceScheduler" => force::Force::read(object, around)
                 .map(|force| Declared::Force(Box::new(force)))
                 .map_err(wrong),
-            other => Err(wrong(format!("scheduler {other} is not supported yet"))),
+            other => match clocks::read(other, object, around) {
+                Some(read) => read.map(Declared::Follows).map_err(wrong),
+                None => Err(wrong(format!("scheduler {other} is not supported yet"))),
+            },
         }
     }
 
     fn name(&self) -> &str {
         match self {
-            Declared::Follows(definition) => &definition.params.name,
+            Declared::Follows(definition) => definition.name(),
+            Declared::Depends(definition) => &definition.common.name,
             Declared::Force(force) => &force.common.name,
+            Declared::Triggered(triggerable) => &triggerable.common.name,
         }
     }
 }
@@ -291,31 +354,35 @@ fn state_key(object: &str, class: &str, name: &str) -> StateKey {
     StateKey { object: object.into(), class: class.into(), name: name.into() }
 }
 
-/// Schedulers that were not there before begin with the next change; those that were continue where they stopped, also
-/// after a restart. Which ones were there is a state of the master.
+/// Schedulers that were not there before begin with the next change, buildset or time; those that were continue where they
+/// stopped, also after a restart. Which ones were there is a state of the master.
 async fn reset_cursors_of_new(data: &Data, read: &[(AnyObject, Declared)]) -> Result<(), DataError> {
     let active = state_key("schedulers", "Schedulers", "active");
     let following: BTreeMap<&str, &str> = read
         .iter()
         .filter_map(|(_, declared)| match declared {
             Declared::Follows(definition) => Some((declared.name(), definition.classname.as_str())),
-            Declared::Force(_) => None,
+            Declared::Depends(_) => Some((declared.name(), dependent::CLASS)),
+            Declared::Force(_) | Declared::Triggered(_) => None,
         })
         .collect();
     let stored = data.get_state(&active).await?.unwrap_or_default();
     let known: BTreeMap<String, String> = serde_json::from_value(stored).unwrap_or_default();
-    if known
-        .iter()
-        .map(|(name, class)| (name.as_str(), class.as_str()))
-        .eq(following.iter().map(|(n, c)| (*n, *c)))
-    {
+    let known: BTreeMap<&str, &str> =
+        known.iter().map(|(name, class)| (name.as_str(), class.as_str())).collect();
+    if known == following {
         return Ok(());
     }
     let newest = changes::newest(data).await?;
-    for (name, class) in
-        following.iter().filter(|(name, class)| known.get(**name).map(String::as_str) != Some(class))
-    {
-        data.set_state(&state_key(name, class, actor::CURSOR), newest.into()).await?.detach();
+    for (name, class) in following.iter().filter(|(name, class)| known.get(**name) != Some(class)) {
+        // What is missing begins now.
+        let states: &[(&str, Json)] = match *class {
+            dependent::CLASS => &[(dependent::SEEN, Json::Null), (dependent::WAITING, Json::Null)],
+            _ => &[(actor::CURSOR, newest.into()), (ticking::COUNTED, Json::Null)],
+        };
+        for (state, value) in states {
+            data.set_state(&state_key(name, class, state), value.clone()).await?.detach();
+        }
     }
     let value = serde_json::to_value(&following).unwrap_or(Json::Null);
     data.set_state(&active, value).await?.await

@@ -1,71 +1,91 @@
 //! The options of schedulers that follow changes (03.001, 03.010, 03.013).
 
-use lunabot_model::change_filter::ChangeFilter;
+use lunabot_model::change_filter::{ChangeFilter, FILTERS};
 use lunabot_model::kind::{CallbackSpec, Category, Kind, Params, Problem, check_as, schema_of};
 use lunabot_model::kinds::filters::BranchValues;
-use lunabot_model::{AnyObject, Callback, Duration, Json, Names, Renderable, percent};
+use lunabot_model::{AnyObject, Callback, Duration, Json, Names, percent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 
-/// `schedulers.SingleBranchScheduler` and, with `branches` in place of `branch`, `schedulers.AnyBranchScheduler`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BranchSchedulerParams {
-    /// Unique among the schedulers.
-    pub name: String,
-    /// The builders to start: names or renderables, or a renderable that yields a list of names.
-    #[serde(rename = "builderNames")]
-    pub builder_names: Renderable<Names>,
-    /// Properties of the buildset, with the source `Scheduler`; values may be renderables.
-    #[serde(default)]
-    pub properties: BTreeMap<String, Json>,
-    /// The codebases of the buildset: names, or name → defaults (`branch`, `repository`, `revision`). Changes of other
-    /// codebases are dropped.
-    #[serde(default)]
-    pub codebases: Codebases,
-    /// Priority of the requests; higher is served first.
-    #[serde(default)]
-    pub priority: Priority,
-    /// The branch to follow; `util.null` is the default branch.
-    #[serde(default)]
-    pub branch: BranchValues,
-    /// The branches to follow (AnyBranchScheduler); default: all.
-    #[serde(default)]
-    pub branches: BranchValues,
-    /// A `util.ChangeFilter`: the changes to look at.
-    #[serde(default)]
-    pub change_filter: Option<AnyObject>,
-    /// How long the tree must be quiet after an important change; absent: no wait.
-    #[serde(default, rename = "treeStableTimer")]
-    pub tree_stable_timer: Option<Duration>,
-    /// Whether a change is worth a build; absent: all are.
-    #[serde(default, rename = "fileIsImportant")]
-    pub file_is_important: Option<Callback>,
-    /// Drop unimportant changes instead of building them along with the next important one.
-    #[serde(default, rename = "onlyImportant")]
-    pub only_important: bool,
-    /// Accepted categories; the older form of a change filter.
-    #[serde(default)]
-    pub categories: Option<Names>,
-    /// Reason of the buildset; may hold `%(name)s` and `%(classname)s`.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// Codebases without a change get the source stamp of their last one.
-    #[serde(default, rename = "createAbsoluteSourceStamps")]
-    pub create_absolute_source_stamps: bool,
+/// A struct of options: those of every scheduler that is no form (03.001), and its own.
+macro_rules! scheduler_options {
+    ($(#[$doc:meta])* $type:ident { $($(#[$attr:meta])* $field:ident: $field_type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $type {
+            /// Unique among the schedulers.
+            pub name: String,
+            /// The builders to start: names or renderables, or a renderable that yields a list of names.
+            #[serde(rename = "builderNames")]
+            pub builder_names: lunabot_model::Renderable<lunabot_model::Names>,
+            /// Properties of the buildset, with the source `Scheduler`; values may be renderables.
+            #[serde(default)]
+            pub properties: std::collections::BTreeMap<String, lunabot_model::Json>,
+            /// The codebases of the buildset: names, or name → defaults (`branch`, `repository`, `revision`). Changes of
+            /// other codebases are dropped.
+            #[serde(default)]
+            #[allow(dead_code, reason = "a Dependent takes the codebases of its upstream")]
+            pub codebases: $crate::scheduler::params::Codebases,
+            /// Priority of the requests; higher is served first.
+            #[serde(default)]
+            pub priority: $crate::scheduler::params::Priority,
+            $($(#[$attr])* pub $field: $field_type,)*
+        }
+
+        impl $type {
+            /// What its buildsets have in common.
+            pub(super) fn common(&self) -> $crate::scheduler::buildset::Common {
+                $crate::scheduler::buildset::Common {
+                    name: self.name.clone(),
+                    builder_names: self.builder_names.source().clone(),
+                    properties: self.properties.clone(),
+                    priority: self.priority.clone(),
+                }
+            }
+        }
+    };
 }
+pub(super) use scheduler_options;
+
+scheduler_options!(
+    /// `schedulers.SingleBranchScheduler` and, with `branches` in place of `branch`, `schedulers.AnyBranchScheduler`.
+    BranchSchedulerParams {
+        /// The branch to follow; `util.null` is the default branch.
+        #[serde(default)]
+        branch: BranchValues,
+        /// The branches to follow (AnyBranchScheduler); default: all.
+        #[serde(default)]
+        branches: BranchValues,
+        /// A `util.ChangeFilter`: the changes to look at.
+        #[serde(default)]
+        change_filter: Option<AnyObject>,
+        /// How long the tree must be quiet after an important change; absent: no wait.
+        #[serde(default, rename = "treeStableTimer")]
+        tree_stable_timer: Option<Duration>,
+        /// Whether a change is worth a build; absent: all are.
+        #[serde(default, rename = "fileIsImportant")]
+        file_is_important: Option<Callback>,
+        /// Drop unimportant changes instead of building them along with the next important one.
+        #[serde(default, rename = "onlyImportant")]
+        only_important: bool,
+        /// Accepted categories; the older form of a change filter.
+        #[serde(default)]
+        categories: Option<Names>,
+        /// Reason of the buildset; may hold `%(name)s` and `%(classname)s`.
+        #[serde(default)]
+        reason: Option<String>,
+        /// Codebases without a change get the source stamp of their last one.
+        #[serde(default, rename = "createAbsoluteSourceStamps")]
+        create_absolute_source_stamps: bool,
+    }
+);
 
 impl BranchSchedulerParams {
     /// The filter that all its options together make.
     pub fn filter(&self) -> Result<ChangeFilter, String> {
-        let mut filter =
-            self.change_filter.as_ref().map_or(Ok(ChangeFilter::default()), ChangeFilter::read)?;
-        for branches in [&self.branch, &self.branches] {
-            if let Some(branches) = &branches.0 {
-                filter = filter.with_branches(branches.clone());
-            }
-        }
+        let filter = joined_filter(self.change_filter.as_ref(), &[&self.branch, &self.branches])?;
         Ok(match &self.categories {
             Some(lunabot_model::StringOrList(categories)) => filter.with_categories(categories.clone()),
             None => filter,
@@ -74,12 +94,48 @@ impl BranchSchedulerParams {
 
     /// The reason of its buildsets (03.010).
     pub fn reason_text(&self, classname: &str) -> Result<String, String> {
-        let format = self.reason.as_deref().unwrap_or(DEFAULT_REASON);
-        format_names(format, &[("name", &self.name), ("classname", classname)])
+        reason_text(self.reason.as_deref(), &self.name, classname)
     }
 }
 
 const DEFAULT_REASON: &str = "The %(classname)s scheduler named '%(name)s' triggered this build";
+
+/// The reason of a scheduler's buildsets, from the option if it was given.
+pub(super) fn reason_text(given: Option<&str>, name: &str, classname: &str) -> Result<String, String> {
+    let format = given.filter(|given| !given.is_empty()).unwrap_or(DEFAULT_REASON);
+    format_names(format, &[("name", name), ("classname", classname)])
+}
+
+/// `change_filter` and the options that narrow it to branches.
+pub(super) fn joined_filter(
+    filter: Option<&AnyObject>,
+    branches: &[&BranchValues],
+) -> Result<ChangeFilter, String> {
+    let filter = filter.map_or(Ok(ChangeFilter::default()), ChangeFilter::read)?;
+    Ok(branches.iter().filter_map(|values| values.0.clone()).fold(filter, ChangeFilter::with_branches))
+}
+
+/// What a name and a filter must be, whatever the scheduler; `narrowed` are the options that a filter excludes (03.030).
+pub(super) fn shared_problems(
+    name: &str,
+    filter: Option<&AnyObject>,
+    narrowed: &[(&str, bool)],
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if name.is_empty() {
+        problems.push(Problem::new("name", "a scheduler needs a name"));
+    }
+    for (option, _) in narrowed.iter().filter(|(_, given)| *given && filter.is_some()) {
+        let text = "cannot be combined with change_filter; put it into the filter";
+        problems.push(Problem::new(*option, text));
+    }
+    // What is wrong inside a filter, the filter itself has said.
+    if let Some(other) = filter.filter(|object| !FILTERS.contains(&object.kind.as_str())) {
+        let text = format!("expected a util.ChangeFilter, not a {}", other.kind);
+        problems.push(Problem::new("change_filter", text));
+    }
+    problems
+}
 
 /// Fills `%(key)s` from a short list of values; other keys are an error that names the possible ones.
 pub(super) fn format_names(format: &str, values: &[(&str, &str)]) -> Result<String, String> {
@@ -168,28 +224,14 @@ impl<'de> Deserialize<'de> for Codebases {
 
 impl Params for BranchSchedulerParams {
     fn validate(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut problem = |path: &str, message: &str| problems.push(Problem::new(path, message));
-        if self.name.is_empty() {
-            problem("name", "a scheduler needs a name");
-        }
-        if self.change_filter.is_some() {
-            for (option, given) in [
-                ("branch", self.branch.0.is_some()),
-                ("branches", self.branches.0.is_some()),
-                ("categories", self.categories.is_some()),
-            ] {
-                if given {
-                    problem(option, "cannot be combined with change_filter; put it into the filter");
-                }
-            }
-        }
-        // What is wrong inside a filter, the filter itself has said.
-        if let Some(other) = self.change_filter.as_ref().filter(|object| object.kind != "util.ChangeFilter") {
-            problem("change_filter", &format!("expected a util.ChangeFilter, not a {}", other.kind));
-        }
+        let narrowed = [
+            ("branch", self.branch.0.is_some()),
+            ("branches", self.branches.0.is_some()),
+            ("categories", self.categories.is_some()),
+        ];
+        let mut problems = shared_problems(&self.name, self.change_filter.as_ref(), &narrowed);
         if let Err(error) = self.reason_text("") {
-            problem("reason", &error);
+            problems.push(Problem::new("reason", error));
         }
         problems
     }
@@ -224,20 +266,21 @@ fn check_any(args: &Json) -> Vec<Problem> {
     problems
 }
 
-const CALLBACKS: &[CallbackSpec] = &[
-    CallbackSpec {
-        option: "fileIsImportant",
-        args: "change",
-        returns: "true or false; nil is false",
-        on_error: "the change counts as important",
-    },
-    CallbackSpec {
-        option: "priority",
-        args: "builderNames, changesByCodebase",
-        returns: "an integer",
-        on_error: "0",
-    },
-];
+pub(super) const FILE_IS_IMPORTANT: CallbackSpec = CallbackSpec {
+    option: "fileIsImportant",
+    args: "change",
+    returns: "true or false; nil is false",
+    on_error: "the change counts as important",
+};
+
+pub(super) const PRIORITY: CallbackSpec = CallbackSpec {
+    option: "priority",
+    args: "builderNames, changesByCodebase",
+    returns: "an integer",
+    on_error: "0",
+};
+
+pub(super) const CALLBACKS: &[CallbackSpec] = &[FILE_IS_IMPORTANT, PRIORITY];
 
 pub const SINGLE_BRANCH: Kind = Kind {
     namespace: "schedulers",

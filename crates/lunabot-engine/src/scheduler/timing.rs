@@ -45,6 +45,8 @@ pub enum Effect {
     Fire { tree: Tree, changes: Vec<(ChangeId, bool)> },
     /// Forget all stored classifications: there is no timer any more.
     Forget,
+    /// Build nothing this time (03.018).
+    Skip,
 }
 
 #[derive(Debug, Default)]
@@ -155,7 +157,7 @@ mod tests {
     fn fired(effects: &[Effect]) -> Vec<Vec<ChangeId>> {
         let ids = |effect: &Effect| match effect {
             Effect::Fire { changes, .. } => Some(changes.iter().map(|(id, _)| *id).collect()),
-            Effect::Classify { .. } | Effect::Forget => None,
+            Effect::Classify { .. } | Effect::Forget | Effect::Skip => None,
         };
         effects.iter().filter_map(ids).collect()
     }

@@ -1,9 +1,11 @@
 //! The options of every step (reference 05.004, 05.021–05.026, 04.038).
 
+use super::LogEncoding;
 use super::params::Switch;
 use lunabot_model::kinds::locks::problem_of_locks;
+use lunabot_model::kinds::renderables::InterpolateParams;
 use lunabot_model::results::ResultFlags;
-use lunabot_model::{Json, Problem, Renderable, Results, StringOrList};
+use lunabot_model::{AnyObject, Json, Problem, Renderable, Results, StringOrList};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -39,7 +41,7 @@ pub struct BaseStepParams {
     pub description_done: Option<Renderable<StringOrList>>,
     pub description_suffix: Option<Renderable<StringOrList>>,
     pub locks: Option<Json>,
-    pub log_encoding: Option<String>,
+    pub log_encoding: Option<LogEncoding>,
     pub update_build_summary_policy: Option<SummaryPolicy>,
     pub use_progress: Option<bool>,
     pub progress_metrics: Option<StringOrList>,
@@ -50,17 +52,13 @@ impl BaseStepParams {
     /// What types cannot say (05.021).
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        match self.name.as_ref().and_then(Renderable::literal) {
-            Some(name) if name.chars().count() > MAX_NAME => {
-                problems.push(Problem::new("name", format!("longer than {MAX_NAME} characters")));
-            }
-            Some(name) if name.is_empty() => problems.push(Problem::new("name", "must not be empty")),
-            _ => {}
+        if self.name.as_ref().is_some_and(|name| shortest(name) > MAX_NAME) {
+            problems.push(Problem::new("name", format!("longer than {MAX_NAME} characters")));
+        }
+        if self.name.as_ref().and_then(Renderable::literal).is_some_and(|name| name.is_empty()) {
+            problems.push(Problem::new("name", "must not be empty"));
         }
         problems.extend(problem_of_locks(self.locks.as_ref()));
-        if self.log_encoding.as_deref().is_some_and(|name| !is_utf8(name)) {
-            problems.push(Problem::new("logEncoding", "only utf-8 is supported yet"));
-        }
         for (option, switch) in [("doStepIf", &self.do_step_if), ("hideStepIf", &self.hide_step_if)] {
             let Some(source) = switch.as_ref().map(Switch::source) else { continue };
             if !source.is_boolean() && !source.is_null() && !lunabot_model::object::is_dynamic(source) {
@@ -74,8 +72,14 @@ impl BaseStepParams {
     }
 }
 
-fn is_utf8(name: &str) -> bool {
-    name.eq_ignore_ascii_case("utf-8") || name.eq_ignore_ascii_case("utf8")
+/// The fewest characters that a name can have (04.026).
+fn shortest(name: &Renderable<String>) -> usize {
+    if let Some(name) = name.literal() {
+        return name.chars().count();
+    }
+    let object = AnyObject::from_json(name.source()).filter(|object| object.kind == "util.Interpolate");
+    let params = object.and_then(|object| serde_json::from_value::<InterpolateParams>(object.args).ok());
+    params.and_then(|params| params.check().ok()).map_or(0, |template| template.shortest())
 }
 
 /// `updateBuildSummaryPolicy`: all, none, or these results (05.026).
@@ -94,6 +98,8 @@ pub struct StepDefaults {
     pub flags: ResultFlags,
     pub description: Option<&'static str>,
     pub description_done: Option<&'static str>,
+    /// The option whose text, unless it is empty, is added to the name after a hyphen (06.014).
+    pub named_after: Option<&'static str>,
 }
 
 impl StepDefaults {
@@ -106,13 +112,35 @@ impl StepDefaults {
             warn_on_failure: false,
             warn_on_warnings: false,
         };
-        StepDefaults { name, flags, description: None, description_done: None }
+        StepDefaults { name, flags, description: None, description_done: None, named_after: None }
     }
 
     /// The same, but a failure ends the build.
     pub const fn halting(self) -> Self {
         let flags = ResultFlags { halt_on_failure: true, ..self.flags };
         StepDefaults { flags, ..self }
+    }
+
+    /// The same, but a failure gives the build warnings, if it does not fail it.
+    pub const fn warning_on_failure(self) -> Self {
+        let flags = ResultFlags { warn_on_failure: true, ..self.flags };
+        StepDefaults { flags, ..self }
+    }
+
+    /// What it says of itself while it runs, where the configuration says nothing.
+    pub const fn describing(self, description: &'static str) -> Self {
+        StepDefaults { description: Some(description), ..self }
+    }
+
+    /// The same, but a failure does not fail the build.
+    pub const fn forgiving(self) -> Self {
+        let flags = ResultFlags { flunk_on_failure: false, ..self.flags };
+        StepDefaults { flags, ..self }
+    }
+
+    /// The value of this option becomes part of the name (06.014).
+    pub const fn named_after(self, option: &'static str) -> Self {
+        StepDefaults { named_after: Some(option), ..self }
     }
 
     /// What it says of itself while it runs and afterwards, where the configuration says nothing.

@@ -1,15 +1,18 @@
 //! What a running step may do (reference 05c, 05d): facts, properties, logs, texts and links. Commands are in
 //! [`super::remote`].
 
-use super::{LineObserver, LogHandle, LogObserver, Observed, StepError};
+use super::encoding::bytes_of;
+use super::test_results::TestResults;
+use super::{LineObserver, LogEncoding, LogHandle, LogObserver, Observed, StepError};
 use crate::build::{BuildShared, PropertiesHandle};
 use crate::command::FinishedCommand;
 use crate::locks::client::Ticket;
 use crate::logs::Masks;
 use lunabot_model::resources::{Change, LogType, SourceStamp};
-use lunabot_model::script::CallSite;
-use lunabot_model::{Arg, BuildId, BuilderId, Callback, Json, Properties, StepId};
+use lunabot_model::script::{CallSite, Inert};
+use lunabot_model::{Arg, BuildId, BuilderId, Callback, Clock, Json, Properties, ScriptObject, StepId, Time};
 use lunabot_proto::WorkerInfo;
+use serde_json::json;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -24,6 +27,8 @@ pub struct BuildInfo {
     pub builder: String,
     pub worker: String,
     pub reason: String,
+    /// Of its request.
+    pub priority: i64,
     /// One per codebase.
     pub sourcestamps: Vec<SourceStamp>,
     /// All changes of all stamps, by id.
@@ -49,11 +54,14 @@ pub(crate) struct Inner {
     pub step_id: StepId,
     pub name: String,
     pub workdir: OnceLock<String>,
+    /// The step's own.
+    pub encoding: OnceLock<LogEncoding>,
     /// Why this step was interrupted, once it was.
     pub stopped: watch::Receiver<Option<Arc<str>>>,
     pub logs: Mutex<Vec<LogHandle>>,
     /// Observers of logs that there are not yet, by the log's name.
     pub observers: Mutex<Vec<(String, Box<dyn LogObserver>)>>,
+    pub test_results: Mutex<Vec<Arc<TestResults>>>,
     /// The text the step chose for itself while it runs.
     pub summary: Mutex<Option<String>>,
     pub summary_changed: Notify,
@@ -75,9 +83,11 @@ impl StepContext {
             step_id,
             name,
             workdir: OnceLock::new(),
+            encoding: OnceLock::new(),
             stopped,
             logs: Mutex::default(),
             observers: Mutex::default(),
+            test_results: Mutex::default(),
             summary: Mutex::default(),
             summary_changed: Notify::new(),
             timed_out: AtomicBool::new(false),
@@ -143,9 +153,14 @@ impl StepContext {
     /// Sets a property of the build (05.034); stored when the step ends. A name of more than 256 characters is refused
     /// with a message in the master's log (04.001).
     pub fn set_property(&self, name: &str, value: Json, source: &str) {
-        if let Err(text) = self.0.build.properties().set(name, value, source) {
-            tracing::warn!(build = self.build().buildid, "{text}");
+        if let Err(error) = self.try_set_property(name, value, source) {
+            tracing::warn!(build = self.build().buildid, "{error}");
         }
+    }
+
+    /// The same; a name that is refused is the step's error.
+    pub fn try_set_property(&self, name: &str, value: Json, source: &str) -> Result<(), StepError> {
+        self.0.build.properties().set(name, value, source).map_err(StepError::Exception)
     }
 
     /// Keeps a number, or what else sums up the step, for its summary and for later steps (05.029).
@@ -171,8 +186,12 @@ impl StepContext {
         Some(values.fold(first, fold))
     }
 
-    /// Stores bytes under a name of the build, replacing earlier ones (05.032).
+    /// Stores bytes under a name of the build, replacing earlier ones (05.032). Secrets are masked if the bytes are text.
     pub async fn set_build_data(&self, name: &str, value: Vec<u8>, source: &str) -> Result<(), StepError> {
+        let value = match String::from_utf8(value) {
+            Ok(text) => self.masks().mask(&text).into_owned().into_bytes(),
+            Err(bytes) => bytes.into_bytes(),
+        };
         let data = &self.0.build.services.data;
         data.set_build_data(self.build().buildid, name, value, source).await?.detach();
         Ok(())
@@ -190,9 +209,52 @@ impl StepContext {
         result.map_err(|error| StepError::Exception(with_traceback(error.message, &error.traceback)))
     }
 
+    /// How the bytes of commands become text: the step's `logEncoding`, else the configuration's (13.016).
+    pub(crate) fn encoding(&self) -> Option<LogEncoding> {
+        let config = &self.0.build.builder.generation.config;
+        // A name that is none was refused when the configuration was loaded.
+        self.0.encoding.get().cloned().or_else(|| LogEncoding::named(&config.log_encoding).ok())
+    }
+
+    /// What a command printed, as the function of `logEncoding` reads it, if it is one.
+    pub(crate) async fn decode(&self, text: String) -> Result<String, StepError> {
+        let Some(LogEncoding::Function(function)) = self.0.encoding.get() else { return Ok(text) };
+        match self.call(function, "logEncoding", vec![Arg::Bytes(bytes_of(&text))]).await? {
+            Json::String(text) => Ok(text),
+            other => Err(StepError::Exception(format!("logEncoding returned {other}; return a text"))),
+        }
+    }
+
     /// Where a function of this step is called from.
     pub fn site(&self, option: &str) -> CallSite {
         CallSite::new(option, format!("step {} of builder {}", self.name(), self.build().builder))
+    }
+
+    /// The step as functions of its options see it.
+    pub fn script_object(&self) -> ScriptObject {
+        let build = self.build();
+        let properties = json!({"$properties": self.properties()});
+        let build_fields = json!({
+            "buildid": build.buildid, "number": build.number, "reason": build.reason, "builderid": build.builderid,
+            "url": build.url, "properties": properties,
+        });
+        let object = |class, key: &str, fields| ScriptObject {
+            class,
+            key: key.into(),
+            fields,
+            children: Vec::new(),
+            methods: &[],
+            assignable: &[],
+            handle: Arc::new(Inert),
+        };
+        let fields = json!({
+            "name": self.name(), "workdir": self.workdir(), "stopped": self.is_interrupted(),
+            "properties": properties,
+        });
+        ScriptObject {
+            children: vec![("build", object("build", "build", build_fields))],
+            ..object("step", "step", fields)
+        }
     }
 
     /// The build's properties as an argument of a function.
@@ -201,9 +263,32 @@ impl StepContext {
         Arg::Properties(Arc::new(handle), self.properties())
     }
 
+    /// Takes out of the database what these rules want gone (14.025); a build that is stopped meanwhile ends it.
+    pub async fn tidy(
+        &self,
+        rules: &[lunabot_model::retention::Rule],
+        progress: lunabot_data::Progress<'_>,
+    ) -> Result<lunabot_data::Tidied, StepError> {
+        tokio::select! {
+            biased;
+            () = self.interrupted() => Err(self.interruption()),
+            done = self.0.build.services.data.tidy(rules, progress) => Ok(done?),
+        }
+    }
+
+    /// The master's clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.0.build.services.clock
+    }
+
     /// Whether the build was stopped or its worker lost.
     pub fn is_interrupted(&self) -> bool {
         self.0.stopped.borrow().is_some() || self.0.build.worker.lost.is_cancelled()
+    }
+
+    /// The time of the master's wall clock.
+    pub fn now(&self) -> Time {
+        self.0.build.services.clock.now()
     }
 
     /// Waits so long, by the master's clock; a build that is stopped meanwhile ends the wait as [`StepError::Cancelled`].
@@ -228,7 +313,7 @@ impl StepContext {
     }
 
     /// The error for work that an interruption ended.
-    pub(crate) fn interruption(&self) -> StepError {
+    pub fn interruption(&self) -> StepError {
         if self.0.build.worker.lost.is_cancelled() { StepError::Lost } else { StepError::Cancelled }
     }
 }
@@ -238,7 +323,8 @@ impl StepContext {
     /// Makes a log (13.004).
     pub async fn add_log(&self, name: &str, log_type: LogType) -> Result<LogHandle, StepError> {
         let build = &self.0.build;
-        let (log, ack) = build.services.data.add_log(self.0.step_id, name, log_type).await?;
+        let (log, ack) =
+            build.services.data.add_log(self.0.step_id, &build.masks.mask(name), log_type).await?;
         ack.detach();
         let handle =
             LogHandle::new(build.services.data.clone(), &log, build.masks.clone(), build.log_limits());
@@ -318,9 +404,10 @@ impl StepContext {
         log.finish().await
     }
 
-    /// Adds a link to the step (05.030).
+    /// Adds a link to the step (05.030). Secrets in it are masked (04.039).
     pub async fn add_url(&self, name: &str, url: &str) -> Result<(), StepError> {
-        self.0.build.services.data.add_step_url(self.0.step_id, name, url).await?.detach();
+        let (name, url) = (self.masks().mask(name), self.masks().mask(url));
+        self.0.build.services.data.add_step_url(self.0.step_id, &name, &url).await?.detach();
         Ok(())
     }
 
@@ -335,6 +422,10 @@ impl StepContext {
     pub fn note_outcome(&self, command: &FinishedCommand) {
         self.0.timed_out.fetch_or(command.timed_out(), Ordering::Relaxed);
         self.0.max_lines_reached.fetch_or(command.max_lines_reached(), Ordering::Relaxed);
+    }
+
+    pub(super) fn test_results(&self) -> std::sync::MutexGuard<'_, Vec<Arc<TestResults>>> {
+        self.0.test_results.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn logs(&self) -> std::sync::MutexGuard<'_, Vec<LogHandle>> {

@@ -8,6 +8,7 @@
 
 mod base;
 mod context;
+mod encoding;
 mod error;
 mod locks;
 mod logs;
@@ -17,17 +18,24 @@ mod remote;
 pub(crate) mod run;
 mod shell;
 mod summary;
+mod test_results;
+mod trigger;
 
 pub use crate::logs::Channel;
 pub use base::{BaseStepParams, HasBase, OwnChecks, StepDefaults, SummaryPolicy};
 pub use context::{BuildInfo, StepContext};
+pub use encoding::{LOG_ENCODING, LogEncoding};
 pub use error::StepError;
 pub use logs::LogHandle;
 pub use observe::{LineObserver, LogObserver, MAX_LINE_LENGTH, Observed, short_lines};
 pub use params::{Switch, given, present};
-pub use shell::{CommandLine, CommandOutput, HasShell, Logfile, ShellOptions, ShellParams};
+pub use shell::{CommandLine, CommandOutput, HasShell, Logfile, ShellOptions, ShellParams, Word};
+pub use test_results::NewTestResult;
 
+pub use crate::scheduler::{Completed, PartialStamp, TriggeredBuild};
+pub use lunabot_data::Tidied;
 pub use lunabot_model::{Renderable, Results};
+pub use trigger::{TriggerRequest, TriggeredSet};
 
 use async_trait::async_trait;
 use lunabot_model::{Json, Kind, kind::Params};
@@ -51,6 +59,13 @@ pub trait Step: Send {
     /// suffix, ` (failure)` and the like.
     fn result_summary(&self, results: Results) -> Option<String> {
         let _ = results;
+        None
+    }
+
+    /// What the step has found to say in place of `descriptionDone`; `done` is that text, as the configuration or the
+    /// class has it. Goes before everything else.
+    fn description_done(&self, done: Option<&str>) -> Option<String> {
+        let _ = done;
         None
     }
 }

@@ -125,9 +125,9 @@ macro_rules! step_params {
             /// Locks held while the step runs: locks, accesses, or what yields them.
             #[schemars(schema_with = "lunabot_model::locks::option_schema")]
             pub locks: Option<lunabot_model::Json>,
-            /// Encoding of what commands print. Only `utf-8` is supported yet.
+            /// Encoding of what commands print: a name, or a function from bytes to text. Default: the configuration's.
             #[serde(rename = "logEncoding")]
-            pub log_encoding: Option<String>,
+            pub log_encoding: Option<$crate::step::LogEncoding>,
             /// Results for which the step's text is shown as the build's: true, false or a list of results.
             #[serde(rename = "updateBuildSummaryPolicy")]
             pub update_build_summary_policy: Option<$crate::step::SummaryPolicy>,
@@ -256,6 +256,17 @@ mod tests {
         assert_eq!(own.strip, Some(true));
         let nested = read(json!({"command": ["make", ["-k", false], "all"]}));
         assert_eq!(nested.command.unwrap().summary(), "'make -k ...'");
+    }
+
+    #[test]
+    fn row_04_026_names_are_measured_by_their_shortest_form() {
+        let named = |format: &str| {
+            let name =
+                json!({"$kind": "util.Interpolate", "$id": 1, "$at": "m:1", "$args": {"fmtstring": format}});
+            check_as::<SampleParams>(&json!({"name": name}))
+        };
+        assert_eq!(named(&("x".repeat(50) + "%(prop:y)s")), []);
+        assert_eq!(named(&("x".repeat(51) + "%(prop:y)s"))[0].path, "name");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Remote commands and the file helpers of steps (reference 05d, 05.036, 05.045–05.047).
 
-use super::{CommandLine, CommandOutput, Logfile, ShellOptions, StepContext, StepError};
+use super::{CommandLine, CommandOutput, Logfile, ShellOptions, StepContext, StepError, Word};
 use crate::command::{self, BytesReader, BytesWriter, FinishedCommand, RemoteCommand};
 use lunabot_model::Json;
 use lunabot_model::resources::LogType;
@@ -54,6 +54,7 @@ impl StepContext {
         let line: Value = match line {
             CommandLine::Text(text) => text.as_str().into(),
             CommandLine::Words(words) => words.clone().into(),
+            CommandLine::Obfuscated(words) => Value::List(words.iter().map(word).collect()),
         };
         let workdir = shell.workdir.as_deref().unwrap_or_else(|| self.workdir());
         let logfiles: Dict =
@@ -71,6 +72,9 @@ impl StepContext {
         args.insert("logEnviron", shell.log_environ);
         args.insert("initial_stdin", shell.initial_stdin.clone());
         args.insert("interruptSignal", shell.interrupt_signal.as_str());
+        if let Some(encoding) = self.encoding().and_then(|encoding| encoding.for_worker()) {
+            args.insert("output_encoding", encoding);
+        }
         Ok(args)
     }
 
@@ -191,6 +195,14 @@ impl StepContext {
 
     async fn file_command(&self, name: &str, args: Dict) -> Result<FinishedCommand, StepError> {
         self.transfer(RemoteCommand::new(name, args)).await
+    }
+}
+
+/// A word as the worker takes it: with a fake, as the mark, the word and what is shown (04.041).
+fn word(word: &Word) -> Value {
+    match &word.fake {
+        None => word.real.as_str().into(),
+        Some(fake) => Value::Tuple(["obfuscated", &word.real, fake].map(Value::from).into()),
     }
 }
 

@@ -6,9 +6,7 @@ use crate::build::BuildShared;
 use crate::plan::PlannedStep;
 use futures::FutureExt;
 use lunabot_model::results::ResultFlags;
-use lunabot_model::script::Inert;
-use lunabot_model::{Arg, Json, Mono, Renderable, Results, ScriptObject};
-use serde_json::json;
+use lunabot_model::{Arg, Json, Mono, Renderable, Results};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -67,7 +65,8 @@ pub(crate) async fn run_step(
         }
         Err(error) => {
             tracing::error!(build = build.info.buildid, "step at {}: {error}", step.at);
-            StepEnd { results: Results::Exception, flags, summary: Some(error.to_string()) }
+            let text = build.masks.mask(&error.to_string()).into_owned();
+            StepEnd { results: Results::Exception, flags, summary: Some(text) }
         }
     }
 }
@@ -78,22 +77,32 @@ async fn begin(
     step: &PlannedStep,
     stopped: watch::Receiver<Option<Arc<str>>>,
 ) -> Result<StepContext, StepError> {
-    let name = match &step.base.name {
-        None => step.kind.defaults.name.to_string(),
-        Some(name) => match name.literal() {
-            Some(name) => name,
-            // A name that cannot be rendered leaves the default; the options that follow report the fault.
-            None => match lunabot_model::render::render(name.source(), &**build).await {
-                Ok(Json::String(name)) => name,
-                Ok(_) | Err(_) => step.kind.defaults.name.to_string(),
-            },
-        },
-    };
+    let name = name_of(build, step).await;
     let data = &build.services.data;
     let (row, ack) = data.add_step(build.info.buildid, &build.masks.mask(&name), "pending").await?;
     ack.detach();
     data.start_step(row.stepid, step.base.locks.is_none()).await?.detach();
     Ok(StepContext::new(build.clone(), row.stepid, row.name, stopped))
+}
+
+/// The name before it is made unique: the one given, else the class's; of a step that is named after an option, with
+/// that option's text (06.014). What cannot be rendered is left out; the options that follow report the fault.
+async fn name_of(build: &BuildShared, step: &PlannedStep) -> String {
+    let text = async |source: &Json| match lunabot_model::render::render(source, build).await {
+        Ok(Json::String(text)) => Some(text).filter(|text| !text.is_empty()),
+        Ok(_) | Err(_) => None,
+    };
+    let defaults = &step.kind.defaults;
+    let given = match &step.base.name {
+        Some(name) => text(name.source()).await,
+        None => None,
+    };
+    let name = given.unwrap_or_else(|| defaults.name.to_string());
+    let suffix = match defaults.named_after.and_then(|option| step.args.get(option)) {
+        Some(source) => text(source).await,
+        None => None,
+    };
+    suffix.map_or(name.clone(), |suffix| format!("{name}-{suffix}"))
 }
 
 /// Items 3 to 10.
@@ -125,14 +134,14 @@ struct Prepared {
 /// Item 3: all options at once, before anything else sees them (04.037).
 async fn prepare(cx: &StepContext, step: &PlannedStep) -> Result<Prepared, StepError> {
     if !step.dynamic {
-        cx.set_workdir(&step.base).await?;
+        cx.take_options(&step.base).await?;
         return Ok(Prepared { base: step.base.clone(), rendered: step.args.clone() });
     }
     let mut rendered = cx.render(&step.args).await?;
     decide_flags(&step.args, &mut rendered);
     let base: BaseStepParams = serde_path_to_error::deserialize(&rendered)
         .map_err(|error| StepError::Exception(format!("{}: {}: {}", step.at, error.path(), error.inner())))?;
-    cx.set_workdir(&base).await?;
+    cx.take_options(&base).await?;
     Ok(Prepared { base, rendered })
 }
 
@@ -158,10 +167,14 @@ fn decide_flags(written: &Json, rendered: &mut Json) {
 }
 
 impl StepContext {
-    async fn set_workdir(&self, base: &BaseStepParams) -> Result<(), StepError> {
+    /// Options that commands and logs of the step go by.
+    async fn take_options(&self, base: &BaseStepParams) -> Result<(), StepError> {
         if let Some(own) = given(&base.workdir) {
             // Set once per step, here only.
             let _ = self.0.workdir.set(own);
+        }
+        if let Some(encoding) = &base.log_encoding {
+            let _ = self.0.encoding.set(encoding.clone());
         }
         Ok(())
     }
@@ -188,6 +201,7 @@ async fn work(
         Err(error) => fail(cx, &error).await,
     };
     texts.own_result = instance.result_summary(results);
+    texts.found(instance.description_done(texts.done()));
     Ok((texts, results))
 }
 
@@ -286,7 +300,7 @@ async fn decide(
     let Some(callback) = switch.callback() else {
         return Ok(lunabot_model::render::truthy(switch.source()));
     };
-    args.push(Arg::Object(step_object(cx)));
+    args.push(Arg::Object(cx.script_object()));
     match cx.call(&callback, option, args).await? {
         Json::Bool(truth) => Ok(truth),
         Json::Null => Ok(false),
@@ -295,32 +309,6 @@ async fn decide(
             cx.0.build.builder.generation.host.nonsense(&callback, cx.site(option), &text);
             Err(StepError::Exception(text))
         }
-    }
-}
-
-/// The step as its own decision functions see it.
-fn step_object(cx: &StepContext) -> ScriptObject {
-    let build = cx.build();
-    let build_fields = json!({
-        "buildid": build.buildid, "number": build.number, "reason": build.reason, "builderid": build.builderid,
-        "url": build.url, "properties": {"$properties": cx.properties()},
-    });
-    let object = |class, key: &str, fields| ScriptObject {
-        class,
-        key: key.into(),
-        fields,
-        children: Vec::new(),
-        methods: &[],
-        assignable: &[],
-        handle: Arc::new(Inert),
-    };
-    let fields = json!({
-        "name": cx.name(), "workdir": cx.workdir(), "stopped": cx.is_interrupted(),
-        "properties": {"$properties": cx.properties()},
-    });
-    ScriptObject {
-        children: vec![("build", object("build", "build", build_fields))],
-        ..object("step", "step", fields)
     }
 }
 
@@ -388,6 +376,7 @@ async fn finish(
 async fn store_end(cx: &StepContext, results: Results, text: &str, hidden: bool) -> Result<(), StepError> {
     // Also what telling of a fault left open.
     cx.finish_logs().await?;
+    cx.finish_test_results().await?;
     let data = &cx.0.build.services.data;
     data.set_step_state(cx.step_id(), text).await?.detach();
     data.finish_step(cx.step_id(), results, text, hidden).await?.detach();

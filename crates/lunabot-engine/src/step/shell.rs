@@ -1,6 +1,7 @@
 //! The options of steps that run a command (reference 05.043–05.045, 05.048, 05.049).
 
 use super::{StepError, params::given};
+use lunabot_model::kinds::commands::SELF;
 use lunabot_model::{Duration, Json, Renderable, Results};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -19,6 +20,24 @@ pub enum CommandLine {
     Text(String),
     /// Run without a shell. Lists inside it were flattened, `false` items dropped (lua-api § 1).
     Words(Vec<String>),
+    /// The same, with words that are shown as something else (`util.Obfuscated`, 04.041).
+    Obfuscated(Vec<Word>),
+}
+
+/// A word of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Word {
+    /// What the program gets.
+    pub real: String,
+    /// What logs and texts show in its place.
+    pub fake: Option<String>,
+}
+
+impl Word {
+    /// What people see of it.
+    pub fn shown(&self) -> &str {
+        self.fake.as_ref().unwrap_or(&self.real)
+    }
 }
 
 impl<'de> Deserialize<'de> for CommandLine {
@@ -28,19 +47,30 @@ impl<'de> Deserialize<'de> for CommandLine {
             Json::Array(items) => {
                 let mut words = Vec::new();
                 flatten(items, &mut words).map_err(D::Error::custom)?;
-                Ok(CommandLine::Words(words))
+                Ok(if words.iter().any(|word| word.fake.is_some()) {
+                    CommandLine::Obfuscated(words)
+                } else {
+                    CommandLine::Words(words.into_iter().map(|word| word.real).collect())
+                })
             }
             other => Err(D::Error::custom(format!("expected a text or a list of texts, not {other}"))),
         }
     }
 }
 
-fn flatten(items: Vec<Json>, words: &mut Vec<String>) -> Result<(), String> {
+fn flatten(items: Vec<Json>, words: &mut Vec<Word>) -> Result<(), String> {
     for item in items {
         match item {
-            Json::String(word) => words.push(word),
+            Json::String(real) => words.push(Word { real, fake: None }),
             Json::Array(inner) => flatten(inner, words)?,
             Json::Bool(false) => {}
+            Json::Object(map) if map.get(SELF).is_some_and(|kind| kind == "util.Obfuscated") => {
+                let text = |name: &str| map.get(name).and_then(Json::as_str).map(str::to_string);
+                let (Some(real), fake @ Some(_)) = (text("real"), text("fake")) else {
+                    return Err("util.Obfuscated needs two texts, the real one and the one shown".into());
+                };
+                words.push(Word { real, fake });
+            }
             other => return Err(format!("expected texts in a command, not {other}")),
         }
     }
@@ -53,6 +83,7 @@ impl CommandLine {
         let words: Vec<&str> = match self {
             CommandLine::Text(text) => text.split_whitespace().collect(),
             CommandLine::Words(words) => words.iter().map(String::as_str).collect(),
+            CommandLine::Obfuscated(words) => words.iter().map(Word::shown).collect(),
         };
         match words[..] {
             [] => "'???'".into(),
@@ -223,6 +254,15 @@ impl CommandOutput {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn row_04_041_an_obfuscated_word_is_called_by_its_fake() {
+        let word = serde_json::json!({"$as": "util.Obfuscated", "real": "s3cret", "fake": "xxx"});
+        let line: CommandLine = serde_json::from_value(serde_json::json!(["login", [word]])).unwrap();
+        assert_eq!(line.summary(), "'login xxx'");
+        let CommandLine::Obfuscated(words) = line else { panic!("{line:?}") };
+        assert_eq!(words[1].real, "s3cret");
+    }
 
     #[test]
     fn row_05_023_a_command_is_called_by_its_first_two_words() {

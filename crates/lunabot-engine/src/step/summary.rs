@@ -37,6 +37,19 @@ impl Texts {
         }
     }
 
+    /// `descriptionDone`, of the configuration or else of the class.
+    pub fn done(&self) -> Option<&str> {
+        self.done.as_deref()
+    }
+
+    /// The step has found another `descriptionDone`.
+    pub fn found(&mut self, done: Option<String>) {
+        if done.is_some() {
+            self.done = done;
+            self.done_given = true;
+        }
+    }
+
     pub fn current(&self) -> String {
         match (&self.description, &self.own_current) {
             (Some(text), _) => self.suffixed(text),
@@ -135,6 +148,8 @@ mod tests {
         let mut done = texts(json!({"descriptionDone": "tested"}), StepDefaults::named("shell"));
         done.own_result = Some("'make test'".into());
         assert_eq!(done.result_text(Results::Success, false, false), "tested");
+        done.found(Some("7 tests".into()));
+        assert_eq!(done.result_text(Results::Failure, false, false), "7 tests (failure)");
     }
 
     #[test]

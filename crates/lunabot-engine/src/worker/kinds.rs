@@ -179,7 +179,8 @@ mod tests {
         let secret = json!({"$kind": "util.Secret", "$args": {"name": "w1"}});
         assert_eq!(problems(json!({"name": "w1", "password": secret})), [""; 0]);
         assert_eq!(problems(json!({"name": ""})), ["name", "password"]);
-        let all = json!({"name": "w", "password": 7, "machine_name": "m", "keepalive_interval": 0});
-        assert_eq!(problems(all), ["password", "machine_name", "keepalive_interval"]);
+        let all =
+            json!({"name": "w", "password": 7, "locks": [1], "machine_name": "m", "keepalive_interval": 0});
+        assert_eq!(problems(all), ["password", "machine_name", "keepalive_interval", "locks"]);
     }
 }

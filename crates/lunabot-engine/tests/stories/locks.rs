@@ -523,3 +523,23 @@ async fn row_05_019_a_step_that_is_skipped_takes_no_locks() {
     master.finished(a).await;
     master.stop().await;
 }
+
+#[tokio::test]
+async fn what_holds_a_builder_back_is_known_while_it_does() {
+    let db = json!([lock("db", 1), worker_lock("cpu", 1)]);
+    let (mut master, w, v) = both(two(locked_builder, &db)).await;
+    let a = master.request("a").await;
+    let held = w.held("a").await;
+    let b = master.request("b").await;
+    master.until("waits", |s| s.requests_pending == 1 && s.builds_running == 1).await;
+    let ids = [master.builder_id("a").await, master.builder_id("b").await];
+    let known = master.data.holdups(ids.to_vec()).await;
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), [(ids[1], "waits for lock \"db\"".to_string())]);
+    held.end(0).await;
+    master.finished(a).await;
+    let last = v.held("b").await;
+    assert!(master.data.holdups(ids.to_vec()).await.is_empty());
+    last.end(0).await;
+    master.finished(b).await;
+    master.stop().await;
+}

@@ -3,7 +3,7 @@
 
 use lunabot_data::new::{BuilderDecl, NewChange, StateKey};
 use lunabot_data::{Answer, ControlError, Data, OpenOptions};
-use lunabot_engine::scheduler::{Applied, Schedulers, Surroundings};
+use lunabot_engine::scheduler::{Agenda, Applied, Schedulers, Surroundings, TriggerOrder, Triggered};
 use lunabot_model::object::CallbackRef;
 use lunabot_model::resources::Change;
 use lunabot_model::script::{CallSite, ScriptErrorKind};
@@ -101,6 +101,7 @@ pub struct World {
     data: Data,
     schedulers: Arc<Schedulers>,
     builders: Arc<HashMap<String, BuilderId>>,
+    agenda: Arc<Agenda>,
     seen: Mutex<usize>,
     names: Mutex<Vec<String>>,
     home: tempfile::TempDir,
@@ -120,6 +121,7 @@ impl World {
             data,
             schedulers: Schedulers::new(),
             builders,
+            agenda: Arc::default(),
             seen: Mutex::new(0),
             names: Mutex::default(),
             home,
@@ -132,6 +134,7 @@ impl World {
         self.data.flush().await.unwrap();
         self.data = open(&self.home, &self.clock).await;
         self.schedulers = Schedulers::new();
+        self.agenda = Arc::default();
     }
 
     pub async fn apply(&self, declared: &[AnyObject]) -> Applied {
@@ -141,9 +144,12 @@ impl World {
             host: self.host.clone(),
             secrets: Arc::new(NoSecrets),
             builders: self.builders.clone(),
+            agenda: self.agenda.clone(),
             workers: Arc::new(HashMap::from([("b1".into(), vec!["w2".into(), "w1".into()])])),
         };
-        let follows = declared.iter().filter(|object| object.kind != "schedulers.ForceScheduler");
+        let no_changes = ["ForceScheduler", "Triggerable", "Dependent", "NightlyTriggerable"];
+        let follows =
+            declared.iter().filter(|o| !no_changes.iter().any(|kind| o.kind == format!("schedulers.{kind}")));
         *self.names.lock().unwrap() = follows.map(|o| o.args["name"].as_str().unwrap().to_string()).collect();
         self.schedulers.apply(declared, around).await.unwrap()
     }
@@ -184,13 +190,65 @@ impl World {
     }
 
     pub async fn looked_at(&self, scheduler: &str, change: ChangeId) {
-        let class = if scheduler == "any" { "AnyBranchScheduler" } else { "SingleBranchScheduler" };
+        let class = match scheduler {
+            "any" => "AnyBranchScheduler",
+            "n" => "Nightly",
+            _ => "SingleBranchScheduler",
+        };
         let key = StateKey { object: scheduler.into(), class: class.into(), name: "last_change".into() };
         until(async || {
             let cursor = self.data.get_state(&key).await.unwrap().and_then(|cursor| cursor.as_i64());
             cursor.is_some_and(|cursor| cursor >= change).then_some(())
         })
         .await;
+    }
+
+    /// Waits until a scheduler says that it acts so many seconds after the start of the clock.
+    pub async fn waits_for(&self, scheduler: &str, seconds: i64) {
+        let query = format!("name={scheduler}");
+        until(async || {
+            let rows = self.list("schedules", &query).await;
+            (rows[0]["next_at"] == 1_700_000_000 + seconds).then_some(())
+        })
+        .await;
+    }
+
+    /// Triggers a scheduler for the codebase without a name; `fields` are those of the source stamp.
+    pub async fn trigger(&self, scheduler: &str, fields: Json) -> Triggered {
+        let order = TriggerOrder {
+            sourcestamps: vec![serde_json::from_value(fields).unwrap()],
+            parent_buildid: Some(5),
+            parent_relationship: Some("from".into()),
+            ..TriggerOrder::default()
+        };
+        self.schedulers.trigger(scheduler, order).await.unwrap()
+    }
+
+    pub async fn complete(&self, triggered: &Triggered, results: i64) {
+        let ids: Vec<_> = triggered.requests.values().copied().collect();
+        let results = Results::from_code(results).unwrap();
+        assert!(self.data.claim(&ids).await.unwrap());
+        self.data.complete_requests(&ids, results).await.unwrap().await.unwrap();
+    }
+
+    /// Waits until the Dependent `dep` has stored that it has seen a buildset of its upstream, and waits for it or not.
+    pub async fn dependent_has_seen(&self, bsid: BuildsetId, waits: bool) {
+        let state = async |name: &str| {
+            let key = StateKey { object: "dep".into(), class: "Dependent".into(), name: name.into() };
+            self.data.get_state(&key).await.unwrap().unwrap_or_default()
+        };
+        until(async || {
+            let (seen, waiting) = (state("seen_bsids").await, state("upstream_bsids").await);
+            let among = |list: &Json| list.as_array().is_some_and(|all| all.contains(&json!(bsid)));
+            let covered = seen["upto"].as_i64() >= Some(bsid) || among(&seen["also"]);
+            (covered && among(&waiting) == waits).then_some(())
+        })
+        .await;
+    }
+
+    /// Asks again and again until there is an answer, within bounds.
+    pub async fn until<T>(&self, ask: impl AsyncFnMut() -> Option<T>) -> T {
+        until(ask).await
     }
 
     /// All buildsets, oldest first.
@@ -324,6 +382,18 @@ pub fn single(options: Json) -> AnyObject {
 /// An AnyBranchScheduler `any`.
 pub fn any(options: Json) -> AnyObject {
     declared("schedulers.AnyBranchScheduler", json!({"name": "any", "builderNames": ["b1"]}), options)
+}
+
+/// A scheduler of some class for the builder `b1`.
+pub fn timed(class: &str, name: &str, base: Json, options: Json) -> AnyObject {
+    let mut all = json!({"name": name, "builderNames": ["b1"]});
+    all.as_object_mut().unwrap().extend(base.as_object().unwrap().clone());
+    declared(&format!("schedulers.{class}"), all, options)
+}
+
+/// A Triggerable of the builder `b1`.
+pub fn triggerable(options: Json) -> AnyObject {
+    declared("schedulers.Triggerable", json!({"builderNames": ["b1"]}), options)
 }
 
 /// A ForceScheduler `force` of the builder `b1`.

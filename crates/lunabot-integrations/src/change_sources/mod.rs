@@ -16,13 +16,14 @@ use lunabot_data::intake::Intake;
 use lunabot_data::{Data, DataError};
 use lunabot_model::config::ConfigError;
 use lunabot_model::object::same;
+use lunabot_model::revlink::Revlink;
 use lunabot_model::{AnyObject, Callback, Clock, Json, ScriptHost, SecretSource};
 use status::Board;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use task::{Declared, SourceTask};
-use tokio::sync::{Mutex, Notify, watch};
+use task::{Declared, Skip, SourceTask};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +44,7 @@ pub struct Generation {
     pub script: Arc<dyn ScriptHost>,
     pub secrets: Arc<dyn SecretSource>,
     pub codebase_generator: Option<Callback>,
-    pub revlink: Option<Callback>,
+    pub revlink: Option<Revlink>,
 }
 
 /// What [`ChangeSources::apply`] did, by name.
@@ -77,6 +78,7 @@ struct Running {
     object: Json,
     declared: watch::Sender<Declared>,
     wanted: Arc<Notify>,
+    skips: mpsc::Sender<Skip>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -107,6 +109,9 @@ impl ChangeSources {
         self.env.data.sync_change_sources(&planned.keys().cloned().collect::<Vec<_>>()).await?;
         for (name, source) in &mut *running {
             if let Some(plan) = planned.remove(name) {
+                if let Some(kept) = source.declared.borrow().poller.keep() {
+                    plan.declared.poller.resume(kept);
+                }
                 source.declared.send_replace(plan.declared);
                 applied.kept.push(name.clone());
             }
@@ -154,6 +159,23 @@ impl ChangeSources {
             source.wanted.notify_one();
         }
         Ok(())
+    }
+
+    /// Makes a source go past a revision that it cannot get over, and poll. What it did, in words, or why not. Waits
+    /// for a poll that is under way.
+    pub async fn skip(&self, name: &str, revision: &str) -> Result<String, String> {
+        let skips = {
+            let running = self.running.lock().await;
+            let names = || running.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            match running.get(name) {
+                Some(source) => source.skips.clone(),
+                None => return Err(format!("no change source is named {name:?}; there are: {}", names())),
+            }
+        };
+        let (answer, done) = oneshot::channel();
+        let gone = || format!("the change source {name:?} was stopped");
+        skips.send(Skip { revision: revision.into(), answer }).await.map_err(|_| gone())?;
+        done.await.unwrap_or_else(|_| Err(gone()))
     }
 
     /// One row per running source, by name.
@@ -238,14 +260,16 @@ impl ChangeSources {
         self.board.add(SourceStatus { name, kind: plan.kind, describe, ..SourceStatus::default() });
         let (sender, declared) = watch::channel(plan.declared);
         let (wanted, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let (skips, wishes) = mpsc::channel(1);
         let task = SourceTask {
             declared,
             wanted: wanted.clone(),
+            skips: wishes,
             stop: stop.clone(),
             board: self.board.clone(),
             chance: self.env.chance.clone(),
         };
-        Running { object: plan.object, declared: sender, wanted, stop, task: tokio::spawn(task.run()) }
+        Running { object: plan.object, declared: sender, wanted, skips, stop, task: tokio::spawn(task.run()) }
     }
 }
 

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use lunabot_model::Mono;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// A uniform random number in `[0, 1)`.
@@ -21,10 +21,18 @@ pub(super) struct Declared {
     pub context: SourceContext,
 }
 
+/// A wish to go past a revision, with the place for what came of it.
+pub(super) struct Skip {
+    pub revision: String,
+    pub answer: oneshot::Sender<Result<String, String>>,
+}
+
 pub(super) struct SourceTask {
     pub declared: watch::Receiver<Declared>,
     /// Asks for a poll now; during a poll, for another right after it.
     pub wanted: Arc<Notify>,
+    /// Looked at between polls.
+    pub skips: mpsc::Receiver<Skip>,
     pub stop: CancellationToken,
     pub board: Board,
     pub chance: Chance,
@@ -33,6 +41,7 @@ pub(super) struct SourceTask {
 enum Wake {
     Poll,
     Redeclared,
+    Skip(Skip),
     Stop,
 }
 
@@ -45,6 +54,10 @@ impl SourceTask {
             match self.wait(due).await {
                 Wake::Stop => return,
                 Wake::Redeclared => continue,
+                Wake::Skip(skip) => {
+                    self.skip(skip).await;
+                    continue;
+                }
                 Wake::Poll => {}
             }
             let Declared { poller, mut context } = self.declared.borrow_and_update().clone();
@@ -80,9 +93,21 @@ impl SourceTask {
             biased;
             () = self.stop.cancelled() => Wake::Stop,
             changed = self.declared.changed() => if changed.is_ok() { Wake::Redeclared } else { Wake::Stop },
+            Some(skip) = self.skips.recv() => Wake::Skip(skip),
             () = self.wanted.notified() => Wake::Poll,
             () = sleep => Wake::Poll,
         }
+    }
+
+    async fn skip(&self, skip: Skip) {
+        let Declared { poller, context } = self.declared.borrow().clone();
+        let outcome = poller.skip(&context, &skip.revision).await.map_err(|error| error.to_string());
+        if let Ok(done) = &outcome {
+            tracing::info!(source = %context.name, "{done}");
+            self.wanted.notify_one();
+        }
+        // Whoever asked may have gone.
+        let _ = skip.answer.send(outcome);
     }
 
     /// Whether it succeeded.

@@ -4,22 +4,22 @@
 //! commits are read from there. Commits are added oldest first, in pieces; the position of the branch is kept after
 //! each piece, so that nothing is reported twice and nothing is lost, wherever the process ends.
 
-mod known;
 mod params;
 
-pub use params::{Branches, CategoryOption, GitPollerParams};
+pub use params::{Branches, GitPollerParams};
 
 use crate::git::{AuthFiles, Commit, Encoding, Git, GitError, Limits, Mirror, RemoteRef};
 use crate::kinds::ChangeSourceKind;
+use crate::known::{self, Known, Place};
+use crate::poller_params::{CATEGORY, CHANGE_FN, poller_kind};
+use crate::program::GIT;
 use crate::source::{PollTimes, Poller, SourceContext, SourceError};
 use async_trait::async_trait;
-use known::{Known, Place};
-use lunabot_data::intake::ChangeFunctions;
 use lunabot_data::new::NewChange;
 use lunabot_model::git::RenderedAuth;
 use lunabot_model::kind;
 use lunabot_model::script::CallSite;
-use lunabot_model::{AnyObject, Arg, Callback, CallbackSpec, Category, Json, Kind, Problem};
+use lunabot_model::{AnyObject, Arg, Callback, CallbackSpec, Json, Kind, Problem};
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
@@ -29,39 +29,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Commits that are read and added at a time.
 const PIECE: usize = 100;
 
-static KIND: Kind = Kind {
-    namespace: "changes",
-    name: "GitPoller",
-    aliases: &[],
-    category: Category::ChangeSource,
-    positional: &["repourl"],
-    flat: false,
-    doc: "Watches branches or tags of a git repository and reports each new commit as a change. The first poll only \
-          remembers where the branches stand.",
-    schema: kind::schema_of::<GitPollerParams>,
-    check: kind::check_as::<GitPollerParams>,
-    callbacks: &[
+static KIND: Kind = poller_kind(
+    "GitPoller",
+    &["repourl"],
+    "Watches branches or tags of a git repository and reports each new commit as a change. The first poll only \
+     remembers where the branches stand.",
+    kind::schema_of::<GitPollerParams>,
+    kind::check_as::<GitPollerParams>,
+    &[
         CallbackSpec {
             option: "branches",
             args: "ref",
             returns: "boolean",
             on_error: "the poll is repeated",
         },
-        CallbackSpec {
-            option: "category",
-            args: "change",
-            returns: "a text or nil",
-            on_error: "the poll is repeated",
-        },
-        CallbackSpec {
-            option: "change_fn",
-            args: "change",
-            returns: "the change, altered or not; nil: it is dropped",
-            on_error: "the poll is repeated",
-        },
+        CATEGORY,
+        CHANGE_FN,
     ],
-    extensible: false,
-};
+);
 
 /// See [`ChangeSourceKind`].
 pub const SOURCE: ChangeSourceKind = ChangeSourceKind { kind: &KIND, default_name, build };
@@ -178,7 +163,7 @@ impl GitPoller {
         let places: Vec<Place> =
             revisions.iter().map(|revision| (branch.to_string(), revision.clone())).collect();
         known::announce(cx, &places).await?;
-        let functions = self.functions();
+        let functions = self.params.common().functions();
         for (commit, place) in commits.into_iter().zip(places) {
             if !added.contains(&place) {
                 cx.intake.add(self.change(commit, branch), &functions, &cx.concerns()).await?;
@@ -188,19 +173,7 @@ impl GitPoller {
         Ok(())
     }
 
-    fn functions(&self) -> ChangeFunctions {
-        let category = match &self.params.category {
-            Some(CategoryOption::Function(callback)) => Some(callback.clone()),
-            Some(CategoryOption::Text(_)) | None => None,
-        };
-        ChangeFunctions { category, change_fn: self.params.change_fn.clone() }
-    }
-
     fn change(&self, commit: Commit, branch: &str) -> NewChange {
-        let category = match &self.params.category {
-            Some(CategoryOption::Text(text)) => Some(text.clone()),
-            Some(CategoryOption::Function(_)) | None => None,
-        };
         NewChange {
             author: commit.author,
             committer: Some(commit.committer),
@@ -209,7 +182,7 @@ impl GitPoller {
             revision: Some(commit.revision),
             when_timestamp: self.params.usetimestamps.then_some(commit.when),
             branch: Some(branch.into()),
-            category,
+            category: self.params.common().category(),
             repository: self.params.repourl.clone(),
             project: self.params.project.clone().unwrap_or_default(),
             ..NewChange::default()
@@ -233,7 +206,7 @@ impl GitPoller {
 #[async_trait]
 impl Poller for GitPoller {
     fn times(&self) -> PollTimes {
-        self.params.times()
+        self.params.common().times()
     }
 
     fn describe(&self) -> String {
@@ -255,7 +228,7 @@ impl Poller for GitPoller {
     async fn poll(&self, cx: &SourceContext) -> Result<(), SourceError> {
         let dir = cx.basedir.join(&self.params.workdir);
         make_dir(&dir).await?;
-        let git = Git::new(&self.params.gitbin, &dir, self.limits, cx.clock.clone());
+        let git = Git::new(GIT, &self.params.gitbin, &dir, self.limits, cx.clock.clone());
         let (base, own) = self.auth_dir(cx);
         if cx.first {
             remove_dir(&base).await?;
@@ -318,7 +291,7 @@ impl GitPoller {
         if self.params.newest_at_first_poll {
             let place = |head: &RemoteRef| (short_name(&head.name).to_string(), head.commit.clone());
             known::announce(cx, &heads.iter().map(place).collect::<Vec<_>>()).await?;
-            let functions = self.functions();
+            let functions = self.params.common().functions();
             for head in heads.iter().filter(|head| !added.contains(&place(head))) {
                 let commits = mirror.commits(std::slice::from_ref(&head.commit), self.encoding).await?;
                 for commit in commits {

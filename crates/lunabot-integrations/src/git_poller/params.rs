@@ -1,17 +1,16 @@
 //! The options of `changes.GitPoller` (02.010–02.012).
 
 use crate::git::Encoding;
-use crate::source::PollTimes;
+use crate::poller_params::poller_params;
 use lunabot_model::git::{GitAuth, GitCredentialOptions};
 use lunabot_model::kind::Params;
-use lunabot_model::{Callback, Duration, Json, Object, Problem, Renderable, StringOrList};
+use lunabot_model::{Callback, Json, Object, Problem, Renderable, StringOrList};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+poller_params! {
 /// Watches branches or tags of a git repository.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct GitPollerParams {
     /// The address, as `git fetch` takes it.
     pub repourl: String,
@@ -25,32 +24,18 @@ pub struct GitPollerParams {
     /// Folder of the mirror; pollers may share one. Default `gitpoller-work`.
     #[serde(default = "default_workdir")]
     pub workdir: String,
-    /// Seconds between polls; 0: only when asked to. Default 600.
-    #[serde(default = "default_interval", rename = "pollInterval")]
-    pub poll_interval: Duration,
     /// The program. Default `git`.
     #[serde(default = "default_gitbin")]
     pub gitbin: String,
     /// Changes bear the time of their commit (default), or the time when they were found.
     #[serde(default = "yes")]
     pub usetimestamps: bool,
-    /// The category of the changes: a text, or a function of the change.
-    #[serde(default)]
-    pub category: Option<CategoryOption>,
-    #[serde(default)]
-    pub project: Option<String>,
     /// Not supported yet.
     #[serde(default)]
     pub codebase: Option<Json>,
     /// How to read names and messages that are not UTF-8.
     #[serde(default = "default_encoding")]
     pub encoding: String,
-    /// Default: the address.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// Poll once at start, without waiting for the interval to pass.
-    #[serde(default, rename = "pollAtLaunch")]
-    pub poll_at_launch: bool,
     /// The first poll of all reports the newest commit of each branch.
     #[serde(default)]
     pub newest_at_first_poll: bool,
@@ -60,11 +45,6 @@ pub struct GitPollerParams {
     /// Watch tags, not branches.
     #[serde(default)]
     pub only_tags: bool,
-    /// Bounds of a random delay before each poll, in seconds.
-    #[serde(default = "zero", rename = "pollRandomDelayMin")]
-    pub poll_random_delay_min: Duration,
-    #[serde(default = "zero", rename = "pollRandomDelayMax")]
-    pub poll_random_delay_max: Duration,
     /// A private key for ssh.
     #[serde(default, rename = "sshPrivateKey")]
     pub ssh_private_key: Option<Renderable<String>>,
@@ -80,19 +60,14 @@ pub struct GitPollerParams {
     /// A `util.GitCredentialOptions`.
     #[serde(default)]
     pub git_credentials: Option<Object<GitCredentialOptions>>,
-    /// Alters or, by returning nil, drops a change before it is stored.
-    #[serde(default)]
-    pub change_fn: Option<Callback>,
     /// Withdrawn in Buildbot; an error.
     #[serde(default)]
     pub fetch_refspec: Option<Json>,
 }
+}
 
 fn default_workdir() -> String {
     "gitpoller-work".into()
-}
-fn default_interval() -> Duration {
-    Duration(600.0)
 }
 fn default_gitbin() -> String {
     "git".into()
@@ -103,10 +78,6 @@ fn default_encoding() -> String {
 fn yes() -> bool {
     true
 }
-fn zero() -> Duration {
-    Duration(0.0)
-}
-
 impl GitPollerParams {
     pub fn auth(&self) -> GitAuth {
         GitAuth {
@@ -115,30 +86,6 @@ impl GitPollerParams {
             ssh_known_hosts: self.ssh_known_hosts.clone(),
             auth_credentials: self.auth_credentials.clone(),
             git_credentials: self.git_credentials.clone(),
-        }
-    }
-
-    pub fn times(&self) -> PollTimes {
-        let delay = (self.poll_random_delay_min.std(), self.poll_random_delay_max.std());
-        PollTimes { interval: self.poll_interval.std(), at_launch: self.poll_at_launch, delay }
-    }
-
-    fn check_times(&self, add: &mut impl FnMut(&str, &str)) {
-        let (min, max) = (self.poll_random_delay_min, self.poll_random_delay_max);
-        if self.poll_interval.secs() < 0.0 {
-            add("pollInterval", "must not be negative");
-        }
-        if min.secs() < 0.0 {
-            add("pollRandomDelayMin", "must not be negative");
-        }
-        if max.secs() < 0.0 {
-            add("pollRandomDelayMax", "must not be negative");
-        }
-        if min > max {
-            add("pollRandomDelayMin", "must not exceed pollRandomDelayMax");
-        }
-        if max.secs() > 0.0 && max >= self.poll_interval {
-            add("pollRandomDelayMax", "must be less than pollInterval");
         }
     }
 
@@ -169,7 +116,7 @@ impl Params for GitPollerParams {
         let mut problems = self.auth().validate();
         let mut add = |path: &str, message: &str| problems.push(Problem::new(path, message));
         self.check_source(&mut add);
-        self.check_times(&mut add);
+        problems.extend(self.common().problems());
         problems
     }
 }
@@ -211,33 +158,6 @@ impl JsonSchema for Branches {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"anyOf": [{"type": "boolean"}, {"type": "array", "items": {"type": "string"}},
                                 {"type": "object", "x-callback": true}]})
-    }
-}
-
-/// A text or a function of the change.
-#[derive(Debug, Clone, PartialEq)]
-pub enum CategoryOption {
-    Text(String),
-    Function(Callback),
-}
-
-impl<'de> Deserialize<'de> for CategoryOption {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let value = Json::deserialize(d)?;
-        match (&value, Callback::from_json(&value)) {
-            (Json::String(text), _) => Ok(CategoryOption::Text(text.clone())),
-            (_, Some(callback)) => Ok(CategoryOption::Function(callback)),
-            (other, None) => Err(D::Error::custom(format!("expected a text or a function, not {other}"))),
-        }
-    }
-}
-
-impl JsonSchema for CategoryOption {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Category".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"anyOf": [{"type": "string"}, {"type": "object", "x-callback": true}]})
     }
 }
 

@@ -146,6 +146,8 @@ impl ScriptHost for Functions {
     ) -> BoxFuture<'a, Result<Json, ScriptError>> {
         let values = args.into_iter().map(|arg| match arg {
             Arg::Value(value) => value,
+            Arg::Bytes(bytes) => serde_json::json!(bytes),
+            Arg::Object(object) => object.fields,
             other => panic!("unexpected argument {other:?}"),
         });
         let answer = (self.function)(&site.callback, values.collect());
@@ -164,4 +166,156 @@ impl ScriptHost for Functions {
 /// A function in a configuration; its fingerprint is its name.
 pub fn function(name: &str) -> Json {
     serde_json::json!({"$fn": {"id": 1, "generation": 1, "fingerprint": name, "at": "master.lua:1"}})
+}
+
+/// A Subversion repository, and a checkout of its root with the folders trunk, branches and tags.
+pub struct SvnRepo {
+    dir: tempfile::TempDir,
+}
+
+/// A server of an [`SvnRepo`], ended when dropped.
+pub struct SvnServer {
+    child: std::process::Child,
+    port: u16,
+}
+
+impl SvnRepo {
+    pub fn new() -> Self {
+        let repo = SvnRepo { dir: tempfile::tempdir().unwrap() };
+        run(repo.path(), "svnadmin", &["create", "repo"]);
+        let folders = ["trunk", "branches", "tags"].map(|name| repo.url(name));
+        let mut args = vec!["mkdir", "--quiet", "-m", "layout"];
+        args.extend(folders.iter().map(String::as_str));
+        repo.svn(&args);
+        run(repo.path(), "svn", &["checkout", "--quiet", &repo.url(""), "tree"]);
+        repo
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn url(&self, folder: &str) -> String {
+        format!("file://{}/repo/{folder}", self.path().display()).trim_end_matches('/').to_string()
+            + if folder.ends_with('/') { "/" } else { "" }
+    }
+
+    /// Runs svn in the checkout.
+    pub fn svn(&self, args: &[&str]) -> String {
+        let tree = self.path().join("tree");
+        run(if tree.exists() { &tree } else { self.path() }, "svn", args)
+    }
+
+    /// Writes a file of the checkout.
+    pub fn write(&self, file: &str, text: &str) {
+        let path = self.path().join("tree").join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self.svn(&["add", "--quiet", "--force", "--parents", file]);
+    }
+
+    /// Commits what was written; the revision's number.
+    pub fn commit(&self, message: &str) -> String {
+        self.svn(&["commit", "--quiet", "--username", "joe", "--force-log", "-m", message]);
+        self.svn(&["update", "--quiet"]);
+        self.svn(&["info", "--show-item", "revision"])
+    }
+
+    /// Serves the repository to one user.
+    pub fn serve(&self, user: &str, password: &str) -> SvnServer {
+        let conf = self.path().join("repo/conf");
+        std::fs::write(
+            conf.join("svnserve.conf"),
+            "[general]\nanon-access = none\nauth-access = write\npassword-db = passwd\n",
+        )
+        .unwrap();
+        std::fs::write(conf.join("passwd"), format!("[users]\n{user} = {password}\n")).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let root = self.path().join("repo").display().to_string();
+        let child = Command::new("svnserve")
+            .args([
+                "--daemon",
+                "--foreground",
+                "--listen-host",
+                "127.0.0.1",
+                "--listen-port",
+                &port.to_string(),
+                "--root",
+                &root,
+            ])
+            .spawn()
+            .unwrap();
+        let server = SvnServer { child, port };
+        for _ in 0..1500 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return server;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("svnserve does not answer")
+    }
+}
+
+impl SvnServer {
+    pub fn url(&self, folder: &str) -> String {
+        format!("svn://127.0.0.1:{}/{folder}", self.port)
+    }
+}
+
+impl Drop for SvnServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a program and gives its output.
+pub fn run(dir: &Path, program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).current_dir(dir).args(args).env("LC_ALL", "C.UTF-8").output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {errors}");
+    String::from_utf8_lossy(&output.stdout).trim().to_string()
+}
+
+/// A Mercurial repository, in a folder of its own.
+pub struct HgRepo {
+    dir: tempfile::TempDir,
+}
+
+impl HgRepo {
+    pub fn new() -> Self {
+        let repo = HgRepo { dir: tempfile::tempdir().unwrap() };
+        repo.hg(&["init", "."]);
+        repo
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The folder's name.
+    pub fn name(&self) -> String {
+        self.path().file_name().unwrap().to_string_lossy().into_owned()
+    }
+
+    pub fn url(&self) -> String {
+        format!("file://{}", self.path().display())
+    }
+
+    /// Runs hg in the repository.
+    pub fn hg(&self, args: &[&str]) -> String {
+        let mut all = vec!["--config", "ui.username=Joe Ö <joe@example.org>", "--encoding", "UTF-8"];
+        all.extend(args);
+        run(self.path(), "hg", &all)
+    }
+
+    pub fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.path().join(file), text).unwrap();
+    }
+
+    /// Commits all there is; the revision's name.
+    pub fn commit(&self, message: &str) -> String {
+        self.hg(&["commit", "--addremove", "--quiet", "-m", message]);
+        self.hg(&["identify", "--id", "--debug"])
+    }
 }

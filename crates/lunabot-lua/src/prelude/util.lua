@@ -3,7 +3,7 @@ local host = ...
 local next, type, select, error, rawget = next, type, select, error, rawget
 local setmetatable, tostring, math = setmetatable, tostring, math
 local sort = table.sort
-local find, sub, gsub, gmatch = string.find, string.sub, string.gsub, string.gmatch
+local find, sub, gsub, gmatch, match = string.find, string.sub, string.gsub, string.gmatch, string.match
 local null, raise, keys_of = host.null, host.raise, host.keys_of
 
 local util = { null = null, log = {} }
@@ -130,6 +130,22 @@ function util.sort_by(list, key_fn, options)
   for i = 1, #rows do rows[i] = rows[i].value end
   return rows
 end
+
+-- For split_file of SVNPoller (02.015-02.017): paths to branch and path within it.
+local svn = {}
+function svn.split_file_alwaystrunk(path) return { path = path } end
+function svn.split_file_branches(path)
+  local file = match(path, "^trunk/(.*)$")
+  if file then return nil, file end
+  return match(path, "^(branches/[^/]*)/(.*)$")
+end
+function svn.split_file_projects_branches(path)
+  local project, rest = match(path, "^([^/]*)/(.*)$")
+  if not project then return nil end
+  local branch, file = svn.split_file_branches(rest)
+  return file and { project = project, branch = branch, path = file } or nil
+end
+util.svn = svn
 
 function util.split(text, separator, max)
   local result, n, from = {}, 0, 1

@@ -103,6 +103,18 @@ async fn mistakes_are_told_with_place_path_and_remedy() {
         ),
         ("f.addStep(steps.ShellCommand{'a'})", "master.lua:@1: call it with a colon: x:addStep(…)"),
         (
+            "f:addSteps({steps.ShellCommand{'a'}}, {withSecret = {}})",
+            "master.lua:@1: addSteps has no option withSecret; there is withSecrets",
+        ),
+        (
+            "f:withSecrets({{'a', print}}, {steps.ShellCommand{'a'}})",
+            "master.lua:@1: steps.DownloadSecretsToWorker: populated_secret_list[1][2]: takes no function; expected a text",
+        ),
+        (
+            "f:withSecrets({{'a', 'b'}})",
+            "master.lua:@1: withSecrets takes secrets, and a function that adds steps: f:withSecrets({{\"path\", util.Secret \"name\"}}, function() f:addStep(…) end)",
+        ),
+        (
             "local F = steps.Git:extend('F', {})",
             "master.lua:@1: steps.Git: extending steps.Git is not supported yet",
         ),
@@ -206,5 +218,16 @@ async fn files_that_cannot_be_run_say_why() {
         folder.write("raises.lua", "error 'no'");
         let failure = folder.load().await.err().unwrap();
         assert!(failure.errors[0].to_string().starts_with(start), "{failure}");
+    }
+}
+
+/// What will not come says what stands for it.
+#[tokio::test]
+async fn row_06_028_withdrawn_names_say_what_to_use_instead() {
+    let told = errors("local x = {steps.CVS{}, steps.Darcs{}, steps.Monotone{}, steps.Bzr{}}").await;
+    assert_eq!(told.len(), 4, "{told:?}");
+    for name in ["CVS", "Darcs", "Monotone", "Bzr"] {
+        let line = told.iter().find(|line| line.contains(&format!("steps.{name}: is not supported")));
+        assert!(line.is_some_and(|line| line.contains("steps.Git")), "{name}: {told:?}");
     }
 }

@@ -141,3 +141,30 @@ end"#
     assert!(answer[4].as_str().unwrap().contains("did not end within 0.05 s"), "{answer}");
     assert!(answer[5].as_str().unwrap().contains("did you mean command?"), "{answer}");
 }
+
+/// The functions for `split_file`, as a table of paths.
+#[tokio::test]
+async fn rows_02_015_to_02_017_paths_in_subversion_are_split() {
+    check(
+        r#"
+local function is(name, path, branch, file)
+  local a, b = util.svn[name](path)
+  assert(a == branch and b == file, name .. " " .. path .. ": " .. tostring(a) .. ", " .. tostring(b))
+end
+assert(util.equal(util.svn.split_file_alwaystrunk "a/b", {path = "a/b"}))
+for path, want in pairs{
+  ["trunk/sub/f.c"] = {nil, "sub/f.c"}, ["trunk/sub/"] = {nil, "sub/"}, ["trunk/"] = {nil, ""},
+  ["branches/1.5.x/sub/f.c"] = {"branches/1.5.x", "sub/f.c"}, ["branches/1.5.x/"] = {"branches/1.5.x", ""},
+  ["branches/f"] = {}, ["branches/"] = {}, ["trunk"] = {}, ["tags/1/f"] = {}, [""] = {}, ["trunkx/f"] = {},
+} do
+  is("split_file_branches", path, want[1], want[2])
+  local all = util.svn.split_file_projects_branches("lib/" .. path)
+  local wanted = want[2] and {project = "lib", branch = want[1], path = want[2]}
+  assert(util.equal(all, wanted), path)
+end
+assert(util.svn.split_file_projects_branches "trunk" == nil)
+"#,
+        &[],
+    )
+    .await;
+}

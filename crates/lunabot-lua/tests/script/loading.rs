@@ -179,6 +179,26 @@ async fn fingerprints_follow_what_a_function_does() {
 }
 
 #[tokio::test]
+async fn row_05_066_with_secrets_wraps_steps_in_both_forms() {
+    let loaded = load(
+        r#"local s = {{"a", util.Secret "t"}}
+f:addSteps({steps.ShellCommand{"one"}, steps.ShellCommand{"two"}}, {withSecrets = s})
+f:withSecrets(s, function(g) g:addStep(steps.ShellCommand{"three"}) util.sleep(0) f:addStep(steps.Git{command = "four"}) end)
+f:withSecrets(s, {steps.ShellCommand{"five"}})
+f:addSteps({steps.ShellCommand{"six"}})"#,
+    )
+    .await;
+    let steps = &loaded.config.builders[0].factory.steps;
+    let kinds: Vec<_> = steps.iter().map(|step| step.kind.trim_start_matches("steps.")).collect();
+    let (down, gone, shell) = ("DownloadSecretsToWorker", "RemoveWorkerFileSecret", "ShellCommand");
+    assert_eq!(kinds, [down, shell, shell, gone, down, shell, "Git", gone, down, shell, gone, shell]);
+    assert_eq!(steps[0].args["populated_secret_list"][0][0], "a");
+    assert_eq!(steps[0].args["populated_secret_list"][0][1]["$kind"], "util.Secret");
+    assert_eq!(steps[3].args["alwaysRun"], true);
+    assert_eq!(steps[7].args["populated_secret_list"], steps[4].args["populated_secret_list"]);
+}
+
+#[tokio::test]
 async fn functions_of_ours_take_arguments_like_functions() {
     let loaded = load(
         r#"

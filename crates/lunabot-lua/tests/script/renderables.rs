@@ -84,6 +84,24 @@ async fn renderables_mean_in_lua_what_they_mean_04c_04d() {
         (r#"10 - util.Property "n" * 2"#, json!(-4)),
         (r#"util.Property "n" // 2 % 2"#, json!(1)),
         (r#"{a = {util.Property "x"}}"#, json!({"a": ["x"]})),
+        // 04.036
+        (r#"{render = function(self, p) return self.before .. p.x end, before = "b"}"#, json!("bx")),
+        (
+            r#"setmetatable({n = util.Property "n"}, {__index = {render = function(self) return self.n end}})"#,
+            json!(7),
+        ),
+        (
+            r#"{a = {{render = function(self, p) return {render = function() return p.n end} end}}}"#,
+            json!({"a": [7]}),
+        ),
+        (r#"util.Interpolate{"%(kw:a)s", a = {render = function(_, p) return p.x end}}"#, json!("x")),
+        // 04.002
+        (
+            r#"util.renderer(function(p) return {p:getProperty("no") == nil, p:hasProperty("n"), p:getPropertySource("n"), p:asDict().x, p:asList()[2]} end)"#,
+            json!([true, true, "test", "x", ["list", [1, [2]], "test"]]),
+        ),
+        // 04.032
+        (r#"util.FlattenList{{0, {1}}} + util.FlattenList{{{2}}}"#, json!([0, 1, 2])),
     ] {
         assert_eq!(yields(expression).await, Ok(want), "{expression}");
     }

@@ -70,6 +70,16 @@ impl Params for Shell {}
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code)]
+pub struct SecretFiles {
+    populated_secret_list: Renderable<Vec<Vec<String>>>,
+    #[serde(default, rename = "alwaysRun")]
+    always_run: bool,
+}
+impl Params for SecretFiles {}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code)]
 pub struct Worker {
     name: String,
     #[serde(default)]
@@ -134,6 +144,22 @@ static SAMPLES: &[Kind] = &[
         ..kind("steps", "ShellCommand", Category::Step, &["command"], schema_of::<Shell>, check_as::<Shell>)
     },
     kind("steps", "Git", Category::Step, &[], schema_of::<Shell>, check_as::<Shell>),
+    kind(
+        "steps",
+        "DownloadSecretsToWorker",
+        Category::Step,
+        &["populated_secret_list"],
+        schema_of::<SecretFiles>,
+        check_as::<SecretFiles>,
+    ),
+    kind(
+        "steps",
+        "RemoveWorkerFileSecret",
+        Category::Step,
+        &["populated_secret_list"],
+        schema_of::<SecretFiles>,
+        check_as::<SecretFiles>,
+    ),
     kind("worker", "LocalWorker", Category::Worker, &["name"], schema_of::<Worker>, check_as::<Worker>),
     kind(
         "worker",

@@ -16,6 +16,8 @@ pub(super) fn check(config: &Config, table: &Map<String, Json>, errors: &mut Vec
     schedulers(config, table, errors);
     locks(config, errors);
     protocols::check(config, errors);
+    triggers(config, table, errors);
+    upstreams(config, table, errors);
     // Who is missing can be told only where everybody present could be read.
     if errors.is_empty() {
         builders_without_schedulers(config, errors);
@@ -190,6 +192,57 @@ fn schedulers(config: &Config, table: &Map<String, Json>, errors: &mut Vec<Confi
             let text = format!("Unknown builder '{builder}' in scheduler '{name}'{}", hint(builder, &known));
             errors.push(error_at(&scheduler.at, scheduler.kind.clone(), text));
         }
+    }
+}
+
+/// What Trigger steps name (06.045); names that are computed later are judged when the step runs.
+fn triggers(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigError>) {
+    if has_gaps(table, "schedulers") {
+        return;
+    }
+    let kinds: HashMap<&str, &AnyObject> =
+        config.schedulers.iter().filter_map(|object| Some((name_of(object)?, object))).collect();
+    let known: Vec<&str> = config.schedulers.iter().filter_map(name_of).collect();
+    let steps = config.builders.iter().flat_map(|builder| &builder.factory.steps);
+    let mut judged = HashSet::new();
+    for step in steps.filter(|step| step.kind == "steps.Trigger" && judged.insert(step.id)) {
+        let named = match step.arg("schedulerNames") {
+            Some(Json::Array(items)) => items.iter().filter_map(Json::as_str).collect(),
+            Some(Json::String(one)) => vec![one.as_str()],
+            _ => Vec::new(),
+        };
+        for name in named {
+            let text = match kinds.get(name) {
+                None => format!("unknown scheduler '{name}'{}", hint(name, &known)),
+                Some(object) if object.class.is_none() && !object.kind.ends_with("Triggerable") => format!(
+                    "scheduler '{name}' at {} is a {}, which cannot be triggered; use a schedulers.Triggerable",
+                    object.at, object.kind
+                ),
+                Some(_) => continue,
+            };
+            errors.push(error_at(&step.at, step.kind.clone(), text));
+        }
+    }
+}
+
+/// Whom Dependents follow (03.015), where it is named.
+fn upstreams(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigError>) {
+    if has_gaps(table, "schedulers") {
+        return;
+    }
+    let known: Vec<&str> = config.schedulers.iter().filter_map(name_of).collect();
+    for scheduler in config.schedulers.iter().filter(|object| object.kind == "schedulers.Dependent") {
+        let upstream = scheduler.arg("upstream");
+        let object = upstream.and_then(|upstream| upstream.pointer("/$args/name"));
+        let Some(name) = object.or(upstream).and_then(Json::as_str).filter(|name| !known.contains(name))
+        else {
+            continue;
+        };
+        let text = match object {
+            Some(_) => format!("upstream '{name}' is not among c.schedulers"),
+            None => format!("unknown upstream scheduler '{name}'{}", hint(name, &known)),
+        };
+        errors.push(error_at(&scheduler.at, scheduler.kind.clone(), text));
     }
 }
 

@@ -2,12 +2,11 @@
 
 use super::keys::{KNOWN, REFUSED, REFUSED_WWW};
 use super::{
-    BuilderConfig, Collapse, Config, ConfigError, DeclaredBuilder, FactoryConfig, LuaLimits, WwwConfig,
-    crosscheck,
+    BuilderConfig, Collapse, Config, ConfigError, DeclaredBuilder, LuaLimits, WwwConfig, crosscheck, janitor,
 };
 use crate::kind::{self, Params};
+use crate::kinds::factories;
 use crate::{AnyObject, Callback, Json, Problem};
-use serde::Deserialize;
 use serde_json::Map;
 use std::collections::BTreeMap;
 
@@ -28,8 +27,10 @@ impl Config {
         };
         let mut reader = Reader { map, errors: Vec::new() };
         reader.keys();
-        let config = reader.config();
+        let mut config = reader.config();
+        let configurators = reader.objects("configurators", "util.JanitorConfigurator");
         crosscheck::check(&config, map, &mut reader.errors);
+        janitor::install(&mut config, &configurators, &mut reader.errors);
         if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) }
     }
 }
@@ -110,8 +111,9 @@ impl<'a> Reader<'a> {
             prioritize_builders: self.function("prioritizeBuilders"),
             select_next_worker: self.function("select_next_worker"),
             codebase_generator: self.function("codebaseGenerator"),
-            revlink: self.function("revlink"),
+            revlink: self.revlink(),
             log_encoding: self.text("logEncoding", "utf-8"),
+            change_horizon: self.horizon(),
             log_max_size: self.parsed("logMaxSize"),
             log_max_tail_size: self.parsed("logMaxTailSize"),
         }
@@ -159,6 +161,16 @@ impl<'a> Reader<'a> {
             self.errors.push(error(key, text));
         }
         found
+    }
+
+    fn revlink(&mut self) -> Option<crate::revlink::Revlink> {
+        match crate::revlink::Revlink::read(self.given("revlink")?) {
+            Ok(revlink) => Some(revlink),
+            Err(problem) => {
+                self.errors.push(error("revlink", problem));
+                None
+            }
+        }
     }
 
     fn collapse(&mut self) -> Option<Collapse> {
@@ -248,6 +260,17 @@ impl<'a> Reader<'a> {
         WwwConfig::default()
     }
 
+    fn horizon(&mut self) -> Option<i64> {
+        let horizon: Option<i64> = self.parsed("changeHorizon");
+        if horizon.is_some_and(|horizon| horizon < 1) {
+            self.errors.push(error(
+                "changeHorizon",
+                "expected a number of changes above 0; leave it out to keep all",
+            ));
+        }
+        horizon
+    }
+
     fn properties(&mut self) -> BTreeMap<String, Json> {
         self.parsed("properties").unwrap_or_default()
     }
@@ -323,11 +346,11 @@ fn builder(path: &str, item: &Json) -> Result<DeclaredBuilder, Vec<ConfigError>>
     if !problems.is_empty() {
         return Err(problems.into_iter().map(tell).collect());
     }
-    let factory = FactoryConfig::deserialize(&config.factory.args)
-        .map_err(|e| vec![error_at(&config.factory.at, "util.BuildFactory", e.to_string())])?;
+    let factory = factories::expand(&config.factory)
+        .map_err(|e| vec![error_at(&config.factory.at, &config.factory.kind, e.to_string())])?;
     let steps = factory.steps.iter().filter(|step| !step.kind.starts_with("steps."));
     let wrong: Vec<_> =
-        steps.map(|s| error_at(&s.at, "util.BuildFactory", format!("a {} is not a step", s.kind))).collect();
+        steps.map(|s| error_at(&s.at, &config.factory.kind, format!("a {} is not a step", s.kind))).collect();
     if !wrong.is_empty() {
         return Err(wrong);
     }

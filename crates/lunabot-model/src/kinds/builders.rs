@@ -14,7 +14,7 @@ impl Params for BuilderConfig {
         if self.workers().is_empty() {
             problems.push(Problem::new("workernames", "name at least one worker: workernames = {\"…\"}"));
         }
-        if self.factory.kind != "util.BuildFactory" {
+        if !super::factories::is_factory(&self.factory.kind) {
             problems.push(Problem::new(
                 "factory",
                 format!("expected a util.BuildFactory, got a {}", self.factory.kind),

@@ -173,11 +173,11 @@ impl Params for ChangeFilterParams {
     }
 }
 
-const fn decides(option: &'static str, args: &'static str) -> CallbackSpec {
+pub(super) const fn decides(option: &'static str, args: &'static str) -> CallbackSpec {
     CallbackSpec { option, args, returns: "true or false; nil is false", on_error: "no match" }
 }
 
-const CALLBACKS: &[CallbackSpec] = &[
+pub(super) const CALLBACKS: &[CallbackSpec] = &[
     decides("filter_fn", "change"),
     decides("project_fn", "project"),
     decides("repository_fn", "repository"),

@@ -5,7 +5,11 @@
 
 pub mod builders;
 pub mod collapse;
+pub mod commands;
+pub mod factories;
 pub mod filters;
+pub mod gerrit_filter;
+pub mod janitor;
 pub mod locks;
 pub mod renderables;
 
@@ -22,15 +26,27 @@ pub static KINDS: &[Kind] = &[
     renderables::WITH_PROPERTIES,
     renderables::URL_FOR_BUILD,
     renderables::BINARY_OP,
+    commands::OBFUSCATED,
+    commands::SHELL_ARG,
     filters::CHANGE_FILTER,
     locks::MASTER_LOCK,
     locks::WORKER_LOCK,
     locks::LOCK_ACCESS,
+    gerrit_filter::GERRIT_CHANGE_FILTER,
     filters::SOURCE_STAMP_FILTER,
     builders::BUILDER_CONFIG,
     collapse::COLLAPSE_BY,
     builders::BUILD_FACTORY,
+    janitor::JANITOR_CONFIGURATOR,
+    factories::GNU_AUTOCONF,
+    factories::CPAN,
+    factories::TRIAL,
+    factories::BASIC_BUILD_FACTORY,
+    factories::QUICK_BUILD_FACTORY,
+    factories::BASIC_SVN,
+    factories::DISTUTILS,
     crate::git::GIT_CREDENTIAL_OPTIONS,
+    crate::revlink::REVLINK_MATCH,
 ];
 
 #[cfg(test)]

@@ -226,7 +226,7 @@ const CALLED_WITH_PROPS: &[CallbackSpec] = &[CallbackSpec {
     on_error: "EXCEPTION of the step, or an error of the scheduler or service that asked",
 }];
 
-const fn renderable(
+pub(super) const fn renderable(
     name: &'static str,
     positional: &'static [&'static str],
     doc: &'static str,

@@ -1,32 +1,14 @@
 //! The order of git's commands in each mode (06.017–06.021).
 
+use super::COPY_SOURCE;
 use super::auth::Auth;
-use super::commands::{self, Features, Wanted};
+use super::commands::{self, Wanted, git};
 use super::params::{GitParams, Method, Mode};
-use super::{CLASS, COPY_SOURCE};
 use crate::source::Tree;
 use lunabot_engine::command::FinishedCommand;
 use lunabot_engine::step::{StepContext, StepError};
 use lunabot_model::resources::Patch;
 use std::collections::BTreeMap;
-
-/// What the worker's git can do; the error of a worker without git (06.017).
-pub async fn features(tree: &Tree<'_>, params: &GitParams) -> Result<Features, StepError> {
-    let mut words = git(params);
-    words.push("--version".into());
-    // The tree may not exist yet; a version is told anywhere.
-    let outcome = tree.run(words, BTreeMap::new(), None).await?;
-    let found = Features::parse(&outcome.stdout).filter(|_| !outcome.did_fail());
-    found.ok_or_else(|| StepError::Exception("git is not installed on the worker".into()))
-}
-
-/// `git` with the settings that every command gets.
-fn git(params: &GitParams) -> Vec<String> {
-    let settings = params.config.iter().flatten().flat_map(|(name, value)| {
-        ["-c".to_string(), format!("{name}={}", value.literal().unwrap_or_default())]
-    });
-    std::iter::once("git".to_string()).chain(settings).collect()
-}
 
 /// One checkout under way.
 pub struct Checkout<'a> {
@@ -35,6 +17,8 @@ pub struct Checkout<'a> {
     pub mode: Mode,
     pub params: &'a GitParams,
     pub auth: &'a Auth,
+    /// Source of the properties.
+    pub class: &'static str,
 }
 
 /// What is in the folder of the tree.
@@ -225,7 +209,7 @@ impl Checkout<'_> {
     /// 06.015, 06.017.
     async fn patch(&self, patch: &Patch) -> Result<(), StepError> {
         let tree = self.tree.begin_patch(patch).await?;
-        let with = |words: Vec<String>| git(self.params).into_iter().chain(words).collect();
+        let with = |words: Vec<String>| git(&self.params.config).into_iter().chain(words).collect();
         let refresh = ["update-index", "--refresh"].map(String::from).to_vec();
         // It only tells of files that differ.
         tree.run(with(refresh), BTreeMap::new(), None).await?;
@@ -242,7 +226,7 @@ impl Checkout<'_> {
         if outcome.did_fail() || !whole {
             return Err(StepError::Failed(format!("git rev-parse HEAD gave {revision:?}, not a commit")));
         }
-        self.tree.options.update_property(self.cx(), CLASS, "got_revision", revision)
+        self.tree.note(self.class, "got_revision", revision)
     }
 
     /// A repository without a name to describe by is no failure.
@@ -259,7 +243,7 @@ impl Checkout<'_> {
         if outcome.did_fail() || text.is_empty() {
             return Ok(());
         }
-        self.tree.options.update_property(self.cx(), CLASS, "commit-description", text)
+        self.tree.note(self.class, "commit-description", text)
     }
 
     /// Runs git; a failure ends the step.
@@ -274,7 +258,7 @@ impl Checkout<'_> {
     }
 
     async fn command(&self, words: Vec<String>, stdin: Option<String>) -> Result<FinishedCommand, StepError> {
-        let mut all = git(self.params);
+        let mut all = git(&self.params.config);
         let (options, env) = self.auth.for_command(words.first().map_or("", String::as_str));
         all.extend(options);
         all.extend(words);

@@ -1,5 +1,31 @@
 //! The command lines of git, as lists of arguments: what to say, not when (06.016–06.021).
 
+use crate::source::Tree;
+use lunabot_engine::step::StepError;
+use lunabot_model::Renderable;
+use std::collections::BTreeMap;
+
+/// Settings for each command of git, by name.
+pub type Config = Option<BTreeMap<String, Renderable<String>>>;
+
+/// What the worker's git can do; the error of a worker without git (06.017).
+pub async fn features(tree: &Tree<'_>, config: &Config) -> Result<Features, StepError> {
+    let mut words = git(config);
+    words.push("--version".into());
+    // The tree may not exist yet; a version is told anywhere.
+    let outcome = tree.run(words, BTreeMap::new(), None).await?;
+    let found = Features::parse(&outcome.stdout).filter(|_| !outcome.did_fail());
+    found.ok_or_else(|| StepError::Exception("git is not installed on the worker".into()))
+}
+
+/// `git` with the settings that every command gets.
+pub fn git(config: &Config) -> Vec<String> {
+    let settings = config.iter().flatten().flat_map(|(name, value)| {
+        ["-c".to_string(), format!("{name}={}", value.literal().unwrap_or_default())]
+    });
+    std::iter::once("git".to_string()).chain(settings).collect()
+}
+
 /// What a version of git can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Features {

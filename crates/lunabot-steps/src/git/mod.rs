@@ -1,100 +1,124 @@
-//! `steps.Git` (06.016–06.022): options in `params`, command lines in `commands`, their order in `checkout`, keys in
-//! `auth`.
+//! `steps.Git` (06.016–06.022) and its variants for forges (06.024, in `forges`): options in `params`, command lines in
+//! `commands`, their order in `checkout`, keys in `auth`. Steps that change a repository are in `change` (06.023), what
+//! a build differs in, in `diff_info` (06.030).
 
 mod auth;
+mod change;
 mod checkout;
 mod commands;
+mod diff_info;
+mod forges;
 mod params;
 
+pub use change::{GIT_COMMIT, GIT_PUSH, GIT_TAG};
+pub use diff_info::GIT_DIFF_INFO;
+
 use crate::common::step_kind;
-use crate::source::{SourceOptions, Tree};
+use crate::source::{SourceStep, Target, Tree, Vcs, source_defaults};
 use async_trait::async_trait;
 use auth::Auth;
 use checkout::Checkout;
 use commands::{Features, Wanted};
-use lunabot_engine::step::{Results, Step, StepContext, StepDefaults, StepError, StepKind, given, read};
+use forges::Variant;
+use lunabot_engine::step::{Step, StepContext, StepError, StepKind, given, read};
+use lunabot_model::Json;
 use lunabot_model::git::RenderedAuth;
 use lunabot_model::kind::{check_as, schema_of};
-use lunabot_model::{Duration, Json};
 use params::{GitParams, Method, Mode};
 
-/// The class's name, the source of the properties that it sets.
-const CLASS: &str = "Git";
 /// Folder of the checkout that mode `full`, method `copy` copies from.
 const COPY_SOURCE: &str = "source";
 
+const POSITIONAL: &[&str] = &[
+    "repourl",
+    "port",
+    "branch",
+    "mode",
+    "method",
+    "reference",
+    "submodules",
+    "remoteSubmodules",
+    "tags",
+    "shallow",
+    "filters",
+    "progress",
+    "retryFetch",
+    "clobberOnFailure",
+    "getDescription",
+    "config",
+    "origin",
+    "sshPrivateKey",
+    "sshHostKey",
+    "sshKnownHosts",
+    "auth_credentials",
+    "git_credentials",
+];
+
+const fn declare(
+    name: &'static str,
+    doc: &'static str,
+    build: fn(&Json) -> Result<Box<dyn Step>, StepError>,
+) -> StepKind {
+    let kind = step_kind(name, POSITIONAL, doc, schema_of::<GitParams>, check_as::<GitParams>);
+    StepKind { kind, defaults: source_defaults("git"), build }
+}
+
 /// Declares the step.
-pub static GIT: StepKind = StepKind {
-    kind: step_kind(
-        "Git",
-        &[
-            "repourl",
-            "port",
-            "branch",
-            "mode",
-            "method",
-            "reference",
-            "submodules",
-            "remoteSubmodules",
-            "tags",
-            "shallow",
-            "filters",
-            "progress",
-            "retryFetch",
-            "clobberOnFailure",
-            "getDescription",
-            "config",
-            "origin",
-            "sshPrivateKey",
-            "sshHostKey",
-            "sshKnownHosts",
-            "auth_credentials",
-            "git_credentials",
-        ],
-        "Checks out the build's revision of a git repository, and sets the property got_revision.",
-        schema_of::<GitParams>,
-        check_as::<GitParams>,
-    ),
-    defaults: StepDefaults::named("git").halting().described("updating", "update"),
-    build,
-};
+pub static GIT: StepKind = declare(
+    "Git",
+    "Checks out the build's revision of a git repository, and sets the property got_revision.",
+    |rendered| build(rendered, Variant::Git),
+);
+
+/// Declares the step.
+pub static GITHUB: StepKind = declare(
+    "GitHub",
+    "As Git; of a pull request's merge (refs/pull/N/merge) the newest is checked out, as GitHub made it.",
+    |rendered| build(rendered, Variant::GitHub),
+);
+
+/// Declares the step.
+pub static GITLAB: StepKind = declare(
+    "GitLab",
+    "As Git; for a merge request, by the properties of GitLab's hook, the branch is that of its source repository.",
+    |rendered| build(rendered, Variant::GitLab),
+);
+
+/// Declares the step.
+pub static GERRIT: StepKind = declare(
+    "Gerrit",
+    "As Git; the branch is the patch set of Gerrit's event or of the property gerrit_change.",
+    |rendered| build(rendered, Variant::Gerrit),
+);
 
 struct Git {
     params: GitParams,
-    options: SourceOptions,
     mode: Mode,
-    /// The codebase is not in the build.
-    missing: bool,
+    variant: Variant,
 }
 
-fn build(rendered: &Json) -> Result<Box<dyn Step>, StepError> {
+fn build(rendered: &Json, variant: Variant) -> Result<Box<dyn Step>, StepError> {
     let params: GitParams = read(rendered)?;
     let mode = Mode::read(given(&params.mode).as_deref(), given(&params.method).as_deref())
         .map_err(|problem| StepError::Exception(format!("{}: {}", problem.path, problem.message)))?;
-    let options = SourceOptions {
-        timeout: given(&params.timeout).map_or(Some(params::PATIENCE), |timeout| timeout.map(Duration::secs)),
-        log_environ: given(&params.log_environ).unwrap_or(true),
-        env: given(&params.env).unwrap_or_default(),
-        codebase: given(&params.codebase).unwrap_or_default(),
-        always_use_latest: given(&params.always_use_latest).unwrap_or(false),
-        retry: params.retry,
-    };
-    Ok(Box::new(Git { params, options, mode, missing: false }))
+    let options = params.source();
+    Ok(SourceStep::boxed(Git { params, mode, variant }, options))
 }
 
 #[async_trait]
-impl Step for Git {
-    async fn run(&mut self, cx: &StepContext) -> Result<Results, StepError> {
-        let Some(target) = self.options.target(cx, CLASS).await? else {
-            self.missing = true;
-            return Ok(Results::Failure);
-        };
-        let log = cx.log_for_commands("stdio").await?;
-        let tree = Tree { cx, log, workdir: cx.workdir().to_string(), options: &self.options };
-        let features = checkout::features(&tree, &self.params).await?;
-        let wanted = self.wanted(&target, features);
+impl Vcs for Git {
+    fn class(&self) -> &'static str {
+        self.variant.class()
+    }
+
+    async fn check_out(&mut self, tree: Tree<'_>, target: &Target) -> Result<(), StepError> {
+        let cx = tree.cx;
+        let features = commands::features(&tree, &self.params.config).await?;
+        let mut wanted = self.wanted(target, features);
+        self.variant.adjust(&mut wanted, target, &tree)?;
         let auth = self.auth(cx, features).await?;
-        let mut checkout = Checkout { tree, wanted, mode: self.mode, params: &self.params, auth: &auth };
+        let (mode, class) = (self.mode, self.class());
+        let mut checkout = Checkout { tree, wanted, mode, params: &self.params, auth: &auth, class };
         if checkout.tree.is_patched().await? {
             checkout.must(commands::clean(true)).await?;
         }
@@ -104,26 +128,12 @@ impl Step for Git {
         };
         let removed = auth.remove(cx).await;
         outcome?;
-        removed?;
-        Ok(Results::Success)
-    }
-
-    fn current_summary(&self) -> Option<String> {
-        let told = self.params.description.is_some() || self.options.codebase.is_empty();
-        (!told).then(|| format!("updating {}", self.options.codebase))
-    }
-
-    fn result_summary(&self, _: Results) -> Option<String> {
-        if self.missing {
-            return Some(format!("Codebase {} not in build", self.options.codebase));
-        }
-        let told = self.params.description_done.is_some() || self.options.codebase.is_empty();
-        (!told).then(|| format!("update {}", self.options.codebase))
+        removed
     }
 }
 
 impl Git {
-    fn wanted(&self, target: &crate::source::Target, features: Features) -> Wanted {
+    fn wanted(&self, target: &Target, features: Features) -> Wanted {
         let params = &self.params;
         let given_branch = given(&params.branch).filter(|branch| !branch.is_empty());
         Wanted {

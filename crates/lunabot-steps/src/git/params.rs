@@ -1,15 +1,15 @@
 //! The options of `steps.Git` (06.016, 06.018).
 
+use super::commands::Config;
+use crate::source::source_params;
 use lunabot_engine::step::OwnChecks;
-use lunabot_engine::step_params;
 use lunabot_model::git::{GitAuth, GitCredentialOptions};
-use lunabot_model::{Duration, Json, Object, Problem, Renderable, StringOrList};
+use lunabot_model::{Json, Object, Problem, Renderable, StringOrList};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use std::collections::BTreeMap;
 
-step_params! {
+source_params! {
 /// Checks out a git repository.
 pub struct GitParams {
     /// The address, as `git clone` takes it.
@@ -20,9 +20,6 @@ pub struct GitParams {
     /// The branch where the build names none. Default `HEAD`, the remote's own.
     #[serde(default)]
     pub branch: Option<Renderable<String>>,
-    /// `incremental` (default) keeps what earlier builds left; `full` gives a clean tree by `method`.
-    #[serde(default)]
-    pub mode: Option<Renderable<String>>,
     /// For mode `full`: `fresh` (default), `clean`, `clobber` or `copy`.
     #[serde(default)]
     pub method: Option<Renderable<String>>,
@@ -58,7 +55,7 @@ pub struct GitParams {
     pub get_description: Describe,
     /// Settings for every git command, by name.
     #[serde(default)]
-    pub config: Option<BTreeMap<String, Renderable<String>>>,
+    pub config: Config,
     /// Name of the remote when cloning.
     #[serde(default)]
     pub origin: Option<Renderable<String>>,
@@ -77,33 +74,15 @@ pub struct GitParams {
     /// A `util.GitCredentialOptions`.
     #[serde(default)]
     pub git_credentials: Option<Object<GitCredentialOptions>>,
-    /// Take the newest commit of `branch`, whatever the build asks for.
-    #[serde(rename = "alwaysUseLatest")]
-    pub always_use_latest: Option<Renderable<bool>>,
-    /// Seconds without output after which a command is killed; `util.null`: never. Default 1200.
-    #[serde(default, deserialize_with = "lunabot_engine::step::present")]
-    pub timeout: Option<Renderable<Option<Duration>>>,
-    /// `{delay, count}`: try a failed clone so many times more, after so many seconds.
-    pub retry: Option<(Duration, u32)>,
-    /// Environment of the commands.
-    pub env: Option<Renderable<BTreeMap<String, Json>>>,
-    /// Show the environment in the log. Default true.
-    #[serde(rename = "logEnviron")]
-    pub log_environ: Option<Renderable<bool>>,
-    /// The codebase whose source stamp is checked out.
-    pub codebase: Option<Renderable<String>>,
 }
 }
 
-fn ssh_port() -> u16 {
+pub fn ssh_port() -> u16 {
     22
 }
 fn yes() -> bool {
     true
 }
-
-/// Seconds without output, where `timeout` says nothing.
-pub const PATIENCE: f64 = 1200.0;
 
 /// How the tree is brought up to date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,9 +28,9 @@ pub(super) enum Output {
 }
 
 impl Channel {
-    pub(super) fn new(source: Option<Source>, max: usize, make: Option<Make>) -> Self {
+    pub(super) fn new(source: Option<Source>, lines: Lines, make: Option<Make>) -> Self {
         let buffer = if source.is_some() { vec![0; PIECE] } else { Vec::new() };
-        Self { source, buffer, lines: Lines::new(max), make }
+        Self { source, buffer, lines, make }
     }
 
     /// The next piece; waits for ever once the channel is closed. Nothing is lost if the wait is dropped.

@@ -13,7 +13,7 @@ use super::{
     spec::Spec,
     watch::{Chunk, Watcher},
 };
-use crate::{commands::Cx, errors::Failure, report::Report};
+use crate::{commands::Cx, errors::Failure, report::Report, text::lines::Lines};
 use lunabot_proto::{FailureReason, Update};
 use nix::sys::signal::Signal;
 use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, sync::Arc, time::Duration};
@@ -73,7 +73,7 @@ async fn start(
         let (spec, ledger) = (spec.clone(), cx.ledger.clone());
         tokio::task::spawn_blocking(move || {
             std::fs::create_dir_all(&spec.workdir)?;
-            let watcher = Watcher::new(&spec.logfiles, max);
+            let watcher = Watcher::new(&spec.logfiles, || Lines::new(max, spec.encoding));
             Ok((spawn::spawn(&spec, umask, &ledger), watcher))
         })
     };
@@ -130,8 +130,16 @@ impl<'a> Run<'a> {
             child,
             group,
             entry,
-            stdout: Channel::new(stdout, max, spec.want_stdout.then_some(Update::Stdout)),
-            stderr: Channel::new(stderr, max, spec.want_stderr.then_some(Update::Stderr)),
+            stdout: Channel::new(
+                stdout,
+                Lines::new(max, spec.encoding),
+                spec.want_stdout.then_some(Update::Stdout),
+            ),
+            stderr: Channel::new(
+                stderr,
+                Lines::new(max, spec.encoding),
+                spec.want_stderr.then_some(Update::Stderr),
+            ),
             watcher,
             _stdin: stdin.map(feed),
             status: None,

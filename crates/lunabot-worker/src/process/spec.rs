@@ -29,6 +29,8 @@ pub(crate) struct Spec {
     /// A terminal was asked for, but text for standard input rules it out.
     pub(crate) pty_refused: bool,
     pub(crate) want_stdout: bool,
+    /// What output and log files are written in; `None`: UTF-8.
+    pub(crate) encoding: Option<&'static encoding_rs::Encoding>,
     pub(crate) want_stderr: bool,
     pub(crate) logfiles: Vec<LogFile>,
     /// `logfiles` as it was sent, for the header.
@@ -140,6 +142,13 @@ fn word(value: &Value) -> Result<Word, Failure> {
     }
 }
 
+/// The encoding that the master names (row 13.016).
+fn encoding(args: Args<'_>) -> Result<Option<&'static encoding_rs::Encoding>, Failure> {
+    let Some(label) = args.text("output_encoding")? else { return Ok(None) };
+    let known = encoding_rs::Encoding::for_label(label.as_bytes());
+    known.map(Some).ok_or_else(|| Failure::new(format!("unknown output_encoding '{label}'")))
+}
+
 impl Spec {
     /// The arguments of `shell`.
     pub(crate) fn of_shell(cx: &Cx) -> Result<Self, Failure> {
@@ -160,6 +169,7 @@ impl Spec {
             pty_refused: pty && stdin.is_some(),
             stdin,
             want_stdout: args.flag("want_stdout", true),
+            encoding: encoding(args)?,
             want_stderr: args.flag("want_stderr", true),
             logfiles: logfiles(args, &workdir)?,
             logfiles_shown: args.get("logfiles").map_or_else(|| "{}".to_owned(), python::repr),
@@ -190,6 +200,7 @@ impl Spec {
             pty: false,
             pty_refused: false,
             want_stdout: true,
+            encoding: None,
             want_stderr: true,
             logfiles: Vec::new(),
             logfiles_shown: "{}".to_owned(),

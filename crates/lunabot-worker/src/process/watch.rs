@@ -69,11 +69,11 @@ fn stamp(meta: &Metadata) -> Stamp {
 
 impl Watcher {
     /// To be made before the program starts; looks at the files.
-    pub(super) fn new(files: &[LogFile], max_line_length: usize) -> Self {
+    pub(super) fn new(files: &[LogFile], lines: impl Fn() -> Lines) -> Self {
         let watched = |file: &LogFile| {
             let before = regular(file).map(|meta| stamp(&meta));
             let watched = Watched { file: file.clone(), before, reading: None, position: 0 };
-            (watched, Lines::new(max_line_length))
+            (watched, lines())
         };
         Self {
             files: files.iter().map(watched).collect(),

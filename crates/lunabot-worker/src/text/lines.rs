@@ -1,29 +1,30 @@
 //! Output of one channel to whole lines (rows 13.003, 13.017 to 13.019). Memory is bounded by the piece
 //! that comes in and the longest line allowed; text that is too long for one line is cut, never lost.
 
-use super::{decode::Utf8, newlines::Newlines};
+use super::{decode::Decoder, newlines::Newlines};
+use encoding_rs::Encoding;
 use memchr::{memchr_iter, memrchr};
 
 /// One channel's unfinished business.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    utf8: Utf8,
+    decoder: Decoder,
     newlines: Newlines,
     cutter: Cutter,
 }
 
 impl Lines {
-    /// `max` is the longest line in characters.
-    pub(crate) fn new(max: usize) -> Self {
+    /// `max` is the longest line in characters; without an encoding, output is UTF-8.
+    pub(crate) fn new(max: usize, encoding: Option<&'static Encoding>) -> Self {
         let cutter = Cutter { max: max.max(1), pending: String::new(), pending_chars: 0 };
-        Self { utf8: Utf8::default(), newlines: Newlines::default(), cutter }
+        Self { decoder: Decoder::new(encoding), newlines: Newlines::default(), cutter }
     }
 
     /// Takes a piece of output, returns the lines that it completes (perhaps none).
     pub(crate) fn push(&mut self, bytes: &[u8]) -> String {
         let mut out = String::with_capacity(bytes.len() + self.cutter.pending.len());
-        let Self { utf8, newlines, cutter } = self;
-        utf8.push(bytes, |text| newlines.push(text, |text| cutter.push(text, &mut out)));
+        let Self { decoder, newlines, cutter } = self;
+        decoder.push(bytes, |text| newlines.push(text, |text| cutter.push(text, &mut out)));
         out
     }
 
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     fn split(max: usize, text: &[u8], size: usize) -> (String, Option<String>) {
-        let mut lines = Lines::new(max);
+        let mut lines = Lines::new(max, None);
         let out = text.chunks(size).map(|piece| lines.push(piece)).collect();
         (out, lines.finish())
     }
@@ -139,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_flood_without_newlines_stays_bounded() {
-        let mut lines = Lines::new(4096);
+        let mut lines = Lines::new(4096, None);
         for _ in 0..100 {
             lines.push(&[b'x'; 65_536]);
             assert!(lines.cutter.pending.len() <= 4096);

@@ -1,13 +1,36 @@
 //! The base dialect (02.032): one change, from plain arguments.
 
-use super::HookError;
+use super::options::OwnClass;
+use super::{Dialect, DialectOptions, HookError, HookRequest, HookScope};
+use async_trait::async_trait;
 use lunabot_data::new::NewChange;
-use lunabot_model::{Json, Properties};
+use lunabot_model::{Json, Problem, Properties};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 
 type Arguments = BTreeMap<String, String>;
 
-pub fn changes(arguments: &Arguments) -> Result<Vec<NewChange>, HookError> {
+/// The options of `change_hook_dialects.base`: none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Base {
+    custom_class: Option<OwnClass>,
+}
+
+impl DialectOptions for Base {
+    fn problems(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+}
+
+#[async_trait]
+impl Dialect for Base {
+    async fn changes(&self, request: &HookRequest, _: &HookScope) -> Result<Vec<NewChange>, HookError> {
+        changes(&request.arguments())
+    }
+}
+
+fn changes(arguments: &Arguments) -> Result<Vec<NewChange>, HookError> {
     let get = |name: &str| arguments.get(name).cloned();
     let author = get("author").or_else(|| get("who"));
     let author = author.filter(|who| !who.trim().is_empty());
@@ -60,7 +83,7 @@ mod tests {
         let arguments = pairs.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect();
         match changes(&arguments) {
             Ok(mut changes) => Ok(changes.remove(0)),
-            Err(HookError::Bad(text)) => Err(text),
+            Err(HookError::Bad(text) | HookError::Failed(text)) => Err(text),
         }
     }
 

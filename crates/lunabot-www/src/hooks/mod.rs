@@ -1,83 +1,180 @@
-//! `/change_hook/DIALECT`: other programs report changes (02.028–02.031).
+//! `/change_hook/DIALECT`: other programs report changes (02.028–02.041).
 //!
-//! A change is acknowledged only when it is committed.
+//! The master proves who sends and bounds what is sent; a dialect only reads payloads. A change is acknowledged only
+//! when it is committed.
 
+mod auth;
 mod base;
+mod bitbucket;
+mod gitea;
+mod github;
+mod gitlab;
+mod guard;
+mod options;
+mod payload;
+mod poller;
+mod request;
+mod table;
+
+pub use auth::USER_PASSWORD_AUTH;
+pub use poller::PollPort;
+pub use table::{Hooks, unprotected, wrong};
 
 use crate::router::App;
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Path, Request, State};
-use axum::http::{Method, StatusCode};
+use async_trait::async_trait;
+use axum::extract::{Path, Request, State};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use guard::Guard;
+use lunabot_data::intake::{ChangeFunctions, Intake};
 use lunabot_data::new::NewChange;
-use std::collections::BTreeMap;
+use lunabot_model::render::ServiceScope;
+use lunabot_model::{Clock, Problem, Renderable, SecretSource};
+use request::HookRequest;
 use std::sync::Arc;
+use table::Entry;
 
-/// The dialects that exist; a configuration that names another is refused.
-pub const DIALECTS: &[&str] = &["base"];
+/// Longest body where nothing proves who sends, in bytes.
+const MAX_BODY: usize = 4 << 20;
+/// Longest body of a dialect with a secret: what GitHub sends at most.
+const MAX_SIGNED_BODY: usize = 25 << 20;
 
 /// Why a hook's request brings no change.
+#[derive(Debug)]
 pub enum HookError {
     /// The sender's mistake: 400 with this text.
     Bad(String),
+    /// Ours: 500; this text is for the log.
+    Failed(String),
+}
+
+/// Options of a dialect, read from `change_hook_dialects`.
+trait DialectOptions: serde::de::DeserializeOwned {
+    /// What serde cannot see.
+    fn problems(&self) -> Vec<Problem>;
+}
+
+/// Reads the requests of one kind of sender.
+#[async_trait]
+trait Dialect: Send + Sync {
+    /// How the sender proves itself. `None`: this kind of sender cannot.
+    fn guard(&self) -> Option<Guard<'_>> {
+        None
+    }
+
+    /// Further options that may be secrets: name and value.
+    fn secrets(&self) -> Vec<(&'static str, &Renderable<String>)> {
+        Vec::new()
+    }
+
+    /// The changes that a request reports, oldest first.
+    async fn changes(&self, request: &HookRequest, scope: &HookScope) -> Result<Vec<NewChange>, HookError>;
+}
+
+/// What the hooks of one generation work with.
+#[derive(Clone)]
+pub struct HookMeans {
+    pub intake: Intake,
+    pub secrets: Arc<dyn SecretSource>,
+}
+
+/// What a dialect has to work with during one request.
+struct HookScope {
+    /// Its `concerns` is `change hook DIALECT`.
+    service: ServiceScope,
+    clock: Arc<dyn Clock>,
+    pollers: Arc<dyn PollPort>,
+}
+
+/// Secrets that hooks need and nobody knows; each is told with the path of its option.
+pub async fn missing_secrets(
+    hooks: &Hooks,
+    script: Arc<dyn lunabot_model::ScriptHost>,
+    secrets: Arc<dyn SecretSource>,
+) -> Vec<(String, String)> {
+    hooks.missing_secrets(&ServiceScope { script, secrets, concerns: "change hooks".into() }).await
 }
 
 /// `/change_hook` is the base dialect.
 pub async fn base_dialect(state: State<Arc<App>>, request: Request) -> Response {
-    hook(state.0, "base".into(), request).await
+    hook(&state.0, "base", request).await
 }
 
-pub async fn dialect(state: State<Arc<App>>, Path(dialect): Path<String>, request: Request) -> Response {
-    hook(state.0, dialect, request).await
+/// The dialect is the first word of the path (02.028).
+pub async fn dialect(state: State<Arc<App>>, Path(path): Path<String>, request: Request) -> Response {
+    let end = path.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(path.len());
+    let name = if end == 0 { "base" } else { &path[..end] };
+    hook(&state.0, name, request).await
 }
 
-async fn hook(app: Arc<App>, dialect: String, request: Request) -> Response {
+async fn hook(app: &App, name: &str, request: Request) -> Response {
+    let site = app.www.site.load();
+    let Some(means) = &site.means else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the master is not ready yet").into_response();
+    };
+    let service = ServiceScope {
+        script: Arc::clone(&means.intake.script),
+        secrets: Arc::clone(&means.secrets),
+        concerns: format!("change hook {name}"),
+    };
+    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+    if let Err(refused) = auth::admit(&site.hooks.auth, authorization, &service).await {
+        return refused;
+    }
     if !matches!(*request.method(), Method::GET | Method::POST) {
         return (StatusCode::METHOD_NOT_ALLOWED, "only GET and POST").into_response();
     }
-    let site = app.www.site.load();
-    let listed = site.www.change_hook_dialects.get(&dialect).is_some_and(|options| !is_off(options));
-    if !listed || !DIALECTS.contains(&dialect.as_str()) {
-        let text = format!("The dialect specified, '{dialect}', wasn't whitelisted in change_hook");
+    let Some(entry) = site.hooks.dialects.get(name) else {
+        let text = format!("The dialect specified, '{name}', wasn't whitelisted in change_hook");
         return (StatusCode::BAD_REQUEST, text).into_response();
-    }
-    let changes = match arguments(request).await {
-        Ok(arguments) => base::changes(&arguments),
+    };
+    let (clock, pollers) = (Arc::clone(&app.www.clock), Arc::clone(&app.www.pollers));
+    let scope = HookScope { service, clock, pollers };
+    let response = answer(entry, request, &scope, &means.intake).await;
+    let outcome = response.status().as_str().to_string();
+    metrics::counter!("lunabot_change_hook_requests_total", "dialect" => name.to_string(), "status" => outcome)
+        .increment(1);
+    response
+}
+
+async fn answer(entry: &Entry, request: Request, scope: &HookScope, intake: &Intake) -> Response {
+    let limit = if entry.protected() { MAX_SIGNED_BODY } else { MAX_BODY };
+    let request = match HookRequest::read(request, limit).await {
+        Ok(request) => request,
         Err(refused) => return refused,
     };
-    match changes {
-        Ok(changes) => store(&app, changes).await,
-        Err(HookError::Bad(text)) => (StatusCode::BAD_REQUEST, text).into_response(),
-    }
-}
-
-fn is_off(options: &lunabot_model::Json) -> bool {
-    options.is_null() || *options == lunabot_model::Json::Bool(false)
-}
-
-/// Waits until every change is durable (02.029).
-async fn store(app: &App, changes: Vec<NewChange>) -> Response {
-    let count = changes.len();
-    for change in changes {
-        if let Err(e) = app.www.data.add_change(change).await {
-            tracing::error!("a change from a hook was not stored, the sender is told: {e}");
-            return (StatusCode::INTERNAL_SERVER_ERROR, "Error processing changes.").into_response();
+    let outcome = match read(entry, &request, scope).await {
+        Ok(changes) => store(intake, changes, scope).await,
+        Err(error) => Err(error),
+    };
+    let concerns = &scope.service.concerns;
+    match outcome {
+        Ok(0) => (StatusCode::ACCEPTED, "no change found").into_response(),
+        Ok(count) => (StatusCode::ACCEPTED, format!("{count} change found")).into_response(),
+        Err(HookError::Bad(text)) => {
+            tracing::warn!("{concerns}: a request was refused: {}", lunabot_model::text::shortened(&text));
+            (StatusCode::BAD_REQUEST, text).into_response()
+        }
+        Err(HookError::Failed(text)) => {
+            tracing::error!("{concerns}: a request could not be carried out, the sender is told: {text}");
+            (StatusCode::INTERNAL_SERVER_ERROR, "Error processing changes.").into_response()
         }
     }
-    let text = if count == 0 { "no change found".into() } else { format!("{count} change found") };
-    (StatusCode::ACCEPTED, text).into_response()
 }
 
-/// First values of the arguments in query and form; the form wins.
-async fn arguments(request: Request) -> Result<BTreeMap<String, String>, Response> {
-    let query = request.uri().query().unwrap_or_default().to_string();
-    let kind = request.headers().get(axum::http::header::CONTENT_TYPE);
-    let is_form = kind.is_some_and(|v| v.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
-    let body = Bytes::from_request(request, &()).await.map_err(IntoResponse::into_response)?;
-    let mut all = BTreeMap::new();
-    let form = if is_form { body.as_ref() } else { b"" };
-    for (name, value) in form_urlencoded::parse(form).chain(form_urlencoded::parse(query.as_bytes())) {
-        all.entry(name.into_owned()).or_insert_with(|| value.into_owned());
+async fn read(entry: &Entry, request: &HookRequest, scope: &HookScope) -> Result<Vec<NewChange>, HookError> {
+    if let Some(guard) = entry.dialect.guard() {
+        guard.check(request, &scope.service).await?;
     }
-    Ok(all)
+    entry.dialect.changes(request, scope).await
+}
+
+/// Waits until every change is durable; how many there are (02.029).
+async fn store(intake: &Intake, changes: Vec<NewChange>, scope: &HookScope) -> Result<usize, HookError> {
+    let count = changes.len();
+    for change in changes {
+        let added = intake.add(change, &ChangeFunctions::default(), &scope.service.concerns).await;
+        added.map_err(|error| HookError::Failed(error.to_string()))?;
+    }
+    Ok(count)
 }

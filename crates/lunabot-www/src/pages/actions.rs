@@ -78,6 +78,25 @@ pub async fn worker(
     done.map(|_| see_other(format!("{}workers/{id}", asked.root))).shown(&app, &asked)
 }
 
+/// The switch of a scheduler (03.003).
+pub async fn scheduler(
+    State(app): State<Arc<App>>,
+    Path((id, action)): Path<(Id, String)>,
+    asked: Asked,
+    headers: HeaderMap,
+) -> Response {
+    let done = match action.as_str() {
+        "enable" => {
+            order(&app, &headers, &format!("schedulers/{id}"), "enable", json!({"enabled": true})).await
+        }
+        "disable" => {
+            order(&app, &headers, &format!("schedulers/{id}"), "enable", json!({"enabled": false})).await
+        }
+        _ => Err(unknown(&action)),
+    };
+    done.map(|_| see_other(format!("{}schedulers", asked.root))).shown(&app, &asked)
+}
+
 fn unknown(action: &str) -> PageError {
     PageError::NotFound(format!("There is no action {action}."))
 }
@@ -93,12 +112,23 @@ async fn act(
     action: &str,
     reason: &str,
 ) -> Result<Json, PageError> {
+    let params = match action {
+        "rebuild" => json!({}),
+        _ => json!({"reason": reason.trim()}),
+    };
+    order(app, headers, path, action, params).await
+}
+
+async fn order(
+    app: &App,
+    headers: &HeaderMap,
+    path: &str,
+    action: &str,
+    mut params: Json,
+) -> Result<Json, PageError> {
     if !may_act(&app.www.site.load(), headers) {
         return Err(foreign());
     }
-    let mut params = json!({"owner": crate::rest::ANONYMOUS});
-    if action != "rebuild" {
-        params["reason"] = Json::from(reason.trim());
-    }
+    params["owner"] = crate::rest::ANONYMOUS.into();
     Ok(app.www.data.control(path, action, params).await?)
 }

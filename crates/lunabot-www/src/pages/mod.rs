@@ -29,6 +29,7 @@ mod log;
 mod pending;
 mod read;
 mod render;
+mod schedulers;
 mod view;
 mod workers;
 
@@ -59,6 +60,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/workers", get(workers::workers))
         .route("/workers/{worker}", get(workers::worker))
         .route("/workers/{id}/{action}", post(actions::worker))
+        .route("/schedulers", get(schedulers::schedulers))
+        .route("/schedulers/{id}/{action}", post(actions::scheduler))
         .route("/pending", get(pending::pending))
         .route("/pendingbuildrequests", get(pending::pending))
         .route("/health", get(health::health))

@@ -1,7 +1,7 @@
 //! Pending: what waits and why?
 //!
-//! The reasons are what stored facts tell: workers missing, paused or busy, requests ahead. Verdicts of callbacks and
-//! locks are the engine's and come with them.
+//! The reasons are what stored facts tell: workers missing, paused or busy, requests ahead; and the locks that the engine
+//! says a builder waits for.
 
 use super::read;
 use super::render::{Asked, Page, Shown};
@@ -65,7 +65,8 @@ pub async fn explain(app: &App, requests: Vec<BuildRequest>, offset: i64) -> Res
     let sets: HashSet<Id> = requests.iter().map(|r| r.buildsetid).collect();
     let (sets, _) = read::list::<Buildset>(data, "buildsets", &read::any_of("bsid", sets)).await?;
     let sets: HashMap<Id, Buildset> = sets.into_iter().map(|s| (s.bsid, s)).collect();
-    let queue = Facts::read(app).await?;
+    let asked: HashSet<BuilderId> = requests.iter().map(|r| r.builderid).collect();
+    let queue = Facts::read(app, asked).await?;
     let mut ahead: HashMap<BuilderId, usize> = HashMap::new();
     let mut all = Vec::new();
     for (position, request) in (offset + 1..).zip(requests) {
@@ -95,10 +96,12 @@ struct Facts {
     builders: HashMap<BuilderId, Builder>,
     workers: Vec<Worker>,
     busy: HashMap<WorkerId, Vec<String>>,
+    /// What the engine says of builders that it holds back.
+    holdups: HashMap<BuilderId, String>,
 }
 
 impl Facts {
-    async fn read(app: &App) -> Result<Facts, PageError> {
+    async fn read(app: &App, asked: HashSet<BuilderId>) -> Result<Facts, PageError> {
         let data = &app.www.data;
         let builders: HashMap<_, _> =
             read::builders(data).await?.into_iter().map(|b| (b.builderid, b)).collect();
@@ -112,7 +115,8 @@ impl Facts {
                 busy.entry(worker).or_default().push(format!("{name} #{}", build.number));
             }
         }
-        Ok(Facts { builders, workers, busy })
+        let holdups = data.holdups(asked.into_iter().collect()).await;
+        Ok(Facts { builders, workers, busy, holdups })
     }
 
     fn why(&self, builder: BuilderId, ahead: usize) -> String {
@@ -139,9 +143,9 @@ impl Facts {
             (_, _, n, 0) if n <= 3 => format!("busy: {}", self.tasks(&open)),
             (_, _, n, 0) => format!("all {n} workers are busy"),
             _ if ahead > 0 => format!("{ahead} of this builder before it"),
-            _ => {
-                "a worker is free: it starts, or a lock or callback of the configuration holds it back".into()
-            }
+            _ => self.holdups.get(&builder).cloned().unwrap_or_else(|| {
+                "a worker is free: it starts, or a callback of the configuration holds it back".into()
+            }),
         }
     }
 

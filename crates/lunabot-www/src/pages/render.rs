@@ -34,6 +34,7 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "workers.html",
     "worker.html",
     "pending.html",
+    "schedulers.html",
     "request.html",
     "health.html",
     "error.html",

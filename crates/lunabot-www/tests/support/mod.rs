@@ -8,10 +8,15 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use http_body_util::BodyExt;
+use lunabot_data::intake::Intake;
 use lunabot_data::{ControlError, ControlHandler, Data, OpenOptions};
 use lunabot_model::config::WwwConfig;
+use lunabot_model::script::CallSite;
+use lunabot_model::{Arg, Callback, ScriptError, ScriptErrorKind, ScriptHost, SecretSource};
 use lunabot_model::{BoxFuture, Clock, Json, Mono, Time};
-use lunabot_www::{HealthPort, HealthReport, Queue, SharedSite, Site, WwwState, router};
+use lunabot_www::{
+    HealthPort, HealthReport, HookMeans, Hooks, PollPort, Queue, SharedSite, Site, WwwState, router,
+};
 use serde_json::json;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -82,6 +87,61 @@ impl ControlHandler for TestHandler {
     }
 }
 
+/// A function with fingerprint `echo` returns its argument's `repository.name`, any other fails.
+#[derive(Default)]
+pub struct TestScript {
+    pub nonsense: Mutex<Vec<String>>,
+}
+
+impl ScriptHost for TestScript {
+    fn call<'a>(
+        &'a self,
+        callback: &'a Callback,
+        _: CallSite,
+        args: Vec<Arg>,
+    ) -> BoxFuture<'a, Result<Json, ScriptError>> {
+        let message = "master.lua:1: it failed".to_string();
+        let error = ScriptError { kind: ScriptErrorKind::Raise, message, traceback: String::new() };
+        let answer = match (callback.fingerprint.as_str(), args.first()) {
+            ("echo", Some(Arg::Value(value))) => Ok(value["repository"]["name"].clone()),
+            _ => Err(error),
+        };
+        Box::pin(async move { answer })
+    }
+    fn nonsense(&self, _: &Callback, _: CallSite, message: &str) {
+        self.nonsense.lock().unwrap().push(message.into());
+    }
+    fn generation(&self) -> u64 {
+        1
+    }
+}
+
+/// Knows one secret, `forge`.
+pub struct TestSecrets;
+
+impl SecretSource for TestSecrets {
+    fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
+        let value = (name == "forge").then(|| "s3cret".to_string());
+        Box::pin(async move { Ok(value) })
+    }
+}
+
+/// Two pollers; notes who was asked.
+#[derive(Default)]
+pub struct TestPollers {
+    pub asked: Mutex<Vec<String>>,
+}
+
+impl PollPort for TestPollers {
+    fn pollers(&self) -> Vec<String> {
+        vec!["one".into(), "two".into()]
+    }
+    fn poll<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, ()> {
+        self.asked.lock().unwrap().extend(names.iter().cloned());
+        Box::pin(async {})
+    }
+}
+
 /// Everything a test of the web needs.
 pub struct World {
     pub dir: tempfile::TempDir,
@@ -90,6 +150,8 @@ pub struct World {
     pub site: SharedSite,
     pub health: Arc<TestHealth>,
     pub handler: Arc<TestHandler>,
+    pub script: Arc<TestScript>,
+    pub pollers: Arc<TestPollers>,
     pub router: Router,
 }
 
@@ -112,11 +174,16 @@ impl World {
         let data = data.await.unwrap();
         let mut www = WwwConfig::default();
         www.change_hook_dialects.insert("base".into(), json!(true));
-        www.change_hook_dialects.insert("github".into(), json!({}));
+        let script = Arc::new(TestScript::default());
+        let pollers = Arc::new(TestPollers::default());
+        let intake =
+            Intake { data: data.clone(), script: script.clone(), codebase_generator: None, revlink: None };
         let site = SharedSite::new(Site {
             title: "Example".into(),
             title_url: "https://example.org/".into(),
             url: URL.into(),
+            hooks: Arc::new(Hooks::new(&www)),
+            means: Some(HookMeans { intake, secrets: Arc::new(TestSecrets) }),
             www,
             ..Site::default()
         });
@@ -140,9 +207,21 @@ impl World {
             site: site.clone(),
             clock: clock.clone(),
             health: health.clone(),
+            pollers: pollers.clone(),
             metrics: Arc::new(|| "lunabot_up 1\n".into()),
         });
-        World { dir, clock, data, site, health, handler, router }
+        World { dir, clock, data, site, health, handler, script, pollers, router }
+    }
+
+    /// Goes over to other hooks.
+    pub fn hooks(&self, dialects: Json, auth: Option<Json>) {
+        let mut site = (*self.site.load()).clone();
+        site.www.change_hook_dialects = serde_json::from_value(dialects).unwrap();
+        site.www.change_hook_auth = auth;
+        let wrong = lunabot_www::hook_errors(&site.www);
+        assert!(wrong.is_empty(), "{wrong:?}");
+        site.hooks = Arc::new(Hooks::new(&site.www));
+        self.site.store(site);
     }
 
     pub async fn send(&self, request: Request<Body>) -> Response<Body> {

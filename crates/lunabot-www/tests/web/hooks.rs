@@ -1,6 +1,19 @@
-//! Change hooks (2c).
+//! Change hooks (2c): routing, answers, the base and poller dialects, and who may use them. The forges are in
+//! `hooks/`.
 
 use crate::support::{World, text};
+use serde_json::json;
+
+#[path = "hooks/bitbucket.rs"]
+mod bitbucket;
+#[path = "hooks/gitea.rs"]
+mod gitea;
+#[path = "hooks/github.rs"]
+mod github;
+#[path = "hooks/gitlab.rs"]
+mod gitlab;
+#[path = "hooks/sender.rs"]
+mod sender;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -11,6 +24,8 @@ async fn routing_and_responses_02_028_02_029() {
     let table = [
         ("/change_hook", "author=joe", 202, "1 change found".to_string()),
         ("/change_hook/", "author=joe", 202, "1 change found".into()),
+        ("/change_hook/base/further", "author=joe", 202, "1 change found".into()),
+        ("/change_hook/-", "author=joe", 202, "1 change found".into()),
         (
             "/change_hook/base",
             "who=joe&files=%5B%22a%22%5D&properties=%7B%22x%22%3A1%7D&when=5",
@@ -19,6 +34,7 @@ async fn routing_and_responses_02_028_02_029() {
         ),
         ("/change_hook/base?author=joe", "", 202, "1 change found".into()),
         ("/change_hook/gitlab", "author=joe", 400, refused("gitlab")),
+        ("/change_hook/bas", "author=joe", 400, refused("bas")),
         (
             "/change_hook/base",
             "author=joe&when=noon",
@@ -35,7 +51,7 @@ async fn routing_and_responses_02_028_02_029() {
         (202, "1 change found".into()),
         "GET and POST alike"
     );
-    assert_eq!(world.api("changes").await["meta"]["total"], 5);
+    assert_eq!(world.api("changes").await["meta"]["total"], 7);
 }
 
 #[tokio::test]
@@ -60,9 +76,9 @@ async fn an_acknowledged_change_is_stored_whole_02_032() {
     ] {
         assert_eq!(change[field], value, "{field}");
     }
-    assert_eq!(change["files"], serde_json::json!(["a", "b"]));
+    assert_eq!(change["files"], json!(["a", "b"]));
     assert_eq!(change["when_timestamp"], 1_700_000_000);
-    assert_eq!(change["properties"], serde_json::json!({"n": [[1], "Change"]}));
+    assert_eq!(change["properties"], json!({"n": [[1], "Change"]}));
     let page = world.page("/changes/1").await;
     assert!(page.contains("hi&lt;script&gt;") && !page.contains("hi<script>"));
 }
@@ -72,9 +88,96 @@ async fn what_is_too_long_or_unlisted_is_refused() {
     let world = World::new().await;
     let huge = format!("author=joe&comments={}", "x".repeat(5 << 20));
     assert_eq!(world.post("/change_hook/base", FORM, &[], huge).await.status(), 413);
-    let mut site = (*world.site.load()).clone();
-    site.www.change_hook_dialects.insert("base".into(), serde_json::json!(false));
-    world.site.store(site);
+    world.hooks(json!({"base": false}), None);
     assert_eq!(world.post("/change_hook/base", FORM, &[], "author=joe").await.status(), 400);
     assert_eq!(world.api("changes").await["meta"]["total"], 0);
+}
+
+#[tokio::test]
+async fn a_store_that_takes_nothing_is_told_as_500_02_029() {
+    let world = World::new().await;
+    world.data.close().await.unwrap();
+    let got = text(world.post("/change_hook/base", FORM, &[], "author=joe").await).await;
+    assert_eq!(got, (500, "Error processing changes.".into()));
+}
+
+#[tokio::test]
+async fn only_who_is_listed_gets_in_02_030() {
+    let world = World::new().await;
+    let secret =
+        json!({"$kind": "util.Secret", "$id": 1, "$at": "m.lua:1", "$args": {"secret_name": "forge"}});
+    let users = json!({"joe": "pw", "forge": secret, "lost": {"$kind": "util.Secret", "$id": 2, "$at": "m.lua:2",
+                       "$args": {"secret_name": "nobody"}}});
+    let auth =
+        json!([{"$kind": "util.UserPasswordAuth", "$id": 3, "$at": "m.lua:3", "$args": {"users": users}}]);
+    world.hooks(json!({"base": true}), Some(auth));
+    // joe:pw, forge:s3cret; joe:no, lost:, ann:pw, no colon, no base64, another scheme.
+    for header in ["Basic am9lOnB3", "basic Zm9yZ2U6czNjcmV0"] {
+        let got = world.post("/change_hook/base", FORM, &[("authorization", header)], "author=joe").await;
+        assert_eq!(text(got).await, (202, "1 change found".into()), "{header}");
+    }
+    for header in [
+        "Basic am9lOm5v",
+        "Basic bG9zdDo=",
+        "Basic YW5uOnB3",
+        "Basic am9l",
+        "Basic !",
+        "Bearer am9lOnB3",
+        "Basic",
+    ] {
+        let got = world.post("/change_hook/base", FORM, &[("authorization", header)], "author=joe").await;
+        assert_eq!(got.status(), 401, "{header}");
+    }
+    let got = world.post("/change_hook/nothing", FORM, &[], "").await;
+    assert_eq!(got.status(), 401, "not even what there is is told");
+    let realm = got.headers()["www-authenticate"].to_str().unwrap().to_string();
+    assert!(realm.starts_with("Basic realm=\"Protected area\""), "{realm}");
+    assert_eq!(world.api("changes").await["meta"]["total"], 2);
+}
+
+#[tokio::test]
+async fn secrets_that_nobody_knows_are_found_before_they_are_needed_12_009() {
+    let world = World::new().await;
+    let secret = |name: &str| json!({"$kind": "util.Secret", "$id": 1, "$at": "m.lua:1", "$args": {"secret_name": name}});
+    let github = json!({"secret": secret("forge"), "token": secret("lost")});
+    let auth = json!([{"$kind": "util.UserPasswordAuth", "$args": {"users": {"joe": secret("gone")}}}]);
+    world.hooks(json!({"github": github, "gitlab": {"secret": secret("away")}, "base": true}), Some(auth));
+    let hooks = &world.site.load().hooks;
+    let missing = lunabot_www::missing_hook_secrets(
+        hooks,
+        world.script.clone(),
+        std::sync::Arc::new(crate::support::TestSecrets),
+    )
+    .await;
+    let paths: Vec<&str> = missing.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(
+        paths,
+        ["www.change_hook_dialects.github", "www.change_hook_dialects.gitlab", "www.change_hook_auth"]
+    );
+    for ((_, told), part) in missing.iter().zip(["token: ", "secret: ", "password of joe: "]) {
+        assert!(told.starts_with(part) && told.contains("is not known to any secrets provider"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn pollers_are_asked_02_040() {
+    let world = World::new().await;
+    world.hooks(json!({"poller": true}), None);
+    let nothing = || (202, "no change found".to_string());
+    let table = [
+        ("", "", nothing(), vec!["one", "two"]),
+        ("", "poller=two", nothing(), vec!["two"]),
+        ("?poller=one&poller=two", "", nothing(), vec!["one", "two"]),
+        ("?poller=one", "poller=x&poller=y", (400, "Could not find pollers: x,y".into()), vec![]),
+    ];
+    for (query, form, wanted, asked) in table {
+        let path = format!("/change_hook/poller{query}");
+        assert_eq!(text(world.post(&path, FORM, &[], form).await).await, wanted, "{query} {form}");
+        assert_eq!(std::mem::take(&mut *world.pollers.asked.lock().unwrap()), asked, "{query} {form}");
+    }
+    world.hooks(json!({"poller": {"allowed": ["one"]}}), None);
+    assert_eq!(text(world.post("/change_hook/poller", FORM, &[], "").await).await, nothing());
+    let refused = text(world.post("/change_hook/poller", FORM, &[], "poller=two").await).await;
+    assert_eq!(refused, (400, "Could not find pollers: two".into()));
+    assert_eq!(*world.pollers.asked.lock().unwrap(), ["one"]);
 }

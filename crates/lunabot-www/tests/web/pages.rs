@@ -7,8 +7,10 @@ use lunabot_data::new::*;
 use lunabot_model::resources::LogType;
 use lunabot_model::{Properties, Results};
 use serde_json::json;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-const ALL: &[&str] = &["/", "/builders", "/changes", "/workers", "/pending", "/health"];
+const ALL: &[&str] = &["/", "/builders", "/changes", "/workers", "/pending", "/schedulers", "/health"];
 /// No page may be longer, in bytes, before compression.
 const LONGEST: usize = 60 * 1024;
 
@@ -21,12 +23,42 @@ async fn empty_pages_say_what_to_do_next() {
         ("/changes", "changes.GitPoller"),
         ("/workers", "worker.LocalWorker"),
         ("/pending", "Nothing waits"),
+        ("/schedulers", "schedulers.ForceScheduler"),
         ("/health", "The master is well"),
     ] {
         let page = world.page(path).await;
         assert!(page.contains(wanted), "{path}: {page}");
         assert!(page.starts_with("<!doctype html>") && page.contains("</html>"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_schedulers_page_says_what_comes_next() {
+    let world = World::new().await;
+    seed::small(&world.data, &world.clock, 5).await;
+    let now = 1_760_000_000;
+    world.clock.set(now);
+    let row = |name: &str, next: Option<i64>, enabled: bool| {
+        json!({"schedulerid": name.len(), "name": name, "kind": "schedulers.Nightly", "enabled": enabled,
+               "trigger": "at 0 3 * * *", "builder_names": ["app-macos", "gone"], "next_at": next, "last_at": now - 3600})
+    };
+    let rows = vec![
+        row("off", None, false),
+        row("<later>", Some(now + 7200), true),
+        row("soon", Some(now + 300), true),
+    ];
+    world.data.set_virtual("schedules", std::sync::Arc::new(move || rows.clone()));
+    let page = world.page("/schedulers").await;
+    let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not in {page}"));
+    assert!(place("soon") < place("&lt;later&gt;") && place("&lt;later&gt;") < place("<b>off"), "{page}");
+    assert!(page.contains(">in 5 min</time>") && page.contains(">1 h ago</time>"), "{page}");
+    assert!(
+        page.contains("Nightly, at 0 3 * * *")
+            && page.contains(">app-macos</a>")
+            && page.contains("<span>gone</span>")
+    );
+    assert!(page.contains("schedulers/4/disable") && page.contains("schedulers/3/enable"));
+    assert!(page.contains(r#"aria-current="page">Schedulers"#));
 }
 
 #[tokio::test]
@@ -101,6 +133,31 @@ async fn logs_are_read_by_range_and_searched() {
         (&"200".parse().unwrap(), false)
     );
     assert!(world.page(&format!("{log}?q=error:")).await.contains("5 lines found"));
+}
+
+/// An engine that holds one builder back.
+struct Held(i64);
+
+impl lunabot_data::Holdups for Held {
+    fn holdups(&self, builders: Vec<i64>) -> lunabot_model::BoxFuture<'_, HashMap<i64, String>> {
+        let held = builders.into_iter().filter(|id| *id == self.0);
+        let held = held.map(|id| (id, "waits for lock \"db\"".to_string())).collect();
+        Box::pin(std::future::ready(held))
+    }
+}
+
+#[tokio::test]
+async fn row_05_064_pending_names_the_lock_that_a_builder_waits_for() {
+    let world = World::new().await;
+    let seed = seed::Seed { data: &world.data, clock: &world.clock, lines: 1 };
+    let ids = seed.configure(&["free".to_string(), "locked".to_string()]).await;
+    let change = seed.change(1).await;
+    for builder in &ids {
+        seed.request(*builder, &change, "because").await;
+    }
+    world.data.set_holdups(Arc::new(Held(ids[1])));
+    let page = world.page("/pending").await;
+    assert!(page.contains("waits for lock") && page.contains("a worker is free: it starts"), "{page}");
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 mod checkconfig;
 mod create_master;
 mod daemon;
+mod db;
 mod man;
+mod poller;
 mod reconfig;
 mod start;
 mod status;
@@ -25,6 +27,8 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Restart(args) => stop::restart(&args),
         Command::Reconfig(args) => reconfig::run(&args),
         Command::Status(place) => status::run(&place),
+        Command::Db { what } => db::run(&what),
+        Command::Poller(crate::cli::Poller::Skip(args)) => poller::skip(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "lunabot", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

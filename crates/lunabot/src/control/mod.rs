@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 /// What a command wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
     /// Load the configuration again and go over to it.
@@ -19,6 +19,11 @@ pub enum Ask {
     /// Say what [`Ask::Reconfig`] would do.
     Plan,
     Status,
+    /// Make a change source go past a revision.
+    Skip {
+        source: String,
+        revision: String,
+    },
 }
 
 /// What the master says.

@@ -1,5 +1,6 @@
 //! The master: start, life and end of the process that serves.
 
+mod housekeeping;
 mod open;
 mod reload;
 mod rooms;
@@ -113,6 +114,11 @@ fn serve_wishes(
     let (wishes, queued) = mpsc::channel(WISHES);
     let soft = lifecycle.soft();
     let reloader = Arc::clone(rooms) as Arc<dyn queue::Reloader>;
+    let keeping = housekeeping::run(Arc::clone(rooms), Arc::clone(clock), soft.clone());
+    lifecycle.spawn("housekeeping", async move {
+        keeping.await;
+        Ok(())
+    });
     lifecycle.spawn("reload queue", queue::run(reloader, Arc::clone(clock), queued, soft.clone()));
     let server = Server::bind(&base.socket())?;
     let (asked, clock_of_server) = (wishes.clone(), Arc::clone(clock));

@@ -5,6 +5,7 @@ use super::web::Web;
 use crate::basedir::BaseDir;
 use crate::reload::history::History;
 use crate::wiring::health::Health;
+use crate::wiring::pollers::Pollers;
 use anyhow::{Context as _, Result};
 use lunabot_data::{Data, OpenOptions};
 use lunabot_engine::{Engine, EngineOptions};
@@ -67,6 +68,7 @@ pub(super) fn web(data: &Data, site: &SharedSite, health: Health, ground: &Groun
         data: data.clone(),
         site: site.clone(),
         clock: Arc::clone(&ground.clock),
+        pollers: Arc::new(Pollers(Arc::clone(&health.sources))),
         health: Arc::new(health),
         metrics: Arc::new(move || metrics.render()),
     };

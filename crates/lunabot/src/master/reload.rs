@@ -58,6 +58,7 @@ impl Rooms {
     /// What cannot be changed while the master runs (16.029), and what the change sources find.
     async fn refuse(&self, old: &Generation, new: &Generation) -> Vec<ConfigError> {
         let mut errors = self.sources.check(&new.sources()).await;
+        errors.extend(new.missing_secrets().await);
         if old.config().db_url != new.config().db_url {
             let remedy = "cannot be changed while the master runs; restart it to go over to another database";
             errors.push(at(new, "db.db_url", remedy.to_string()));
@@ -129,6 +130,15 @@ impl Reloader for Rooms {
             lines.extend(refused.errors.iter().map(|error| format!("  {error}")));
         }
         Outcome { ok: true, lines }
+    }
+
+    fn skip(&self, source: String, revision: String) -> BoxFuture<'_, Outcome> {
+        Box::pin(async move {
+            match self.sources.skip(&source, &revision).await {
+                Ok(done) => Outcome { ok: true, lines: vec![done] },
+                Err(why) => Outcome { ok: false, lines: vec![why] },
+            }
+        })
     }
 }
 

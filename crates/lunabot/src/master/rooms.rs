@@ -63,6 +63,11 @@ impl Rooms {
         tracing::info!("Loading configuration from {}", base.config().display());
         let (record, loaded) = loader.load().await;
         let generation = loaded.map_err(|failure| anyhow!("Configuration Errors:\n{failure}"))?;
+        let missing = generation.missing_secrets().await;
+        if !missing.is_empty() {
+            let lines: Vec<String> = missing.iter().map(|error| format!("  {error}")).collect();
+            return Err(anyhow!("Configuration Errors:\n{}", lines.join("\n")));
+        }
         // Before the store is opened: a port in use is found at once and nothing has happened.
         let place = Bound::bind(&generation.config().www).await?;
         let data = open::store(base, generation.config(), clock).await?;
@@ -94,7 +99,7 @@ impl Rooms {
             basedir: base.dir().to_owned(),
         }));
         let stopping = CancellationToken::new();
-        let site = SharedSite::new(site_of(&generation));
+        let site = SharedSite::new(site_of(&generation, &data));
         let health = Health {
             started_at: clock.now(),
             history: Arc::clone(&history),
@@ -134,7 +139,7 @@ impl Rooms {
         self.remote.take_up(workers).await;
         self.workers.apply(generation.config()).await?;
         self.sources.apply(&generation.sources()).await?;
-        self.site.store(site_of(generation));
+        self.site.store(site_of(generation, &self.data));
         if let Some(place) = place {
             self.web.move_to(place);
         }
@@ -189,6 +194,15 @@ impl Rooms {
     }
 
     /// A line for `systemctl status`.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// How many changes the configuration in force wants kept (14.024).
+    pub fn change_horizon(&self) -> Option<i64> {
+        self.lock().config().change_horizon
+    }
+
     pub fn summary(&self) -> String {
         let number = self.history.current().map_or(0, |load| load.number);
         match self.url() {
@@ -207,9 +221,9 @@ impl Rooms {
 }
 
 /// What the web takes from a generation.
-fn site_of(generation: &Arc<Generation>) -> Site {
+fn site_of(generation: &Arc<Generation>, data: &Data) -> Site {
     let inner = Arc::clone(&generation.inner);
     let find =
         move |name: &str| inner.config.builders.iter().find(|builder| builder.config.name == name).cloned();
-    Site::of(generation.config(), Declared::new(find))
+    Site::of(generation.config(), Declared::new(find), generation.means(data))
 }

@@ -1,27 +1,28 @@
 //! What only the rooms can judge about a configuration that the script host found well-formed.
 
+use lunabot_engine::step::LogEncoding;
 use lunabot_engine::worker::PB_CHANGES;
 use lunabot_integrations::CHANGE_SOURCES;
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::{AnyObject, Problem};
-use lunabot_www::DIALECTS;
 
 /// Every mistake, none of which stops at the first.
 pub fn all(config: &Config) -> Vec<ConfigError> {
     let mut errors = change_sources(config);
-    errors.extend(hook_dialects(config));
+    errors.extend(lunabot_www::hook_errors(&config.www));
+    errors.extend(log_encoding(config));
     errors
 }
 
-/// Dialects that nobody answers yet (02.028).
-fn hook_dialects(config: &Config) -> impl Iterator<Item = ConfigError> {
-    let named = config.www.change_hook_dialects.keys();
-    named.filter(|name| !DIALECTS.contains(&name.as_str())).map(|name| ConfigError {
-        file: String::new(),
-        line: None,
-        path: format!("www.change_hook_dialects.{name}"),
-        message: format!("not supported yet; there is {}", DIALECTS.join(", ")),
-    })
+/// What is odd but not wrong.
+pub fn warnings(config: &Config) -> Vec<ConfigError> {
+    lunabot_www::hook_warnings(&config.www)
+}
+
+/// 13.016.
+fn log_encoding(config: &Config) -> Option<ConfigError> {
+    let message = LogEncoding::named(&config.log_encoding).err()?;
+    Some(ConfigError { file: String::new(), line: None, path: "logEncoding".into(), message })
 }
 
 fn change_sources(config: &Config) -> Vec<ConfigError> {
@@ -57,11 +58,14 @@ mod tests {
 
     #[test]
     fn a_hook_dialect_that_is_not_there_is_refused_02_028() {
-        let mut config = Config::default();
-        for dialect in ["base", "github"] {
+        let mut config = Config { log_encoding: "utf-8".into(), ..Config::default() };
+        for dialect in ["base", "github", "gitorious"] {
             config.www.change_hook_dialects.insert(dialect.into(), true.into());
         }
         let told: Vec<String> = all(&config).iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["www.change_hook_dialects.github: not supported yet; there is base"]);
+        assert!(told.len() == 1 && told[0].starts_with("www.change_hook_dialects.gitorious: "), "{told:?}");
+        assert!(
+            warnings(&config)[0].to_string().starts_with("www.change_hook_dialects.github: has no secret")
+        );
     }
 }

@@ -48,6 +48,25 @@ impl Generation {
         }
     }
 
+    /// What hooks work with under this configuration.
+    pub fn means(&self, data: &Data) -> lunabot_www::HookMeans {
+        lunabot_www::HookMeans { intake: self.intake(data), secrets: Arc::clone(&self.inner.secrets) }
+    }
+
+    /// Secrets of hooks that nobody knows (12.009).
+    pub async fn missing_secrets(&self) -> Vec<ConfigError> {
+        let hooks = lunabot_www::Hooks::new(&self.config().www);
+        let (script, secrets) = (Arc::clone(&self.inner.host), Arc::clone(&self.inner.secrets));
+        let missing = lunabot_www::missing_hook_secrets(&hooks, script, secrets).await;
+        let told = missing.into_iter().map(|(path, message)| ConfigError {
+            file: self.inner.file.clone(),
+            line: None,
+            path,
+            message,
+        });
+        told.collect()
+    }
+
     /// What the change sources work by.
     pub fn sources(&self) -> lunabot_integrations::Generation {
         lunabot_integrations::Generation {
@@ -124,7 +143,8 @@ impl Loader {
         if !errors.is_empty() {
             return Err(refused(loaded, errors));
         }
-        let Loaded { config, host, files, content_hash, warnings } = loaded;
+        let Loaded { config, host, files, content_hash, mut warnings } = loaded;
+        warnings.extend(check::warnings(&config));
         let file = self.base.config().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let secrets = Arc::new(secrets);
         let inner = Arc::new(lunabot_engine::Generation { number, config, file, host, secrets });

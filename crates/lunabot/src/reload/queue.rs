@@ -19,6 +19,8 @@ pub trait Reloader: Send + Sync + 'static {
     fn plan(&self) -> BoxFuture<'_, Outcome>;
     /// Says how the master is; at once, also during a reload.
     fn status(&self) -> Outcome;
+    /// Makes a change source go past a revision; beside a reload.
+    fn skip(&self, source: String, revision: String) -> BoxFuture<'_, Outcome>;
 }
 
 /// What the queue is told.
@@ -55,7 +57,7 @@ pub async fn run(
     loop {
         let Some(work) = waiting.next(&reloader) else {
             match stop.run_until_cancelled(wishes.recv()).await {
-                Some(Some(wish)) => waiting.add(wish, &*reloader),
+                Some(Some(wish)) => waiting.add(wish, &reloader),
                 Some(None) | None => return Ok(()),
             }
             continue;
@@ -68,7 +70,7 @@ pub async fn run(
                 done = &mut work => break done,
                 Some(wish) = wishes.recv() => {
                     tracing::warn!("a reconfig is running already; another one follows it");
-                    waiting.add(wish, &*reloader);
+                    waiting.add(wish, &reloader);
                 }
                 () = clock.sleep(STILL) => {
                     tracing::info!("reconfig is ongoing for {} s", (clock.mono() - began).as_secs());
@@ -85,7 +87,7 @@ pub async fn run(
 type Work = BoxFuture<'static, (Outcome, Vec<oneshot::Sender<Outcome>>)>;
 
 impl Waiting {
-    fn add(&mut self, wish: Wish, reloader: &dyn Reloader) {
+    fn add(&mut self, wish: Wish, reloader: &Arc<dyn Reloader>) {
         match wish {
             Wish::Reload => self.reload = true,
             Wish::Asked(Question { ask: Ask::Reconfig, answer }) => {
@@ -94,6 +96,11 @@ impl Waiting {
             }
             Wish::Asked(Question { ask: Ask::Plan, answer }) => self.plan_answers.push(answer),
             Wish::Asked(Question { ask: Ask::Status, answer }) => drop(answer.send(reloader.status())),
+            Wish::Asked(Question { ask: Ask::Skip { source, revision }, answer }) => {
+                let reloader = Arc::clone(reloader);
+                // It may wait for a poll, and is as bounded as the conversations are.
+                tokio::spawn(async move { answer.send(reloader.skip(source, revision).await) });
+            }
         }
     }
 
@@ -138,6 +145,9 @@ mod tests {
         }
         fn status(&self) -> Outcome {
             Outcome { ok: true, lines: vec!["well".into()] }
+        }
+        fn skip(&self, _: String, _: String) -> BoxFuture<'_, Outcome> {
+            Box::pin(async { Outcome { ok: true, lines: Vec::new() } })
         }
     }
 

@@ -12,6 +12,7 @@ pub fn all() -> Vec<&'static Kind> {
 
     kinds.extend(lunabot_steps::kinds());
     kinds.extend(lunabot_integrations::kinds());
+    kinds.push(&lunabot_www::USER_PASSWORD_AUTH);
     kinds
 }
 

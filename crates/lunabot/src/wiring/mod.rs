@@ -5,3 +5,4 @@ pub mod kinds;
 pub mod local_worker;
 pub mod master_port;
 pub mod metrics;
+pub mod pollers;

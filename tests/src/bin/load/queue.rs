@@ -34,11 +34,12 @@ pub fn collapse(quick: bool) -> Result<()> {
             wait_for_generation(&master, 2)?;
             // The first connection may have been idle for too long.
             http = master.http()?;
-            let begun = Instant::now();
+            let (begun, cpu) = (Instant::now(), master.cpu()?);
             http.control("/api/v2/forceschedulers/force", "force", &json!({}))?;
             only_one_is_left(&mut http)?;
             let name = format!("{count} requests collapsed by {what}");
             figure(&name, begun.elapsed().as_secs_f64() * 1e3, "ms");
+            figure("CPU of the master for it", (master.cpu()? - cpu) * 1e3, "ms");
             let begun = Instant::now();
             http.control("/api/v2/forceschedulers/force", "force", &json!({}))?;
             only_one_is_left(&mut http)?;

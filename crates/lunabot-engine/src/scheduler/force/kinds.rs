@@ -204,6 +204,10 @@ impl Params for ForceParams {
 /// What serde cannot say in the right words: `value` (03.036), reserved names.
 fn check_parameter<P: Params>(args: &Json) -> Vec<Problem> {
     let mut problems = Vec::new();
+    if args.get("getChoices").is_some() {
+        let text = "not an option, and without effect in Buildbot 4.3; list what can be chosen in choices";
+        problems.push(Problem::new("getChoices", text));
+    }
     if args.get("value").is_some() {
         problems.push(Problem::new("value", "not an option; a preset value is given with default"));
     }
@@ -305,6 +309,18 @@ pub const WORKER_CHOICE: Kind = parameter(
     "The worker that a build is to run on; goes with canStartBuild = util.enforceChosenWorker of the builder.",
     schema_of::<WorkerChoiceOptions>,
     check_parameter::<WorkerChoiceOptions>,
+);
+/// Known, so that its error can say what to use (03.042).
+pub const INHERIT: Kind = parameter(
+    "InheritBuildParameter",
+    USUAL,
+    "Never worked in Buildbot 4.3, and is refused: rebuilding a build repeats its properties.",
+    schema_of::<ChoiceOptions>,
+    |_| {
+        let text = "copies nothing in Buildbot 4.3 and is not supported; to repeat the properties of a build, rebuild it \
+                    (the button on its page, or the control action rebuild on builds/ID)";
+        vec![Problem::new("", text)]
+    },
 );
 pub const FILE: Kind = parameter(
     "FileParameter",

@@ -8,7 +8,6 @@ mod tests;
 
 use super::Surroundings;
 use super::buildset::{Common, Wanted, new_stamp};
-use super::control::failed;
 use super::params::{Priority, format_names};
 use collect::Collected;
 use kinds::ForceParams;
@@ -225,9 +224,8 @@ impl Force {
             priority: Some(filled.priority),
             ..Wanted::default()
         };
-        let buildset = self.common.buildset(&self.around, wanted).await;
-        let buildset = buildset.map_err(|error| ControlError::Internal(error.to_string()))?;
-        let (bsid, requests) = self.around.data.add_buildset(buildset).await.map_err(failed)?;
+        let added = self.common.add(&self.around, wanted).await;
+        let (bsid, requests) = added.map_err(|error| ControlError::Internal(error.to_string()))?;
         let requests: BTreeMap<String, i64> = requests.into_iter().map(|(b, r)| (b.to_string(), r)).collect();
         Ok(serde_json::json!([bsid, requests]))
     }

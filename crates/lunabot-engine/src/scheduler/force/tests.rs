@@ -349,6 +349,12 @@ fn mistakes_of_the_configuration_03_031_03_036() {
     }
     for (kind, args, want) in [
         ("StringParameter", json!({"name": "owner"}), "owner is reserved"),
+        (
+            "ChoiceStringParameter",
+            json!({"name": "x", "getChoices": 1}),
+            "list what can be chosen in choices",
+        ),
+        ("InheritBuildParameter", json!({"name": "x"}), "to repeat the properties of a build, rebuild it"),
         ("IntParameter", json!({"name": "builderid"}), "builderid is reserved"),
         (
             "StringParameter",

@@ -1,4 +1,5 @@
-//! Running one git command: never without end, never without bound, never leaving processes behind.
+//! Running one command of a system for version control: never without end, never without bound, never leaving
+//! processes behind.
 
 use lunabot_model::{Clock, Mono};
 use nix::sys::signal::{Signal, killpg};
@@ -11,23 +12,60 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
+/// A program that pollers run.
+#[derive(Debug, Clone, Copy)]
+pub struct Tool {
+    /// For messages.
+    pub name: &'static str,
+    /// The option with which a configuration names another program.
+    pub option: &'static str,
+    /// Variables with which it answers for us, not for people.
+    pub env: &'static [(&'static str, &'static str)],
+    /// Variables of the user that would lead it astray.
+    pub stray: &'static [&'static str],
+}
+
+/// git; nobody is there to answer a question, and messages are read by people and by us, in one language.
+pub const GIT: Tool = Tool {
+    name: "git",
+    option: "gitbin",
+    env: &[("GIT_TERMINAL_PROMPT", "0"), ("GIT_ASKPASS", "true"), ("SSH_ASKPASS", "true"), ("LC_ALL", "C")],
+    stray: &[
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_NAMESPACE",
+        "GIT_PREFIX",
+    ],
+};
+
+/// Subversion.
+pub const SVN: Tool = Tool {
+    name: "svn",
+    option: "svnbin",
+    env: &[("SSH_ASKPASS", "true"), ("LC_ALL", "C.UTF-8")],
+    stray: &[],
+};
+
+/// Mercurial.
+pub const HG: Tool = Tool {
+    name: "hg",
+    option: "hgbin",
+    env: &[("HGPLAIN", "1"), ("HGENCODING", "UTF-8"), ("SSH_ASKPASS", "true"), ("LC_ALL", "C.UTF-8")],
+    stray: &[],
+};
+
+/// Perforce.
+pub const P4: Tool = Tool { name: "p4", option: "p4bin", env: &[("LC_ALL", "C.UTF-8")], stray: &[] };
+
 /// Last bytes of standard error that are kept for the message.
 const ERROR_TAIL: usize = 4096;
-/// How long output may still come after git has ended (a connection it shared may hold the pipe open).
+/// How long output may still come after the program has ended (a connection it shared may hold the pipe open).
 const DRAIN: Duration = Duration::from_secs(2);
-/// Variables that would lead git away from the repository it is told to use.
-const STRAY: &[&str] = &[
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_NAMESPACE",
-    "GIT_PREFIX",
-];
-
-/// How long git may take, and how much it may say.
+/// How long a program may take, and how much it may say.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// For a question (`ls-remote`, `log`), from start to end.
@@ -40,27 +78,32 @@ pub struct Limits {
     pub output: usize,
 }
 
+impl Limits {
+    /// For programs that show their progress.
+    pub const USUAL: Limits = Limits {
+        answer: Duration::from_secs(120),
+        silence: Duration::from_secs(300),
+        transfer: Duration::from_secs(3 * 3600),
+        output: 64 << 20,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            answer: Duration::from_secs(120),
-            silence: Duration::from_secs(300),
-            transfer: Duration::from_secs(3 * 3600),
-            output: 64 << 20,
-        }
+        Limits::USUAL
     }
 }
 
-/// Why git did not do what was asked. The texts hold no credentials.
+/// Why a program did not do what was asked. The texts hold no credentials.
 #[derive(Debug, Clone, thiserror::Error, PartialEq)]
-pub enum GitError {
-    #[error("cannot run {program}: {reason}; install git or set gitbin")]
-    Start { program: String, reason: String },
-    #[error("git {command} gave no answer within {seconds} s and was stopped{said}")]
+pub enum ProgramError {
+    #[error("cannot run {program}: {reason}; install {name} or set {option}")]
+    Start { program: String, reason: String, name: &'static str, option: &'static str },
+    #[error("{command} gave no answer within {seconds} s and was stopped{said}")]
     Silent { command: String, seconds: u64, said: String },
-    #[error("git {command} printed more than {limit} bytes and was stopped")]
+    #[error("{command} printed more than {limit} bytes and was stopped")]
     TooMuch { command: String, limit: usize },
-    #[error("git {command} failed ({status}): {said}")]
+    #[error("{command} failed ({status}): {said}")]
     Failed { command: String, status: String, said: String },
     #[error("{path}: {reason}")]
     File { path: String, reason: String },
@@ -68,9 +111,10 @@ pub enum GitError {
     Nonsense(String),
 }
 
-/// A git to run: its program, environment and limits.
+/// A program to run, with its environment and limits.
 #[derive(Clone, Debug)]
-pub struct Git {
+pub struct Program {
+    tool: Tool,
     program: String,
     dir: PathBuf,
     env: Vec<(String, String)>,
@@ -85,11 +129,11 @@ enum Patience {
     Transfer,
 }
 
-impl Git {
+impl Program {
     /// `dir` is where it runs; it must exist when it does.
-    pub fn new(program: &str, dir: &Path, limits: Limits, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(tool: Tool, program: &str, dir: &Path, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let (env, options) = (Vec::new(), Vec::new());
-        Git { program: program.into(), dir: dir.into(), env, options, limits, clock }
+        Program { tool, program: program.into(), dir: dir.into(), env, options, limits, clock }
     }
 
     /// Adds variables and leading options.
@@ -100,17 +144,28 @@ impl Git {
     }
 
     /// Asks something that takes little time.
-    pub async fn ask(&self, args: &[&str], stdin: &[u8]) -> Result<Vec<u8>, GitError> {
-        self.run(args, stdin, Patience::Answer).await
+    pub async fn ask(&self, args: &[&str], stdin: &[u8]) -> Result<Vec<u8>, ProgramError> {
+        self.run(args.first().copied().unwrap_or_default(), args, stdin, Patience::Answer).await
+    }
+
+    /// The same where the first argument is not the command's `name`; messages show nothing of the arguments.
+    pub async fn ask_as(&self, name: &str, args: &[&str], stdin: &[u8]) -> Result<Vec<u8>, ProgramError> {
+        self.run(name, args, stdin, Patience::Answer).await
     }
 
     /// Moves data; shows progress on standard error.
-    pub async fn transfer(&self, args: &[&str]) -> Result<Vec<u8>, GitError> {
-        self.run(args, &[], Patience::Transfer).await
+    pub async fn transfer(&self, args: &[&str]) -> Result<Vec<u8>, ProgramError> {
+        self.run(args.first().copied().unwrap_or_default(), args, &[], Patience::Transfer).await
     }
 
-    async fn run(&self, args: &[&str], stdin: &[u8], patience: Patience) -> Result<Vec<u8>, GitError> {
-        let name = args.first().copied().unwrap_or_default();
+    async fn run(
+        &self,
+        name: &str,
+        args: &[&str],
+        stdin: &[u8],
+        patience: Patience,
+    ) -> Result<Vec<u8>, ProgramError> {
+        let name = format!("{} {name}", self.tool.name);
         let mut child = self.spawn(args)?;
         let group = Group::of(&child);
         let beat = Beat::new(self.clock.clone());
@@ -125,42 +180,38 @@ impl Git {
             () = self.patience_ends(&patience, &beat) => None,
         };
         if out.full.load(Ordering::Relaxed) {
-            return Err(GitError::TooMuch { command: name.into(), limit: self.limits.output });
+            return Err(ProgramError::TooMuch { command: name, limit: self.limits.output });
         }
         let said = said(&err.take());
         let Some(status) = ended else {
             let seconds = beat.since_start().as_secs();
             let said = if said.is_empty() { said } else { format!("; it said: {said}") };
-            return Err(GitError::Silent { command: name.into(), seconds, said });
+            return Err(ProgramError::Silent { command: name, seconds, said });
         };
         let status = status.map_err(|e| self.cannot_start(&e))?;
         group.leave();
         if status.success() {
             return Ok(out.take());
         }
-        Err(GitError::Failed { command: name.into(), status: status_text(status), said })
+        Err(ProgramError::Failed { command: name, status: status_text(status), said })
     }
 
-    fn spawn(&self, args: &[&str]) -> Result<Child, GitError> {
+    fn spawn(&self, args: &[&str]) -> Result<Child, ProgramError> {
         let mut command = Command::new(&self.program);
         command.args(&self.options).args(args).current_dir(&self.dir);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
-        for name in STRAY {
+        for name in self.tool.stray {
             command.env_remove(name);
         }
-        // Nobody is there to answer a question; messages are read by people and by us, in one language.
-        command
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_ASKPASS", "true")
-            .env("SSH_ASKPASS", "true")
-            .env("LC_ALL", "C");
+        command.envs(self.tool.env.iter().copied());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.spawn().map_err(|e| self.cannot_start(&e))
     }
 
-    fn cannot_start(&self, error: &std::io::Error) -> GitError {
-        GitError::Start { program: self.program.clone(), reason: error.to_string() }
+    fn cannot_start(&self, error: &std::io::Error) -> ProgramError {
+        let Tool { name, option, .. } = self.tool;
+        ProgramError::Start { program: self.program.clone(), reason: error.to_string(), name, option }
     }
 
     /// Feeds and reads the child until it has ended and its pipes are empty, or held open by someone else.

@@ -1,9 +1,15 @@
-//! ShellCommand, SetProperty, SetPropertyFromCommand in real builds (05.022–05.049, 06.001–06.010, 06.042).
+//! The shell family of steps, and steps without the worker, in real builds (05.022–05.049, 06.001–06.012, 06.042,
+//! 06.052–06.058).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod master_side;
+mod sequence;
+#[path = "../support/mod.rs"]
 mod support;
-#[path = "commands/transfers.rs"]
+mod texts;
+mod tools;
 mod transfers;
+mod warnings;
 
 use lunabot_data::new::NewSourceStamp;
 use lunabot_model::{Json, Results};

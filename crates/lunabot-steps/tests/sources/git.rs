@@ -1,12 +1,9 @@
 //! `steps.Git` with the real git on a real worker (06.014–06.022).
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{Bench, Built, Functions, Repo, object};
 use lunabot_data::new::{NewChange, NewPatch, NewSourceStamp, StampRef};
 use lunabot_model::{Json, Results};
 use serde_json::json;
-use support::{Bench, Built, Functions, Repo, object};
 
 fn git(repo: &Repo, options: Json) -> Json {
     let mut args = json!({"repourl": repo.url(), "logEnviron": false});
@@ -140,15 +137,33 @@ async fn codebases_have_entries_in_the_properties() {
     let steps = [
         git(&one, json!({"codebase": "one", "workdir": "one"})),
         git(&two, json!({"codebase": "two", "workdir": "two"})),
-        git(&two, json!({"codebase": "three", "workdir": "three"})),
+        git(&two, json!({"codebase": "three", "workdir": "three", "name": "sources"})),
     ];
     let stamp = |codebase: &str| NewSourceStamp { codebase: codebase.into(), ..NewSourceStamp::default() };
     let built = bench.build_for(&steps, vec![stamp("one"), stamp("two")]).await;
     assert_eq!(built.properties["got_revision"], json!({"one": first, "two": second}));
+    let names: Vec<&str> = built.steps.iter().map(|(step, _)| step.name.as_str()).collect();
+    assert_eq!(names, ["git-one", "git-two", "sources-three"]);
     assert_eq!(built.step(0), (Results::Success, "update one"));
     assert_eq!(built.step(2), (Results::Failure, "Codebase three not in build (failure)"));
     assert!(built.log(2, "log").contains("no source stamp of codebase 'three'"));
     assert_eq!(built.results(), Some(Results::Failure));
+}
+
+/// 04.009: a property is a text or a table by codebase, not both.
+#[tokio::test]
+async fn row_04_009_steps_with_and_without_codebase_do_not_mix() {
+    let (one, two, bench) = (Repo::new(), Repo::new(), Bench::new().await);
+    one.commit("a", "one");
+    two.commit("b", "two");
+    let plain = git(&one, json!({"workdir": "one", "haltOnFailure": false}));
+    let named = git(&two, json!({"codebase": "two", "workdir": "two", "haltOnFailure": false}));
+    let stamp = |codebase: &str| NewSourceStamp { codebase: codebase.into(), ..NewSourceStamp::default() };
+    for (steps, complaint) in [([&plain, &named], "has a codebase"), ([&named, &plain], "has no codebase")] {
+        let built = bench.build_for(&steps.map(Clone::clone), vec![stamp(""), stamp("two")]).await;
+        assert_eq!((built.step(0).0, built.step(1).0), (Results::Success, Results::Exception));
+        assert!(built.log(1, "err.text").contains(complaint), "{}", built.log(1, "err.text"));
+    }
 }
 
 /// 06.015, 06.017: the patch is applied to index and tree, and cleaned away by the next checkout.
@@ -228,7 +243,7 @@ async fn depth_and_description_are_as_asked() {
     let second = repo.commit("a", "two");
     let built = bench.build(&[git(&repo, json!({"shallow": true, "workdir": "shallow"}))]).await;
     assert_got(&built, &second);
-    let depth = support::Repo::depth(&bench.builddir().join("shallow"));
+    let depth = Repo::depth(&bench.builddir().join("shallow"));
     assert_eq!(depth, "1");
     let describe = json!({"tags": true, "abbrev": 0});
     let built = bench.build(&[git(&repo, json!({"getDescription": describe}))]).await;
@@ -326,4 +341,189 @@ async fn a_stopped_step_takes_its_keys_away() {
     let built = bench.end(finished).await;
     assert_eq!((built.results(), built.step(0).0), (Some(Results::Cancelled), Results::Cancelled));
     assert!(!dir.exists());
+}
+
+/// A bare repository with one commit on `main`, and the commit.
+fn bare() -> (Repo, tempfile::TempDir, String) {
+    let (seed, dir) = (Repo::new(), tempfile::tempdir().unwrap());
+    let first = seed.commit("a", "one");
+    let path = dir.path().display().to_string();
+    seed.git(&["clone", "--quiet", "--bare", &seed.url(), &path]);
+    (seed, dir, first)
+}
+
+fn tip(dir: &tempfile::TempDir, reference: &str) -> String {
+    let arg = format!("--git-dir={}", dir.path().display());
+    crate::support::run(dir.path(), "git", &[&arg, "rev-parse", reference])
+}
+
+/// 06.023: what a build makes is committed, tagged and pushed.
+#[tokio::test]
+async fn row_06_023_commits_and_tags_are_made_and_pushed() {
+    let (_, origin, first) = bare();
+    let bench = Bench::new().await;
+    let url = format!("file://{}", origin.path().display());
+    let quiet = |kind: &str, options: Json| {
+        let mut args = json!({"logEnviron": false, "config": {"user.name": "CI", "user.email": "ci@h"}});
+        args.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        object(kind, args)
+    };
+    let make =
+        object("steps.ShellCommand", json!({"command": ["sh", "-c", "echo two >> a"], "logEnviron": false}));
+    let stamp = || NewSourceStamp { branch: Some("main".into()), ..NewSourceStamp::default() };
+    let commit = |more: Json| {
+        let mut options = json!({"paths": ["a"], "messages": ["Two", "and why"], "haltOnFailure": true});
+        options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        quiet("steps.GitCommit", options)
+    };
+    let source = quiet("steps.Git", json!({"repourl": url, "mode": "full"}));
+    let push = quiet("steps.GitPush", json!({"repourl": url, "branch": "main"}));
+    let steps = [
+        source.clone(),
+        make.clone(),
+        commit(json!({"no_verify": true})),
+        quiet("steps.GitTag", json!({"tagName": "v2", "annotated": true, "messages": ["Version two"]})),
+        push.clone(),
+        quiet("steps.GitPush", json!({"repourl": url, "branch": "v2", "name": "push tag"})),
+    ];
+    let built = bench.build_for(&steps, vec![stamp()]).await;
+    assert_eq!(built.results(), Some(Results::Success), "{:#?}", built.steps);
+    let settings = "-c user.email=ci@h -c user.name=CI ";
+    let ran = |built: &Built, step: usize| -> Vec<String> {
+        let lines = built.lines(step, 'h').into_iter().filter_map(|line| line.strip_prefix("git "));
+        lines.filter_map(|line| line.strip_prefix(settings)).map(|line| line.replace(&url, "URL")).collect()
+    };
+    let committed = ["--version", "symbolic-ref HEAD", "add a", "commit -m Two -m 'and why' --no-verify"];
+    assert_eq!(ran(&built, 2), committed);
+    assert_eq!(ran(&built, 3), ["--version", "tag -a v2 -m 'Version two'"]);
+    assert_eq!(ran(&built, 4), ["--version", "push URL main"]);
+    assert_eq!(tip(&origin, "main~1"), first);
+    assert_eq!(tip(&origin, "v2^{}"), tip(&origin, "main"));
+
+    let nothing = [source.clone(), commit(json!({})), push.clone()];
+    assert_eq!(bench.build_for(&nothing, vec![stamp()]).await.step(1).0, Results::Failure);
+    let ignored = [source.clone(), commit(json!({"emptyCommits": "ignore"})), push.clone()];
+    let built = bench.build_for(&ignored, vec![stamp()]).await;
+    assert_eq!(
+        (built.results(), ran(&built, 1)[3].as_str()),
+        (Some(Results::Success), "status --porcelain=v1")
+    );
+    let before = tip(&origin, "main");
+    let created = [source.clone(), commit(json!({"emptyCommits": "create-empty-commit"})), push];
+    assert_eq!(bench.build_for(&created, vec![stamp()]).await.results(), Some(Results::Success));
+    assert_eq!(tip(&origin, "main~1"), before);
+
+    let again = quiet("steps.GitTag", json!({"tagName": "v2"}));
+    let detached =
+        [quiet("steps.Git", json!({"repourl": url, "mode": "full", "tags": true})), again, commit(json!({}))];
+    let stamps = vec![NewSourceStamp { revision: Some(first.clone()), ..NewSourceStamp::default() }];
+    let built = bench.build_for(&detached, stamps).await;
+    assert_eq!((built.step(1).0, built.step(2).0), (Results::Failure, Results::Failure));
+    assert!(built.log(2, "stdio").contains("on no branch"), "{}", built.log(2, "stdio"));
+    let forced = [
+        source,
+        quiet("steps.GitTag", json!({"tagName": "v2", "force": true})),
+        quiet("steps.GitPush", json!({"repourl": url, "branch": "v2", "force": true})),
+    ];
+    assert_eq!(bench.build_for(&forced, vec![stamp()]).await.results(), Some(Results::Success));
+    assert_eq!(tip(&origin, "v2"), tip(&origin, "main"));
+}
+
+/// 06.023: combinations that cannot work are errors of the configuration.
+#[test]
+fn row_06_023_options_are_checked() {
+    let problems = |kind: &str, args: Json| {
+        let step = lunabot_steps::STEPS.iter().find(|step| step.kind.path() == kind).unwrap();
+        let text = |p: lunabot_model::Problem| format!("{}: {}", p.path, p.message);
+        (step.kind.check)(&args).into_iter().map(text).collect::<Vec<_>>()
+    };
+    let missing =
+        ["paths: must be given, with at least one text", "messages: must be given, with at least one text"];
+    assert_eq!(problems("steps.GitCommit", json!({"paths": []})), missing);
+    let tag = |more: Json| {
+        let mut args = json!({"tagName": "v"});
+        args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        problems("steps.GitTag", args)
+    };
+    assert_eq!(tag(json!({"annotated": true})), ["messages: must be given for an annotated tag"]);
+    assert_eq!(tag(json!({"messages": ["m"]})), ["messages: need annotated = true"]);
+    assert_eq!(problems("steps.GitPush", json!({"repourl": "u"})), [": branch is missing"]);
+    let own = ["command: the step has its own; leave it out"];
+    assert_eq!(problems("steps.GitDiffInfo", json!({"command": "x"})), own);
+}
+
+/// 06.024: what is checked out where a forge proposes it.
+#[tokio::test]
+async fn row_06_024_forges_name_what_is_built() {
+    let (repo, fork, bench) = (Repo::new(), Repo::new(), Bench::new().await);
+    let first = repo.commit("a", "one");
+    let second = repo.commit("a", "merged");
+    repo.git(&["update-ref", "refs/pull/7/merge", &second]);
+    repo.git(&["update-ref", "refs/changes/34/1234/5", &second]);
+    repo.git(&["reset", "--quiet", "--hard", &first]);
+    let theirs = fork.commit("a", "theirs");
+    fork.git(&["branch", "topic"]);
+    let step = |kind: &str| {
+        let args = json!({"repourl": repo.url(), "logEnviron": false, "workdir": kind});
+        object(&format!("steps.{kind}"), args)
+    };
+    let set = |properties: Json| object("steps.SetProperties", json!({"properties": properties}));
+    let stamp = |branch: Option<&str>, revision: Option<&str>, project: &str| NewSourceStamp {
+        branch: branch.map(String::from),
+        revision: revision.map(String::from),
+        project: project.into(),
+        ..NewSourceStamp::default()
+    };
+    let got = |built: &Built| {
+        assert_eq!(built.results(), Some(Results::Success), "{:#?}", built.steps);
+        built.properties["got_revision"].as_str().unwrap().to_string()
+    };
+    let pull = stamp(Some("refs/pull/7/merge"), Some(&first), "");
+    assert_eq!(got(&bench.build_for(&[step("GitHub")], vec![pull.clone()]).await), second);
+    assert_eq!(got(&bench.build_for(&[step("GitHub")], vec![stamp(None, Some(&first), "")]).await), first);
+    assert_eq!(got(&bench.build_for(&[step("Git")], vec![pull]).await), first);
+
+    let request =
+        json!({"target_branch": "main", "source_branch": "topic", "source_git_ssh_url": fork.url()});
+    let steps = [set(request), step("GitLab")];
+    assert_eq!(got(&bench.build_for(&steps, vec![stamp(Some("main"), None, "")]).await), theirs);
+    assert_eq!(got(&bench.build_for(&[step("GitLab")], vec![stamp(Some("main"), None, "")]).await), first);
+
+    let event = json!({"event.change.project": "p", "event.patchSet.ref": "refs/changes/34/1234/5"});
+    let change = json!({"event.change.project": "p", "gerrit_change": "1234/5"});
+    for properties in [event, change] {
+        let steps = [set(properties), step("Gerrit")];
+        let built = bench.build_for(&steps, vec![stamp(Some("main"), None, "p")]).await;
+        assert_eq!(got(&built), second);
+        assert_eq!(built.properties["gerrit_branch"], "refs/changes/34/1234/5");
+        assert_eq!(got(&bench.build_for(&steps, vec![stamp(Some("main"), None, "q")]).await), first);
+    }
+}
+
+/// 06.030: the lines that differ from the last common commit.
+#[tokio::test]
+async fn row_06_030_what_differs_is_stored() {
+    let (repo, bench) = (Repo::new(), Bench::new().await);
+    repo.commit("a", "one");
+    let base = repo.commit("ü b", "one");
+    repo.git(&["checkout", "--quiet", "-b", "topic"]);
+    repo.commit("a", "two");
+    repo.commit("ü b", "two");
+    repo.git(&["checkout", "--quiet", "main"]);
+    repo.commit("a", "elsewhere");
+    let info = object("steps.GitDiffInfo", json!({"compareToRef": "origin/main", "dataName": "d"}));
+    let built = bench.build_for(&[git(&repo, json!({})), info], vec![on("topic")]).await;
+    assert_eq!(built.results(), Some(Results::Success), "{:#?}", built.steps);
+    assert_eq!(built.properties["diffinfo-merge-base-commit"], base);
+    let raw = bench.data.raw(&format!("builds/{}/data/d/value", built.build.buildid)).await.unwrap();
+    let body: Vec<_> = futures::TryStreamExt::try_collect(raw.body).await.unwrap();
+    let files: Json = serde_json::from_slice(&body.concat()).unwrap();
+    let file = |name: &str| {
+        json!({"source_file": name, "target_file": name, "is_binary": false, "is_rename": false,
+               "hunks": [{"ss": 1, "sl": 0, "ts": 2, "tl": 1}]})
+    };
+    assert_eq!(files, json!([file("a"), file("ü b")]));
+    let missing = object("steps.GitDiffInfo", json!({"compareToRef": "nowhere"}));
+    let built = bench.build_for(&[git(&repo, json!({})), missing], vec![on("topic")]).await;
+    assert_eq!(built.step(1).0, Results::Failure);
 }

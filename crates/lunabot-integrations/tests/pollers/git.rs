@@ -1,88 +1,11 @@
-//! `changes.GitPoller` in its manager, on real repositories and a real database (02.001–02.011).
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! `changes.GitPoller` on real repositories (02.001–02.011).
 
-mod support;
-
+use super::master::{Master, generation};
+use crate::support::{Functions, Repo, eventually, function, script};
 use lunabot_data::new::StateKey;
-use lunabot_data::{Answer, Data, OpenOptions};
-use lunabot_integrations::{Applied, ChangeSources, Environment, Generation, Secrets, SourceStatus};
-use lunabot_model::resources::Change;
 use lunabot_model::{AnyObject, Json};
 use serde_json::json;
 use std::sync::Arc;
-use support::{Functions, RealClock, Repo, eventually, function, script};
-
-/// A master with nothing but change sources.
-struct Master {
-    dir: tempfile::TempDir,
-    data: Data,
-    sources: ChangeSources,
-}
-
-impl Master {
-    async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let clock = Arc::new(RealClock::new());
-        let options = OpenOptions {
-            url: "sqlite:///state.sqlite".into(),
-            basedir: dir.path().into(),
-            master_name: "test:/".into(),
-            clock: clock.clone(),
-        };
-        let data = Data::open(options).await.unwrap();
-        let env =
-            Environment { data: data.clone(), clock, chance: Arc::new(|| 0.5), basedir: dir.path().into() };
-        Master { dir, data, sources: ChangeSources::new(env) }
-    }
-
-    /// The same database under a new process.
-    async fn restart(&mut self) {
-        self.sources.stop().await;
-        let (clock, chance) = (Arc::new(RealClock::new()), Arc::new(|| 0.5));
-        let env = Environment { data: self.data.clone(), clock, chance, basedir: self.dir.path().into() };
-        self.sources = ChangeSources::new(env);
-    }
-
-    async fn apply(&self, sources: Vec<AnyObject>) -> Applied {
-        let nothing = Functions::new(|name, _| panic!("unexpected call of {name}"));
-        self.sources.apply(&generation(sources, nothing)).await.unwrap()
-    }
-
-    /// Polls and gives the status afterwards.
-    async fn poll(&self) -> SourceStatus {
-        let before = self.row().polls;
-        self.sources.force(None).await.unwrap();
-        eventually("a poll", || async { Some(self.row()).filter(|row| row.polls > before && !row.polling) })
-            .await
-    }
-
-    async fn poll_well(&self) {
-        let row = self.poll().await;
-        assert_eq!(row.last_error, None);
-    }
-
-    fn row(&self) -> SourceStatus {
-        self.sources.status().remove(0)
-    }
-
-    async fn changes(&self) -> Vec<Change> {
-        let Answer::List { items, .. } = self.data.get("changes", "order=changeid").await.unwrap() else {
-            panic!()
-        };
-        items.into_iter().map(|item| serde_json::from_value(item).unwrap()).collect()
-    }
-
-    /// `branch: comments` of each change, in order.
-    async fn told(&self) -> Vec<String> {
-        let text = |c: Change| format!("{}: {}", c.branch.unwrap_or_default(), c.comments);
-        self.changes().await.into_iter().map(text).collect()
-    }
-}
-
-fn generation(sources: Vec<AnyObject>, functions: Functions) -> Generation {
-    let (script, secrets) = (Arc::new(functions), Arc::new(Secrets::default()));
-    Generation { sources, script, secrets, codebase_generator: None, revlink: None }
-}
 
 fn poller(repo: &Repo, options: Json) -> AnyObject {
     let mut args = json!({"repourl": repo.url(), "pollInterval": 0});
@@ -378,7 +301,7 @@ async fn functions_see_and_alter_changes_and_their_errors_repeat_the_poll() {
     let callback = lunabot_model::Callback::from_json(&function("x"));
     let mut generation = generation(vec![poller(&repo, options)], functions);
     generation.codebase_generator = callback.clone();
-    generation.revlink = callback;
+    generation.revlink = callback.map(lunabot_model::revlink::Revlink::Function);
     master.sources.apply(&generation).await.unwrap();
     master.poll_well().await;
     for message in ["one", "drop me", "two"] {

@@ -1,0 +1,71 @@
+//! `GET /api/v2/schedules` ◆: when each scheduler acts next and acted last. Kept in memory; no table is read for it.
+
+use super::buildset::last_acted;
+use super::{Entry, Role, Schedulers, Surroundings, ticking};
+use lunabot_data::DataError;
+use lunabot_model::{AnyObject, Json};
+use serde_json::json;
+use std::sync::Arc;
+
+/// Makes the list available.
+pub(super) fn register(schedulers: &Arc<Schedulers>, around: &Surroundings) {
+    let (weak, agenda) = (Arc::downgrade(schedulers), around.agenda.clone());
+    let rows = move || {
+        let Some(schedulers) = weak.upgrade() else { return Vec::new() };
+        let row = |(name, entry): (&String, &Entry)| {
+            let times = agenda.times(name).unwrap_or_default();
+            json!({
+                "schedulerid": entry.id,
+                "name": name,
+                "kind": entry.object.kind,
+                "enabled": entry.enabled,
+                "trigger": trigger(entry),
+                "builder_names": builder_names(&entry.object),
+                "next_at": times.next.filter(|_| entry.enabled).map(lunabot_model::Time::secs),
+                "last_at": times.last,
+            })
+        };
+        schedulers.current().all.iter().map(row).collect()
+    };
+    around.data.set_virtual("schedules", Arc::new(rows));
+}
+
+/// Reads when those acted last that are not known yet, and forgets those that are gone.
+pub(super) async fn remember_times<'a>(
+    around: &Surroundings,
+    names: impl Iterator<Item = &'a String> + Clone,
+) -> Result<(), DataError> {
+    for name in names.clone() {
+        if around.agenda.times(name).and_then(|times| times.last).is_none()
+            && let Some(last) = around.data.get_state(&last_acted(name)).await?.and_then(|last| last.as_i64())
+        {
+            around.agenda.acted(name, last);
+        }
+    }
+    around.agenda.keep(|name| names.clone().any(|other| other == name));
+    Ok(())
+}
+
+/// What makes it act, in words.
+fn trigger(entry: &Entry) -> String {
+    let text = |option| entry.object.arg(option).and_then(Json::as_str);
+    match &entry.role {
+        Role::Follows { .. } => ticking::describe(&entry.object),
+        Role::Depends { .. } => {
+            let upstream = entry.object.arg("upstream");
+            let name = upstream.and_then(|upstream| upstream.pointer("/$args/name")).and_then(Json::as_str);
+            format!("when {} went well", name.or(text("upstream")).unwrap_or_default())
+        }
+        Role::Forced(_) => "when forced".into(),
+        Role::Triggered(_) => "when triggered".into(),
+    }
+}
+
+/// Those that are written plainly.
+fn builder_names(object: &AnyObject) -> Vec<&str> {
+    match object.arg("builderNames") {
+        Some(Json::Array(items)) => items.iter().filter_map(Json::as_str).collect(),
+        Some(Json::String(name)) => vec![name],
+        _ => Vec::new(),
+    }
+}

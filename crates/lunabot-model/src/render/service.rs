@@ -1,0 +1,66 @@
+//! Rendering the options of a service: a change source, a hook, a reporter.
+
+use super::{RenderContext, RenderError, render};
+use crate::resources::SourceStamp;
+use crate::script::{CallSite, Inert};
+use crate::{Arg, BoxFuture, Callback, Json, Properties, Renderable, ScriptHost, SecretSource};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+/// Secrets and functions, but no build and no properties.
+#[derive(Clone)]
+pub struct ServiceScope {
+    pub script: Arc<dyn ScriptHost>,
+    pub secrets: Arc<dyn SecretSource>,
+    /// The service in words, for messages: `change source NAME`.
+    pub concerns: String,
+}
+
+impl ServiceScope {
+    /// The value of an option. The error says what was expected, and shows no value: it may be a secret.
+    pub async fn value<T: DeserializeOwned>(&self, option: &Renderable<T>) -> Result<T, RenderError> {
+        let rendered = render(option.source(), self).await?;
+        Renderable::read(&rendered).map_err(|_| {
+            let wanted = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
+            let wanted = if wanted == "String" { "text" } else { "value that the option takes" };
+            RenderError(format!("it does not yield a {wanted}"))
+        })
+    }
+}
+
+impl RenderContext for ServiceScope {
+    fn properties(&self) -> Properties {
+        Properties::new()
+    }
+
+    fn source_stamp(&self, _: &str) -> Option<SourceStamp> {
+        None
+    }
+
+    fn worker_info(&self, _: &str) -> Option<Json> {
+        None
+    }
+
+    fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
+        self.secrets.get(name)
+    }
+
+    fn call<'a>(
+        &'a self,
+        callback: &'a Callback,
+        with_properties: bool,
+        args: Vec<Json>,
+    ) -> BoxFuture<'a, Result<Json, RenderError>> {
+        let properties = || Arg::Properties(Arc::new(Inert), Properties::new());
+        let first = with_properties.then(properties);
+        let all = first.into_iter().chain(args.into_iter().map(Arg::Value)).collect();
+        Box::pin(async move {
+            let site = CallSite::new("renderer", self.concerns.as_str());
+            self.script.call(callback, site, all).await.map_err(|e| RenderError(e.to_string()))
+        })
+    }
+
+    fn build_url(&self) -> Option<String> {
+        None
+    }
+}

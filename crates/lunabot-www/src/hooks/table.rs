@@ -1,0 +1,264 @@
+//! The dialects there are, and those that a configuration lists.
+
+use super::auth::Checker;
+use super::bitbucket::{BitbucketCloud, BitbucketServer};
+use super::{Dialect, DialectOptions, base, gitea, github, gitlab, poller};
+use lunabot_model::config::{ConfigError, WwwConfig};
+use lunabot_model::render::ServiceScope;
+use lunabot_model::{Json, Problem, kind};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+type Read = fn(&Json) -> Result<Arc<dyn Dialect>, Vec<Problem>>;
+
+/// Name and reader of each dialect.
+const DIALECTS: &[(&str, Read)] = &[
+    ("base", read::<base::Base>),
+    ("bitbucketcloud", read::<BitbucketCloud>),
+    ("bitbucketserver", read::<BitbucketServer>),
+    ("gitea", read::<gitea::Gitea>),
+    ("github", read::<github::GitHub>),
+    ("gitlab", read::<gitlab::GitLab>),
+    ("poller", read::<poller::PollerHook>),
+];
+
+/// Dialects of services that are gone (02.036, 02.039).
+const GONE: &[(&str, &str)] = &[
+    ("bitbucket", "Bitbucket's POST service is gone; use bitbucketcloud with a web hook of the repository"),
+    ("gitorious", "Gitorious is gone; use the dialect of the forge that the repository is on now"),
+];
+
+/// A dialect as the configuration lists it.
+pub(super) struct Entry {
+    pub dialect: Arc<dyn Dialect>,
+}
+
+impl Entry {
+    /// Senders prove themselves.
+    pub fn protected(&self) -> bool {
+        self.dialect.guard().is_some_and(|guard| guard.secret.is_some())
+    }
+}
+
+/// The hooks of one configuration.
+#[derive(Default)]
+pub struct Hooks {
+    pub(super) dialects: BTreeMap<String, Entry>,
+    pub(super) auth: Vec<Checker>,
+}
+
+impl std::fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.dialects.keys()).finish()
+    }
+}
+
+impl Hooks {
+    /// The hooks that are right; [`wrong`] tells of the others, and no configuration with such is gone over to.
+    pub fn new(www: &WwwConfig) -> Self {
+        let listed = listed(www).filter_map(|(name, options)| {
+            let dialect = made(name, options).ok()?;
+            Some((name.to_string(), Entry { dialect }))
+        });
+        Hooks { dialects: listed.collect(), auth: checkers(www).unwrap_or_default() }
+    }
+
+    pub(super) async fn missing_secrets(&self, scope: &ServiceScope) -> Vec<(String, String)> {
+        let mut missing = Vec::new();
+        for (name, entry) in &self.dialects {
+            let path = || format!("www.change_hook_dialects.{name}");
+            if let Some(guard) = entry.dialect.guard()
+                && let Err(error) = guard.secret(scope).await
+            {
+                missing.push((path(), error));
+            }
+            for (option, value) in entry.dialect.secrets() {
+                if let Err(error) = scope.value(value).await {
+                    missing.push((path(), format!("{option}: {error}")));
+                }
+            }
+        }
+        for checker in &self.auth {
+            if let Err(error) = checker.check(scope).await {
+                missing.push(("www.change_hook_auth".into(), error));
+            }
+        }
+        missing
+    }
+}
+
+/// What is wrong with the hooks of a configuration.
+pub fn wrong(www: &WwwConfig) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    for (name, options) in listed(www) {
+        let problems = made(name, options).err().unwrap_or_default();
+        errors.extend(problems.into_iter().map(|p| error_at(name, &p.path, p.message)));
+    }
+    if let Err(problem) = checkers(www) {
+        let (file, line) = (String::new(), None);
+        errors.push(ConfigError {
+            file,
+            line,
+            path: "www.change_hook_auth".into(),
+            message: problem.message,
+        });
+    }
+    errors
+}
+
+/// Dialects whose senders prove nothing though they could (02.033).
+pub fn unprotected(www: &WwwConfig) -> Vec<ConfigError> {
+    let hooks = Hooks::new(www);
+    if !hooks.auth.is_empty() {
+        return Vec::new();
+    }
+    let open =
+        hooks.dialects.iter().filter(|(_, entry)| entry.dialect.guard().is_some() && !entry.protected());
+    let text = "has no secret: whoever reaches the master can report changes that nobody made; \
+                set secret = util.Secret \"NAME\" here, and its value in the forge";
+    open.map(|(name, _)| error_at(name, "", text.into())).collect()
+}
+
+/// The dialects that are not switched off.
+fn listed(www: &WwwConfig) -> impl Iterator<Item = (&str, &Json)> {
+    let all = www.change_hook_dialects.iter().map(|(name, options)| (name.as_str(), options));
+    all.filter(|(_, options)| !options.is_null() && **options != Json::Bool(false))
+}
+
+fn made(name: &str, options: &Json) -> Result<Arc<dyn Dialect>, Vec<Problem>> {
+    let whole = |text: String| vec![Problem::new("", text)];
+    if let Some((_, why)) = GONE.iter().find(|(gone, _)| *gone == name) {
+        return Err(whole((*why).into()));
+    }
+    let names = || DIALECTS.iter().map(|(name, _)| *name);
+    match DIALECTS.iter().find(|(known, _)| *known == name) {
+        Some((_, read)) => read(options),
+        None => Err(whole(match kind::nearest(name, names()) {
+            Some(near) => format!("unknown dialect, did you mean {near}?"),
+            None => format!(
+                "own dialects are not supported yet; there are {}",
+                names().collect::<Vec<_>>().join(", ")
+            ),
+        })),
+    }
+}
+
+fn read<D: Dialect + DialectOptions + 'static>(options: &Json) -> Result<Arc<dyn Dialect>, Vec<Problem>> {
+    // `true` and `{}` are no options; a list that is empty in Lua is an empty table.
+    let none = Json::Object(serde_json::Map::new());
+    let options = if *options == Json::Bool(true) { &none } else { options };
+    if !options.is_object() || options.get("$kind").is_some() {
+        return Err(vec![Problem::new("", "expected true or a table of options")]);
+    }
+    let dialect = kind::read::<D>(options).map_err(|problem| vec![problem])?;
+    let problems = dialect.problems();
+    if problems.is_empty() { Ok(Arc::new(dialect)) } else { Err(problems) }
+}
+
+fn checkers(www: &WwwConfig) -> Result<Vec<Checker>, Problem> {
+    match &www.change_hook_auth {
+        None => Ok(Vec::new()),
+        Some(Json::Array(items)) => items.iter().map(kind::read).collect(),
+        Some(Json::Object(empty)) if empty.is_empty() => Ok(Vec::new()),
+        Some(one) => Ok(vec![kind::read(one)?]),
+    }
+}
+
+fn error_at(name: &str, option: &str, message: String) -> ConfigError {
+    let dot = if option.is_empty() { "" } else { "." };
+    let path = format!("www.change_hook_dialects.{name}{dot}{option}");
+    ConfigError { file: String::new(), line: None, path, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn www(dialects: Json) -> WwwConfig {
+        WwwConfig { change_hook_dialects: serde_json::from_value(dialects).unwrap(), ..WwwConfig::default() }
+    }
+
+    fn told(dialects: Json) -> Vec<String> {
+        wrong(&www(dialects)).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn good_options_are_taken_02_033_02_035_02_037_02_040() {
+        let function = json!({"$fn": {"id": 1, "generation": 1, "fingerprint": "f", "at": "master.lua:1"}});
+        let secret =
+            json!({"$kind": "util.Secret", "$id": 1, "$at": "master.lua:2", "$args": {"secret_name": "s"}});
+        let dialects = json!({
+            "base": true, "bitbucket": false, "gitorious": null,
+            "github": {"secret": secret, "strict": true, "codebase": function, "github_property_whitelist": ["github.*"],
+                       "skips": {}, "github_api_endpoint": "https://g.example.org/api/v3", "pullrequest_ref": "head",
+                       "token": secret, "debug": true, "verify": false},
+            "gitlab": {"secret": "s", "codebase": "c"},
+            "gitea": {"secret": "s", "onlyIncludePushCommit": true, "onlyMergeablePullRequest": false},
+            "bitbucketcloud": {"bitbucket_property_whitelist": "bitbucket.*", "codebase": "c"},
+            "bitbucketserver": {}, "poller": {"allowed": ["a"]},
+        });
+        assert_eq!(told(dialects.clone()), [""; 0]);
+        assert_eq!(Hooks::new(&www(dialects)).dialects.len(), 7);
+    }
+
+    #[test]
+    fn bad_options_are_told_with_their_place_02_028_02_031_02_033() {
+        for (dialects, wanted) in [
+            (json!({"github": {"secrt": "x"}}), "github.secrt: unknown option, did you mean secret?"),
+            (
+                json!({"github": {"strict": true}}),
+                "github.strict: strict mode is requested, but there is no secret",
+            ),
+            (
+                json!({"github": {"secret": ""}}),
+                "github.secret: must not be empty; leave it out to do without",
+            ),
+            (json!({"github": {"secret": 3}}), "github.secret: "),
+            (json!({"github": {"skips": ["("]}}), "github.skips: '(' is not a regular expression"),
+            (json!({"github": {"pullrequest_ref": "x"}}), "github.pullrequest_ref: must be"),
+            (
+                json!({"github": {"github_api_endpoint": "ftp://x"}}),
+                "github.github_api_endpoint: ftp://x is not the address",
+            ),
+            (
+                json!({"github": {"class": {}}}),
+                "github.class: own classes for web hooks are not supported yet",
+            ),
+            (
+                json!({"base": {"custom_class": "x"}}),
+                "base.custom_class: own classes for web hooks are not supported yet",
+            ),
+            (json!({"gitlab": 3}), "gitlab: expected true or a table of options"),
+            (json!({"githb": true}), "githb: unknown dialect, did you mean github?"),
+            (
+                json!({"mine": true}),
+                "mine: own dialects are not supported yet; there are base, bitbucketcloud",
+            ),
+            (json!({"bitbucket": true}), "bitbucket: Bitbucket's POST service is gone; use bitbucketcloud"),
+            (json!({"gitorious": true}), "gitorious: Gitorious is gone"),
+        ] {
+            let told = told(dialects.clone());
+            let wanted = format!("www.change_hook_dialects.{wanted}");
+            assert!(told.len() == 1 && told[0].starts_with(&wanted), "{dialects}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_forge_without_a_secret_is_warned_of_02_033() {
+        let open = json!({"base": true, "poller": true, "github": true, "gitea": {"secret": "s"}});
+        let mut www = www(open);
+        let told: Vec<String> = unprotected(&www).iter().map(ToString::to_string).collect();
+        assert!(
+            told.len() == 1 && told[0].starts_with("www.change_hook_dialects.github: has no secret"),
+            "{told:?}"
+        );
+        www.change_hook_auth =
+            Some(json!([{"$kind": "util.UserPasswordAuth", "$args": {"users": {"a": "b"}}}]));
+        assert_eq!(unprotected(&www).len(), 0);
+        www.change_hook_auth = Some(json!(["file:x"]));
+        assert!(
+            wrong(&www)[0].to_string().starts_with("www.change_hook_auth: expected a util.UserPasswordAuth")
+        );
+    }
+}

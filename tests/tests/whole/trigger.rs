@@ -1,0 +1,256 @@
+//! Builds that start builds: Triggerable and the Trigger step (03.021, 06.045–06.050).
+
+use anyhow::{Context, Result};
+use lunabot_tests::Master;
+use serde_json::{Value, json};
+
+/// A builder `parent` with one Trigger step of these options, and what it may trigger: `good`, `bad` and `held`, which
+/// builds until the file `open` is there.
+fn config(gate: &std::path::Path, trigger: &str) -> String {
+    format!(
+        r#"
+local lunabot = require "lunabot"
+local schedulers, steps, util, worker = lunabot.schedulers, lunabot.steps, lunabot.util, lunabot.worker
+local c = {{ workers = {{ worker.LocalWorker{{"local"}} }}, builders = {{}}, www = {{ port = 0 }} }}
+c.buildbotURL = "http://ci.example.org/"
+local function builder(name, step)
+  c.builders[#c.builders + 1] = util.BuilderConfig{{name = name, workernames = {{"local"}}, factory = util.BuildFactory{{step}}}}
+end
+builder("good", steps.ShellCommand{{command = {{"true"}}}})
+builder("bad", steps.ShellCommand{{command = {{"false"}}}})
+builder("held", steps.ShellCommand{{command = "until test -e {gate}/open; do sleep 0.05; done"}})
+c.builders[#c.builders + 1] = util.BuilderConfig{{name = "parent", workernames = {{"local"}}, factory = util.BuildFactory{{
+  steps.SetProperty{{property = "got_revision", value = "r7"}},
+  steps.SetProperty{{property = "flavour", value = "sweet"}},
+  steps.Trigger{{{trigger}}},
+}}}}
+c.schedulers = {{
+  schedulers.Triggerable{{name = "good", builderNames = {{"good"}}, properties = {{mine = "the scheduler's"}}}},
+  schedulers.Triggerable{{name = "bad", builderNames = {{"bad"}}, reason = "badly needed", priority = 9}},
+  schedulers.Triggerable{{name = "held", builderNames = {{"held"}}}},
+  schedulers.Triggerable{{name = "both", builderNames = {{"good", "bad"}}}},
+  schedulers.ForceScheduler{{name = "force", builderNames = {{"parent"}}}},
+}}
+return c
+"#,
+        gate = gate.display()
+    )
+}
+
+async fn start(trigger: &str) -> Result<(Master, tempfile::TempDir)> {
+    let gate = tempfile::tempdir()?;
+    Ok((Master::start(&config(gate.path(), trigger)).await?, gate))
+}
+
+fn reconfig(master: &Master, config: &str) -> Result<()> {
+    master.rewrite_config(config)?;
+    let output = std::process::Command::new(lunabot_tests::lunabot_binary())
+        .arg("reconfig")
+        .arg(master.dir())
+        .output()?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// The Trigger step of a build.
+async fn step(master: &Master, build: i64) -> Result<Value> {
+    let steps = master.get(&format!("builds/{build}/steps")).await?;
+    let steps = steps["steps"].as_array().context("steps")?;
+    Ok(steps.iter().find(|step| step["name"] == "trigger").context("the step")?.clone())
+}
+
+fn urls(step: &Value) -> Vec<String> {
+    let urls = step["urls"].as_array().cloned().unwrap_or_default();
+    urls.iter().map(|url| format!("{} {}", url["name"], url["url"]).replace('"', "")).collect()
+}
+
+#[tokio::test]
+async fn row_06_046_a_parent_waits_and_takes_the_worst_result() -> Result<()> {
+    let options = r#"schedulerNames = {"good", "bad"}, waitForFinish = true, copy_properties = {"flavour", "unset"},
+        set_properties = {mine = "the step's", target = util.Interpolate "%(prop:flavour)s target"}"#;
+    let (master, _gate) = start(options).await?;
+    master
+        .control("forceschedulers/force", "force", json!({"builderNames": ["parent"], "priority": 4}))
+        .await?;
+    let parent = master.finished_build(1).await?;
+    assert_eq!(parent["results"], 2, "{parent}");
+    let step = step(&master, 1).await?;
+    assert_eq!(step["results"], 2);
+    assert_eq!(step["state_string"], "triggered good, bad, 1 success, 1 failure (failure)");
+    let urls = urls(&step);
+    assert_eq!(
+        urls[..2],
+        ["good #2 http://ci.example.org/#/buildrequests/2", "bad #3 http://ci.example.org/#/buildrequests/3"]
+    );
+    assert!(
+        urls.iter().any(|url| url.starts_with("success: good #1 http://ci.example.org/#/builders/")),
+        "{urls:?}"
+    );
+    assert!(urls.iter().any(|url| url.starts_with("failure: bad #1 ")), "{urls:?}");
+
+    let sets = master.get("buildsets?order=bsid").await?;
+    let (good, bad) = (&sets["buildsets"][1], &sets["buildsets"][2]);
+    assert_eq!(
+        (&good["parent_buildid"], &good["parent_relationship"]),
+        (&json!(1), &json!("Triggered from"))
+    );
+    assert_eq!(good["reason"], "The Triggerable scheduler named 'good' triggered this build");
+    assert_eq!(bad["reason"], "badly needed");
+    assert_eq!(good["sourcestamps"][0]["revision"], "r7", "what the parent has built (06.045)");
+    let properties = master.get("buildsets/2/properties").await?;
+    let properties = &properties["properties"][0];
+    assert_eq!(properties["flavour"], json!(["sweet", "Trigger"]));
+    assert_eq!(properties["target"], json!(["sweet target", "Trigger"]));
+    assert_eq!(properties["mine"], json!(["the scheduler's", "Scheduler"]), "03.007");
+    assert_eq!(properties["scheduler"], json!(["good", "Scheduler"]));
+    assert!(properties.get("unset").is_none(), "{properties}");
+    let requests = master.get("buildrequests?order=buildrequestid").await?;
+    let priority = |index: usize| requests["buildrequests"][index]["priority"].as_i64();
+    assert_eq!((priority(1), priority(2)), (Some(4), Some(9)), "06.049");
+    assert_eq!(requests["buildrequests"][1]["waited_for"], true);
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_06_046_without_waiting_and_with_unimportant_schedulers() -> Result<()> {
+    let (master, gate) = start(r#"schedulerNames = {"held"}"#).await?;
+    master.force("parent").await?;
+    let parent = master.finished_build(1).await?;
+    assert_eq!(parent["results"], 0);
+    assert_eq!(step(&master, 1).await?["state_string"], "triggered held");
+    let requests = master.get("buildrequests/2").await?;
+    assert_eq!(
+        (&requests["buildrequests"][0]["complete"], &requests["buildrequests"][0]["waited_for"]),
+        (&json!(false), &json!(false))
+    );
+    std::fs::write(gate.path().join("open"), "")?;
+    master.finished_build(2).await?;
+
+    let options = r#"schedulerNames = {"both", "bad"}, waitForFinish = true, unimportantSchedulerNames = {"both", "bad"},
+        parent_relationship = "checked by", set_properties = {reason = "because"},
+        sourceStamps = {{codebase = "", branch = "dev", revision = 12}}"#;
+    reconfig(&master, &config(gate.path(), options))?;
+    master.force("parent").await?;
+    assert_eq!(master.finished_build(3).await?["results"], 0);
+    assert_eq!(step(&master, 3).await?["state_string"], "triggered both, bad, 1 success, 2 failures");
+    let sets = master.get("buildsets?order=-bsid&limit=1").await?;
+    let set = &sets["buildsets"][0];
+    assert_eq!((&set["parent_relationship"], &set["reason"]), (&json!("checked by"), &json!("because")));
+    let stamp = &set["sourcestamps"][0];
+    assert_eq!((&stamp["branch"], &stamp["revision"]), (&json!("dev"), &json!("12")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_06_047_an_interrupted_parent_cancels_what_it_triggered() -> Result<()> {
+    let (master, _gate) = start(r#"schedulerNames = {"held"}, waitForFinish = true"#).await?;
+    master.force("parent").await?;
+    master.until("builds/2/steps", |all| all["steps"].as_array().is_some_and(|s| s.len() > 1)).await?;
+    master.control("builds/1", "stop", json!({"reason": "enough"})).await?;
+    assert_eq!(master.finished_build(2).await?["results"], 6);
+    assert_eq!(master.finished_build(1).await?["results"], 6);
+    let step = step(&master, 1).await?;
+    assert_eq!((&step["results"], &step["state_string"]), (&json!(6), &json!("interrupted (cancelled)")));
+    let requests = master.get("buildrequests/2").await?;
+    assert_eq!(requests["buildrequests"][0]["results"], 6);
+    let text = master.finished_build(2).await?["state_string"].to_string();
+    assert!(text.contains("parent build was interrupted"), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_06_045_what_cannot_be_triggered_is_said() -> Result<()> {
+    let (master, _gate) =
+        start(r#"schedulerNames = {util.Interpolate "goo%(prop:nothing)s"}, waitForFinish = true"#).await?;
+    master.force("parent").await?;
+    assert_eq!(master.finished_build(1).await?["results"], 4);
+    let text = master.step_log(1, "trigger", "err.text").await?;
+    assert!(text.contains("there is no scheduler 'goo', did you mean 'good'?"), "{text}");
+    assert_eq!(master.get("buildsets").await?["meta"]["total"], 1, "nothing was triggered");
+
+    for (trigger, wanted) in [
+        (r#"schedulerNames = {"god"}"#, "steps.Trigger: unknown scheduler 'god', did you mean 'good'?"),
+        (r#"schedulerNames = {"force"}"#, "is a schedulers.ForceScheduler, which cannot be triggered"),
+        ("", "name at least one Triggerable"),
+        (
+            r#"schedulerNames = {"good"}, alwaysUseLatest = true, updateSourceStamp = false"#,
+            "cannot be combined with alwaysUseLatest",
+        ),
+        (
+            r#"schedulerNames = {"good"}, alwaysUseLatest = true, sourceStamp = {branch = "x"}"#,
+            "cannot be combined with sourceStamp",
+        ),
+        (r#"schedulerNames = {"good"}, sourceStamps = {{brnch = "x"}}"#, "did you mean branch?"),
+        (
+            r#"schedulerNames = {"good"}, unimportantSchedulerNames = {"bad"}"#,
+            "'bad' is not among schedulerNames",
+        ),
+    ] {
+        let dir = tempfile::tempdir()?;
+        std::fs::write(dir.path().join("master.lua"), config(dir.path(), trigger))?;
+        let output = std::process::Command::new(lunabot_tests::lunabot_binary())
+            .arg("checkconfig")
+            .arg(dir.path())
+            .output()?;
+        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(!output.status.success() && told.contains(wanted), "{trigger}: {told}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_disabled_triggerable_is_not_triggered_03_003() -> Result<()> {
+    let (master, _gate) = start(r#"schedulerNames = {"good", "bad"}, waitForFinish = true"#).await?;
+    let all = master.get("schedulers?name=bad").await?;
+    let path = format!("schedulers/{}", all["schedulers"][0]["schedulerid"]);
+    master.control(&path, "enable", json!({"enabled": false})).await?;
+    master.force("parent").await?;
+    assert_eq!(master.finished_build(1).await?["results"], 4);
+    assert!(master.step_log(1, "trigger", "err.text").await?.contains("scheduler 'bad' is disabled"));
+    assert_eq!(master.get("buildsets").await?["meta"]["total"], 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn waiting_triggers_go_on_over_a_reload() -> Result<()> {
+    let (master, gate) = start(r#"schedulerNames = {"held"}, waitForFinish = true"#).await?;
+    master.force("parent").await?;
+    master.until("builds/2/steps", |all| all["steps"].as_array().is_some_and(|s| s.len() > 1)).await?;
+    let without = config(gate.path(), r#"schedulerNames = {"good"}"#)
+        .replace(r#"schedulers.Triggerable{name = "held", builderNames = {"held"}},"#, "")
+        .replace(r#"builderNames = {"parent"}}"#, r#"builderNames = {"parent", "held"}}"#);
+    reconfig(&master, &without)?;
+    std::fs::write(gate.path().join("open"), "")?;
+    assert_eq!(master.finished_build(2).await?["results"], 0);
+    assert_eq!(master.finished_build(1).await?["results"], 0);
+    assert_eq!(step(&master, 1).await?["state_string"], "triggered held, 1 success");
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_a_kill_the_parent_is_built_again_and_its_children_only_once() -> Result<()> {
+    let (master, gate) = start(r#"schedulerNames = {"held"}, waitForFinish = true"#).await?;
+    master.force("parent").await?;
+    master.until("builds/2/steps", |all| all["steps"].as_array().is_some_and(|s| s.len() > 1)).await?;
+    let dir = master.kill().await?;
+    std::fs::write(gate.path().join("open"), "")?;
+    let master = Master::start_in(dir).await?;
+    let done = |all: &Value| {
+        all["buildrequests"]
+            .as_array()
+            .is_some_and(|all| all.len() == 3 && all.iter().all(|r| r["complete"] == true))
+    };
+    let all = master.until("buildrequests?order=buildrequestid", done).await?;
+    let results: Vec<i64> =
+        all["buildrequests"].as_array().into_iter().flatten().filter_map(|r| r["results"].as_i64()).collect();
+    assert_eq!(
+        results,
+        [0, 6, 0],
+        "the parent; its first child, which nobody waits for any more; the second"
+    );
+    let builds = master.get("builds?order=buildid").await?;
+    let results: Vec<i64> =
+        builds["builds"].as_array().into_iter().flatten().filter_map(|b| b["results"].as_i64()).collect();
+    assert_eq!(results, [5, 5, 0, 0], "{builds}");
+    Ok(())
+}
