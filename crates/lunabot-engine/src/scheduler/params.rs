@@ -181,8 +181,17 @@ impl<'de> Deserialize<'de> for Priority {
 
 /// `codebases` (03.001): name → defaults of its source stamp.
 #[derive(Debug, Clone, PartialEq, JsonSchema)]
-#[schemars(with = "BTreeMap<String, CodebaseDefaults>")]
+#[schemars(with = "CodebasesForm")]
 pub struct Codebases(pub BTreeMap<String, CodebaseDefaults>);
+
+/// How it may be written: with what each stands for, or the names alone.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "it describes what is read by hand")]
+enum CodebasesForm {
+    Names(Vec<String>),
+    Defaults(BTreeMap<String, CodebaseDefaults>),
+}
 
 impl Default for Codebases {
     fn default() -> Self {

@@ -148,6 +148,7 @@ impl ScriptHost for Functions {
             Arg::Value(value) => value,
             Arg::Bytes(bytes) => serde_json::json!(bytes),
             Arg::Object(object) => object.fields,
+            Arg::Properties(_, properties) => serde_json::to_value(properties).unwrap(),
             other => panic!("unexpected argument {other:?}"),
         });
         let answer = (self.function)(&site.callback, values.collect());

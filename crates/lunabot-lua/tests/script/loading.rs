@@ -13,7 +13,7 @@ local c = {}
 c.title = "Hello"
 c.buildbotURL = "http://localhost:8010/"
 c.workers = { worker.LocalWorker{"local"}, worker.Worker{"w1", util.Secret "w1", max_builds = 2} }
-c.protocols = { null = {} }
+c.protocols = { pb = { port = 9989 }, msgpack_experimental_v7 = { port = 9990 } }
 
 local f = util.BuildFactory{}
 f:addStep(steps.Git{command = "incremental"})
