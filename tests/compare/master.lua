@@ -44,7 +44,8 @@ local function step_of(pair)
 end
 
 local c = {}
-c.workers = { worker.LocalWorker{"local"} }
+c.workers = { worker.Worker{"local", "pass"} }
+c.protocols = { pb = { port = "tcp:" .. os.getenv "PB_PORT" .. ":interface=127.0.0.1" } }
 c.builders = util.map(scenario, function(one)
   return util.BuilderConfig{
     name = one.name, workernames = {"local"}, properties = one.properties or {}, locks = locks_of(one.locks),

@@ -165,6 +165,11 @@ impl Step for Trigger {
             (false, false) => Some(self.text()),
         }
     }
+
+    /// 06.050: it counts the results.
+    fn tells_its_result(&self) -> bool {
+        true
+    }
 }
 
 impl Trigger {

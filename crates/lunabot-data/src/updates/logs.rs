@@ -18,9 +18,9 @@ const MANY_PIECES: u32 = 8;
 
 /// An identifier made of a name: other characters become `_` (13.006).
 fn slug_of(name: &str) -> String {
-    let fits = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
     let mut slug: String = name.chars().map(|c| if fits(c) { c } else { '_' }).collect();
-    if slug.chars().next().is_none_or(|c| c.is_numeric() || c == '.') {
+    if slug.chars().next().is_none_or(char::is_numeric) {
         slug.insert(0, '_');
     }
     fitted(&slug, "", IDENTIFIER)
@@ -135,8 +135,8 @@ mod tests {
             slug
         };
         assert_eq!(
-            ["a b", "a-b", "a_b", "My Log!", "1st"].map(&mut slug),
-            ["a_b", "a-b", "a_b_2", "My_Log_", "_1st"]
+            ["a b", "a-b", "a_b", "My Log!", "1st", "err.text"].map(&mut slug),
+            ["a_b", "a-b", "a_b_2", "My_Log_", "_1st", "err_text"]
         );
         let long = "y".repeat(70);
         assert_eq!([slug(&long).len(), slug(&long).len()], [50, 50]);

@@ -30,16 +30,14 @@ pub fn forms(value: &str) -> BTreeSet<String> {
     let mut all = BTreeSet::from([value.to_string(), value.trim().to_string()]);
     let lines = value.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE);
     all.extend(lines.map(str::to_string));
-    match value.len() {
-        ..=LONG => {
-            for value in [value, value.trim()] {
-                percent(value, &mut all);
-                escaped(value, &mut all);
-                base64(value.as_bytes(), &mut all);
-            }
+    if value.len() <= LONG {
+        for value in [value, value.trim()] {
+            percent(value, &mut all);
+            escaped(value, &mut all);
+            base64(value.as_bytes(), &mut all);
         }
-        ..=LONGEST_ENCODED => long(value.trim(), &mut all),
-        _ => {}
+    } else if value.len() <= LONGEST_ENCODED {
+        long(value.trim(), &mut all);
     }
     all.retain(|form| !form.trim().is_empty());
     all

@@ -62,6 +62,11 @@ pub trait Step: Send {
         None
     }
 
+    /// Whether that text says by itself how the step ended, so that the engine adds nothing.
+    fn tells_its_result(&self) -> bool {
+        false
+    }
+
     /// What the step has found to say in place of `descriptionDone`; `done` is that text, as the configuration or the
     /// class has it. Goes before everything else.
     fn description_done(&self, done: Option<&str>) -> Option<String> {

@@ -216,7 +216,7 @@ impl JsonSchema for Switch {
         "Switch".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "boolean", "x-callback": true, "x-renderable": true})
+        json_schema!({"anyOf": [{"type": "boolean"}, {"x-callback": true}], "x-renderable": true})
     }
 }
 

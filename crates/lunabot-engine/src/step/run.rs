@@ -201,6 +201,7 @@ async fn work(
         Err(error) => fail(cx, &error).await,
     };
     texts.own_result = instance.result_summary(results);
+    texts.tells_its_result = instance.tells_its_result() && texts.own_result.is_some();
     texts.found(instance.description_done(texts.done()));
     Ok((texts, results))
 }

@@ -18,6 +18,8 @@ pub(crate) struct Texts {
     pub own_current: Option<String>,
     /// From [`super::Step::result_summary`].
     pub own_result: Option<String>,
+    /// From [`super::Step::tells_its_result`].
+    pub tells_its_result: bool,
 }
 
 impl Texts {
@@ -34,6 +36,7 @@ impl Texts {
             suffix: text(&base.description_suffix),
             own_current: None,
             own_result: None,
+            tells_its_result: false,
         }
     }
 
@@ -72,7 +75,7 @@ impl Texts {
             (None, Some(described)) => self.suffixed(described),
             (None, None) => "finished".into(),
         };
-        if results != Results::Success {
+        if results != Results::Success && !(self.tells_its_result && own.is_some()) {
             text.push_str(&format!(" ({results})"));
         }
         match (timed_out, max_lines, own.is_some()) {

@@ -205,8 +205,8 @@ async fn row_02_014_a_half_added_revision_is_completed() {
 async fn row_02_013_the_password_is_used_and_not_shown() {
     let (repo, master) = (SvnRepo::new(), Master::new().await);
     let server = repo.serve("joe", "s3cret");
-    let svn = format!("#!/bin/sh\nlog=$(dirname \"$0\")/args\necho \"$@\" >>$log\nexec svn \"$@\"\n");
-    let svn = script(repo.path(), "mysvn", &svn).display().to_string();
+    let svn = "#!/bin/sh\nlog=$(dirname \"$0\")/args\necho \"$@\" >>$log\nexec svn \"$@\"\n";
+    let svn = script(repo.path(), "mysvn", svn).display().to_string();
     let options = json!({"svnuser": "joe", "svnpasswd": "s3cret", "svnbin": svn, "extra_args": ["--config-option", "config:miscellany:x=y"]});
     master.apply(vec![poller(&server.url("trunk"), options)]).await;
     master.poll_well().await;

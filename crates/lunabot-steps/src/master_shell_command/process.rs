@@ -147,9 +147,9 @@ async fn copy(mut source: Source, log: &LogHandle, is_error: bool) -> Result<(),
         let read = source.read(&mut piece).await.unwrap_or(0);
         let shown = if read == 0 { text.finish() } else { text.push(&piece[..read]) };
         if is_error {
-            log.add_stderr(&shown).await?
+            log.add_stderr(&shown).await?;
         } else {
-            log.add_stdout(&shown).await?
+            log.add_stdout(&shown).await?;
         }
         if read == 0 {
             return Ok(());

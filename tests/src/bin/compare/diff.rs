@@ -42,6 +42,7 @@ fn values(path: String, a: Option<&Value>, b: Option<&Value>, found: &mut Vec<Di
 
 /// Prints all; gives the number of those that are not expected. `expected` maps a path, in which `*` stands for
 /// any one part, to the reason.
+#[expect(clippy::print_stdout, reason = "the list is the output of this program")]
 pub fn report(found: &[Difference], expected: &Value) -> usize {
     let reasons = expected.as_object();
     let mut unexpected = 0;

@@ -1,4 +1,4 @@
-//! Runs one scenario of builds on Buildbot 4.3.0 and on Lunabot, and lists every difference in results, steps, texts,
+//! Runs one scenario of builds on Buildbot 4.3.0 and on Lunabot, each with the same buildbot-worker, and lists every difference in results, steps, texts,
 //! properties and logs.
 //!
 //! ```sh
@@ -51,7 +51,7 @@ async fn main() -> Result<ExitCode> {
     };
     let scenario = read("scenario.json")?;
     let expected = read("expected.json")?;
-    let ours = peer::Peer::lunabot(&folder).await?;
+    let ours = peer::Peer::lunabot(&folder, &args.python).await?;
     let left = record::run(&ours, &scenario, args.only.as_deref()).await.context("Lunabot")?;
     drop(ours);
     let theirs = peer::Peer::buildbot(&folder, &args.python).await?;

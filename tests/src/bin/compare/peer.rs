@@ -18,20 +18,22 @@ const LOOKS: usize = 600;
 /// A running master; killed when dropped.
 pub struct Peer {
     pub dir: TempDir,
-    _child: Child,
+    master: Child,
+    _worker: Child,
     base: String,
     http: reqwest::Client,
 }
 
 impl Peer {
-    pub async fn lunabot(folder: &Path) -> Result<Peer> {
+    pub async fn lunabot(folder: &Path, python: &str) -> Result<Peer> {
+        let bin = installed(python)?;
         let dir = TempDir::new()?;
         std::fs::copy(folder.join("master.lua"), dir.path().join("master.lua"))?;
         let program = std::env::current_exe()?.with_file_name("lunabot");
         ensure!(program.is_file(), "build it first: cargo build -p lunabot");
         let mut command = Command::new(program);
         command.arg("start").arg(dir.path());
-        Self::start(folder, dir, command).await.context("starting Lunabot")
+        Self::start(folder, dir, command, &bin).await.context("starting Lunabot")
     }
 
     pub async fn buildbot(folder: &Path, python: &str) -> Result<Peer> {
@@ -43,17 +45,25 @@ impl Peer {
         std::fs::copy(folder.join("master.cfg"), dir.path().join("master.cfg"))?;
         let mut command = Command::new(bin.join("buildbot"));
         command.args(["start", "--nodaemon"]).arg(dir.path()).current_dir(dir.path());
-        Self::start(folder, dir, command).await.context("starting Buildbot")
+        Self::start(folder, dir, command, &bin).await.context("starting Buildbot")
     }
 
-    async fn start(folder: &Path, dir: TempDir, mut command: Command) -> Result<Peer> {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let log = std::fs::File::create(dir.path().join("output.txt"))?;
-        command.env("SCENARIO", folder.join("scenario.json")).env("PORT", port.to_string());
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
+    async fn start(folder: &Path, dir: TempDir, mut command: Command, bin: &Path) -> Result<Peer> {
+        let (port, pb) = (free_port()?, free_port()?);
+        command.env("SCENARIO", folder.join("scenario.json"));
+        command.env("PORT", port.to_string()).env("PB_PORT", pb.to_string());
+        let master = spawn(command, &dir.path().join("output.txt"))?;
+        let place = dir.path().join("worker");
+        let address = format!("127.0.0.1:{pb}");
+        let mut create = Command::new(bin.join("buildbot-worker"));
+        create.args(["create-worker", "-q"]).arg(&place).args([&address, "local", "pass"]);
+        ensure!(create.status()?.success(), "buildbot-worker create-worker failed");
+        let mut work = Command::new(bin.join("buildbot-worker"));
+        work.args(["start", "--nodaemon"]).arg(&place).current_dir(&place);
+        let worker = spawn(work, &dir.path().join("worker.txt"))?;
         let http = lunabot_net::http::builder().no_proxy().build()?;
-        let mut peer = Peer { dir, _child: child, base: format!("http://127.0.0.1:{port}/api/v2/"), http };
+        let base = format!("http://127.0.0.1:{port}/api/v2/");
+        let mut peer = Peer { dir, master, _worker: worker, base, http };
         peer.serves().await?;
         Ok(peer)
     }
@@ -66,7 +76,7 @@ impl Peer {
             if self.get("workers").await.is_ok_and(|workers| connected(&workers)) {
                 return Ok(());
             }
-            if let Some(status) = self._child.try_wait()? {
+            if let Some(status) = self.master.try_wait()? {
                 bail!("it ended with {status}:\n{}", self.output());
             }
             tokio::time::sleep(LOOK).await;
@@ -115,6 +125,17 @@ impl Peer {
     }
 }
 
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Starts a program whose output goes into a file.
+fn spawn(mut command: Command, output: &Path) -> Result<Child> {
+    let output = std::fs::File::create(output)?;
+    command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    Ok(tokio::process::Command::from(command).kill_on_drop(true).spawn()?)
+}
+
 /// The folder with Buildbot's programs, installed there if it is not.
 fn installed(python: &str) -> Result<PathBuf> {
     let venv = project_root().join("target/peers").join(format!("buildbot-{VERSION}"));
@@ -122,14 +143,14 @@ fn installed(python: &str) -> Result<PathBuf> {
     if bin.join("buildbot").is_file() {
         return Ok(bin);
     }
-    println!("installing Buildbot {VERSION} into {}", venv.display());
+    eprintln!("installing Buildbot {VERSION} into {}", venv.display());
     let run = |program: &Path, args: &[&str]| -> Result<()> {
         let status = Command::new(program).args(args).stdout(Stdio::null()).status()?;
         ensure!(status.success(), "{} {args:?} failed", program.display());
         Ok(())
     };
     run(Path::new(python), &["-m", "venv", &venv.to_string_lossy()])?;
-    let packages = [format!("buildbot=={VERSION}"), format!("buildbot-worker=={VERSION}")];
-    run(&bin.join("pip"), &["install", "-q", &packages[0], &packages[1]])?;
+    let packages = ["buildbot", "buildbot-worker", "buildbot-www"].map(|name| format!("{name}=={VERSION}"));
+    run(&bin.join("pip"), &["install", "-q", &packages[0], &packages[1], &packages[2]])?;
     Ok(bin)
 }

@@ -22,7 +22,7 @@ pub async fn run(peer: &Peer, scenario: &Value, only: Option<&str>) -> Result<Ma
 }
 
 async fn force(peer: &Peer, builder: &str, stops: bool) -> Result<i64> {
-    let params = json!({"builderNames": [builder], "username": "joe", "reason": "compare"});
+    let params = json!({"builderNames": [builder], "username": "Joe <joe@example.org>", "reason": "compare"});
     let answer = peer.control("forceschedulers/force", "force", params).await?;
     let request = answer[1].as_object().and_then(|map| map.values().next()).and_then(Value::as_i64);
     let request = request.with_context(|| format!("no request in {answer}"))?;
