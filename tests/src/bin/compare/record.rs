@@ -27,14 +27,15 @@ async fn force(peer: &Peer, builder: &str, stops: bool) -> Result<i64> {
     let request = answer[1].as_object().and_then(|map| map.values().next()).and_then(Value::as_i64);
     let request = request.with_context(|| format!("no request in {answer}"))?;
     if stops {
-        let running = |steps: &Value| {
-            steps["steps"].as_array().is_some_and(|s| s.len() > 1 && !s[1]["started_at"].is_null())
-        };
         let builds = peer
             .until(&format!("builds?buildrequestid={request}"), |b| b["builds"][0]["buildid"].is_i64())
             .await?;
         let build = builds["builds"][0]["buildid"].as_i64().unwrap_or_default();
-        peer.until(&format!("builds/{build}/steps"), running).await?;
+        let begun = |steps: &Value| steps["steps"].as_array().is_some_and(|s| s.len() > 1);
+        let steps = peer.until(&format!("builds/{build}/steps"), begun).await?;
+        // Stopped before its command says something, it would be another story.
+        let speaks = |logs: &Value| logs["logs"][0]["num_lines"].as_i64().is_some_and(|lines| lines > 0);
+        peer.until(&format!("steps/{}/logs", steps["steps"][1]["stepid"]), speaks).await?;
         peer.control(&format!("builds/{build}"), "stop", json!({"reason": "enough"})).await?;
     }
     peer.until(&format!("buildrequests/{request}"), |r| r["buildrequests"][0]["complete"] == true).await?;
