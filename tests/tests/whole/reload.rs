@@ -110,3 +110,18 @@ async fn a_reload_without_a_difference_changes_nothing() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_new_port_is_taken_and_the_old_one_let_go_while_the_master_runs() -> Result<()> {
+    let builders = [("one", "echo one")];
+    let master = Master::start(&config(&builders, "")).await?;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    master.rewrite_config(&config(&builders, &format!("c.www.port = {port}")))?;
+    let (output, told) = reconfig(&master).await?;
+    assert!(output.status.success(), "{told}\n{}", master.log());
+    let http = lunabot_net::http::builder().no_proxy().build()?;
+    let answer = http.get(format!("http://127.0.0.1:{port}/api/v2/builders")).send().await?;
+    assert_eq!(names(&answer.json().await?), ["one"]);
+    assert!(master.get("builders").await.is_err(), "nobody listens at the old port any more");
+    Ok(())
+}

@@ -141,3 +141,28 @@ async fn plan<R: lunabot_db::Resource>(store: &lunabot_db::Store, scope: &str, q
     let sorted = plan.iter().any(|line| line.contains("TEMP B-TREE")) && !scope.contains("stepid");
     assert!(plan[0].contains(wanted) && !sorted, "{scope} {query}: {plan:?}");
 }
+
+#[tokio::test]
+async fn an_older_database_is_copied_before_its_schema_changes_14_022() {
+    let place = Place::sqlite();
+    let mut conn = sqlite(&place).await;
+    let first = include_str!("../../../../migrations/sqlite/0001_first.sql");
+    let old = format!(
+        "CREATE TABLE lunabot_schema (version BIGINT NOT NULL PRIMARY KEY); INSERT INTO lunabot_schema VALUES (1); {first} \
+         INSERT INTO builders (id, name) VALUES (7, 'kept');"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(old)).execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+    place.open().await.close().await.unwrap();
+    let copy = place.dir.path().join("state.sqlite.backup-1");
+    for (file, newer) in [(copy, false), (place.file(), true)] {
+        let url = format!("sqlite://{}", file.display());
+        let mut conn = SqliteConnection::connect(&url).await.unwrap();
+        let (version, builder): (i64, String) =
+            sqlx::query_as("SELECT MAX(v.version), MAX(b.name) FROM lunabot_schema v, builders b")
+                .fetch_one(&mut conn)
+                .await
+                .unwrap();
+        assert_eq!((version > 1, builder.as_str()), (newer, "kept"), "{url}");
+    }
+}
