@@ -200,3 +200,17 @@ end"#,
     assert_eq!(all.iter().filter(|results| **results == 6).count(), 1, "{all:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn requests_of_a_scheduler_expire_as_it_says() -> Result<()> {
+    let master = Master::start(&waiting(
+        r#"
+c.schedulers[2] = schedulers.AnyBranchScheduler{name = "any", builderNames = {"b"}, requestTimeout = 1}
+c.www.change_hook_dialects = { base = true }"#,
+    ))
+    .await?;
+    assert_eq!(master.change_hook(&[("author", "a"), ("comments", "c"), ("branch", "main")]).await?, 202);
+    let answer = master.until("buildrequests", |all| all["buildrequests"][0]["results"] == 6).await?;
+    assert_eq!(answer["meta"]["total"], 1);
+    Ok(())
+}

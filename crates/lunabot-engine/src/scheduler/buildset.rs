@@ -3,7 +3,7 @@
 use super::params::{Codebases, Priority};
 use super::{Surroundings, state_key};
 use lunabot_data::DataError;
-use lunabot_data::new::{NewBuildset, NewSourceStamp, Settled, StampRef, StateKey};
+use lunabot_data::new::{NewBuildset, NewSourceStamp, Patience, Settled, StampRef, StateKey};
 use lunabot_model::render::{RenderContext, RenderError, render};
 use lunabot_model::resources::{Change, SourceStamp};
 use lunabot_model::script::{CallSite, LiveObject};
@@ -21,6 +21,8 @@ pub(super) struct Common {
     pub builder_names: Json,
     pub properties: BTreeMap<String, Json>,
     pub priority: Priority,
+    /// How long its requests may wait.
+    pub patience: Patience,
 }
 
 /// The ids of a buildset and of the request of each builder.
@@ -110,6 +112,7 @@ impl Common {
             parent_buildid: wanted.parent_buildid,
             parent_relationship: wanted.parent_relationship,
             settled: Some(settled),
+            patience: self.patience,
             ..NewBuildset::default()
         })
     }

@@ -31,6 +31,12 @@ macro_rules! scheduler_options {
             /// Priority of the requests; higher is served first.
             #[serde(default)]
             pub priority: $crate::scheduler::params::Priority,
+            /// Its requests are cancelled when they have not started so long after they were made; absent: never.
+            #[serde(default, rename = "requestTimeout")]
+            pub request_timeout: Option<lunabot_model::Duration>,
+            /// Its requests are skipped when their builder has had no connected worker for so long; absent: as the builder says.
+            #[serde(default, rename = "ignoreOfflineWorkersTimeout")]
+            pub ignore_offline_workers_timeout: Option<lunabot_model::Duration>,
             $($(#[$attr])* pub $field: $field_type,)*
         }
 
@@ -42,6 +48,10 @@ macro_rules! scheduler_options {
                     builder_names: self.builder_names.source().clone(),
                     properties: self.properties.clone(),
                     priority: self.priority.clone(),
+                    patience: lunabot_data::new::Patience::of(
+                        self.request_timeout,
+                        self.ignore_offline_workers_timeout,
+                    ),
                 }
             }
         }

@@ -12,7 +12,7 @@ use super::params::{Priority, format_names};
 use collect::Collected;
 use kinds::ForceParams;
 use lunabot_data::ControlError;
-use lunabot_data::new::NewSourceStamp;
+use lunabot_data::new::{NewSourceStamp, Patience};
 use lunabot_model::kind::Problem;
 use lunabot_model::resources::ForceScheduler;
 use lunabot_model::{AnyObject, BuilderId, Json, Properties, percent};
@@ -191,6 +191,7 @@ impl Force {
             builder_names: params.builder_names.0.clone().into(),
             properties: BTreeMap::new(),
             priority: Priority::Zero,
+            patience: Patience::default(),
         };
         Ok(Force { common, params, form, around: around.clone() })
     }
