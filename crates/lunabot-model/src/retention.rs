@@ -1,5 +1,6 @@
 //! How long builds, logs and build data are kept: rules per builder, tag and result.
 
+use crate::glob::matches;
 use crate::kind::Problem;
 use crate::{Duration, Names, Results};
 use schemars::JsonSchema;
@@ -90,26 +91,6 @@ impl Rule {
         }
         problems
     }
-}
-
-/// `*` is any text, `?` any character.
-fn matches(glob: &str, text: &str) -> bool {
-    let (glob, text): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
-    let (mut g, mut t, mut back) = (0, 0, None);
-    while t < text.len() {
-        if g < glob.len() && (glob[g] == '?' || glob[g] == text[t]) && glob[g] != '*' {
-            (g, t) = (g + 1, t + 1);
-        } else if g < glob.len() && glob[g] == '*' {
-            back = Some((g, t));
-            g += 1;
-        } else if let Some((star, from)) = back {
-            back = Some((star, from + 1));
-            (g, t) = (star + 1, from + 1);
-        } else {
-            return false;
-        }
-    }
-    glob[g..].iter().all(|c| *c == '*')
 }
 
 #[cfg(test)]
