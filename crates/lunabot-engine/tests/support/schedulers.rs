@@ -151,7 +151,21 @@ impl World {
         let follows =
             declared.iter().filter(|o| !no_changes.iter().any(|kind| o.kind == format!("schedulers.{kind}")));
         *self.names.lock().unwrap() = follows.map(|o| o.args["name"].as_str().unwrap().to_string()).collect();
-        self.schedulers.apply(declared, around).await.unwrap()
+        let applied = self.schedulers.apply(declared, around).await.unwrap();
+        for dependent in declared.iter().filter(|object| object.kind == "schedulers.Dependent") {
+            self.dependent_begins(dependent.args["name"].as_str().unwrap()).await;
+        }
+        applied
+    }
+
+    /// Waits until a Dependent has noted which buildset was the newest when it began: later ones are its concern.
+    async fn dependent_begins(&self, name: &str) {
+        until(async || self.dependent_state(name, "seen_bsids").await.is_object().then_some(())).await;
+    }
+
+    async fn dependent_state(&self, dependent: &str, name: &str) -> Json {
+        let key = StateKey { object: dependent.into(), class: "Dependent".into(), name: name.into() };
+        self.data.get_state(&key).await.unwrap().unwrap_or_default()
     }
 
     pub fn builder(&self, name: &str) -> BuilderId {
@@ -233,12 +247,9 @@ impl World {
 
     /// Waits until the Dependent `dep` has stored that it has seen a buildset of its upstream, and waits for it or not.
     pub async fn dependent_has_seen(&self, bsid: BuildsetId, waits: bool) {
-        let state = async |name: &str| {
-            let key = StateKey { object: "dep".into(), class: "Dependent".into(), name: name.into() };
-            self.data.get_state(&key).await.unwrap().unwrap_or_default()
-        };
         until(async || {
-            let (seen, waiting) = (state("seen_bsids").await, state("upstream_bsids").await);
+            let seen = self.dependent_state("dep", "seen_bsids").await;
+            let waiting = self.dependent_state("dep", "upstream_bsids").await;
             let among = |list: &Json| list.as_array().is_some_and(|all| all.contains(&json!(bsid)));
             let covered = seen["upto"].as_i64() >= Some(bsid) || among(&seen["also"]);
             (covered && among(&waiting) == waits).then_some(())
