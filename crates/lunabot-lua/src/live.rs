@@ -211,7 +211,11 @@ async fn call_method(lua: &Lua, this: &Value, name: &str, args: MultiValue) -> m
     let args = args_to_json(lua, args)?;
     let shared = Shared::of(lua);
     let answer = Outside::new(&shared, handle.call(name, args)).await;
-    to_lua(lua, &shared, &answer.map_err(|error| raise(lua, error))?)
+    let answer = answer.map_err(|error| raise(lua, error))?;
+    match answer.get("$properties") {
+        Some(properties) => properties_to_lua(lua, properties, handle),
+        None => to_lua(lua, &shared, &answer),
+    }
 }
 
 /// Properties: values readable by name, and methods (lua-api § 2).

@@ -1,15 +1,21 @@
-//! `steps.Trigger` (06.045–06.050): starts builds of other builders, and may wait for them.
+//! `steps.Trigger` (06.045–06.051): starts builds of other builders, and may wait for them.
 
-use crate::common::step_kind;
+use crate::common::{DO_STEP_IF, HIDE_STEP_IF, step_kind};
 use async_trait::async_trait;
 use futures::future::select_all;
 use lunabot_engine::step::{
-    Completed, OwnChecks, PartialStamp, Results, Step, StepContext, StepDefaults, StepError, StepKind,
-    TriggerRequest, TriggeredSet, given, read,
+    Completed, LOG_ENCODING, OwnChecks, PartialStamp, Results, Step, StepContext, StepDefaults, StepError,
+    StepKind, TriggerRequest, TriggeredSet, given, read,
 };
 use lunabot_engine::step_params;
-use lunabot_model::kind::{check_as, schema_of};
-use lunabot_model::{Json, Names, Problem, Properties, Renderable, percent};
+use lunabot_model::kind::{self, check_as, schema_of};
+use lunabot_model::kinds::locks::LOCKS;
+use lunabot_model::text::shortened;
+use lunabot_model::{
+    Arg, Callback, CallbackSpec, Json, Kind, Names, Problem, Properties, Renderable, percent,
+};
+use serde::Deserialize;
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// The source of the properties that are handed on.
@@ -46,15 +52,30 @@ step_params! {
         /// Those of `schedulerNames` whose results do not count.
         #[serde(rename = "unimportantSchedulerNames")]
         pub unimportant_scheduler_names: Option<Renderable<Names>>,
+        /// Says what to trigger when the step runs: a list of `{sched_name=, props_to_set=, unimportant=}`. Without
+        /// `props_to_set` an entry gets `set_properties` and `copy_properties`.
+        #[serde(rename = "getSchedulersAndProperties")]
+        pub get_schedulers_and_properties: Option<Callback>,
     }
 }
+
+/// The option that is a function.
+const ASK: &str = "getSchedulersAndProperties";
+
+const GET_SCHEDULERS_AND_PROPERTIES: CallbackSpec = CallbackSpec {
+    option: ASK,
+    args: "step",
+    returns: "a list of {sched_name=, props_to_set=, unimportant=}",
+    on_error: "EXCEPTION of the step; nothing is triggered",
+};
 
 impl OwnChecks for TriggerParams {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let names = self.scheduler_names.as_ref();
         let literal = names.and_then(Renderable::literal);
-        if names.is_none() || literal.as_ref().is_some_and(|names| names.0.is_empty()) {
+        let asks = self.get_schedulers_and_properties.is_some();
+        if !asks && names.is_none() || literal.as_ref().is_some_and(|names| names.0.is_empty()) {
             problems.push(Problem::new("schedulerNames", "name at least one Triggerable to trigger"));
         }
         let unimportant = given(&self.unimportant_scheduler_names).unwrap_or_default().0;
@@ -91,24 +112,27 @@ impl TriggerParams {
 
 /// Declares the step.
 pub static TRIGGER: StepKind = StepKind {
-    kind: step_kind(
-        "Trigger",
-        &[
-            "schedulerNames",
-            "sourceStamp",
-            "sourceStamps",
-            "updateSourceStamp",
-            "alwaysUseLatest",
-            "waitForFinish",
-            "set_properties",
-            "copy_properties",
-            "parent_relationship",
-            "unimportantSchedulerNames",
-        ],
-        "Starts builds of other builders through Triggerable schedulers, and waits for them if it is told to.",
-        schema_of::<TriggerParams>,
-        check_as::<TriggerParams>,
-    ),
+    kind: Kind {
+        callbacks: &[DO_STEP_IF, HIDE_STEP_IF, LOCKS, LOG_ENCODING, GET_SCHEDULERS_AND_PROPERTIES],
+        ..step_kind(
+            "Trigger",
+            &[
+                "schedulerNames",
+                "sourceStamp",
+                "sourceStamps",
+                "updateSourceStamp",
+                "alwaysUseLatest",
+                "waitForFinish",
+                "set_properties",
+                "copy_properties",
+                "parent_relationship",
+                "unimportantSchedulerNames",
+            ],
+            "Starts builds of other builders through Triggerable schedulers, and waits for them if it is told to.",
+            schema_of::<TriggerParams>,
+            check_as::<TriggerParams>,
+        )
+    },
     defaults: StepDefaults::named("trigger"),
     build,
 };
@@ -128,34 +152,50 @@ struct Trigger {
     interrupted: bool,
 }
 
+/// One scheduler to trigger (06.051).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    sched_name: String,
+    /// In place of those that the step's options say.
+    #[serde(default)]
+    props_to_set: Option<BTreeMap<String, Json>>,
+    #[serde(default)]
+    unimportant: bool,
+}
+
+/// What was triggered, and whether its result counts.
+struct Started {
+    set: TriggeredSet,
+    unimportant: bool,
+    open: bool,
+}
+
 #[async_trait]
 impl Step for Trigger {
     async fn run(&mut self, cx: &StepContext) -> Result<Results, StepError> {
-        let names = given(&self.params.scheduler_names).unwrap_or_default().0;
-        if names.is_empty() {
-            return Err(StepError::Exception("schedulerNames is empty: nothing to trigger".into()));
-        }
-        for name in &names {
-            cx.check_triggerable(name)?;
+        let all = self.wanted(cx).await?;
+        for wanted in &all {
+            cx.check_triggerable(&wanted.sched_name)?;
         }
         let wait = given(&self.params.wait_for_finish).unwrap_or(false);
-        let (mut sets, mut result) = (Vec::new(), Results::Success);
-        for name in &names {
-            match cx.trigger(self.request(cx, name, wait)).await {
-                Ok(set) => sets.push(set),
+        let (mut started, mut result) = (Vec::new(), Results::Success);
+        for wanted in &all {
+            match cx.trigger(self.request(cx, wanted, wait)).await {
+                Ok(set) => started.push(Started { set, unimportant: wanted.unimportant, open: true }),
                 Err(StepError::Exception(text)) => {
                     cx.add_complete_log("err.text", &text).await?;
                     result = Results::Exception;
                 }
                 Err(error) => return Err(error),
             }
-            self.names.push(name.clone());
+            self.names.push(wanted.sched_name.clone());
             if cx.is_interrupted() {
-                return self.interrupt(cx, &mut sets).await;
+                return self.interrupt(cx, started).await;
             }
         }
         cx.set_summary(&self.text());
-        if wait { self.wait(cx, &mut sets, result).await } else { Ok(result) }
+        if wait { self.wait(cx, started, result).await } else { Ok(result) }
     }
 
     fn result_summary(&self, _: Results) -> Option<String> {
@@ -173,11 +213,55 @@ impl Step for Trigger {
 }
 
 impl Trigger {
-    fn request(&self, cx: &StepContext, name: &str, wait: bool) -> TriggerRequest {
+    /// The function's answer, else the options.
+    async fn wanted(&self, cx: &StepContext) -> Result<Vec<Wanted>, StepError> {
+        if let Some(function) = &self.params.get_schedulers_and_properties {
+            return self.ask(cx, function).await;
+        }
+        let names = given(&self.params.scheduler_names).unwrap_or_default().0;
+        if names.is_empty() {
+            return Err(StepError::Exception("schedulerNames is empty: nothing to trigger".into()));
+        }
+        let unimportant = given(&self.params.unimportant_scheduler_names).unwrap_or_default().0;
+        let wanted = |name: String| Wanted {
+            unimportant: unimportant.contains(&name),
+            sched_name: name,
+            props_to_set: None,
+        };
+        Ok(names.into_iter().map(wanted).collect())
+    }
+
+    /// 06.051. Renderables in the answer are rendered.
+    async fn ask(&self, cx: &StepContext, function: &Callback) -> Result<Vec<Wanted>, StepError> {
+        let names = |option| given(option).unwrap_or_default();
+        let options = json!({
+            "schedulerNames": names(&self.params.scheduler_names).0,
+            "unimportantSchedulerNames": names(&self.params.unimportant_scheduler_names).0,
+            "set_properties": given(&self.params.set_properties).unwrap_or_default(),
+        });
+        let step = Arg::Object(cx.script_object_with(options));
+        let answer = cx.call(function, ASK, vec![step]).await?;
+        let answer = match cx.render(&answer).await? {
+            // An empty table is an empty list.
+            Json::Object(map) if map.is_empty() => json!([]),
+            rendered => rendered,
+        };
+        kind::read(&answer).map_err(|problem| {
+            let wanted = "return a list of {sched_name =, props_to_set =, unimportant =}";
+            let text =
+                format!("{ASK} returned {}: {}; {wanted}", shortened(&answer.to_string()), problem.message);
+            cx.nonsense(function, ASK, text)
+        })
+    }
+
+    fn request(&self, cx: &StepContext, wanted: &Wanted, wait: bool) -> TriggerRequest {
         TriggerRequest {
-            scheduler: name.into(),
+            scheduler: wanted.sched_name.clone(),
             sourcestamps: self.stamps(cx),
-            properties: self.properties(cx),
+            properties: match &wanted.props_to_set {
+                Some(own) => Properties::from_plain(own, SOURCE),
+                None => self.properties(cx),
+            },
             waited_for: wait,
             relationship: given(&self.params.parent_relationship).unwrap_or_else(|| "Triggered from".into()),
         }
@@ -219,23 +303,21 @@ impl Trigger {
     async fn wait(
         &mut self,
         cx: &StepContext,
-        sets: &mut [TriggeredSet],
+        mut started: Vec<Started>,
         mut result: Results,
     ) -> Result<Results, StepError> {
-        let unimportant = given(&self.params.unimportant_scheduler_names).unwrap_or_default().0;
-        let mut open: Vec<bool> = vec![true; sets.len()];
-        while open.contains(&true) {
+        while started.iter().any(|one| one.open) {
             let next = tokio::select! {
                 biased;
                 () = cx.interrupted() => None,
-                next = next_of(sets, &open) => Some(next),
+                next = next_of(&mut started) => Some(next),
             };
-            let Some((index, completed)) = next else { return self.interrupt(cx, sets).await };
+            let Some((index, completed)) = next else { return self.interrupt(cx, started).await };
             let Some(completed) = completed? else {
-                open[index] = false;
+                started[index].open = false;
                 continue;
             };
-            if !unimportant.contains(&sets[index].scheduler) {
+            if !started[index].unimportant {
                 result = result.worst(completed.results);
             }
             self.note(cx, &completed).await?;
@@ -251,9 +333,10 @@ impl Trigger {
         cx.link_builds(completed).await
     }
 
-    async fn interrupt(&mut self, cx: &StepContext, sets: &mut [TriggeredSet]) -> Result<Results, StepError> {
+    async fn interrupt(&mut self, cx: &StepContext, started: Vec<Started>) -> Result<Results, StepError> {
         self.interrupted = true;
-        cx.cancel_triggered(sets).await;
+        let mut sets: Vec<TriggeredSet> = started.into_iter().map(|one| one.set).collect();
+        cx.cancel_triggered(&mut sets).await;
         Err(cx.interruption())
     }
 
@@ -268,9 +351,9 @@ impl Trigger {
 }
 
 /// The set that has news first, with them. Sets that are not open are not asked.
-async fn next_of(sets: &mut [TriggeredSet], open: &[bool]) -> (usize, Result<Option<Completed>, StepError>) {
-    let asked = sets.iter_mut().enumerate().filter(|(index, _)| open[*index]);
-    let asked = asked.map(|(index, set)| Box::pin(async move { (index, set.next().await) }));
+async fn next_of(started: &mut [Started]) -> (usize, Result<Option<Completed>, StepError>) {
+    let asked = started.iter_mut().enumerate().filter(|(_, one)| one.open);
+    let asked = asked.map(|(index, one)| Box::pin(async move { (index, one.set.next().await) }));
     select_all(asked).await.0
 }
 

@@ -76,3 +76,103 @@ async fn forced_fields_are_checked_and_their_errors_named() -> Result<()> {
     assert!(error.contains("-32602") && error.contains("priority"), "{error}");
     Ok(())
 }
+
+#[tokio::test]
+async fn row_05_019_functions_of_a_step_see_what_is_built() -> Result<()> {
+    let config = r#"
+local lunabot = require "lunabot"
+local schedulers, steps, util, worker = lunabot.schedulers, lunabot.steps, lunabot.util, lunabot.worker
+local c = { workers = { worker.LocalWorker{"local"} }, www = { port = 0, change_hook_dialects = { base = true } } }
+local function is(what, test)
+  return steps.SetProperty{name = what, property = what, value = "yes", doStepIf = test}
+end
+local f = util.BuildFactory{
+  is("docs only", function(step)
+    return util.equal(step.build:allFiles(), {"docs/a.md", "docs/b.md"}) and step:getProperty("docs only") == nil
+  end),
+  is("told", function(step)
+    step:setProperty("who", step.build:blamelist()[1], "here")
+    return step:getProperty("who") == "ann" and step.build:getProperty("who") == "ann" and
+      step:getProperties():getPropertySource("who") == "here"
+  end),
+  is("properties", function(step)
+    return step:hasProperty("docs only") and not step:hasProperty("nothing") and
+      step:getProperty("nothing", "else") == "else" and step.build.properties.who == "ann"
+  end),
+  is("stamps", function(step)
+    local stamp = step.build:getSourceStamp()
+    return stamp.branch == "main" and stamp.changes[1].who == "ann" and #step.build:getAllSourceStamps() == 1 and
+      step.build:getSourceStamp("other") == nil and step.build:allChanges()[1].comments == "c"
+  end),
+  is("around", function(step)
+    return step.worker.name == "local" and step.build.builder.name == "b" and step.results == nil and
+      step:getStatistic("tests", 0) == 0 and not step:hasStatistic("tests")
+  end),
+}
+c.builders = { util.BuilderConfig{name = "b", workernames = {"local"}, factory = f} }
+c.schedulers = { schedulers.AnyBranchScheduler{name = "any", builderNames = {"b"}} }
+return c
+"#;
+    let master = Master::start(config).await?;
+    let fields = [
+        ("author", "ann"),
+        ("comments", "c"),
+        ("branch", "main"),
+        ("files", r#"["docs/a.md", "docs/b.md"]"#),
+    ];
+    assert_eq!(master.change_hook(&fields).await?, 202);
+    let build = master.finished_build(1).await?;
+    let steps = master.get("builds/1/steps").await?;
+    let results: Vec<_> = steps["steps"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|step| (&step["name"], &step["results"]))
+        .collect();
+    assert_eq!(build["results"], 0, "{results:?}");
+    assert!(results.len() == 6 && results.iter().all(|(_, result)| **result == 0), "{results:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_13_016_a_function_reads_what_commands_print() -> Result<()> {
+    let config = r#"
+local lunabot = require "lunabot"
+local schedulers, steps, util, worker = lunabot.schedulers, lunabot.steps, lunabot.util, lunabot.worker
+local c = { workers = { worker.LocalWorker{"local"} }, www = { port = 0 }, logEncoding = "cp1252" }
+local function printing(name, encoding)
+  return steps.ShellCommand{
+    name = name, command = [[printf 'caf\351 \201\nnext\377'; printf '\351t\351\n' > bytes]],
+    logEncoding = encoding, logfiles = {file = "bytes"},
+  }
+end
+local f = util.BuildFactory{
+  printing("function", function(bytes)
+    return (bytes:gsub("\233", "é"):gsub("\129", "<81>"):gsub("\255", "ÿ"))
+  end),
+  printing("configured"),
+  printing("named", "utf-8"),
+  printing("three", function() return 3 end),
+}
+c.builders = { util.BuilderConfig{name = "b", workernames = {"local"}, factory = f} }
+c.schedulers = { schedulers.ForceScheduler{name = "force", builderNames = {"b"}} }
+return c
+"#;
+    let master = Master::start(config).await?;
+    master.force("b").await?;
+    let build = master.finished_build(1).await?;
+    for (step, wanted, file) in [
+        ("function", "\ncafé <81>\n", "été"),
+        ("configured", "\ncafé \u{81}\n", "été"),
+        ("named", "\ncaf\u{fffd} \u{fffd}\n", "\u{fffd}t\u{fffd}"),
+    ] {
+        let text = master.step_log(1, step, "stdio").await?;
+        assert!(text.contains(wanted), "{step}: {text}");
+        let text = master.step_log(1, step, "file").await?;
+        assert!(text.contains(file), "{step}: {text}");
+    }
+    assert!(master.step_log(1, "function", "stdio").await?.contains("nextÿ"));
+    assert_eq!(build["results"], 4);
+    assert!(master.step_log(1, "three", "err_text").await?.contains("logEncoding returned 3; return a text"));
+    Ok(())
+}

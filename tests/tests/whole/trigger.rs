@@ -142,6 +142,48 @@ async fn row_06_046_without_waiting_and_with_unimportant_schedulers() -> Result<
 }
 
 #[tokio::test]
+async fn row_06_051_a_function_says_what_to_trigger() -> Result<()> {
+    let options = r#"schedulerNames = {"good", "bad"}, waitForFinish = true, copy_properties = {"flavour"},
+        getSchedulersAndProperties = function(step)
+          local all = {}
+          for _, name in ipairs(step.schedulerNames) do
+            local own = {who = step:getProperty("flavour"), from = util.Interpolate "%(prop:buildername)s",
+                         none = step:getProperty("none", "no"), on = step.build.worker.name}
+            all[#all + 1] = {sched_name = name, props_to_set = own, unimportant = name == "bad"}
+          end
+          all[#all + 1] = {sched_name = "good"}
+          return all
+        end"#;
+    let (master, _gate) = start(options).await?;
+    master.force("parent").await?;
+    assert_eq!(master.finished_build(1).await?["results"], 0, "bad is unimportant");
+    assert_eq!(step(&master, 1).await?["state_string"], "triggered good, bad, good, 2 successes, 1 failure");
+    let of = async |set: i64| master.get(&format!("buildsets/{set}/properties")).await;
+    let first = &of(2).await?["properties"][0];
+    let values = ["who", "from", "none", "on"].map(|name| first[name][0].as_str().unwrap_or_default());
+    assert_eq!(values, ["sweet", "parent", "no", "local"]);
+    assert!(first.get("flavour").is_none(), "its own properties stand in place of the options'");
+    assert_eq!(of(4).await?["properties"][0]["flavour"], json!(["sweet", "Trigger"]));
+
+    for (function, wanted) in [
+        ("function(step) return {'good'} end", "getSchedulersAndProperties returned"),
+        ("function(step) return {{sched_name = 'god'}} end", "did you mean 'good'?"),
+        ("function(step) return {{schedname = 'good'}} end", "did you mean sched_name?"),
+    ] {
+        let (master, _gate) = start(&format!("getSchedulersAndProperties = {function}")).await?;
+        master.force("parent").await?;
+        assert_eq!(master.finished_build(1).await?["results"], 4);
+        let text = master.step_log(1, "trigger", "err_text").await?;
+        assert!(text.contains(wanted), "{function}: {text}");
+    }
+    let (master, _gate) = start("getSchedulersAndProperties = function() return {} end").await?;
+    master.force("parent").await?;
+    assert_eq!(master.finished_build(1).await?["results"], 0);
+    assert_eq!(master.get("buildsets").await?["meta"]["total"], 1, "nothing but the forced one");
+    Ok(())
+}
+
+#[tokio::test]
 async fn row_06_047_an_interrupted_parent_cancels_what_it_triggered() -> Result<()> {
     let (master, _gate) = start(r#"schedulerNames = {"held"}, waitForFinish = true"#).await?;
     master.force("parent").await?;

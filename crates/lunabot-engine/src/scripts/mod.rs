@@ -6,8 +6,10 @@ mod asked;
 mod bare;
 mod changes;
 mod objects;
+mod step;
 mod worker;
 
 pub(crate) use asked::Asked;
 pub(crate) use changes::RequestChanges;
 pub(crate) use objects::{BuilderView, builder_object, master_object, request_object};
+pub(crate) use step::step_object;

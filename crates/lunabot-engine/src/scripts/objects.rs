@@ -123,7 +123,7 @@ pub(crate) fn request_object(
     }
 }
 
-fn change_fields(change: &Change) -> Json {
+pub(super) fn change_fields(change: &Change) -> Json {
     let mut fields = serde_json::to_value(change).unwrap_or_default();
     fields["who"] = change.author.as_str().into();
     fields["properties"] = json!({"$properties": change.properties});

@@ -9,10 +9,9 @@ use crate::command::FinishedCommand;
 use crate::locks::client::Ticket;
 use crate::logs::Masks;
 use lunabot_model::resources::{Change, LogType, SourceStamp};
-use lunabot_model::script::{CallSite, Inert};
+use lunabot_model::script::CallSite;
 use lunabot_model::{Arg, BuildId, BuilderId, Callback, Clock, Json, Properties, ScriptObject, StepId, Time};
 use lunabot_proto::WorkerInfo;
-use serde_json::json;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -209,6 +208,12 @@ impl StepContext {
         result.map_err(|error| StepError::Exception(with_traceback(error.message, &error.traceback)))
     }
 
+    /// The error for a function whose answer is not what the option `option` wants; it is counted and listed as well.
+    pub fn nonsense(&self, callback: &Callback, option: &str, text: String) -> StepError {
+        self.0.build.builder.generation.host.nonsense(callback, self.site(option), &text);
+        StepError::Exception(text)
+    }
+
     /// How the bytes of commands become text: the step's `logEncoding`, else the configuration's (13.016).
     pub(crate) fn encoding(&self) -> Option<LogEncoding> {
         let config = &self.0.build.builder.generation.config;
@@ -232,29 +237,12 @@ impl StepContext {
 
     /// The step as functions of its options see it.
     pub fn script_object(&self) -> ScriptObject {
-        let build = self.build();
-        let properties = json!({"$properties": self.properties()});
-        let build_fields = json!({
-            "buildid": build.buildid, "number": build.number, "reason": build.reason, "builderid": build.builderid,
-            "url": build.url, "properties": properties,
-        });
-        let object = |class, key: &str, fields| ScriptObject {
-            class,
-            key: key.into(),
-            fields,
-            children: Vec::new(),
-            methods: &[],
-            assignable: &[],
-            handle: Arc::new(Inert),
-        };
-        let fields = json!({
-            "name": self.name(), "workdir": self.workdir(), "stopped": self.is_interrupted(),
-            "properties": properties,
-        });
-        ScriptObject {
-            children: vec![("build", object("build", "build", build_fields))],
-            ..object("step", "step", fields)
-        }
+        self.script_object_with(Json::Null)
+    }
+
+    /// The same with further fields, e.g. options that the function goes by.
+    pub fn script_object_with(&self, fields: Json) -> ScriptObject {
+        crate::scripts::step_object(self, fields)
     }
 
     /// The build's properties as an argument of a function.

@@ -307,8 +307,7 @@ async fn decide(
         Json::Null => Ok(false),
         other => {
             let text = format!("{option} returned {other}; return true, false or nil");
-            cx.0.build.builder.generation.host.nonsense(&callback, cx.site(option), &text);
-            Err(StepError::Exception(text))
+            Err(cx.nonsense(&callback, option, text))
         }
     }
 }
