@@ -18,10 +18,14 @@ mod faults;
 mod files;
 #[path = "whole/forges.rs"]
 mod forges;
+#[path = "whole/forms.rs"]
+mod forms;
 #[path = "whole/hello.rs"]
 mod hello;
 #[path = "whole/hostile.rs"]
 mod hostile;
+#[path = "whole/janitor.rs"]
+mod janitor;
 #[path = "whole/licences.rs"]
 mod licences;
 #[path = "whole/locks.rs"]

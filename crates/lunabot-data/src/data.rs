@@ -12,7 +12,7 @@ use crate::updates::Collapser;
 use crate::writer;
 use lunabot_db::{OpenStore, PropertyOwners, Store};
 use lunabot_model::resources::*;
-use lunabot_model::{BuilderId, Clock, Json, MasterId, Results};
+use lunabot_model::{BoxFuture, BuilderId, Clock, Json, MasterId, Results};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -110,6 +110,11 @@ impl Data {
     /// Force schedulers are not stored; this list is what their endpoints answer (09.014, 09.041).
     pub fn set_force_schedulers(&self, all: Vec<ForceScheduler>) {
         self.registered_mut().force_schedulers = Arc::new(all);
+    }
+
+    /// Registers what brings that list up to date; it is waited for before the list is read.
+    pub fn before_force_schedulers(&self, refresh: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>) {
+        self.registered_mut().refresh_force_schedulers = Some(refresh);
     }
 
     /// Registers a resource that is not stored, e.g. `generations` and `script_errors`: its rows are asked for at each

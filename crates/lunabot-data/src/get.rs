@@ -323,6 +323,10 @@ impl Data {
     }
 
     async fn force_schedulers(&self, found: &Found, query: &str) -> Result<Answer> {
+        let refresh = self.registered().refresh_force_schedulers.clone();
+        if let Some(refresh) = refresh {
+            refresh().await;
+        }
         let all = self.registered().force_schedulers.clone();
         let rows = |keep: &dyn Fn(&ForceScheduler) -> bool| {
             all.iter().filter(|s| keep(s)).map(json).collect::<Vec<_>>()

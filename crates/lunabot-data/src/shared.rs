@@ -8,7 +8,7 @@ use crate::live::Live;
 use crate::updates::Collapser;
 use lunabot_db::Store;
 use lunabot_model::resources::ForceScheduler;
-use lunabot_model::{Clock, Json, LogId, MasterId};
+use lunabot_model::{BoxFuture, Clock, Json, LogId, MasterId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -22,6 +22,8 @@ pub(crate) const ENOUGH: usize = 1024 * 1024;
 
 /// Asks for the rows of a resource that is not stored.
 pub(crate) type VirtualRows = Arc<dyn Fn() -> Vec<Json> + Send + Sync>;
+/// Completes when a list is up to date.
+pub(crate) type Refresh = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// See the module.
 pub(crate) struct Shared {
@@ -57,6 +59,7 @@ pub(crate) struct Registered {
     pub holdups: Option<Arc<dyn Holdups>>,
     pub handlers: HashMap<&'static str, Arc<dyn ControlHandler>>,
     pub force_schedulers: Arc<Vec<ForceScheduler>>,
+    pub refresh_force_schedulers: Option<Refresh>,
     pub virtuals: HashMap<&'static str, VirtualRows>,
 }
 

@@ -318,6 +318,37 @@ async fn force_schedulers_are_listed_09_014() {
     );
 }
 
+#[tokio::test]
+async fn row_03_041_choices_of_a_function_are_good_for_a_minute() {
+    let world = World::new().await;
+    let version = json!({"name": "version", "choices": function("versions")});
+    let group = object(
+        "util.NestedParameter",
+        json!({"name": "", "fields": [object("util.ChoiceStringParameter", version)]}),
+    );
+    world.apply(&[force(json!({"properties": [group]}))]).await;
+    let offered =
+        async || world.list("forceschedulers", "").await[0]["all_fields"][2]["fields"][0]["choices"].clone();
+    for (seconds, choices, asked) in [
+        (0.0, json!(["v1"]), 1),
+        (59.0, json!(["v1"]), 1),
+        // An error leaves them as they were, for another minute.
+        (1.0, json!(["v1"]), 2),
+        (59.0, json!(["v1"]), 2),
+        (1.0, json!(["v3"]), 3),
+    ] {
+        world.clock.advance(seconds);
+        assert_eq!((offered().await, world.host.asked("choices")), (choices, asked));
+    }
+    let path = "forceschedulers/force";
+    assert!(world.control(path, "force", json!({"version": "v1"})).await.is_err());
+    world.control(path, "force", json!({"version": "v3"})).await.unwrap();
+    assert_eq!(
+        world.properties(&world.buildsets().await[0]).await["version"],
+        json!(["v3", "Force Build Form"])
+    );
+}
+
 fn nightly(options: Json) -> lunabot_model::AnyObject {
     timed("Nightly", "n", json!({"tz": "UTC"}), options)
 }

@@ -3,7 +3,7 @@
 use super::buildset::last_acted;
 use super::{Entry, Role, Schedulers, Surroundings, ticking};
 use lunabot_data::DataError;
-use lunabot_model::{AnyObject, Json};
+use lunabot_model::{AnyObject, BoxFuture, Json};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -28,6 +28,35 @@ pub(super) fn register(schedulers: &Arc<Schedulers>, around: &Surroundings) {
         schedulers.current().all.iter().map(row).collect()
     };
     around.data.set_virtual("schedules", Arc::new(rows));
+}
+
+/// Lets forms find out what can be chosen before they are shown.
+pub(super) fn register_forms(schedulers: &Arc<Schedulers>, around: &Surroundings) {
+    let weak = Arc::downgrade(schedulers);
+    let refresh = move || -> BoxFuture<'static, ()> {
+        let weak = weak.clone();
+        Box::pin(async move {
+            if let Some(schedulers) = weak.upgrade() {
+                schedulers.refresh_forms().await;
+            }
+        })
+    };
+    around.data.before_force_schedulers(Arc::new(refresh));
+}
+
+impl Schedulers {
+    async fn refresh_forms(&self) {
+        let current = self.current();
+        let forms = current.all.values().filter_map(|entry| match &entry.role {
+            Role::Forced(force) => Some(force.refresh()),
+            Role::Follows { .. } | Role::Depends { .. } | Role::Triggered(_) => None,
+        });
+        let asked = futures::future::join_all(forms).await.contains(&true);
+        // A newer configuration has listed its own meanwhile.
+        if asked && Arc::ptr_eq(&current, &self.current()) {
+            current.list_forms();
+        }
+    }
 }
 
 /// Reads when those acted last that are not known yet, and forgets those that are gone.

@@ -195,6 +195,7 @@ impl Schedulers {
         self.replace(Current { data: Some(around.data.clone()), all });
         control::register(self, &around.data);
         listing::register(self, &around);
+        listing::register_forms(self, &around);
         Ok(applied)
     }
 
@@ -283,14 +284,21 @@ impl Schedulers {
     }
 
     fn replace(&self, new: Current) {
-        if let Some(data) = &new.data {
-            let forced = new.all.values().filter_map(|entry| match &entry.role {
+        new.list_forms();
+        *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(new);
+    }
+}
+
+impl Current {
+    /// Makes the forms available (09.014).
+    fn list_forms(&self) {
+        if let Some(data) = &self.data {
+            let forced = self.all.values().filter_map(|entry| match &entry.role {
                 Role::Forced(force) => Some(force.resource(entry.enabled)),
                 Role::Follows { .. } | Role::Depends { .. } | Role::Triggered(_) => None,
             });
             data.set_force_schedulers(forced.collect());
         }
-        *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(new);
     }
 }
 

@@ -1,6 +1,7 @@
 //! From what was posted to values: validation of each field, errors collected by full name (03.032, 03.037–03.048).
 
 use super::parameter::{Group, Parameter, Role, Shape};
+use super::validate::Judged;
 use lunabot_data::new::{NewPatch, NewSourceStamp};
 use lunabot_model::percent::text;
 use lunabot_model::{Json, pattern};
@@ -13,6 +14,8 @@ pub(super) struct Collected<'a> {
     pub posted: Map<String, Json>,
     pub errors: Map<String, Json>,
     pub stamps: BTreeMap<&'a str, NewSourceStamp>,
+    /// Values that functions have to judge.
+    pub judged: Vec<Judged>,
 }
 
 impl<'a> Collected<'a> {
@@ -24,11 +27,21 @@ impl<'a> Collected<'a> {
     pub fn field(&mut self, parameter: &Parameter, parent: Option<&str>) -> Option<Json> {
         let full_name = parameter.full_name(parent).unwrap_or_default();
         match value(parameter, &full_name, &given(self.posted.get(&full_name))) {
-            Ok(value) => Some(value),
+            Ok(value) => {
+                self.note(parameter, full_name, &value);
+                Some(value)
+            }
             Err(error) => {
                 self.errors.insert(full_name, error.into());
                 None
             }
+        }
+    }
+
+    /// Remembers a value that a function has to judge.
+    fn note(&mut self, parameter: &Parameter, full_name: String, value: &Json) {
+        if let Some(function) = parameter.validate.clone() {
+            self.judged.push(Judged { full_name, value: value.clone(), function });
         }
     }
 
@@ -44,6 +57,9 @@ impl<'a> Collected<'a> {
         };
         let full_name = parameter.full_name(parent);
         let values = self.group(group, full_name.as_deref());
+        if parameter.validate.is_some() {
+            self.note(parameter, full_name.clone().unwrap_or_default(), &Json::Object(values.clone()));
+        }
         match &group.role {
             Role::Table if parameter.name.is_empty() => table.extend(values),
             Role::Table => drop(table.insert(parameter.name.clone(), Json::Object(values))),

@@ -1,9 +1,11 @@
 //! The options of `schedulers.ForceScheduler` and of its parameters (03.031, 03.038–03.048), as the configuration
 //! writes them. [`super::parameter`] gives them one form.
 
+use super::choices::{CHOICES, Choices};
 use super::parameter::Parameter;
-use lunabot_model::kind::{Category, Kind, Params, Problem, check_as, schema_of};
-use lunabot_model::{AnyObject, Json, Names};
+use super::validate::VALIDATE;
+use lunabot_model::kind::{CallbackSpec, Category, Kind, Params, Problem, check_as, schema_of};
+use lunabot_model::{AnyObject, Callback, Duration, Json, Names};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
@@ -53,6 +55,9 @@ macro_rules! options {
             /// Choice → values that the form fills into other fields.
             #[serde(default)]
             pub autopopulate: Option<Json>,
+            /// Judges the value, after all fields were read: returns nothing, or what is wrong.
+            #[serde(default)]
+            pub validate: Option<Callback>,
             $($(#[$field_doc])* #[serde(default)] pub $field: $field_type,)*
         }
 
@@ -104,8 +109,8 @@ options!(
 options!(
     /// `util.ChoiceStringParameter`.
     ChoiceOptions, String {
-        /// What can be chosen.
-        choices: Vec<String>,
+        /// What can be chosen: a list, or a function that finds out.
+        choices: Choices,
         /// Refuse other values; default true.
         strict: Option<bool>,
     }
@@ -117,7 +122,7 @@ options!(
         #[serde(rename = "anySentinel")]
         any_sentinel: Option<String>,
         /// What can be chosen; default: that, and the workers of the scheduler's builders.
-        choices: Option<Vec<String>>,
+        choices: Option<Choices>,
         /// Refuse other values; default true.
         strict: Option<bool>,
     }
@@ -193,6 +198,12 @@ pub struct ForceParams {
     /// Further parameters, each a property of the buildset.
     #[serde(default)]
     pub properties: Vec<AnyObject>,
+    /// Its requests are cancelled when they have not started so long after they were made; absent: never.
+    #[serde(default, rename = "requestTimeout")]
+    pub request_timeout: Option<Duration>,
+    /// Its requests are skipped when their builder has had no connected worker for so long; absent: as the builder says.
+    #[serde(default, rename = "ignoreOfflineWorkersTimeout")]
+    pub ignore_offline_workers_timeout: Option<Duration>,
 }
 
 impl Params for ForceParams {
@@ -205,7 +216,7 @@ impl Params for ForceParams {
 fn check_parameter<P: Params>(args: &Json) -> Vec<Problem> {
     let mut problems = Vec::new();
     if args.get("getChoices").is_some() {
-        let text = "not an option, and without effect in Buildbot 4.3; list what can be chosen in choices";
+        let text = "not an option, and without effect in Buildbot 4.3; list what can be chosen in choices, or give it a function";
         problems.push(Problem::new("getChoices", text));
     }
     if args.get("value").is_some() {
@@ -217,6 +228,10 @@ fn check_parameter<P: Params>(args: &Json) -> Vec<Problem> {
     }
     if problems.is_empty() { check_as::<P>(args) } else { problems }
 }
+
+/// The functions that every parameter takes, and those of choices.
+const CALLBACKS: &[CallbackSpec] = &[VALIDATE];
+const CHOICE_CALLBACKS: &[CallbackSpec] = &[VALIDATE, CHOICES];
 
 const USUAL: &[&str] = &["name", "label", "tablabel", "regex"];
 
@@ -237,7 +252,7 @@ const fn parameter(
         doc,
         schema,
         check,
-        callbacks: &[],
+        callbacks: CALLBACKS,
         extensible: false,
     }
 }
@@ -245,6 +260,7 @@ const fn parameter(
 pub const FORCE_SCHEDULER: Kind = Kind {
     namespace: "schedulers",
     category: Category::Scheduler,
+    callbacks: &[],
     ..parameter(
         "ForceScheduler",
         &["name", "builderNames"],
@@ -296,20 +312,26 @@ pub const USER_NAME: Kind = parameter(
     schema_of::<UserNameOptions>,
     check_parameter::<UserNameOptions>,
 );
-pub const CHOICE: Kind = parameter(
-    "ChoiceStringParameter",
-    USUAL,
-    "One of several texts, or with multiple any of them.",
-    schema_of::<ChoiceOptions>,
-    check_parameter::<ChoiceOptions>,
-);
-pub const WORKER_CHOICE: Kind = parameter(
-    "WorkerChoiceParameter",
-    &["name"],
-    "The worker that a build is to run on; goes with canStartBuild = util.enforceChosenWorker of the builder.",
-    schema_of::<WorkerChoiceOptions>,
-    check_parameter::<WorkerChoiceOptions>,
-);
+pub const CHOICE: Kind = Kind {
+    callbacks: CHOICE_CALLBACKS,
+    ..parameter(
+        "ChoiceStringParameter",
+        USUAL,
+        "One of several texts, or with multiple any of them.",
+        schema_of::<ChoiceOptions>,
+        check_parameter::<ChoiceOptions>,
+    )
+};
+pub const WORKER_CHOICE: Kind = Kind {
+    callbacks: CHOICE_CALLBACKS,
+    ..parameter(
+        "WorkerChoiceParameter",
+        &["name"],
+        "The worker that a build is to run on; goes with canStartBuild = util.enforceChosenWorker of the builder.",
+        schema_of::<WorkerChoiceOptions>,
+        check_parameter::<WorkerChoiceOptions>,
+    )
+};
 /// Known, so that its error can say what to use (03.042).
 pub const INHERIT: Kind = parameter(
     "InheritBuildParameter",

@@ -1,10 +1,12 @@
 //! `schedulers.ForceScheduler` (reference 3d): a form, and buildsets made from what is entered into it.
 
+mod choices;
 mod collect;
 pub mod kinds;
 pub mod parameter;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 use super::Surroundings;
 use super::buildset::{Common, Wanted, new_stamp};
@@ -15,7 +17,7 @@ use lunabot_data::ControlError;
 use lunabot_data::new::{NewSourceStamp, Patience};
 use lunabot_model::kind::Problem;
 use lunabot_model::resources::ForceScheduler;
-use lunabot_model::{AnyObject, BuilderId, Json, Properties, percent};
+use lunabot_model::{AnyObject, BuilderId, Callback, Json, Properties, percent};
 use parameter::{Parameter, Role, Shape};
 use serde::Deserialize;
 use serde_json::Map;
@@ -31,11 +33,12 @@ pub(super) struct Force {
     pub common: Common,
     params: ForceParams,
     form: Form,
+    found: choices::Found,
     around: Surroundings,
 }
 
 /// The parameters of a force scheduler, read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Form {
     username: Parameter,
     reason: Parameter,
@@ -78,6 +81,30 @@ impl Form {
         self.properties.iter_mut().for_each(|parameter| parameter.offer(workers));
     }
 
+    fn parameters(&self) -> impl Iterator<Item = &Parameter> {
+        [&self.username, &self.reason, &self.priority]
+            .into_iter()
+            .chain(&self.codebases)
+            .chain(&self.properties)
+    }
+
+    /// The functions that find out what can be chosen.
+    fn functions(&self) -> Vec<&Callback> {
+        let mut all = Vec::new();
+        self.parameters().for_each(|parameter| parameter.each(&mut |inner| all.extend(&inner.ask)));
+        all
+    }
+
+    /// The form with the choices that its functions have found.
+    fn with_choices(&self, found: &choices::Found) -> Form {
+        let mut form = self.clone();
+        let asked = [&mut form.username, &mut form.reason, &mut form.priority].into_iter();
+        for parameter in asked.chain(&mut form.codebases).chain(&mut form.properties) {
+            parameter.choose(&|function| found.of(function));
+        }
+        form
+    }
+
     /// Checks what was posted. The error is a table of full name → text (03.032).
     fn fill(&self, posted: Map<String, Json>) -> Result<Filled, Json> {
         let owner = first_text(posted.get("owner")).filter(|owner| !owner.is_empty() && owner != "anonymous");
@@ -99,6 +126,7 @@ impl Form {
             priority: priority.and_then(|priority| priority.as_i64()).unwrap_or(0),
             values,
             stamps: form.stamps.into_values().collect(),
+            judged: form.judged,
         })
     }
 
@@ -118,6 +146,8 @@ struct Filled {
     priority: i64,
     values: Map<String, Json>,
     stamps: Vec<NewSourceStamp>,
+    /// Values that functions have to judge.
+    judged: Vec<validate::Judged>,
 }
 
 impl Filled {
@@ -191,9 +221,14 @@ impl Force {
             builder_names: params.builder_names.0.clone().into(),
             properties: BTreeMap::new(),
             priority: Priority::Zero,
-            patience: Patience::default(),
+            patience: Patience::of(params.request_timeout, params.ignore_offline_workers_timeout),
         };
-        Ok(Force { common, params, form, around: around.clone() })
+        Ok(Force { common, params, form, found: choices::Found::default(), around: around.clone() })
+    }
+
+    /// Finds out what can be chosen, where a function says that. Whether one was asked.
+    pub async fn refresh(&self) -> bool {
+        self.found.refresh(&self.form, &self.around, &self.common.name).await
     }
 
     /// As the API lists it (09.014).
@@ -207,7 +242,7 @@ impl Force {
             label: or_name(&self.params.label),
             builder_names: self.params.builder_names.0.clone(),
             enabled,
-            all_fields: self.form.spec(),
+            all_fields: self.form.with_choices(&self.found).spec(),
         }
     }
 
@@ -215,11 +250,14 @@ impl Force {
     pub async fn force(&self, params: &Json) -> Result<Json, ControlError> {
         let posted = params.as_object().cloned().unwrap_or_default();
         let builders = self.builders(&posted)?;
-        let filled = self.form.fill(posted).map_err(ControlError::InvalidParams)?;
+        self.refresh().await;
+        let form = self.form.with_choices(&self.found);
+        let filled = form.fill(posted).map_err(ControlError::InvalidParams)?;
+        let judged = validate::judge(&filled, &self.around, &self.common.name).await;
         let wanted = Wanted {
             reason: reason_text(&self.params, &filled.owner, &filled.reason)
                 .map_err(ControlError::Internal)?,
-            properties: filled.properties(),
+            properties: judged.map_err(ControlError::InvalidParams)?,
             stamps: filled.stamps.into_iter().map(new_stamp).collect(),
             only_builders: Some(builders),
             priority: Some(filled.priority),

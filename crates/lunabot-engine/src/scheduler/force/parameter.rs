@@ -2,7 +2,7 @@
 
 use super::kinds::*;
 use lunabot_model::kind::Problem;
-use lunabot_model::{AnyObject, Json, pattern};
+use lunabot_model::{AnyObject, Callback, Json, pattern};
 use regex::Regex;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -23,6 +23,10 @@ pub struct Parameter {
     pub hide: bool,
     pub maxsize: Option<u64>,
     autopopulate: Option<Json>,
+    /// Finds out what can be chosen.
+    pub ask: Option<Callback>,
+    /// Judges the value.
+    pub validate: Option<Callback>,
     pub shape: Shape,
     /// Mistakes found while it was put together.
     faults: Vec<Problem>,
@@ -172,6 +176,25 @@ impl Parameter {
         }
     }
 
+    /// This parameter and all inside it.
+    pub fn each<'a>(&'a self, see: &mut dyn FnMut(&'a Parameter)) {
+        see(self);
+        if let Shape::Group(group) = &self.shape {
+            group.fields.iter().for_each(|field| field.each(see));
+        }
+    }
+
+    /// Puts in what the functions for choices have found.
+    pub fn choose(&mut self, known: &dyn Fn(&Callback) -> Vec<String>) {
+        match (&mut self.shape, &self.ask) {
+            (Shape::Choice { choices, .. } | Shape::Worker { choices, .. }, Some(ask)) => {
+                *choices = known(ask);
+            }
+            (Shape::Group(group), _) => group.fields.iter_mut().for_each(|field| field.choose(known)),
+            _ => {}
+        }
+    }
+
     /// What serde cannot see.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = self.faults.clone();
@@ -267,6 +290,8 @@ macro_rules! common {
             hide: $options.hide,
             maxsize: $options.maxsize,
             autopopulate: $options.autopopulate.clone(),
+            ask: None,
+            validate: $options.validate.clone(),
             shape: Shape::Fixed,
             faults: Vec::new(),
         }
@@ -309,8 +334,9 @@ impl From<UserNameOptions> for Parameter {
 
 impl From<ChoiceOptions> for Parameter {
     fn from(o: ChoiceOptions) -> Self {
-        let shape = Shape::Choice { choices: o.choices.clone(), strict: o.strict.unwrap_or(true) };
-        common!(o, o.name.clone(), None, shape)
+        let (choices, ask) = o.choices.clone().split();
+        let shape = Shape::Choice { choices, strict: o.strict.unwrap_or(true) };
+        Parameter { ask, ..common!(o, o.name.clone(), None, shape) }
     }
 }
 
@@ -318,11 +344,15 @@ impl From<WorkerChoiceOptions> for Parameter {
     fn from(o: WorkerChoiceOptions) -> Self {
         let any = o.any_sentinel.clone().unwrap_or_else(|| "-any-".into());
         let own = o.choices.is_some();
-        let choices = o.choices.clone().unwrap_or_else(|| vec![any.clone()]);
+        let (choices, ask) = match o.choices.clone() {
+            Some(choices) => choices.split(),
+            None => (vec![any.clone()], None),
+        };
         let default = o.default.clone().unwrap_or_else(|| any.as_str().into());
         let o = WorkerChoiceOptions { default: Some(default), ..o };
         let shape = Shape::Worker { choices, strict: o.strict.unwrap_or(true), any, own };
-        common!(o, o.name.clone().unwrap_or_else(|| "workername".into()), Some("Worker".into()), shape)
+        let name = o.name.clone().unwrap_or_else(|| "workername".into());
+        Parameter { ask, ..common!(o, name, Some("Worker".into()), shape) }
     }
 }
 
