@@ -1,7 +1,9 @@
 //! The list of what a configuration may declare in this room.
 
 use crate::source::Poller;
-use crate::{gerrit, git_poller, hg_poller, p4_source, pull_requests, secrets, svn_poller};
+use crate::{
+    bzr_poller, gerrit, git_poller, hg_poller, maildir, p4_source, pull_requests, secrets, svn_poller,
+};
 use lunabot_model::kind::{Params, check_as};
 use lunabot_model::{AnyObject, Kind, Problem};
 use std::sync::Arc;
@@ -33,10 +35,14 @@ pub static CHANGE_SOURCES: &[ChangeSourceKind] = &[
     svn_poller::SOURCE,
     hg_poller::SOURCE,
     p4_source::SOURCE,
+    bzr_poller::SOURCE,
     pull_requests::GITHUB,
     pull_requests::BITBUCKET,
     gerrit::STREAM,
     gerrit::EVENT_LOG,
+    maildir::CVS,
+    maildir::SUBVERSION,
+    maildir::LAUNCHPAD,
 ];
 
 /// All secret stores.

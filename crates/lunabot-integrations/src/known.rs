@@ -72,7 +72,10 @@ pub async fn already_added(cx: &SourceContext, repository: &str) -> Result<BTree
     for (branch, revision) in announced {
         let answer = cx.data().get("changes", &format!("revision={revision}")).await?;
         let Answer::List { items, .. } = answer else { continue };
-        if items.iter().any(|change| change["branch"] == branch && change["repository"] == repository) {
+        let here = |change: &Json| {
+            change["branch"].as_str().unwrap_or_default() == branch && change["repository"] == repository
+        };
+        if items.iter().any(here) {
             added.insert((branch, revision));
         }
     }

@@ -5,6 +5,8 @@
 //! differs. What must never enter: decisions about builds, HTTP endpoints, SQL. No file is read or written on the
 //! runtime's threads, and nothing outside is trusted to answer: every wait has an end.
 
+mod bzr_log;
+mod bzr_poller;
 pub mod change_sources;
 mod counted;
 mod forge_api;
@@ -14,6 +16,7 @@ pub mod git_poller;
 mod hg_poller;
 mod kinds;
 mod known;
+mod maildir;
 mod p4_source;
 mod poller_params;
 pub mod program;

@@ -58,6 +58,19 @@ pub const HG: Tool = Tool {
     stray: &[],
 };
 
+/// Breezy, which reads branches of Bazaar.
+pub const BRZ: Tool = Tool {
+    name: "brz",
+    option: "bzrbin",
+    env: &[
+        ("BRZ_LOG", "/dev/null"),
+        ("BRZ_PROGRESS_BAR", "none"),
+        ("SSH_ASKPASS", "true"),
+        ("LC_ALL", "C.UTF-8"),
+    ],
+    stray: &[],
+};
+
 /// Perforce.
 pub const P4: Tool = Tool { name: "p4", option: "p4bin", env: &[("LC_ALL", "C.UTF-8")], stray: &[] };
 

@@ -41,6 +41,11 @@ pub trait Poller: Send + Sync {
     /// Takes over what the same source of an older configuration kept.
     fn resume(&self, _kept: Arc<dyn Any + Send + Sync>) {}
 
+    /// Completes when there is something to look at before the time has come. May be dropped and asked again.
+    async fn arrived(&self) {
+        std::future::pending::<()>().await;
+    }
+
     /// Looks once and adds what is new. Dropped when the source is stopped: whatever it starts must end with it.
     async fn poll(&self, cx: &SourceContext) -> Result<(), SourceError>;
 

@@ -32,21 +32,13 @@ const REPLACED: &[(&str, &str)] = &[
         "steps.Monotone",
         "convert the repository to git (mtn git_export) and use steps.Git, or run mtn by steps.ShellCommand",
     ),
-    (
-        "steps.Bzr",
-        "convert the repository to git (brz fast-export) and use steps.Git, or run brz by steps.ShellCommand",
-    ),
-    ("changes.BzrPoller", "convert the repository to git (brz fast-export) and use changes.GitPoller"),
-    (
-        "changes.CVSMaildirSource",
-        "convert the repository to git and use changes.GitPoller, or let a hook of cvs post to /change_hook/base",
-    ),
-    (
-        "changes.SVNCommitEmailMaildirSource",
-        "use changes.SVNPoller, or let a hook of Subversion post to /change_hook/base",
-    ),
-    ("changes.BzrLaunchpadEmailMaildirSource", "convert the repository to git and use changes.GitPoller"),
 ];
+
+/// Names that may come, and what does their work meanwhile.
+const MEANWHILE: &[(&str, &str)] = &[(
+    "schedulers.BaseBasicScheduler",
+    "use schedulers.SingleBranchScheduler or schedulers.AnyBranchScheduler, which it is the base of",
+)];
 
 /// The modules of the package.
 pub(crate) const MODULES: [&str; 9] =
@@ -113,7 +105,9 @@ fn member(lua: &Lua, module: &str, table: &Table, key: &Value) -> mlua::Result<V
         return complain(lua, &path, format!("is not supported; {instead}"));
     }
     if known(module).any(|name| name == key) {
-        return complain(lua, &path, "not supported yet".to_string());
+        let meanwhile = MEANWHILE.iter().find(|(name, _)| *name == path);
+        let meanwhile = meanwhile.map_or(String::new(), |(_, instead)| format!("; {instead}"));
+        return complain(lua, &path, format!("not supported yet{meanwhile}"));
     }
     let mut names: Vec<String> = known(module).map(str::to_string).collect();
     names.extend(shared.kind_names(module).map(str::to_string));

@@ -5,6 +5,7 @@
 //! to workers, the store, Lua.
 
 mod assert;
+mod bzr;
 mod cmake;
 mod common;
 mod configure;
@@ -146,6 +147,7 @@ pub static STEPS: &[&StepKind] = &[
     &git::GIT_PUSH,
     &git::GIT_DIFF_INFO,
     &svn::SVN,
+    &bzr::BZR,
     &mercurial::MERCURIAL,
 ];
 

@@ -1,6 +1,8 @@
 //! Source steps with the real programs on a real worker (06.014–06.030).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "sources/bzr.rs"]
+mod bzr;
 #[path = "sources/git.rs"]
 mod git;
 #[path = "sources/mercurial.rs"]

@@ -82,7 +82,8 @@ impl SourceTask {
     }
 
     async fn wait(&mut self, due: Option<Mono>) -> Wake {
-        let clock = self.declared.borrow().context.clock.clone();
+        let Declared { poller, context } = self.declared.borrow().clone();
+        let clock = context.clock;
         let sleep = async {
             match due {
                 Some(due) => clock.sleep_until(due).await,
@@ -95,6 +96,7 @@ impl SourceTask {
             changed = self.declared.changed() => if changed.is_ok() { Wake::Redeclared } else { Wake::Stop },
             Some(skip) = self.skips.recv() => Wake::Skip(skip),
             () = self.wanted.notified() => Wake::Poll,
+            () = poller.arrived() => Wake::Poll,
             () = sleep => Wake::Poll,
         }
     }

@@ -320,3 +320,49 @@ impl HgRepo {
         self.hg(&["identify", "--id", "--debug"])
     }
 }
+
+/// A branch of Bazaar with a work tree.
+pub struct BzrRepo {
+    dir: tempfile::TempDir,
+}
+
+impl BzrRepo {
+    pub fn new() -> Self {
+        let repo = BzrRepo { dir: tempfile::tempdir().unwrap() };
+        repo.brz(&["init", "--quiet", "trunk"]);
+        repo
+    }
+
+    /// The folder that branches lie in.
+    pub fn base(&self) -> String {
+        format!("file://{}", self.dir.path().display())
+    }
+
+    pub fn url(&self) -> String {
+        format!("{}/trunk", self.base())
+    }
+
+    /// Runs brz in the folder that branches lie in.
+    pub fn brz(&self, args: &[&str]) -> String {
+        let mut command = Command::new("brz");
+        command.current_dir(self.dir.path()).args(args);
+        command
+            .env("BRZ_EMAIL", "Joe Ö <joe@example.org>")
+            .env("LC_ALL", "C.UTF-8")
+            .env("BRZ_LOG", "/dev/null");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "brz {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_string()
+    }
+
+    pub fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.dir.path().join(file), text).unwrap();
+    }
+
+    /// Commits all there is in a branch; the revision's number.
+    pub fn commit(&self, branch: &str, message: &str) -> String {
+        self.brz(&["add", "--quiet", branch]);
+        self.brz(&["commit", "--quiet", "-m", message, branch]);
+        self.brz(&["revno", branch])
+    }
+}

@@ -5,7 +5,7 @@
 mod outside;
 
 #[allow(unused_imports, reason = "each test binary uses a part")]
-pub use outside::{Functions, HgRepo, RealClock, Repo, SvnRepo, eventually, function, run, script};
+pub use outside::{BzrRepo, Functions, HgRepo, RealClock, Repo, SvnRepo, eventually, function, run, script};
 
 use async_trait::async_trait;
 use bytes::Bytes;
