@@ -28,11 +28,12 @@ if [ ${#packages[@]} -gt 0 ]; then
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
 
-# Buildbot's own worker and client, which the tests connect.
+# Buildbot's own worker and client, which the tests connect, and its master, which our worker connects to.
 venv=target/worker-venv
-if ! "$venv/bin/buildbot-worker" --version 2>/dev/null | grep -q "4\.3\.0"; then
+wanted=(buildbot-worker==4.3.0 buildbot==4.3.0 buildbot-www==4.3.0)
+if [ "$("$venv/bin/pip" freeze 2>/dev/null | grep -cxF "$(printf '%s\n' "${wanted[@]}")")" != ${#wanted[@]} ]; then
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet "buildbot-worker==4.3.0" "buildbot==4.3.0"
+    "$venv/bin/pip" install --quiet "${wanted[@]}"
 fi
 
 # The tests start the real programs.

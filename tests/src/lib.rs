@@ -3,13 +3,17 @@
 //! Nothing here reaches into the rooms; what a test sees is what a user sees: files, processes, HTTP.
 
 mod browser;
+mod buildbot;
 mod master;
+mod own_worker;
 mod proxy;
 mod repo;
 mod stock_worker;
 
 pub use browser::Browser;
+pub use buildbot::Buildbot;
 pub use master::{Master, lunabot_binary};
+pub use own_worker::OwnWorker;
 pub use proxy::Proxy;
 pub use repo::Repo;
 pub use stock_worker::{PROTOCOLS, StockWorker, sendchange};

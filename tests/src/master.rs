@@ -108,21 +108,7 @@ impl Master {
 
     /// Waits for a line of the log that `wanted` accepts, seen from the start.
     pub async fn log_line(&mut self, wanted: impl Fn(&str) -> bool) -> Result<String> {
-        let mut lines = self.lines.clone();
-        let search = async {
-            loop {
-                lines.mark_unchanged();
-                if let Some(line) = self.log().lines().find(|line| wanted(line)) {
-                    return Ok(line.to_string());
-                }
-                if lines.changed().await.is_err() {
-                    return Err(anyhow!("lunabot ended"));
-                }
-            }
-        };
-        let found =
-            tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| Err(anyhow!("no such line")));
-        found.with_context(|| format!("log of lunabot:\n{}", self.log()))
+        line_of(&self.log, &self.lines, wanted).await
     }
 
     /// GET below `/api/v2`.
@@ -251,8 +237,31 @@ fn urlencode(text: &str) -> String {
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
+/// Waits for a line of a gathered log that `wanted` accepts, seen from the start.
+pub(crate) async fn line_of(
+    log: &Mutex<String>,
+    lines: &watch::Receiver<usize>,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<String> {
+    let text = || log.lock().map(|log| log.clone()).unwrap_or_default();
+    let mut lines = lines.clone();
+    let search = async {
+        loop {
+            lines.mark_unchanged();
+            if let Some(line) = text().lines().find(|line| wanted(line)) {
+                return Ok(line.to_string());
+            }
+            if lines.changed().await.is_err() {
+                return Err(anyhow!("lunabot ended"));
+            }
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| Err(anyhow!("no such line")));
+    found.with_context(|| format!("log of lunabot:\n{}", text()))
+}
+
 /// Gathers a stream into one text, and counts its lines.
-fn collect(
+pub(crate) fn collect(
     stream: impl tokio::io::AsyncRead + Unpin + Send + 'static,
 ) -> (Arc<Mutex<String>>, watch::Receiver<usize>) {
     let log = Arc::new(Mutex::new(String::new()));

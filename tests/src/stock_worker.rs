@@ -135,7 +135,8 @@ pub fn sendchange() -> Command {
     command
 }
 
-fn program(name: &str) -> Command {
+/// A program of Buildbot's.
+pub(crate) fn program(name: &str) -> Command {
     let path = std::env::var_os("LUNABOT_WORKER_VENV")
         .map_or_else(|| project_root().join("target/worker-venv"), PathBuf::from);
     let mut command = Command::new(path.join("bin").join(name));

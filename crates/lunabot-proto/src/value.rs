@@ -179,6 +179,7 @@ from! {
     u32 => |v| Value::Int(v.into());
     i64 => |v| Value::Int(v.into());
     u64 => |v| Value::Int(v.into());
+    i128 => |v| Value::Int(v);
     usize => |v| Value::Int(v as i128);
     f64 => |v| Value::Float(v);
     &str => |v| Value::Str(v.to_owned());

@@ -19,6 +19,35 @@ pub(crate) fn read(key: String, value: Value) -> Update {
     known.unwrap_or(Update::Other { key, value })
 }
 
+/// Writes one update as msgpack has it: text with the offsets of its line ends, in characters, and the Unix time of each.
+pub(crate) fn write(update: Update, now: f64) -> (String, Value) {
+    let key = update.key().to_owned();
+    let value = match update {
+        Update::Header(text) | Update::Stdout(text) | Update::Stderr(text) => lines(text, now),
+        Update::Log { name, text } => Value::List(vec![name.into(), lines(text, now)]),
+        Update::Rc(rc) => rc.into(),
+        Update::Elapsed(seconds) => seconds.into(),
+        Update::FailureReason(reason) => reason.as_str().into(),
+        Update::Stat(stat) => numbers(stat).into(),
+        Update::Files(files) => files.into(),
+        Update::Other { value, .. } => value,
+    };
+    (key, value)
+}
+
+fn lines(text: String, now: f64) -> Value {
+    let ends = text.chars().enumerate().filter(|(_, c)| *c == '\n').map(|(at, _)| Value::from(at));
+    let ends: Vec<Value> = ends.collect();
+    let times = vec![Value::Float(now); ends.len()];
+    Value::List(vec![text.into(), Value::List(ends), Value::List(times)])
+}
+
+fn numbers(stat: Stat) -> Vec<i128> {
+    let Stat { mode, ino, dev, nlink, uid, gid, size, atime, mtime, ctime } = stat;
+    let unsigned = [mode.into(), ino, dev, nlink, uid.into(), gid.into(), size].map(i128::from);
+    unsigned.into_iter().chain([atime, mtime, ctime].map(i128::from)).collect()
+}
+
 /// Text alone, or with the offsets and times of its lines, which are hints at most.
 fn text(value: &Value) -> Option<String> {
     match value {

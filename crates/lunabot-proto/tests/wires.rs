@@ -13,3 +13,5 @@ mod msgpack;
 mod pb;
 #[path = "wires/recorded.rs"]
 mod recorded;
+#[path = "wires/worker.rs"]
+mod worker;

@@ -1,7 +1,7 @@
 //! The worker's door: commands come in, news goes out.
 
 use crate::{
-    CommandError, MasterSide, WorkerError, WorkerOptions,
+    CommandError, MasterSide, OutputOptions, WorkerError, WorkerOptions,
     commands::{self, Cx, Outcome},
     errors::Failure,
     info,
@@ -30,6 +30,8 @@ struct Inner {
     options: WorkerOptions,
     basedir: PathBuf,
     ledger: Ledger,
+    /// How the output of commands that start is cut and batched.
+    output: Mutex<OutputOptions>,
     /// Interrupts of the running commands, by id.
     running: Mutex<HashMap<String, CancellationToken>>,
     tasks: TaskTracker,
@@ -48,14 +50,19 @@ impl WorkerCore {
         ledger.sweep();
         let halted = CancellationToken::new();
         let alive = Arc::new(halted.clone().drop_guard());
-        let (running, tasks) = (Mutex::default(), TaskTracker::new());
-        let inner = Inner { options, basedir, ledger, running, tasks, halted };
+        let (running, tasks, output) = (Mutex::default(), TaskTracker::new(), Mutex::new(options.output));
+        let inner = Inner { options, basedir, ledger, output, running, tasks, halted };
         Ok(Self { inner: Arc::new(inner), _alive: alive })
     }
 
     /// The base directory, absolute.
     pub fn basedir(&self) -> &Path {
         &self.inner.basedir
+    }
+
+    /// From the next command on, output is cut and batched so.
+    pub fn set_output(&self, output: OutputOptions) {
+        *self.inner.output.lock().unwrap_or_else(PoisonError::into_inner) = output;
     }
 
     /// The worker's description of itself; reads a few small files.
@@ -75,8 +82,9 @@ impl WorkerCore {
         }
         commands::check(&command)?;
         let interrupted = inner.register(&command.id)?;
-        let (report, batches) = Report::new(inner.options.output);
-        let (id, cx) = (command.id.clone(), inner.context(command, master.clone(), interrupted));
+        let output = *inner.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let (report, batches) = Report::new(output);
+        let (id, cx) = (command.id.clone(), inner.context(command, master.clone(), interrupted, output));
         let work = inner.tasks.spawn(run(cx, report, inner.halted.clone()));
         inner.tasks.spawn(inner.clone().deliver(id, batches, work, master));
         Ok(())
@@ -115,7 +123,13 @@ impl Inner {
         Ok(interrupted)
     }
 
-    fn context(&self, command: Command, master: Arc<dyn MasterSide>, interrupted: CancellationToken) -> Cx {
+    fn context(
+        &self,
+        command: Command,
+        master: Arc<dyn MasterSide>,
+        interrupted: CancellationToken,
+        output: OutputOptions,
+    ) -> Cx {
         let home = self.options.env.iter().find(|(name, _)| name == "HOME");
         let home = home.map(|(_, value)| PathBuf::from(value)).filter(|home| home.is_absolute());
         Cx {
@@ -123,7 +137,7 @@ impl Inner {
             env: self.options.env.clone(),
             ledger: self.ledger.clone(),
             umask: self.options.umask,
-            max_line_length: self.options.output.max_line_length,
+            max_line_length: output.max_line_length,
             command,
             master,
             interrupted,

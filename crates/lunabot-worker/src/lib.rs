@@ -2,13 +2,13 @@
 //!
 //! A [`WorkerCore`] takes [`lunabot_proto::Command`]s and reports to a [`MasterSide`]: whole lines
 //! of output, exit codes, blocks of files. Who carries these values is not its business: in one
-//! process with the master it is `LocalWorker`, over a wire it is a protocol's codec.
+//! process with the master it is `LocalWorker`; in a program of its own it is [`remote`], over a WebSocket.
 //!
 //! Behaviour is the reference worker's (rows 08.023 to 08.029, 13.017 to 13.019); where the reference
 //! loses data (long lines, file names that are not text) this one does not.
 //!
-//! What must never enter: sockets to a master, protocols, anything of the master (database, bus,
-//! configuration). Time is tokio's.
+//! What must never enter: anything of the master (database, bus, configuration); sockets and protocols anywhere but in
+//! [`remote`]. Time is tokio's.
 
 mod args;
 mod commands;
@@ -19,6 +19,7 @@ mod master;
 mod options;
 mod paths;
 mod process;
+pub mod remote;
 mod report;
 mod text;
 

@@ -1,6 +1,7 @@
 //! The command line, declared once: parser, help, manual page and completions are made from it.
 
 use crate::logging::LogFormat;
+use crate::worker::config::AllowShutdown;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -36,6 +37,10 @@ pub enum Command {
     Reconfig(Reconfig),
     /// Say whether a master runs, and how it is
     Status(Place),
+    /// Lay down the folder of a worker, a program that runs builds for a master elsewhere
+    CreateWorker(CreateWorker),
+    /// Run a worker in the foreground; it logs to standard error and ends on Ctrl-C
+    Worker(Worker),
     /// Look after the database
     Db {
         #[command(subcommand)]
@@ -205,6 +210,60 @@ pub struct Skip {
     pub revision: String,
     #[command(flatten)]
     pub place: Place,
+}
+
+#[derive(Debug, Args)]
+pub struct CreateWorker {
+    /// The worker's folder; made if it is missing
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// The master's port for msgpack workers: ws://HOST:PORT, wss://HOST:PORT (TLS), HOST:PORT or HOST (port 9989)
+    #[arg(value_hint = ValueHint::Url)]
+    pub master: String,
+    /// What the master's configuration calls the worker
+    pub name: String,
+    /// The file that holds the password; - asks for it (or reads a pipe) and keeps it in DIR/password
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub passfile: PathBuf,
+    /// Ask the master whether it is there after so long a silence; 0: never [60]
+    #[arg(short, long, value_name = "SECONDS")]
+    pub keepalive: Option<u64>,
+    /// Longest wait between two tries to connect [60]
+    #[arg(long, value_name = "SECONDS")]
+    pub maxdelay: Option<u64>,
+    /// Give up after so many failed tries in a row; otherwise never
+    #[arg(long, value_name = "N")]
+    pub maxretries: Option<u32>,
+    /// File creation mask, octal
+    #[arg(long, value_name = "MASK")]
+    pub umask: Option<String>,
+    /// Processors to report, in place of what the machine has
+    #[arg(long, value_name = "N")]
+    pub numcpus: Option<u32>,
+    /// How the owner ends the worker gracefully: SIGHUP, the file shutdown.stamp, or not at all [signal]
+    #[arg(short, long, value_name = "HOW", value_enum)]
+    pub allow_shutdown: Option<AllowShutdown>,
+    /// Connect with TLS, as wss:// says too
+    #[arg(long)]
+    pub use_tls: bool,
+    /// With TLS: trust these certificates (PEM) in place of the machine's
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ca_file: Option<PathBuf>,
+    /// Let the master delete folders of the worker that belong to no builder
+    #[arg(long)]
+    pub delete_leftover_dirs: bool,
+    #[command(flatten)]
+    pub quiet: Quiet,
+}
+
+#[derive(Debug, Args)]
+pub struct Worker {
+    /// The worker's folder, as create-worker lays it down
+    #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// How log lines look (what is logged: the variable LUNABOT_LOG)
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, env = "LUNABOT_LOG_FORMAT")]
+    pub log_format: LogFormat,
 }
 
 #[cfg(test)]

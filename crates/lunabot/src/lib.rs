@@ -1,7 +1,8 @@
 //! Lunabot's command line, wiring, reload and lifecycle: the only room that sees all the others.
 //!
 //! [`main`] parses the command line and runs one command. `start` becomes the master: it loads a generation of the
-//! configuration, opens the store, starts the rooms and lives until a signal. The other commands are short-lived and
+//! configuration, opens the store, starts the rooms and lives until a signal. `worker` becomes a worker and starts none of that. The
+//! other commands are short-lived and
 //! talk to a running master through its files, see [`basedir::BaseDir`]. What must never enter: rules about builds, schedulers or workers,
 //! SQL, HTTP handlers, Lua values. Those have rooms of their own.
 
@@ -20,6 +21,7 @@ pub mod stop;
 pub mod supervisor;
 mod ui;
 pub mod wiring;
+pub mod worker;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -21,11 +21,11 @@ pub struct PidFile {
 }
 
 impl PidFile {
-    /// Writes this process's id into `path` and locks it.
+    /// Writes this process's id into `path` and locks it. `what` runs here, a master or a worker, and is ended with `how`.
     ///
     /// # Errors
-    /// Another master holds it, or the folder cannot be written.
-    pub fn take(path: &Path) -> Result<Self> {
+    /// Another one holds it, or the folder cannot be written.
+    pub fn take(path: &Path, what: &str, how: &str) -> Result<Self> {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -38,7 +38,7 @@ impl PidFile {
             Err(Errno::EAGAIN | Errno::EACCES) => {
                 let who =
                     read_pid(&mut file).map_or("another process".into(), |pid| format!("process {pid}"));
-                bail!("a master already runs here ({who}); end it with: lunabot stop");
+                bail!("a {what} already runs here ({who}); end it with: {how}");
             }
             Err(error) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
         }
@@ -99,9 +99,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lunabot.pid");
         assert_eq!(PidFile::holder(&path).unwrap(), None);
-        let held = PidFile::take(&path).unwrap();
+        let held = PidFile::take(&path, "master", "lunabot stop").unwrap();
         assert_eq!(PidFile::holder(&path).unwrap(), Some(Pid::this()));
-        let refused = PidFile::take(&path).unwrap_err().to_string();
+        let refused = PidFile::take(&path, "master", "lunabot stop").unwrap_err().to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         drop(held);
         assert!(!path.exists());
@@ -113,7 +113,7 @@ mod tests {
         let path = dir.path().join("lunabot.pid");
         std::fs::write(&path, "1\nleft by a killed master").unwrap();
         assert_eq!(PidFile::holder(&path).unwrap(), None);
-        let _held = PidFile::take(&path).unwrap();
+        let _held = PidFile::take(&path, "master", "lunabot stop").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
     }
 }

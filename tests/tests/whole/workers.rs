@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use std::path::Path;
 use tokio::process::Command;
 
-const PASSWORD: &str = "pa55wörd:x";
+pub(crate) const PASSWORD: &str = "pa55wörd:x";
 
 /// A master whose workers and steps `lua` makes, with both protocols on free ports.
-fn config(lua: &str) -> String {
+pub(crate) fn config(lua: &str) -> String {
     format!(
         r#"
 local lunabot = require "lunabot"
@@ -31,17 +31,17 @@ return c
     )
 }
 
-fn worker(options: &str) -> String {
+pub(crate) fn worker(options: &str) -> String {
     format!("c.workers[1] = worker.Worker{{\"w1\", \"{PASSWORD}\", {options}}}\n")
 }
 
-async fn port(master: &mut Master, protocol: &str) -> Result<u16> {
+pub(crate) async fn port(master: &mut Master, protocol: &str) -> Result<u16> {
     let line = master.log_line(|line| line.contains(&format!("workers connect with {protocol} at "))).await?;
     let port = line.rsplit(':').next().context("a port")?;
     Ok(port.trim_matches(|c: char| !c.is_ascii_digit()).parse()?)
 }
 
-async fn connected(master: &Master, wanted: bool) -> Result<Value> {
+pub(crate) async fn connected(master: &Master, wanted: bool) -> Result<Value> {
     let is = |answer: &Value| (answer["workers"][0]["connected_to"] != json!([])) == wanted;
     let answer = master.until("workers/w1", is).await?;
     Ok(answer["workers"][0].clone())
@@ -57,7 +57,7 @@ async fn attached(master: &mut Master, protocol: &str) -> Result<StockWorker> {
     Ok(worker)
 }
 
-async fn reconfig(master: &Master) -> Result<()> {
+pub(crate) async fn reconfig(master: &Master) -> Result<()> {
     let output = Command::new(lunabot_binary()).arg("reconfig").arg(master.dir()).output().await?;
     let told = [&output.stdout[..], &output.stderr[..]].concat();
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&told));
@@ -65,19 +65,19 @@ async fn reconfig(master: &Master) -> Result<()> {
 }
 
 /// A shell step that says `words`, writes its process id and waits for the gate.
-fn gated(gate: &Path, words: &str) -> String {
+pub(crate) fn gated(gate: &Path, words: &str) -> String {
     let gate = gate.display();
     format!(
         r#"steps.ShellCommand{{name = "wait", command = "echo $$ >> {gate}/pids; echo {words}; until test -e {gate}/open; do sleep 0.05; done; echo after"}}"#
     )
 }
 
-fn open(gate: &Path) -> Result<()> {
+pub(crate) fn open(gate: &Path) -> Result<()> {
     Ok(std::fs::write(gate.join("open"), "")?)
 }
 
 /// Whether the processes that wrote their ids are all gone, once they are.
-async fn gone(gate: &Path) -> Result<()> {
+pub(crate) async fn gone(gate: &Path) -> Result<()> {
     let pids = std::fs::read_to_string(gate.join("pids"))?;
     let lives = |pid: &str| {
         let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -96,7 +96,7 @@ async fn gone(gate: &Path) -> Result<()> {
     tokio::time::timeout(limit, ended).await.with_context(|| format!("still alive: one of {pids}"))
 }
 
-async fn said(master: &Master, build: i64, words: &str) -> Result<()> {
+pub(crate) async fn said(master: &Master, build: i64, words: &str) -> Result<()> {
     let path = format!("builds/{build}/steps/wait/logs/stdio/contents");
     let has =
         |answer: &Value| answer["logchunks"][0]["content"].as_str().is_some_and(|text| text.contains(words));
@@ -418,7 +418,7 @@ async fn row_08_033_leftover_folders_go_where_the_worker_is_set_up_so() -> Resul
 }
 
 /// A certificate for `localhost` with its key, made by the real openssl.
-async fn certificate(dir: &Path) -> Result<()> {
+pub(crate) async fn certificate(dir: &Path) -> Result<()> {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
         .args(["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"])

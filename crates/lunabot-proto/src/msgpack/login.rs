@@ -50,6 +50,11 @@ impl Credentials {
         let (name, password) = text.split_once(':').ok_or(BadLogin::Malformed)?;
         Ok(Credentials { name: name.into(), password: password.into() })
     }
+
+    /// The value of the header `Authorization`: [`Credentials::read`] the other way round.
+    pub fn header(&self) -> String {
+        format!("Basic {}", STANDARD.encode(format!("{}:{}", self.name, self.password)))
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +76,8 @@ mod tests {
         ] {
             assert_eq!(Credentials::read(header.map(str::as_bytes)), wanted, "{header:?}");
         }
+        let written = Credentials { name: "mp-login".into(), password: "pa55wörd".into() }.header();
+        assert_eq!(written, "Basic bXAtbG9naW46cGE1NXfDtnJk");
         assert_eq!((BadLogin::Missing.status(), BadLogin::Malformed.status()), (401, 400));
     }
 

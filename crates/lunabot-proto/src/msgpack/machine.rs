@@ -1,13 +1,11 @@
 //! The master's end of one msgpack connection.
 
-use super::{Message, Places, args};
+use super::{Message, NEWLINES, Places, args};
 use crate::master::{Answer, Call, Heard, MasterProtocol, ProtocolError, Token, Wants};
 use crate::{Command, Dict, Transfer, Value, WorkerInfo, wire_update};
 use bytes::Bytes;
 use std::collections::HashMap;
 
-/// What a worker cuts at; the original's value, which other tools may have been built on.
-const NEWLINES: &str = r"(\r\n|\r(?=.)|\033\[u|\033\[[0-9]+;[0-9]+[Hf]|\033\[2J|\x08+)";
 /// Characters. Workers lose text of longer lines, so this is far beyond what a line should be.
 const MAX_LINE: u32 = 4 * 1024 * 1024;
 /// Characters held back at most.
@@ -96,6 +94,8 @@ impl MsgpackMaster {
                 let request = Transfer::Read { length: usize::try_from(length).unwrap_or(0) };
                 Some(Heard::Transfer { command, request, token: token(Wants::Data) })
             }
+            // Lunabot's own worker; the original's has no such request.
+            "shutdown" => Some(Heard::WantsToStop { token: nothing }),
             _ => {
                 self.respond(seq, Err(format!("Command {op} does not exist.")));
                 None

@@ -8,12 +8,17 @@ mod login;
 mod machine;
 mod message;
 mod paths;
+mod worker;
 
 pub use codec::{CodecError, decode, encode};
 pub use login::{BadLogin, Credentials};
 pub use machine::MsgpackMaster;
 pub use message::Message;
 pub use paths::Places;
+pub use worker::{Answer, MsgpackWorker, Order, Settings, Told};
+
+/// What a worker cuts lines at; the original's value, which other tools may have been built on.
+pub const NEWLINES: &str = r"(\r\n|\r(?=.)|\033\[u|\033\[[0-9]+;[0-9]+[Hf]|\033\[2J|\x08+)";
 
 /// The longest message taken from a worker, in bytes. Workers send blocks of files and pieces of output; a list of a folder
 /// with half a million names fits.

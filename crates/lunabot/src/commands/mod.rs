@@ -2,6 +2,7 @@
 
 mod checkconfig;
 mod create_master;
+mod create_worker;
 mod daemon;
 mod db;
 mod man;
@@ -10,6 +11,7 @@ mod reconfig;
 mod start;
 mod status;
 mod stop;
+mod worker;
 
 use crate::cli::{Cli, Command};
 use crate::ui;
@@ -27,6 +29,8 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Restart(args) => stop::restart(&args),
         Command::Reconfig(args) => reconfig::run(&args),
         Command::Status(place) => status::run(&place),
+        Command::CreateWorker(args) => create_worker::run(&args),
+        Command::Worker(args) => worker::run(&args),
         Command::Db { what } => db::run(&what),
         Command::Poller(crate::cli::Poller::Skip(args)) => poller::skip(&args),
         Command::Completions { shell } => {

@@ -51,7 +51,7 @@ pub struct Settings {
 /// # Errors
 /// It could not start, or a part of it died.
 pub fn run(base: &BaseDir, settings: Settings) -> Result<()> {
-    let _pid = PidFile::take(&base.pid_file())?;
+    let _pid = PidFile::take(&base.pid_file(), "master", "lunabot stop")?;
     let metrics = Metrics::install()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;

@@ -1,0 +1,71 @@
+//! The writing end of a connection: a task of its own, so that a master that does not read holds up nothing but what is to be
+//! written.
+
+use super::connect::Socket;
+use bytes::Bytes;
+use futures::SinkExt;
+use futures::stream::SplitSink;
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Messages that wait behind the one that is being written.
+const QUEUE: usize = 2;
+
+/// Where messages go. Dropping it ends the writing.
+pub(super) struct Outgoing {
+    queue: mpsc::Sender<Message>,
+    /// Told when the master has taken a message.
+    taken: Arc<Notify>,
+    task: AbortOnDropHandle<Result<(), Error>>,
+}
+
+impl Outgoing {
+    pub fn start(sink: SplitSink<Socket, Message>) -> Self {
+        let (queue, messages) = mpsc::channel(QUEUE);
+        let taken = Arc::new(Notify::new());
+        let task = AbortOnDropHandle::new(tokio::spawn(write(sink, messages, taken.clone())));
+        Self { queue, taken, task }
+    }
+
+    /// Room for one message; `None`: nothing can be written any more.
+    pub async fn room(&self) -> Option<mpsc::Permit<'_, Message>> {
+        self.queue.reserve().await.ok()
+    }
+
+    /// Completes when a message was taken since the last time.
+    pub async fn taken(&self) {
+        self.taken.notified().await;
+    }
+
+    /// Asks whether the master is there. Where messages wait anyway, their being taken is the answer.
+    pub fn ping(&self) {
+        // Full or ended: see above, or it is noticed by whoever reads.
+        let _ = self.queue.try_send(Message::Ping(Bytes::new()));
+    }
+
+    /// Writes `rest` and what waits, then closes.
+    pub async fn finish(self, rest: impl Iterator<Item = Bytes>) {
+        for message in rest {
+            if self.queue.send(Message::Binary(message)).await.is_err() {
+                return;
+            }
+        }
+        drop(self.queue);
+        // The connection is given up anyway.
+        let _ = self.task.await;
+    }
+}
+
+async fn write(
+    mut sink: SplitSink<Socket, Message>,
+    mut messages: mpsc::Receiver<Message>,
+    taken: Arc<Notify>,
+) -> Result<(), Error> {
+    while let Some(message) = messages.recv().await {
+        sink.send(message).await?;
+        taken.notify_one();
+    }
+    sink.close().await
+}
