@@ -57,7 +57,7 @@ async fn attached(master: &mut Master, protocol: &str) -> Result<StockWorker> {
     Ok(worker)
 }
 
-pub(crate) async fn reconfig(master: &Master) -> Result<()> {
+async fn reconfig(master: &Master) -> Result<()> {
     let output = Command::new(lunabot_binary()).arg("reconfig").arg(master.dir()).output().await?;
     let told = [&output.stdout[..], &output.stderr[..]].concat();
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&told));

@@ -45,7 +45,10 @@ fn settled(message: Message) -> Message {
             };
             Message::Request { seq, op, fields: fields.into_iter().map(settle).collect() }
         }
-        Message::Response { seq, result: Ok(Value::Dict(info)) } => {
+        Message::Response { seq, result: Ok(Value::Dict(mut info)) } => {
+            // The other worker says 0 for false.
+            let deletes = info.get("delete_leftover_dirs").is_some_and(Value::is_truthy);
+            info.insert("delete_leftover_dirs", deletes);
             let mut pairs: Vec<_> = info.into_iter().collect();
             pairs.sort_by(|a, b| a.0.cmp(&b.0));
             Message::Response { seq, result: Ok(Value::Dict(pairs.into_iter().collect())) }

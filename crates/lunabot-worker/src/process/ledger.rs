@@ -87,7 +87,10 @@ impl Ledger {
     pub(super) fn record(&self, leader: Option<u32>) -> Option<Entry> {
         let leader = i32::try_from(leader?).ok()?;
         let path = self.dir.join(leader.to_string());
-        fs::write(&path, format!("{} {}\n", self.owner.as_ref()?, started(leader)?)).ok()?;
+        let record = format!("{} {}\n", self.owner.as_ref()?, started(leader)?);
+        // A build may have deleted the directory.
+        let again = |_| fs::create_dir_all(&self.dir).and_then(|()| fs::write(&path, &record));
+        fs::write(&path, &record).or_else(again).ok()?;
         Some(Entry { path })
     }
 }

@@ -109,7 +109,15 @@ async fn secure(options: &RemoteOptions, stream: TcpStream) -> Result<Box<dyn St
     let name =
         ServerName::try_from(host.clone()).map_err(|_| fault(format!("{host} can have no certificate")))?;
     let secured = TlsConnector::from(config).connect(name, stream).await;
-    Ok(Box::new(secured.map_err(|error| fault(error.to_string()))?))
+    Ok(Box::new(secured.map_err(|error| fault(explained(&error.to_string())))?))
+}
+
+/// Adds the remedy where the certificate is one that nobody has signed.
+fn explained(error: &str) -> String {
+    let strange = ["UnknownIssuer", "CaUsedAsEndEntity"].iter().any(|reason| error.contains(reason));
+    let remedy =
+        if strange { "; if the certificate is home-made, name it or its authority with ca_file" } else { "" };
+    format!("{error}{remedy}")
 }
 
 /// A master that vanished without a word is noticed within two minutes, whether or not anything is sent.

@@ -3,9 +3,11 @@
 
 use super::connect::Socket;
 use bytes::Bytes;
-use futures::SinkExt;
 use futures::stream::SplitSink;
+use futures::{SinkExt, poll};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use tokio::sync::{Notify, mpsc};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::task::AbortOnDropHandle;
@@ -16,7 +18,7 @@ const QUEUE: usize = 2;
 /// Where messages go. Dropping it ends the writing.
 pub(super) struct Outgoing {
     queue: mpsc::Sender<Message>,
-    /// Told when the master has taken a message.
+    /// Told when the master has taken a message that had to wait for it.
     taken: Arc<Notify>,
     task: AbortOnDropHandle<Result<(), Error>>,
 }
@@ -34,7 +36,7 @@ impl Outgoing {
         self.queue.reserve().await.ok()
     }
 
-    /// Completes when a message was taken since the last time.
+    /// Completes when the master has taken a message that had to wait for it, since the last time.
     pub async fn taken(&self) {
         self.taken.notified().await;
     }
@@ -64,8 +66,15 @@ async fn write(
     taken: Arc<Notify>,
 ) -> Result<(), Error> {
     while let Some(message) = messages.recv().await {
-        sink.send(message).await?;
-        taken.notify_one();
+        let mut sending = pin!(sink.send(message));
+        match poll!(sending.as_mut()) {
+            // The system keeps it for the master: that says nothing of the master.
+            Poll::Ready(sent) => sent?,
+            Poll::Pending => {
+                sending.await?;
+                taken.notify_one();
+            }
+        }
     }
     sink.close().await
 }

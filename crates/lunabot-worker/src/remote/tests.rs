@@ -230,6 +230,8 @@ async fn row_08_029_a_download_that_is_answered_with_nothing_fails() {
 async fn row_08_009_it_leaves_when_the_master_says_so_and_kills_what_runs() {
     let bench = Bench::new().await;
     let mut connection = bench.connected().await;
+    let alive = connection.order("keepalive", Dict::new()).await;
+    assert_eq!(connection.answer(alive).await, Ok(Value::None));
     bench.stops.graceful.cancel();
     let Some(Message::Request { seq, op, .. }) = connection.heard().await else { panic!("a request") };
     assert_eq!(op, "shutdown");

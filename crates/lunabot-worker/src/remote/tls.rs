@@ -14,13 +14,12 @@ use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertS
 /// Trust in the certificates of a file (PEM), or in those of the machine (and of the variable `SSL_CERT_FILE`). Blocks. The error
 /// names the file.
 pub fn trust(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
-    let own = ca_file.map(read).transpose()?;
-    let roots = match &own {
-        Some(own) => own.clone(),
+    let trusted = match ca_file {
+        Some(file) => read(file)?,
         None => rustls_native_certs::load_native_certs().certs,
     };
     let mut store = RootCertStore::empty();
-    let (added, _) = store.add_parsable_certificates(roots);
+    let (added, _) = store.add_parsable_certificates(trusted.iter().cloned());
     if added == 0 {
         let place = ca_file.map_or("this machine".into(), |path| path.display().to_string());
         return Err(format!("{place} holds no certificate that could be trusted; name one with ca_file"));
@@ -28,7 +27,7 @@ pub fn trust(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(default_provider());
     let web = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone()).build();
     let web = web.map_err(|error| format!("certificates cannot be checked: {error}"))?;
-    let verifier = Verifier { web, own: own.unwrap_or_default() };
+    let verifier = Verifier { web, trusted };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("no TLS: {error}"))?
@@ -44,12 +43,12 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     all.map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The web's rules, and one more: a certificate that the owner's own file holds is trusted itself. Home-made ones say of themselves
-/// that they are authorities, and the web's rules take no authority for a server.
+/// The web's rules, and one more: a certificate that is trusted is trusted as a server's too, if it names the host. Home-made ones
+/// say of themselves that they are authorities, and the web's rules take no authority for a server.
 #[derive(Debug)]
 struct Verifier {
     web: Arc<WebPkiServerVerifier>,
-    own: Vec<CertificateDer<'static>>,
+    trusted: Vec<CertificateDer<'static>>,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -61,7 +60,7 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.own.iter().any(|own| own == end_entity) {
+        if self.trusted.iter().any(|trusted| trusted == end_entity) {
             verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
             return Ok(ServerCertVerified::assertion());
         }

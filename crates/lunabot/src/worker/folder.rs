@@ -36,11 +36,7 @@ pub fn create(args: &CreateWorker, password: Option<&str>) -> Result<PathBuf> {
     ensure!(lay_down(&file, &text, SECRET)?, "{} exists already and was left as it is", file.display());
     let info = args.dir.join("info");
     std::fs::create_dir_all(&info).with_context(|| format!("cannot make the folder {}", info.display()))?;
-    lay_down(
-        &info.join("admin"),
-        "nobody yet; the owner of this worker names himself in info/admin\n",
-        PUBLIC,
-    )?;
+    lay_down(&info.join("admin"), "unknown; write a name and an address into info/admin\n", PUBLIC)?;
     lay_down(&info.join("host"), &host(), PUBLIC)?;
     Ok(file)
 }
