@@ -41,31 +41,13 @@ pub async fn run(options: RemoteOptions, stops: Stops) -> Result<End, RemoteErro
     let mut core = Some(make_core(&options).await?);
     let mut retry = Retry::new(options.max_delay, options.max_retries);
     loop {
-        let served = tokio::select! {
-            biased;
-            () = stops.now.cancelled() => return Ok(End::Stopped),
-            () = stops.graceful.cancelled() => return Ok(End::Graceful),
-            connected = connect(&options, password.clone()) => connected.map_err(|error| error.to_string()),
+        let Lost { why, attached } = match connection(&options, &stops, &password, &mut core).await {
+            Ok(end) => return Ok(end),
+            Err(lost) => lost,
         };
-        let why = match served {
-            Ok(socket) => match core.take() {
-                Some(core) => {
-                    tracing::info!("connected to {}", options.address);
-                    let (over, attached) = Session::new(core, &options, stops.clone()).live(socket).await;
-                    if attached {
-                        retry.attached();
-                    }
-                    match over {
-                        Over::Stopped => return Ok(End::Stopped),
-                        Over::Shutdown => return Ok(End::ByMaster),
-                        Over::Idle => return Ok(End::Graceful),
-                        Over::Lost(why) => why,
-                    }
-                }
-                None => "no folder to work in".into(),
-            },
-            Err(why) => why,
-        };
+        if attached {
+            retry.attached();
+        }
         let Some(wait) = retry.failed((options.chance)()) else {
             return Err(RemoteError::GivenUp { tries: retry.failures() + 1, why });
         };
@@ -76,6 +58,44 @@ pub async fn run(options: RemoteOptions, stops: Stops) -> Result<End, RemoteErro
             () = sleep(wait) => {}
         }
         refresh(&options, &mut password, &mut core).await;
+    }
+}
+
+/// Why a connection is over, or did not come about.
+struct Lost {
+    why: String,
+    /// Whether the master had taken this worker in.
+    attached: bool,
+}
+
+/// One connection, to its end. One that comes about uses up the core.
+async fn connection(
+    options: &RemoteOptions,
+    stops: &Stops,
+    password: &str,
+    core: &mut Option<WorkerCore>,
+) -> Result<End, Lost> {
+    let early = |why: String| Lost { why, attached: false };
+    let Some(ready) = core.take() else { return Err(early("there is no folder to work in".into())) };
+    let connected = tokio::select! {
+        biased;
+        () = stops.now.cancelled() => return Ok(End::Stopped),
+        () = stops.graceful.cancelled() => return Ok(End::Graceful),
+        connected = connect(options, password.to_owned()) => connected,
+    };
+    let socket = match connected {
+        Ok(socket) => socket,
+        Err(error) => {
+            *core = Some(ready);
+            return Err(early(error.to_string()));
+        }
+    };
+    tracing::info!("connected to {}", options.address);
+    match Session::new(ready, options, stops.clone()).live(socket).await {
+        (Over::Stopped, _) => Ok(End::Stopped),
+        (Over::Shutdown, _) => Ok(End::ByMaster),
+        (Over::Idle, _) => Ok(End::Graceful),
+        (Over::Lost(why), attached) => Err(Lost { why, attached }),
     }
 }
 

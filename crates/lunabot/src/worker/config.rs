@@ -18,6 +18,9 @@ pub const MAX_DELAY: u64 = 60;
 /// Longer times, in seconds, are no times that anybody means.
 const LONGEST: u64 = 365 * 24 * 3600;
 
+/// Variables by which a service manager talks to the worker: nothing for builds.
+const SERVICE: [&str; 5] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID"];
+
 /// How an owner ends a worker gracefully (16.021).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -92,6 +95,7 @@ fn read(text: &str, dir: &Path) -> Result<Config> {
     }
     let mut worker = WorkerOptions::new(dir);
     let umask = written.umask.as_deref().map(octal).transpose()?;
+    worker.env.retain(|(name, _)| !SERVICE.iter().any(|service| name == service));
     worker.numcpus = written.numcpus;
     worker.delete_leftover_dirs = written.delete_leftover_dirs;
     let keepalive = seconds("keepalive", written.keepalive.unwrap_or(KEEPALIVE))?;
