@@ -183,7 +183,7 @@ fn row_08_029_a_read_is_answered_with_bytes_or_it_failed() {
         let told = machine.receive(&Message::Response { seq: call, result }.encode()).unwrap();
         match (told, wanted) {
             (Some(Told::Answered { result: Err(error), .. }), Err(part)) => {
-                assert!(error.contains(part), "{error}")
+                assert!(error.contains(part), "{error}");
             }
             (told, Ok(data)) => assert_eq!(told, Some(Told::Answered { call, result: Ok(data) })),
             other => panic!("{other:?}"),

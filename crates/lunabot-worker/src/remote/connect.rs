@@ -79,9 +79,7 @@ async fn open(options: &RemoteOptions, password: String) -> Result<Socket, Conne
             StatusCode::UNAUTHORIZED => ConnectError::Login { place, name: options.name.clone() },
             status => ConnectError::Status { place, status: status.as_u16() },
         }),
-        Err(Error::Io(error))
-            if error.get_ref().is_some_and(|inner| inner.is::<tokio_rustls::rustls::Error>()) =>
-        {
+        Err(Error::Io(error)) if is_of_tls(&error) => {
             Err(ConnectError::Tls { place, why: error.to_string() })
         }
         Err(error) => Err(ConnectError::NoWebSocket { place, error: error.to_string() }),
@@ -110,6 +108,11 @@ async fn secure(options: &RemoteOptions, stream: TcpStream) -> Result<Box<dyn St
         ServerName::try_from(host.clone()).map_err(|_| fault(format!("{host} can have no certificate")))?;
     let secured = TlsConnector::from(config).connect(name, stream).await;
     Ok(Box::new(secured.map_err(|error| fault(explained(&error.to_string())))?))
+}
+
+fn is_of_tls(error: &std::io::Error) -> bool {
+    type Inner = dyn std::error::Error + Send + Sync;
+    error.get_ref().is_some_and(<Inner>::is::<tokio_rustls::rustls::Error>)
 }
 
 /// Adds the remedy where the certificate is one that nobody has signed.
