@@ -16,7 +16,7 @@ pub use master::{Master, lunabot_binary};
 pub use own_worker::OwnWorker;
 pub use proxy::Proxy;
 pub use repo::Repo;
-pub use stock_worker::{PROTOCOLS, StockWorker, sendchange};
+pub use stock_worker::{PROTOCOLS, StockWorker, buildbot, sendchange};
 
 use std::path::PathBuf;
 

@@ -130,8 +130,13 @@ impl StockWorker {
 
 /// `buildbot sendchange`.
 pub fn sendchange() -> Command {
+    buildbot("sendchange")
+}
+
+/// A command of Buildbot's own client.
+pub fn buildbot(what: &str) -> Command {
     let mut command = program("buildbot");
-    command.arg("sendchange");
+    command.arg(what).kill_on_drop(true);
     command
 }
 

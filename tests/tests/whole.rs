@@ -42,6 +42,8 @@ mod reload;
 mod service;
 #[path = "whole/subversion.rs"]
 mod subversion;
+#[path = "whole/tries.rs"]
+mod tries;
 #[path = "whole/trigger.rs"]
 mod trigger;
 #[path = "whole/workers.rs"]

@@ -231,6 +231,10 @@ impl Engine {
         &self.0.data
     }
 
+    pub(crate) fn schedulers(&self) -> &Arc<Schedulers> {
+        &self.0.schedulers
+    }
+
     async fn send(&self, message: Message) -> Result<(), EngineError> {
         self.0.inbox.send(message).await.map_err(|_| EngineError::Stopped)
     }

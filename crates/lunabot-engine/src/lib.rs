@@ -23,6 +23,7 @@ pub mod scheduler;
 mod scripts;
 pub mod services;
 pub mod step;
+mod values;
 pub mod worker;
 
 pub use collapse::can_be_collapsed;

@@ -49,6 +49,18 @@ const ANY_HOST: &str = "0.0.0.0";
 const SOCKET_MODE: u32 = 0o666;
 
 impl Endpoint {
+    /// Whether two places are one; port 0 is any free one.
+    pub fn collides_with(&self, other: &Endpoint) -> bool {
+        match (self, other) {
+            (Endpoint::Unix { path: a, .. }, Endpoint::Unix { path: b, .. }) => a == b,
+            (
+                Endpoint::Tcp { port: a, host: at } | Endpoint::Ssl { port: a, host: at, .. },
+                Endpoint::Tcp { port: b, host: other } | Endpoint::Ssl { port: b, host: other, .. },
+            ) => a == b && *a != 0 && (at == other || at == ANY_HOST || other == ANY_HOST),
+            _ => false,
+        }
+    }
+
     /// Reads an option.
     pub fn read(port: &Json) -> Result<Endpoint, EndpointError> {
         let wrong = || EndpointError(port.to_string());

@@ -108,11 +108,30 @@ pub struct SourceStamp {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Patch {
     pub patchid: Id,
+    /// As text; what is no UTF-8 in it is replaced.
     pub body: String,
     pub level: i64,
     pub subdir: String,
     pub author: String,
     pub comment: String,
+    /// The body as it was given, where it is no UTF-8: what is applied (06.015).
+    #[serde(skip)]
+    pub raw: Option<Vec<u8>>,
+}
+
+impl Patch {
+    /// The body, byte by byte.
+    pub fn bytes(&self) -> &[u8] {
+        self.raw.as_deref().unwrap_or(self.body.as_bytes())
+    }
+
+    /// A body as text, and as bytes where they differ.
+    pub fn text_and_raw(body: Vec<u8>) -> (String, Option<Vec<u8>>) {
+        String::from_utf8(body).map_or_else(
+            |error| (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(error.into_bytes())),
+            |text| (text, None),
+        )
+    }
 }
 
 /// 09.006.

@@ -15,3 +15,5 @@ mod pb;
 mod recorded;
 #[path = "wires/worker.rs"]
 mod worker;
+#[path = "wires/tries.rs"]
+mod tries;

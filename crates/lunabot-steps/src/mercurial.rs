@@ -234,8 +234,9 @@ impl Checkout<'_> {
     async fn patch(&self, patch: &Patch) -> Result<(), StepError> {
         let tree = self.tree.begin_patch(patch).await?;
         let level = patch.level.to_string();
-        let words = command(&["import", "--no-commit", "-p", &level, "-"]);
-        let outcome = tree.run(words, BTreeMap::new(), Some(patch.body.clone())).await?;
+        let (file, input) = Tree::patch_input(patch, &["-"]);
+        let words = command(&[&["import", "--no-commit", "-p", level.as_str()], file.as_slice()].concat());
+        let outcome = tree.run(words, BTreeMap::new(), input).await?;
         tree.end_patch().await?;
         if outcome.did_fail() { Err(StepError::Failed("the patch does not apply".into())) } else { Ok(()) }
     }

@@ -12,7 +12,7 @@ use lunabot_model::{Duration, Json, Problem};
 use std::collections::BTreeMap;
 
 /// The patch that is being applied, and the mark of a patched tree, in the tree.
-const DIFF_FILE: &str = ".buildbot-diff";
+pub const DIFF_FILE: &str = ".buildbot-diff";
 const PATCHED_FILE: &str = ".buildbot-patched";
 /// Seconds between SIGTERM and the kill: a source command that is killed outright leaves lock files behind.
 const GRACE: f64 = 2.0;
@@ -365,12 +365,18 @@ impl Tree<'_> {
         self.cx.path_exists(&self.path(&[PATCHED_FILE])).await
     }
 
+    /// What to give a command that reads a patch from its input: words that name the file instead where the patch is no
+    /// text, and the input.
+    pub fn patch_input<'p>(patch: &'p Patch, input: &[&'p str]) -> (Vec<&'p str>, Option<String>) {
+        if patch.raw.is_some() { (vec![DIFF_FILE], None) } else { (input.to_vec(), Some(patch.body.clone())) }
+    }
+
     /// Lays down the patch and the mark of a patched tree; the caller applies it, in [`Tree`] returned.
     pub async fn begin_patch(&self, patch: &Patch) -> Result<Self, StepError> {
         let root = patch.subdir.trim_matches('/');
         let inside = !root.split(['/', '\\']).any(|part| part == "..") && !root.contains(':');
         let workdir = if inside && !root.is_empty() { self.path(&[root]) } else { self.workdir.clone() };
-        self.write(&workdir, DIFF_FILE, patch.body.as_bytes()).await?;
+        self.write(&workdir, DIFF_FILE, patch.bytes()).await?;
         // The mark is where the next checkout looks for it.
         self.write(&self.workdir, PATCHED_FILE, b"patched\n").await?;
         Ok(self.at(workdir))

@@ -1,5 +1,7 @@
 //! The command line, declared once: parser, help, manual page and completions are made from it.
 
+pub mod clients;
+
 use crate::logging::LogFormat;
 use crate::worker::config::AllowShutdown;
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -49,6 +51,12 @@ pub enum Command {
     /// Command a change source of a running master
     #[command(subcommand)]
     Poller(Poller),
+    /// Report a change to a master's PBChangeSource
+    Sendchange(Box<clients::Sendchange>),
+    /// Have a work tree built before it is committed, by a master's Try_Userpass or Try_Jobdir
+    Try(Box<clients::Try>),
+    /// Lay a job of `try --connect=ssh`, from standard input, into the folder of a Try_Jobdir
+    Tryserver(clients::Tryserver),
     /// Print completions for a shell, to be sourced from its start file
     Completions { shell: Shell },
     /// Print the manual page (roff): lunabot man | man -l -

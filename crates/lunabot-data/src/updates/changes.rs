@@ -49,13 +49,15 @@ impl Live {
             };
             self.pending.bytes += row.body.len();
             self.pending.batch.patches.put(row.clone());
+            let (body, raw) = Patch::text_and_raw(row.body);
             Patch {
                 patchid: row.id,
-                body: String::from_utf8_lossy(&row.body).into_owned(),
+                body,
                 level: row.level,
                 subdir: row.subdir,
                 author: row.author,
                 comment: row.comment,
+                raw,
             }
         });
         let row = StampRow {

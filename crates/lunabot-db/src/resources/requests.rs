@@ -156,14 +156,18 @@ impl Resource for SourceStamp {
             codebase: cols.text()?,
             created_at: cols.int()?,
             patch: match cols.opt_int()? {
-                Some(patchid) => Some(Patch {
-                    patchid,
-                    body: String::from_utf8_lossy(&cols.blob()?).into_owned(),
-                    level: cols.int()?,
-                    subdir: cols.text()?,
-                    author: cols.text()?,
-                    comment: cols.text()?,
-                }),
+                Some(patchid) => {
+                    let (body, raw) = Patch::text_and_raw(cols.blob()?);
+                    Some(Patch {
+                        patchid,
+                        body,
+                        level: cols.int()?,
+                        subdir: cols.text()?,
+                        author: cols.text()?,
+                        comment: cols.text()?,
+                        raw,
+                    })
+                }
                 None => None,
             },
         })

@@ -89,6 +89,7 @@ fn row_07_007_the_truth_table_of_the_default_rule() {
         subdir: String::new(),
         author: String::new(),
         comment: String::new(),
+        raw: None,
     };
     patched.buildset.sourcestamps[0].patch = Some(patch.clone());
     assert!(!collapses(&plain(2), &patched), "a patch in the old one");

@@ -43,6 +43,8 @@ pub(super) struct Wanted {
     pub priority: Option<i64>,
     /// Counts where the scheduler has no priority of its own.
     pub inherited_priority: Option<i64>,
+    /// What others call it.
+    pub external_idstring: Option<String>,
     /// Some build waits for the result.
     pub waited_for: bool,
     pub parent_buildid: Option<BuildId>,
@@ -71,6 +73,20 @@ impl Common {
         let added = around.data.add_buildset(buildset).await?;
         around.agenda.acted(&self.name, around.clock.now().secs());
         Ok(added)
+    }
+
+    /// The names of its builders that there are, while nothing is known of a buildset.
+    pub async fn offered(&self, around: &Surroundings) -> Result<Vec<String>, RenderError> {
+        let cx = BuildsetContext {
+            around: around.clone(),
+            concerns: self.concerns(),
+            properties: Properties::new(),
+            stamps: Vec::new(),
+            changes: Vec::new(),
+        };
+        let mut names = self.rendered_names(&cx).await?;
+        names.retain(|name| around.builders.contains_key(name));
+        Ok(names)
     }
 
     /// Renders and joins everything. The error names what could not be rendered.
@@ -104,6 +120,7 @@ impl Common {
         Ok(NewBuildset {
             scheduler: self.name.clone(),
             reason: wanted.reason,
+            external_idstring: wanted.external_idstring,
             sourcestamps: wanted.stamps.into_iter().map(|(stamp, _)| stamp).collect(),
             properties: cx.properties,
             builderids,

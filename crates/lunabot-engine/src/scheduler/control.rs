@@ -1,7 +1,7 @@
 //! Control actions on schedulers: `enable` (03.003) and `force` (03.032).
 
 use super::actor::Order;
-use super::{Current, Entry, Role, Schedulers, dependent};
+use super::{Current, Entry, Role, Schedulers, dependent, tries};
 use lunabot_data::{ControlError, ControlHandler, Data, DataError};
 use lunabot_model::{BoxFuture, Json};
 use std::sync::{Arc, Weak};
@@ -84,7 +84,10 @@ impl Schedulers {
             Role::Depends { inbox, .. } => {
                 inbox.send(dependent::Order::Enable(enabled)).await.map_err(|_| gone())?;
             }
-            Role::Forced(_) | Role::Triggered(_) => {}
+            Role::Watches { inbox, .. } => {
+                inbox.send(tries::Order::Enable(enabled)).await.map_err(|_| gone())?;
+            }
+            Role::Forced(_) | Role::Triggered(_) | Role::Tried(_) => {}
         }
         let mut all = current.all.clone();
         all.insert(name.clone(), Entry { enabled, ..entry.clone() });

@@ -49,7 +49,11 @@ impl Schedulers {
         let current = self.current();
         let forms = current.all.values().filter_map(|entry| match &entry.role {
             Role::Forced(force) => Some(force.refresh()),
-            Role::Follows { .. } | Role::Depends { .. } | Role::Triggered(_) => None,
+            Role::Follows { .. }
+            | Role::Depends { .. }
+            | Role::Triggered(_)
+            | Role::Tried(_)
+            | Role::Watches { .. } => None,
         });
         let asked = futures::future::join_all(forms).await.contains(&true);
         // A newer configuration has listed its own meanwhile.
@@ -87,6 +91,8 @@ fn trigger(entry: &Entry) -> String {
         }
         Role::Forced(_) => "when forced".into(),
         Role::Triggered(_) => "when triggered".into(),
+        Role::Tried(_) => "when somebody tries a patch".into(),
+        Role::Watches { .. } => format!("when a job comes into {}", text("jobdir").unwrap_or_default()),
     }
 }
 

@@ -23,10 +23,12 @@ mod steady;
 mod ticking;
 pub mod timed;
 pub mod timing;
+mod tries;
 mod trigger;
 mod triggerable;
 
 pub use stamps::PartialStamp;
+pub(crate) use tries::{TryError, TryUserpassParams, port_problem};
 pub use trigger::{Completed, TriggerError, TriggerOrder, Triggered, TriggeredBuild};
 
 use actor::{Actor, Order};
@@ -52,6 +54,8 @@ pub static KINDS: &[Kind] = &[
     clocks::PERIODIC,
     clocks::NIGHTLY,
     clocks::NIGHTLY_TRIGGERABLE,
+    tries::TRY_USERPASS,
+    tries::TRY_JOBDIR,
     force::kinds::FORCE_SCHEDULER,
     force::kinds::STRING,
     force::kinds::TEXT,
@@ -149,6 +153,8 @@ enum Role {
     Depends { inbox: mpsc::Sender<dependent::Order>, stop: CancellationToken },
     Forced(Arc<force::Force>),
     Triggered(Arc<triggerable::Triggerable>),
+    Tried(Arc<tries::Try>),
+    Watches { inbox: mpsc::Sender<tries::Order>, stop: CancellationToken },
 }
 
 impl Schedulers {
@@ -231,6 +237,18 @@ impl Schedulers {
                 old.inspect(|old| old.end());
                 Role::Triggered(Arc::from(triggerable))
             }
+            (Declared::Tried(tried), old) => {
+                old.inspect(|old| old.end());
+                Role::Tried(Arc::from(tried))
+            }
+            (Declared::Watches(definition), Some(Role::Watches { inbox, stop })) => {
+                drop(inbox.send(tries::Order::Define(definition)).await);
+                Role::Watches { inbox: inbox.clone(), stop: stop.clone() }
+            }
+            (Declared::Watches(definition), old) => {
+                old.inspect(|old| old.end());
+                self.spawn_jobdir(row, *definition)
+            }
             (Declared::Follows(definition), Some(Role::Follows { inbox, stop })) => {
                 let same = unchanged;
                 // An actor that is gone was shut down; nothing has to be told then.
@@ -279,6 +297,14 @@ impl Schedulers {
         Role::Depends { inbox: sender, stop }
     }
 
+    fn spawn_jobdir(&self, row: &Scheduler, definition: tries::Definition) -> Role {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let stop = self.stop.child_token();
+        let (id, enabled) = (row.schedulerid, row.enabled);
+        self.tasks.spawn(tries::Actor { id, definition, enabled, inbox, stop: stop.clone() }.run());
+        Role::Watches { inbox: sender, stop }
+    }
+
     fn current(&self) -> Arc<Current> {
         self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
@@ -295,7 +321,11 @@ impl Current {
         if let Some(data) = &self.data {
             let forced = self.all.values().filter_map(|entry| match &entry.role {
                 Role::Forced(force) => Some(force.resource(entry.enabled)),
-                Role::Follows { .. } | Role::Depends { .. } | Role::Triggered(_) => None,
+                Role::Follows { .. }
+                | Role::Depends { .. }
+                | Role::Triggered(_)
+                | Role::Tried(_)
+                | Role::Watches { .. } => None,
             });
             data.set_force_schedulers(forced.collect());
         }
@@ -306,8 +336,10 @@ impl Role {
     /// Ends its actor, if it has one.
     fn end(&self) {
         match self {
-            Role::Follows { stop, .. } | Role::Depends { stop, .. } => stop.cancel(),
-            Role::Forced(_) | Role::Triggered(_) => {}
+            Role::Follows { stop, .. } | Role::Depends { stop, .. } | Role::Watches { stop, .. } => {
+                stop.cancel();
+            }
+            Role::Forced(_) | Role::Triggered(_) | Role::Tried(_) => {}
         }
     }
 }
@@ -318,6 +350,8 @@ enum Declared {
     Depends(dependent::Definition),
     Force(Box<force::Force>),
     Triggered(Box<triggerable::Triggerable>),
+    Tried(Box<tries::Try>),
+    Watches(Box<tries::Definition>),
 }
 
 impl Declared {
@@ -338,6 +372,14 @@ impl Declared {
                 let triggerable = triggerable::Triggerable { common, params, around: around.clone() };
                 Ok(Declared::Triggered(Box::new(triggerable)))
             }
+            "Try_Userpass" => {
+                let params = object.typed::<tries::TryUserpassParams>();
+                let params = params.map_err(|e| wrong(e.to_string()))?.args;
+                Ok(Declared::Tried(Box::new(tries::Try::of_userpass(&params, around))))
+            }
+            tries::CLASS => tries::Definition::read(object, around)
+                .map(|definition| Declared::Watches(Box::new(definition)))
+                .map_err(wrong),
             "ForceScheduler" => force::Force::read(object, around)
                 .map(|force| Declared::Force(Box::new(force)))
                 .map_err(wrong),
@@ -354,6 +396,8 @@ impl Declared {
             Declared::Depends(definition) => &definition.common.name,
             Declared::Force(force) => &force.common.name,
             Declared::Triggered(triggerable) => &triggerable.common.name,
+            Declared::Tried(tried) => &tried.common.name,
+            Declared::Watches(definition) => definition.name(),
         }
     }
 }
@@ -371,7 +415,7 @@ async fn reset_cursors_of_new(data: &Data, read: &[(AnyObject, Declared)]) -> Re
         .filter_map(|(_, declared)| match declared {
             Declared::Follows(definition) => Some((declared.name(), definition.classname.as_str())),
             Declared::Depends(_) => Some((declared.name(), dependent::CLASS)),
-            Declared::Force(_) | Declared::Triggered(_) => None,
+            Declared::Force(_) | Declared::Triggered(_) | Declared::Tried(_) | Declared::Watches(_) => None,
         })
         .collect();
     let stored = data.get_state(&active).await?.unwrap_or_default();

@@ -193,7 +193,11 @@ impl Current {
             Role::Follows { inbox, .. } if entry.object.kind == "schedulers.NightlyTriggerable" => {
                 Target::Later(inbox)
             }
-            Role::Forced(_) | Role::Follows { .. } | Role::Depends { .. } => {
+            Role::Forced(_)
+            | Role::Follows { .. }
+            | Role::Depends { .. }
+            | Role::Tried(_)
+            | Role::Watches { .. } => {
                 return Err(TriggerError::NotTriggerable(name.into()));
             }
         };

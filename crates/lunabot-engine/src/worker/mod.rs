@@ -13,4 +13,4 @@ pub use kinds::{KINDS, LocalWorkerParams};
 pub(crate) use kinds::{REMOTE, RemoteWorkerParams};
 pub use link::{CommandSink, LinkError, WorkerLink};
 pub(crate) use remote::PB_CHANGE_SOURCE;
-pub use remote::{PB_CHANGES, Prepared, RemoteError, RemoteWorkers};
+pub use remote::{PB_CHANGES, Prepared, RemoteError, RemoteWorkers, change_source_names, client_errors};

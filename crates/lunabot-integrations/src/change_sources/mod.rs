@@ -41,6 +41,8 @@ pub struct Environment {
 #[derive(Clone)]
 pub struct Generation {
     pub sources: Vec<AnyObject>,
+    /// Names of sources that are served in other rooms; they have rows like these.
+    pub elsewhere: Vec<String>,
     pub script: Arc<dyn ScriptHost>,
     pub secrets: Arc<dyn SecretSource>,
     pub codebase_generator: Option<Callback>,
@@ -106,7 +108,8 @@ impl ChangeSources {
         let mut applied = Applied::default();
         halt(self.leaving(&mut running, &planned, &mut applied)).await;
         self.env.data.flush().await?;
-        self.env.data.sync_change_sources(&planned.keys().cloned().collect::<Vec<_>>()).await?;
+        let names: Vec<String> = planned.keys().chain(&generation.elsewhere).cloned().collect();
+        self.env.data.sync_change_sources(&names).await?;
         for (name, source) in &mut *running {
             if let Some(plan) = planned.remove(name) {
                 if let Some(kept) = source.declared.borrow().poller.keep() {
@@ -195,6 +198,12 @@ impl ChangeSources {
         let (mut planned, mut errors) = (BTreeMap::<String, Planned>::new(), Vec::new());
         for object in &generation.sources {
             match self.plan_one(object, generation).await {
+                Ok((name, _)) if generation.elsewhere.contains(&name) => {
+                    let message = format!(
+                        "the name {name:?} is taken by another change source; give one of them a name"
+                    );
+                    errors.push(error_at(object, message));
+                }
                 Ok((name, plan)) => {
                     if let Some(first) = planned.get(&name) {
                         let at = first.object["$at"].as_str().unwrap_or_default();

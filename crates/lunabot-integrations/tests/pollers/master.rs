@@ -76,5 +76,5 @@ impl Master {
 
 pub fn generation(sources: Vec<AnyObject>, functions: Functions) -> Generation {
     let (script, secrets) = (Arc::new(functions), Arc::new(Secrets::default()));
-    Generation { sources, script, secrets, codebase_generator: None, revlink: None }
+    Generation { sources, elsewhere: Vec::new(), script, secrets, codebase_generator: None, revlink: None }
 }

@@ -25,7 +25,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
     let mut taken: Vec<(Endpoint, &str)> = Vec::new();
     for (name, options) in &config.protocols {
         let Some(endpoint) = check_one(name, options, errors) else { continue };
-        if let Some((_, other)) = taken.iter().find(|(place, _)| collides(place, &endpoint)) {
+        if let Some((_, other)) = taken.iter().find(|(place, _)| place.collides_with(&endpoint)) {
             let text = format!("{endpoint} is the port of `protocols.{other}` already; each needs its own");
             errors.push(error(format!("protocols.{name}.port"), text));
         }
@@ -70,18 +70,6 @@ fn check_one(name: &str, options: &Json, errors: &mut Vec<ConfigError>) -> Optio
             errors.push(error(format!("{path}.port"), wrong.to_string()));
             None
         }
-    }
-}
-
-/// Whether two places are one; port 0 is any free one.
-fn collides(a: &Endpoint, b: &Endpoint) -> bool {
-    match (a, b) {
-        (Endpoint::Unix { path: a, .. }, Endpoint::Unix { path: b, .. }) => a == b,
-        (
-            Endpoint::Tcp { port: a, host: at } | Endpoint::Ssl { port: a, host: at, .. },
-            Endpoint::Tcp { port: b, host: other } | Endpoint::Ssl { port: b, host: other, .. },
-        ) => a == b && *a != 0 && (at == other || at == "0.0.0.0" || other == "0.0.0.0"),
-        _ => false,
     }
 }
 

@@ -41,7 +41,7 @@ pub enum Spoken {
     },
 }
 
-/// One connection's broker, the server's side.
+/// One connection's broker, on either side.
 pub struct Broker {
     decoder: Decoder,
     stage: Stage,
@@ -52,29 +52,40 @@ pub struct Broker {
 
 #[derive(PartialEq, Eq)]
 enum Stage {
+    /// The server waits for the client's choice.
     Dialect,
+    /// The client waits for what the server offers.
+    Offer,
     Version,
     Talk,
 }
 
 impl Broker {
-    /// A fresh connection: the server speaks first.
+    /// The server's side of a fresh connection: it speaks first.
     pub fn new() -> Self {
-        let mut broker = Broker {
-            decoder: Decoder::new(STRANGER),
-            stage: Stage::Dialect,
-            next_request: 1,
-            next_object: 1,
-            output: Vec::new(),
-        };
+        let mut broker = Self::at(Stage::Dialect);
         let dialects = Sexp::List(vec![Sexp::word("pb"), Sexp::word("none")]);
         broker.put(&dialects, false);
         broker
     }
 
+    /// The client's side of a fresh connection: it waits for the server's first word.
+    pub fn client() -> Self {
+        Self::at(Stage::Offer)
+    }
+
+    fn at(stage: Stage) -> Self {
+        Broker { decoder: Decoder::new(STRANGER), stage, next_request: 1, next_object: 1, output: Vec::new() }
+    }
+
     /// From now on the peer is known and may send more.
     pub fn trust(&mut self) {
         self.decoder.set_limit(FRIEND);
+    }
+
+    /// Whether the dialect is settled, so that calls may be made.
+    pub fn has_agreed(&self) -> bool {
+        matches!(self.stage, Stage::Version | Stage::Talk)
     }
 
     pub fn feed(&mut self, bytes: &[u8]) {
@@ -106,11 +117,26 @@ impl Broker {
         args: Vec<Jelly>,
         kwargs: Jelly,
     ) -> Result<i64, TooLarge> {
+        self.call_on(Object::Id(object), method, args, kwargs)
+    }
+
+    /// [`Broker::call`], also on the object where logins begin.
+    pub fn call_on(
+        &mut self,
+        object: Object,
+        method: &str,
+        args: Vec<Jelly>,
+        kwargs: Jelly,
+    ) -> Result<i64, TooLarge> {
         let request = self.next_request;
+        let object = match object {
+            Object::Root => Sexp::word("root"),
+            Object::Id(id) => Sexp::Int(id.into()),
+        };
         let message = [
             Sexp::word("message"),
             Sexp::Int(request.into()),
-            Sexp::Int(object.into()),
+            object,
             Sexp::word(method),
             Sexp::Int(1),
             Jelly::Tuple(args).write(),
@@ -167,6 +193,7 @@ impl Broker {
     fn take(&mut self, tree: &Sexp) -> Result<Option<Spoken>, ProtocolError> {
         match self.stage {
             Stage::Dialect => self.dialect(tree).map(|()| None),
+            Stage::Offer => self.choose(tree).map(|()| None),
             Stage::Version => self.version(tree).map(|()| None),
             Stage::Talk => self.message(tree),
         }
@@ -176,9 +203,23 @@ impl Broker {
         if tree != &Sexp::word("pb") {
             return Err(ProtocolError("the peer does not choose the dialect pb".into()));
         }
+        self.agree();
+        Ok(())
+    }
+
+    fn choose(&mut self, tree: &Sexp) -> Result<(), ProtocolError> {
+        let offered = tree.as_list().unwrap_or_default();
+        if !offered.contains(&Sexp::word("pb")) {
+            return Err(ProtocolError("the server does not offer the dialect pb; is it a PB port?".into()));
+        }
+        self.put(&Sexp::word("pb"), false);
+        self.agree();
+        Ok(())
+    }
+
+    fn agree(&mut self) {
         self.stage = Stage::Version;
         self.put(&Sexp::List(vec![Sexp::word("version"), Sexp::Int(VERSION.into())]), true);
-        Ok(())
     }
 
     fn version(&mut self, tree: &Sexp) -> Result<(), ProtocolError> {

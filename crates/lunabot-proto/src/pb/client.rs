@@ -1,6 +1,7 @@
 //! The master's end of a command line client's PB connection, from the login on: `sendchange` (reference row 02.009).
 
 use super::broker::{Broker, Object, Spoken};
+use super::tries::textual;
 use super::{Failure, Jelly};
 use crate::Dict;
 use crate::Value;
@@ -64,17 +65,5 @@ impl PbClient {
 
     pub fn output(&mut self) -> Vec<Bytes> {
         self.broker.output()
-    }
-}
-
-/// Bytes as text, bad ones replaced.
-fn textual(value: Value) -> Value {
-    match value {
-        Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
-        Value::List(items) | Value::Tuple(items) => Value::List(items.into_iter().map(textual).collect()),
-        Value::Dict(dict) => {
-            Value::Dict(dict.into_iter().map(|(key, value)| (key, textual(value))).collect())
-        }
-        other => other,
     }
 }

@@ -1,7 +1,7 @@
 //! A PB connection until the login: a challenge, and its answer (reference row 08.016).
 
 use super::broker::{Broker, Object, Spoken};
-use super::{Failure, Jelly, PbClient, PbMaster};
+use super::{Failure, Jelly, PbClient, PbMaster, PbTry};
 use crate::master::ProtocolError;
 use crate::same;
 use bytes::Bytes;
@@ -32,13 +32,18 @@ impl Proof {
         Proof { challenge, response: response.into() }
     }
 
-    /// Whether it was made with this password: MD5(MD5(password) + challenge).
+    /// Whether it was made with this password.
     pub fn fits(&self, password: &str) -> bool {
-        let mut digest = Md5::new();
-        digest.update(Md5::digest(password.as_bytes()));
-        digest.update(self.challenge);
-        same(&digest.finalize(), &self.response)
+        same(&response(password, &self.challenge), &self.response)
     }
+}
+
+/// What answers a challenge: MD5(MD5(password) + challenge).
+pub(super) fn response(password: &str, challenge: &[u8]) -> [u8; 16] {
+    let mut digest = Md5::new();
+    digest.update(Md5::digest(password.as_bytes()));
+    digest.update(challenge);
+    digest.finalize().into()
 }
 
 /// See the module.
@@ -94,8 +99,15 @@ impl Door {
     }
 
     /// Becomes the connection of a command line client, and lets it in.
-    pub fn client(self, knock: &Knock) -> PbClient {
+    pub fn client(mut self, knock: &Knock) -> PbClient {
+        self.broker.trust();
         PbClient::new(self.broker, knock.request)
+    }
+
+    /// Becomes the connection of `buildbot try`, and lets it in.
+    pub fn tries(mut self, knock: &Knock) -> PbTry {
+        self.broker.trust();
+        PbTry::new(self.broker, knock.request)
     }
 
     /// Unknown names are challenged like all others.

@@ -218,7 +218,7 @@ impl Replay {
     }
 }
 
-fn challenge(name: &str) -> [u8; 16] {
+pub fn challenge(name: &str) -> [u8; 16] {
     let answer =
         recorded::decoded(name).into_iter().find(|(_, message)| message["answers"] == "login").unwrap().1;
     let challenge = &answer["sexp"][2][1];

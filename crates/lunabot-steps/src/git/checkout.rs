@@ -213,8 +213,10 @@ impl Checkout<'_> {
         let refresh = ["update-index", "--refresh"].map(String::from).to_vec();
         // It only tells of files that differ.
         tree.run(with(refresh), BTreeMap::new(), None).await?;
-        let apply = vec!["apply".into(), "--index".into(), "-p".into(), patch.level.to_string()];
-        let outcome = tree.run(with(apply), BTreeMap::new(), Some(patch.body.clone())).await?;
+        let (file, input) = Tree::patch_input(patch, &[]);
+        let mut apply = vec!["apply".into(), "--index".into(), "-p".into(), patch.level.to_string()];
+        apply.extend(file.into_iter().map(String::from));
+        let outcome = tree.run(with(apply), BTreeMap::new(), input).await?;
         tree.end_patch().await?;
         if outcome.did_fail() { Err(StepError::Failed("the patch does not apply".into())) } else { Ok(()) }
     }

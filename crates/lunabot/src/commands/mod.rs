@@ -8,10 +8,13 @@ mod db;
 mod man;
 mod poller;
 mod reconfig;
+mod sendchange;
 mod start;
 mod status;
 mod stop;
 mod worker;
+mod try_job;
+mod tryserver;
 
 use crate::cli::{Cli, Command};
 use crate::ui;
@@ -33,6 +36,9 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Worker(args) => worker::run(&args),
         Command::Db { what } => db::run(&what),
         Command::Poller(crate::cli::Poller::Skip(args)) => poller::skip(&args),
+        Command::Sendchange(args) => sendchange::run(&args),
+        Command::Try(args) => try_job::run(*args),
+        Command::Tryserver(args) => tryserver::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "lunabot", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -6,7 +6,7 @@ use crate::basedir::BaseDir;
 use crate::wiring::{kinds, master_port::Port};
 use lunabot_data::Data;
 use lunabot_data::intake::Intake;
-use lunabot_engine::worker::PB_CHANGES;
+use lunabot_engine::worker::{PB_CHANGES, change_source_names};
 use lunabot_integrations::Secrets;
 use lunabot_lua::{Host, Kept, LoadFailure, LoadOptions, Loaded, ScriptErrors};
 use lunabot_model::config::{Config, ConfigError};
@@ -71,6 +71,7 @@ impl Generation {
     pub fn sources(&self) -> lunabot_integrations::Generation {
         lunabot_integrations::Generation {
             sources: self.config().change_sources.iter().filter(|s| s.kind != PB_CHANGES).cloned().collect(),
+            elsewhere: change_source_names(self.config()),
             script: Arc::clone(&self.inner.host),
             secrets: Arc::clone(&self.inner.secrets),
             codebase_generator: self.config().codebase_generator.clone(),

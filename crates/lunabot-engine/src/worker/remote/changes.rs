@@ -1,6 +1,7 @@
-//! `changes.PBChangeSource`: changes from `buildbot sendchange`, over the workers' PB port (reference row 02.009).
+//! `changes.PBChangeSource`: changes from `buildbot sendchange`, over PB (reference row 02.009).
 
 use super::transport::Transport;
+use crate::scheduler::port_problem;
 use lunabot_data::intake::{ChangeFunctions, Intake};
 use lunabot_data::new::NewChange;
 use lunabot_model::kind::{Category, Params, check_as, schema_of};
@@ -25,7 +26,7 @@ pub struct PbChangesParams {
     pub user: String,
     /// A text, or a renderable such as `util.Secret`.
     pub passwd: Json,
-    /// Not supported yet; changes come in at the port of `c.protocols.pb`.
+    /// Where clients connect; absent: the port of `c.protocols.pb`.
     pub port: Option<Json>,
     /// Files that do not begin with it are left out; it is cut from the others.
     pub prefix: Option<String>,
@@ -55,10 +56,7 @@ impl Params for PbChangesParams {
             problems
                 .push(Problem::new("passwd", "must be a text that is not empty, or util.Secret \"NAME\""));
         }
-        if self.port.as_ref().is_some_and(|port| !port.is_null()) {
-            let text = "a port of its own is not supported yet; leave it out: changes come in at the port of c.protocols.pb";
-            problems.push(Problem::new("port", text));
-        }
+        problems.extend(port_problem(self.port.as_ref()));
         problems
     }
 }
@@ -70,12 +68,19 @@ pub const PB_CHANGE_SOURCE: Kind = Kind {
     category: Category::ChangeSource,
     positional: &["user", "passwd", "port", "prefix", "name"],
     flat: false,
-    doc: "Takes changes from `buildbot sendchange`, at the port of `c.protocols.pb`.",
+    doc: "Takes changes from `lunabot sendchange` or `buildbot sendchange`, over PB.",
     schema: schema_of::<PbChangesParams>,
     check: check_as::<PbChangesParams>,
     callbacks: &[],
     extensible: false,
 };
+
+/// What the row of a source is called: as given, or by its port (02.004).
+pub(super) fn name(params: &PbChangesParams) -> String {
+    let port = params.port.as_ref().filter(|port| !port.is_null()).map(lunabot_model::percent::text);
+    let parts = ["PBChangeSource".to_owned()].into_iter().chain(params.prefix.clone()).chain(port);
+    params.name.clone().unwrap_or_else(|| parts.collect::<Vec<_>>().join(":"))
+}
 
 /// A source that clients may log in for.
 #[derive(Clone)]
@@ -139,7 +144,7 @@ fn read(change: Dict, prefix: Option<&str>) -> Result<NewChange, String> {
     let mut properties = Properties::new();
     if let Some(sent) = change.get("properties").and_then(Value::as_dict) {
         for (name, value) in sent.iter() {
-            properties.set(name, plain(value), "Change");
+            properties.set(name, crate::values::plain(value), "Change");
         }
     }
     Ok(NewChange {
@@ -157,18 +162,6 @@ fn read(change: Dict, prefix: Option<&str>) -> Result<NewChange, String> {
         project: text(&["project"]).unwrap_or_default(),
         codebase: text(&["codebase"]).unwrap_or_default(),
     })
-}
-
-fn plain(value: &Value) -> Json {
-    match value {
-        Value::None | Value::Bytes(_) => Json::Null,
-        Value::Bool(truth) => (*truth).into(),
-        Value::Int(number) => i64::try_from(*number).map_or(Json::Null, Json::from),
-        Value::Float(number) => (*number).into(),
-        Value::Str(text) => text.as_str().into(),
-        Value::List(items) | Value::Tuple(items) => items.iter().map(plain).collect(),
-        Value::Dict(dict) => dict.iter().map(|(key, value)| (key.to_owned(), plain(value))).collect(),
-    }
 }
 
 #[cfg(test)]
@@ -197,8 +190,9 @@ mod tests {
         let paths = |args| (PB_CHANGE_SOURCE.check)(&args).into_iter().map(|p| p.path).collect::<Vec<_>>();
         assert_eq!(paths(serde_json::json!({})), [""; 0]);
         assert_eq!(
-            paths(serde_json::json!({"user": "", "passwd": "", "port": 9999})),
+            paths(serde_json::json!({"user": "", "passwd": "", "port": "nowhere"})),
             ["user", "passwd", "port"]
         );
+        assert_eq!(paths(serde_json::json!({"port": "9999"})), [""; 0]);
     }
 }

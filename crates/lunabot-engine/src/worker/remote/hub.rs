@@ -1,11 +1,13 @@
 //! Who may come in, and what becomes of those who did.
 
 use super::changes::{self, Source};
+use super::clients::{Client, Clients, Gate};
 use super::link::RemoteLink;
 use super::missing::Absences;
 use super::seats::Seats;
 use super::session::{Ended, Order, Session};
 use super::transport::Transport;
+use super::tries::{self, TryDesk, TryUser};
 use crate::Generation;
 use crate::engine::Engine;
 use crate::worker::{LinkError, WorkerLink};
@@ -13,7 +15,7 @@ use lunabot_data::intake::Intake;
 use lunabot_model::Clock;
 use lunabot_proto::WorkerInfo;
 use lunabot_proto::master::{Answer, Call, MasterProtocol};
-use lunabot_proto::pb::PbClient;
+use lunabot_proto::pb::{PbClient, PbTry};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,6 +50,12 @@ pub(super) enum Arrival {
         transport: Transport,
         source: Source,
     },
+    /// A command line client that tries patches (03.023).
+    Try {
+        client: Box<PbTry>,
+        transport: Transport,
+        user: TryUser,
+    },
 }
 
 /// A worker that is known.
@@ -61,8 +69,7 @@ pub(super) struct Hub {
     engine: Engine,
     pub clock: Arc<dyn Clock>,
     members: Mutex<HashMap<String, Member>>,
-    /// Who may report changes, by user.
-    sources: Mutex<HashMap<String, Source>>,
+    clients: Mutex<Clients>,
     seats: Arc<Seats>,
     /// Commands that may run on in workers whose connections broke.
     orphans: Mutex<HashMap<String, Vec<String>>>,
@@ -77,7 +84,7 @@ impl Hub {
             engine,
             clock,
             members: Mutex::default(),
-            sources: Mutex::default(),
+            clients: Mutex::default(),
             seats: Arc::default(),
             orphans: Mutex::default(),
             absences: Absences::default(),
@@ -107,8 +114,8 @@ impl Hub {
         }
     }
 
-    pub fn set_sources(&self, sources: HashMap<String, Source>) {
-        *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = sources;
+    pub fn set_clients(&self, clients: Clients) {
+        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients;
     }
 
     /// The door for changes under `generation`.
@@ -121,9 +128,10 @@ impl Hub {
         }
     }
 
-    /// Where the changes of this user go.
-    pub fn source(&self, user: &str) -> Option<Source> {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner).get(user).cloned()
+    /// The client of this name at a port.
+    pub fn client(&self, gate: &Gate, user: &str) -> Option<Client> {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.get(&(gate.clone(), user.to_owned())).cloned()
     }
 
     pub fn missing_after(&self, name: &str) -> Option<Duration> {
@@ -173,6 +181,17 @@ impl Hub {
                     _ = changes::serve(*client, transport, source) => {}
                     () = self.stopping.cancelled() => {}
                     () = self.clock.sleep(CLIENT) => {}
+                }
+            }
+            Arrival::Try { client, transport, user } => {
+                let desk = TryDesk {
+                    schedulers: self.engine.schedulers().clone(),
+                    data: self.engine.data().clone(),
+                    clock: self.clock.clone(),
+                };
+                tokio::select! {
+                    () = tries::serve(*client, transport, desk, user) => {}
+                    () = self.stopping.cancelled() => {}
                 }
             }
         }

@@ -1,12 +1,13 @@
 //! The ports: taking them, and taking in who comes, within limits.
 
 use super::RemoteError;
+use super::clients::Gate;
 use super::hub::{Arrival, Hub};
 use super::login;
 use super::tls::{self, Tls};
 use super::transport::Stream;
 use lunabot_model::Endpoint;
-use lunabot_model::config::protocols::PB;
+use lunabot_model::config::protocols::MSGPACK;
 use socket2::{SockRef, TcpKeepalive};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,7 +27,7 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// A port that is taken but not served yet.
 pub(super) struct Bound {
-    protocol: &'static str,
+    gate: Gate,
     endpoint: Endpoint,
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
@@ -41,21 +42,21 @@ pub(super) struct Port {
 
 impl Bound {
     /// Takes the port. Paths of certificates start at `home`.
-    pub async fn bind(protocol: &'static str, endpoint: Endpoint, home: &Path) -> Result<Self, RemoteError> {
+    pub async fn bind(gate: Gate, endpoint: Endpoint, home: &Path) -> Result<Self, RemoteError> {
         let place = endpoint.to_string();
         let (host, port) = match &endpoint {
             Endpoint::Tcp { host, port } | Endpoint::Ssl { host, port, .. } => (host.as_str(), *port),
             Endpoint::Unix { .. } => {
                 let error = std::io::Error::new(std::io::ErrorKind::Unsupported, "workers connect over TCP");
-                return Err(RemoteError::Bind { protocol, place, error });
+                return Err(RemoteError::Bind { option: gate.option(), place, error });
             }
         };
-        let tls = certificates(protocol, &endpoint, home).await?.map(|config| Arc::new(Tls::new(config)));
+        let tls = certificates(&gate, &endpoint, home).await?.map(|config| Arc::new(Tls::new(config)));
         let listener = TcpListener::bind((host, port)).await.map_err(|error| match error.kind() {
-            std::io::ErrorKind::AddrInUse => RemoteError::InUse { protocol, place },
-            _ => RemoteError::Bind { protocol, place, error },
+            std::io::ErrorKind::AddrInUse => RemoteError::InUse { option: gate.option(), place },
+            _ => RemoteError::Bind { option: gate.option(), place, error },
         })?;
-        Ok(Bound { protocol, endpoint, listener, tls })
+        Ok(Bound { gate, endpoint, listener, tls })
     }
 
     /// Where it is, with the port that the system chose where that was left to it.
@@ -67,12 +68,12 @@ impl Bound {
         let serving = CancellationToken::new();
         let stop = serving.clone();
         let tasks = hub.tasks.clone();
-        let Bound { protocol, endpoint, listener, tls } = self;
+        let Bound { gate, endpoint, listener, tls } = self;
         let secured = tls.clone();
         tasks.spawn(async move {
             let stopping = hub.stopping.clone();
             tokio::select! {
-                () = accept(protocol, listener, secured, hub) => {}
+                () = accept(gate, listener, secured, hub) => {}
                 () = stop.cancelled() => {}
                 () = stopping.cancelled() => {}
             }
@@ -81,17 +82,17 @@ impl Bound {
     }
 }
 
-async fn accept(protocol: &'static str, listener: TcpListener, tls: Option<Arc<Tls>>, hub: Arc<Hub>) {
+async fn accept(gate: Gate, listener: TcpListener, tls: Option<Arc<Tls>>, hub: Arc<Hub>) {
     let strangers = Arc::new(Semaphore::new(STRANGERS));
     loop {
         // Never closed.
         let Ok(place) = strangers.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, from)) => {
-                let (hub, tls) = (hub.clone(), tls.clone());
+                let (hub, tls, gate) = (hub.clone(), tls.clone(), gate.clone());
                 hub.tasks.clone().spawn(async move {
                     let arrival = tokio::select! {
-                        arrival = come_in(protocol, &hub, tls.as_deref(), stream, from) => arrival,
+                        arrival = come_in(&gate, &hub, tls.as_deref(), stream, from) => arrival,
                         () = hub.clock.sleep(LOGIN) => None,
                         () = hub.stopping.cancelled() => None,
                     };
@@ -110,7 +111,7 @@ async fn accept(protocol: &'static str, listener: TcpListener, tls: Option<Arc<T
 }
 
 async fn come_in(
-    protocol: &'static str,
+    gate: &Gate,
     hub: &Hub,
     tls: Option<&Tls>,
     stream: TcpStream,
@@ -119,9 +120,9 @@ async fn come_in(
     if let Err(error) = prepare(&stream) {
         tracing::debug!("options of a socket: {error}");
     }
-    let Some(tls) = tls else { return log_in(protocol, hub, stream, from).await };
+    let Some(tls) = tls else { return log_in(gate, hub, stream, from).await };
     match tls.accept(stream).await {
-        Ok(stream) => log_in(protocol, hub, stream, from).await,
+        Ok(stream) => log_in(gate, hub, stream, from).await,
         Err(error) => {
             tracing::warn!("no TLS with {from}: {error}");
             None
@@ -131,22 +132,20 @@ async fn come_in(
 
 /// The certificates of an endpoint, if it has any.
 pub(super) async fn certificates(
-    protocol: &'static str,
+    gate: &Gate,
     endpoint: &Endpoint,
     home: &Path,
 ) -> Result<Option<Arc<ServerConfig>>, RemoteError> {
     let Endpoint::Ssl { private_key, certificate, .. } = endpoint else { return Ok(None) };
     let loaded = tls::load(&home.join(private_key), &home.join(certificate)).await;
-    loaded.map(Some).map_err(|why| RemoteError::Tls { protocol, why })
+    loaded.map(Some).map_err(|why| RemoteError::Tls { option: gate.option(), why })
 }
 
-async fn log_in<S: Stream>(
-    protocol: &'static str,
-    hub: &Hub,
-    stream: S,
-    from: SocketAddr,
-) -> Option<Arrival> {
-    if protocol == PB { login::pb(hub, stream, from).await } else { login::msgpack(hub, stream, from).await }
+async fn log_in<S: Stream>(gate: &Gate, hub: &Hub, stream: S, from: SocketAddr) -> Option<Arrival> {
+    match gate {
+        Gate::Workers(MSGPACK) => login::msgpack(hub, stream, from).await,
+        Gate::Workers(_) | Gate::Clients(_) => login::pb(hub, gate, stream, from).await,
+    }
 }
 
 /// A peer that vanished without a word is noticed within two minutes, whether or not anything is sent.

@@ -1,6 +1,6 @@
 //! From a stranger's bytes to a worker that is known by its password (reference rows 08.012, 08.016, 08.031).
 
-use super::changes::Source;
+use super::clients::{Client, Gate};
 use super::hub::{Arrival, Hub, Newcomer};
 use super::transport::{Stream, Transport};
 use lunabot_proto::master::MasterProtocol;
@@ -59,7 +59,7 @@ fn refusal(status: u16) -> ErrorResponse {
 }
 
 /// Logs a stranger in over PB; `None`: it may not come in, or gave up.
-pub(super) async fn pb<S: Stream>(hub: &Hub, stream: S, from: SocketAddr) -> Option<Arrival> {
+pub(super) async fn pb<S: Stream>(hub: &Hub, gate: &Gate, stream: S, from: SocketAddr) -> Option<Arrival> {
     let mut transport = Transport::plain(stream);
     let mut door = Door::new(rand::random());
     loop {
@@ -75,13 +75,16 @@ pub(super) async fn pb<S: Stream>(hub: &Hub, stream: S, from: SocketAddr) -> Opt
                 return None;
             }
         };
-        match recognised(hub, &knock) {
+        match recognised(hub, gate, &knock) {
             Ok(Known::Worker(mind)) => {
                 let protocol: Box<dyn MasterProtocol> = Box::new(door.worker(&knock, mind));
                 return Some(Arrival::Worker(Newcomer { name: knock.name, protocol, transport }));
             }
-            Ok(Known::Source(source)) => {
+            Ok(Known::Client(Client::Changes(source))) => {
                 return Some(Arrival::Client { client: Box::new(door.client(&knock)), transport, source });
+            }
+            Ok(Known::Client(Client::Try(user))) => {
+                return Some(Arrival::Try { client: Box::new(door.tries(&knock)), transport, user });
             }
             Err(why) => {
                 tracing::warn!("a client at {from} may not come in: {why}");
@@ -96,17 +99,22 @@ pub(super) async fn pb<S: Stream>(hub: &Hub, stream: S, from: SocketAddr) -> Opt
 enum Known {
     /// With its own object.
     Worker(i64),
-    Source(Source),
+    Client(Client),
 }
 
-fn recognised(hub: &Hub, knock: &Knock) -> Result<Known, String> {
-    if let Some(source) = hub.source(&knock.name).filter(|_| knock.mind.is_none()) {
-        let fits = knock.proof.fits(&source.password);
+fn recognised(hub: &Hub, gate: &Gate, knock: &Knock) -> Result<Known, String> {
+    let client = hub.client(gate, &knock.name).filter(|_| knock.mind.is_none());
+    if let Some(client) = client {
+        let fits = knock.proof.fits(client.password());
         return if fits {
-            Ok(Known::Source(source))
+            Ok(Known::Client(client))
         } else {
-            Err(format!("wrong password for {}", source.concerns))
+            Err(format!("wrong password for {}", client.concerns()))
         };
+    }
+    if matches!(gate, Gate::Clients(_)) {
+        let name: String = knock.name.chars().take(60).collect();
+        return Err(format!("no client named {name:?} is configured at this port"));
     }
     hub.recognise(&knock.name, |password| knock.proof.fits(password))?;
     let strange = || format!("{} logs in as a worker, but brings no object to be called", knock.name);

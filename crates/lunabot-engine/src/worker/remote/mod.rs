@@ -4,6 +4,7 @@
 //! ([`seats`]), attached to the engine ([`hub`]), and in the end detached. The bytes are made by `lunabot-proto`.
 
 mod changes;
+mod clients;
 mod folders;
 mod hub;
 mod link;
@@ -17,16 +18,18 @@ mod seats;
 mod session;
 mod tls;
 mod transport;
+mod tries;
 
 use crate::Generation;
 use crate::engine::Engine;
 use crate::plan::worker_params;
 use crate::worker::{REMOTE, RemoteWorkerParams};
-use changes::{PB_CHANGE_SOURCE as CHANGE_SOURCE, PbChangesParams, Source};
+use changes::PB_CHANGE_SOURCE as CHANGE_SOURCE;
+use clients::{Clients, Gate};
 use hub::{Hub, Member};
 use listen::{Bound, Port};
-use lunabot_model::Clock;
 use lunabot_model::config::protocols::{MSGPACK, PB};
+use lunabot_model::{Clock, Endpoint};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +37,7 @@ use std::time::Duration;
 use tokio_rustls::rustls::ServerConfig;
 
 pub use changes::PB_CHANGES;
+pub use clients::{change_source_names, client_errors};
 
 /// See [`PB_CHANGES`].
 pub(crate) const PB_CHANGE_SOURCE: lunabot_model::Kind = CHANGE_SOURCE;
@@ -45,13 +49,13 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
     #[error(
-        "protocols.{protocol}.port: {place} is already in use: another program, or another master, listens there; stop it or choose another port"
+        "{option}: {place} is already in use: another program, or another master, listens there; stop it or choose another port"
     )]
-    InUse { protocol: &'static str, place: String },
-    #[error("protocols.{protocol}.port: cannot listen at {place}: {error}")]
-    Bind { protocol: &'static str, place: String, error: std::io::Error },
-    #[error("protocols.{protocol}.port: {why}")]
-    Tls { protocol: &'static str, why: String },
+    InUse { option: String, place: String },
+    #[error("{option}: cannot listen at {place}: {error}")]
+    Bind { option: String, place: String, error: std::io::Error },
+    #[error("{option}: {why}")]
+    Tls { option: String, why: String },
     #[error("{0}")]
     Worker(String),
 }
@@ -59,17 +63,17 @@ pub enum RemoteError {
 /// What a configuration wants of [`RemoteWorkers`], with every port taken: nothing else can fail.
 pub struct Prepared {
     members: HashMap<String, Member>,
-    sources: HashMap<String, Source>,
-    ports: Vec<(&'static str, Option<Bound>)>,
+    clients: Clients,
+    ports: Vec<(Gate, Option<Bound>)>,
     /// Certificates of ports that stay.
-    certificates: Vec<(&'static str, Arc<ServerConfig>)>,
+    certificates: Vec<(Gate, Arc<ServerConfig>)>,
 }
 
 /// The door for workers of one master.
 pub struct RemoteWorkers {
     hub: Arc<Hub>,
     home: PathBuf,
-    ports: Mutex<BTreeMap<&'static str, Port>>,
+    ports: Mutex<BTreeMap<Gate, Port>>,
 }
 
 impl RemoteWorkers {
@@ -91,44 +95,66 @@ impl RemoteWorkers {
                 |text| RemoteError::Worker(format!("{}: {}: password: {text}", object.at, object.kind));
             members.insert(name, member.map_err(fault)?);
         }
-        let mut prepared = Prepared {
-            members,
-            sources: self.sources(generation).await?,
-            ports: Vec::new(),
-            certificates: Vec::new(),
-        };
+        let intake = self.hub.intake(generation);
+        let (clients, own) = clients::clients(generation, &intake).await.map_err(RemoteError::Worker)?;
+        let mut prepared = Prepared { members, clients, ports: Vec::new(), certificates: Vec::new() };
         for protocol in [PB, MSGPACK] {
-            let wanted = generation.config.worker_endpoint(protocol);
-            if wanted.as_ref() != self.present(protocol).as_ref() {
-                let bound = match wanted {
-                    Some(place) => Some(Bound::bind(protocol, place, &self.home).await?),
-                    None => None,
-                };
-                prepared.ports.push((protocol, bound));
-            } else if let Some(place) = wanted {
-                let certificates = listen::certificates(protocol, &place, &self.home).await?;
-                prepared.certificates.extend(certificates.map(|config| (protocol, config)));
-            }
+            self.prepare_port(
+                Gate::Workers(protocol),
+                generation.config.worker_endpoint(protocol),
+                &mut prepared,
+            )
+            .await?;
+        }
+        for gate in self.clients_gates().into_iter().filter(|gate| own.iter().all(|(kept, _)| kept != gate)) {
+            prepared.ports.push((gate, None));
+        }
+        for (gate, endpoint) in own {
+            self.prepare_port(gate, Some(endpoint), &mut prepared).await?;
         }
         Ok(prepared)
+    }
+
+    async fn prepare_port(
+        &self,
+        gate: Gate,
+        wanted: Option<Endpoint>,
+        prepared: &mut Prepared,
+    ) -> Result<(), RemoteError> {
+        if wanted != self.present(&gate) {
+            let bound = match wanted {
+                Some(place) => Some(Bound::bind(gate.clone(), place, &self.home).await?),
+                None => None,
+            };
+            prepared.ports.push((gate, bound));
+        } else if let Some(place) = wanted {
+            let certificates = listen::certificates(&gate, &place, &self.home).await?;
+            prepared.certificates.extend(certificates.map(|config| (gate, config)));
+        }
+        Ok(())
     }
 
     /// Goes over to what was prepared. After [`Engine::apply`]: the engine must know the workers. Connections of workers
     /// that stay are not touched, whatever became of their ports and passwords.
     pub async fn take_up(&self, prepared: Prepared) {
         self.hub.set_members(prepared.members).await;
-        self.hub.set_sources(prepared.sources);
-        for (protocol, config) in prepared.certificates {
-            if let Some(tls) = self.lock().get(protocol).and_then(|port| port.tls.as_ref()) {
+        self.hub.set_clients(prepared.clients);
+        for (gate, config) in prepared.certificates {
+            if let Some(tls) = self.lock().get(&gate).and_then(|port| port.tls.as_ref()) {
                 tls.set(config);
             }
         }
-        for (protocol, bound) in prepared.ports {
+        for (gate, bound) in prepared.ports {
             // The old port, if there is one, is left by dropping it.
-            self.lock().remove(protocol);
+            self.lock().remove(&gate);
             if let Some(bound) = bound {
-                tracing::info!("workers connect with {protocol} at {}", bound.place());
-                self.lock().insert(protocol, bound.serve(self.hub.clone()));
+                match &gate {
+                    Gate::Workers(protocol) => {
+                        tracing::info!("workers connect with {protocol} at {}", bound.place());
+                    }
+                    Gate::Clients(_) => tracing::info!("clients connect with pb at {}", bound.place()),
+                }
+                self.lock().insert(gate, bound.serve(self.hub.clone()));
             }
         }
     }
@@ -139,39 +165,15 @@ impl RemoteWorkers {
         self.hub.stop().await;
     }
 
-    /// Who may report changes (02.009).
-    async fn sources(&self, generation: &Generation) -> Result<HashMap<String, Source>, RemoteError> {
-        let mut sources = HashMap::new();
-        let config = &generation.config;
-        for object in config.change_sources.iter().filter(|object| object.kind == PB_CHANGES) {
-            let fault = |text: String| RemoteError::Worker(format!("{}: {}: {text}", object.at, object.kind));
-            if config.worker_endpoint(PB).is_none() {
-                return Err(fault(
-                    "changes come in at the port of c.protocols.pb, which is not there".into(),
-                ));
-            }
-            let params: PbChangesParams =
-                worker_params(object).map_err(|error| RemoteError::Worker(error.0))?;
-            let concerns = format!("change source {}", params.name.as_deref().unwrap_or("PBChangeSource"));
-            let password = password::password(generation, &concerns, &params.passwd).await;
-            let source = Source {
-                password: password.map_err(|text| fault(format!("passwd: {text}")))?,
-                prefix: params.prefix,
-                intake: Arc::new(self.hub.intake(generation)),
-                concerns,
-            };
-            if sources.insert(params.user.clone(), source).is_some() {
-                return Err(fault(format!("the user {} has a PBChangeSource already", params.user)));
-            }
-        }
-        Ok(sources)
+    fn present(&self, gate: &Gate) -> Option<Endpoint> {
+        self.lock().get(gate).map(|port| port.endpoint.clone())
     }
 
-    fn present(&self, protocol: &str) -> Option<lunabot_model::Endpoint> {
-        self.lock().get(protocol).map(|port| port.endpoint.clone())
+    fn clients_gates(&self) -> Vec<Gate> {
+        self.lock().keys().filter(|gate| matches!(gate, Gate::Clients(_))).cloned().collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Port>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Gate, Port>> {
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
