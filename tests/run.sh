@@ -16,6 +16,7 @@ need patch patch
 need cc gcc
 need sqlite3 sqlite3
 need openssl openssl
+need unshare util-linux
 need chromium chromium
 need chromedriver chromium-driver
 need python3 python3

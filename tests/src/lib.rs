@@ -12,9 +12,9 @@ mod stock_worker;
 
 pub use browser::Browser;
 pub use buildbot::Buildbot;
-pub use master::{Master, lunabot_binary};
 pub use own_worker::OwnWorker;
-pub use proxy::Proxy;
+pub use master::{Events, Master, lunabot_binary, mounted};
+pub use proxy::{Fault, Proxy};
 pub use repo::Repo;
 pub use stock_worker::{PROTOCOLS, StockWorker, buildbot, sendchange};
 

@@ -24,6 +24,14 @@ pub fn lunabot_binary() -> PathBuf {
         .expect("cargo build --bins comes before the tests; tests/run.sh does it")
 }
 
+/// The program, to which other file systems are shown than its surroundings have: `mounts` is run by a shell before it.
+pub fn mounted(mounts: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-c", &format!("set -e; {mounts}; exec \"$@\""), "sh"]);
+    command.arg(lunabot_binary());
+    command
+}
+
 /// A running master. Killed when dropped.
 pub struct Master {
     dir: Arc<TempDir>,
@@ -52,9 +60,20 @@ impl Master {
 
     /// Starts a master in a folder somewhere below `dir`.
     pub async fn start_below(dir: Arc<TempDir>, folder: PathBuf) -> Result<Master> {
-        let mut child = Command::new(lunabot_binary())
-            .arg("start")
-            .arg(&folder)
+        let mut start = Command::new(lunabot_binary());
+        start.arg("start").arg(&folder);
+        Self::start_by(start, dir, folder).await
+    }
+
+    /// Starts a master with file systems of its own, see [`mounted`].
+    pub async fn start_mounted(dir: Arc<TempDir>, folder: PathBuf, mounts: &str) -> Result<Master> {
+        let mut start = mounted(mounts);
+        start.arg("start").arg(&folder);
+        Self::start_by(start, dir, folder).await
+    }
+
+    async fn start_by(mut start: Command, dir: Arc<TempDir>, folder: PathBuf) -> Result<Master> {
+        let mut child = start
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -97,6 +116,12 @@ impl Master {
         &self.base
     }
 
+    /// A path as the process sees it, which may have file systems of its own.
+    pub fn sees(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.pid()));
+        root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
     pub fn pid(&self) -> i32 {
         self.child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default()
     }
@@ -107,7 +132,7 @@ impl Master {
     }
 
     /// Waits for a line of the log that `wanted` accepts, seen from the start.
-    pub async fn log_line(&mut self, wanted: impl Fn(&str) -> bool) -> Result<String> {
+    pub async fn log_line(&self, wanted: impl Fn(&str) -> bool) -> Result<String> {
         line_of(&self.log, &self.lines, wanted).await
     }
 
@@ -182,6 +207,15 @@ impl Master {
         }
     }
 
+    /// Events of one pattern from now on.
+    pub async fn listen(&self, pattern: &str) -> Result<Events> {
+        let response = self.http.get(format!("{}/sse/listen/{pattern}", self.base)).send().await?;
+        ensure!(response.status().is_success(), "events: {}", response.status());
+        let mut events = Events { response, text: String::new() };
+        events.block().await.context("the handshake")?;
+        Ok(events)
+    }
+
     /// Pieces of the stream of builds', requests' and changes' events.
     async fn events(&self) -> Result<impl futures::Stream<Item = ()> + use<>> {
         let response = self.http.get(format!("{}/sse/listen/*/*/*", self.base)).send().await?;
@@ -229,6 +263,39 @@ impl Master {
 
     pub fn rewrite_config(&self, config: &str) -> Result<()> {
         Ok(std::fs::write(self.dir().join("master.lua"), config)?)
+    }
+}
+
+/// A stream of events.
+pub struct Events {
+    response: reqwest::Response,
+    text: String,
+}
+
+impl Events {
+    /// The message of the next event.
+    pub async fn next(&mut self) -> Result<Value> {
+        loop {
+            let block = self.block().await?;
+            let data: String = block.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+            if let Ok(event) = serde_json::from_str::<Value>(&data) {
+                return Ok(event["message"].clone());
+            }
+        }
+    }
+
+    /// The next lines up to an empty one.
+    async fn block(&mut self) -> Result<String> {
+        loop {
+            if let Some((block, rest)) = self.text.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.text = rest;
+                return Ok(block);
+            }
+            let piece =
+                tokio::time::timeout(PATIENCE, self.response.chunk()).await.context("no event came")??;
+            self.text.push_str(std::str::from_utf8(&piece.context("the event stream ended")?)?);
+        }
     }
 }
 

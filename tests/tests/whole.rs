@@ -32,6 +32,8 @@ mod licences;
 mod locks;
 #[path = "whole/own_worker.rs"]
 mod own_worker;
+#[path = "whole/network.rs"]
+mod network;
 #[path = "whole/pipeline.rs"]
 mod pipeline;
 #[path = "whole/queue.rs"]

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use lunabot_tests::{Master, lunabot_binary};
 use serde_json::json;
 use std::process::Stdio;
+use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::process::Command;
@@ -117,5 +118,51 @@ async fn a_second_term_ends_builds_with_retry_and_the_next_start_goes_on() -> Re
     let build = master.finished_build(2).await?;
     assert_eq!((&build["results"], &build["number"]), (&json!(0), &json!(2)));
     assert_eq!(build["buildrequestid"], 1);
+    Ok(())
+}
+
+/// Writes into a new file until there is no room.
+fn fill(path: &std::path::Path) -> Result<()> {
+    let mut filler = std::fs::File::create(path)?;
+    let block = [7; 4096];
+    loop {
+        match std::io::Write::write_all(&mut filler, &block) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_named_and_delays_and_loses_nothing() -> Result<()> {
+    let dir = Arc::new(tempfile::tempdir()?);
+    let folder = dir.path().join("master");
+    std::fs::create_dir(&folder)?;
+    let noise = "f:addStep(steps.ShellCommand{name = \"noise\", command = \"head -c 3000000 /dev/urandom | base64\"})";
+    std::fs::write(dir.path().join("master.lua"), config(0, noise))?;
+    let (outer, inner) = (dir.path().display(), folder.display());
+    let mounts = format!("mount -t tmpfs -o size=48m none {inner}; cp {outer}/master.lua {inner}");
+    let master = Master::start_mounted(dir.clone(), folder.clone(), &mounts).await?;
+    master.force("one").await?;
+    assert_eq!(master.finished_build(1).await?["results"], 0);
+
+    let filler = master.sees(&folder.join("filler"));
+    fill(&filler)?;
+    let force = master.force("one");
+    let release = async {
+        master.log_line(|line| line.contains("the disk is full: free space")).await?;
+        // Reading goes on while writing waits.
+        assert_eq!(master.get("builds/1").await?["builds"][0]["results"], 0);
+        std::fs::remove_file(&filler)?;
+        anyhow::Ok(())
+    };
+    let (forced, released) = tokio::join!(force, release);
+    released?;
+    forced?;
+    assert_eq!(master.finished_build(2).await?["results"], 0);
+    let log = master.step_log(2, "noise", "stdio").await?;
+    let noise = log.lines().filter(|line| line.len() == 76).count();
+    assert_eq!(noise, 4_000_000 / 76, "every line of the output is there");
     Ok(())
 }

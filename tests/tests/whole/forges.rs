@@ -56,7 +56,7 @@ async fn a_signed_push_is_built_and_a_poller_asked_02_033_02_034_02_040() -> Res
     std::fs::write(dir.path().join("secrets/forge"), "s3cret\n")?;
     restrict(&dir.path().join("secrets/forge"))?;
     std::fs::write(dir.path().join("master.lua"), config(&repo.url(), "forge"))?;
-    let mut master = Master::start_in(dir.clone()).await?;
+    let master = Master::start_in(dir.clone()).await?;
     master.log_line(|line| line.contains("change_hook_dialects.gitea: has no secret")).await?;
 
     let headers = [("content-type", "application/json"), ("x-github-event", "push")];

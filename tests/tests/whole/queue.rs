@@ -67,7 +67,7 @@ end"#,
 
 #[tokio::test]
 async fn keys_collapse_also_what_waited_before_a_reload() -> Result<()> {
-    let mut master = Master::start(&waiting("c.collapseRequests = false")).await?;
+    let master = Master::start(&waiting("c.collapseRequests = false")).await?;
     for pr in ["1", "", "1", "2", "", "2", "2"] {
         force(&master, pr).await?;
     }
@@ -180,7 +180,7 @@ c.services = {
 
 #[tokio::test]
 async fn requests_do_not_wait_for_ever() -> Result<()> {
-    let mut master = Master::start(&waiting(
+    let master = Master::start(&waiting(
         r#"
 b.ignoreOfflineWorkersTimeout = "1h"
 b.canStartBuild = function() return false end

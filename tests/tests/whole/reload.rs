@@ -46,7 +46,7 @@ fn names(builders: &Value) -> Vec<&str> {
 async fn a_reload_touches_what_differs_and_a_running_build_ends_as_it_began() -> Result<()> {
     let gate = tempfile::tempdir()?;
     let hold = format!("until test -e {}/open; do sleep 0.05; done", gate.path().display());
-    let mut master = Master::start(&config(&[("held", &hold)], "")).await?;
+    let master = Master::start(&config(&[("held", &hold)], "")).await?;
     master.force("held").await?;
     master
         .until("builds/1/steps", |a| {
@@ -72,7 +72,7 @@ async fn a_reload_touches_what_differs_and_a_running_build_ends_as_it_began() ->
 
 #[tokio::test]
 async fn mistakes_leave_the_old_configuration_and_are_told_everywhere() -> Result<()> {
-    let mut master = Master::start(&config(&[("one", "true")], "")).await?;
+    let master = Master::start(&config(&[("one", "true")], "")).await?;
     let broken = config(&[("one", "true"), ("two", "true")], "c.tittle = 'x'\nc.www.prot = 1");
     master.rewrite_config(&broken)?;
     let (output, told) = reconfig(&master).await?;

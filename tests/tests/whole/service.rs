@@ -1,7 +1,7 @@
 //! The master as a service: what it tells systemd, signals, files that are watched.
 
 use anyhow::{Context as _, Result};
-use lunabot_tests::{Master, lunabot_binary};
+use lunabot_tests::{Master, lunabot_binary, mounted};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::process::Stdio;
@@ -74,6 +74,46 @@ async fn systemd_is_told_of_start_life_reload_and_end() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_journal_gets_fields_and_standard_error_stays_silent() -> Result<()> {
+    let dir = TempDir::new()?;
+    std::fs::write(dir.path().join("master.lua"), config("true", ""))?;
+    let journal = dir.path().join("journal");
+    std::fs::create_dir(&journal)?;
+    let socket = UnixDatagram::bind(journal.join("socket"))?;
+    let place = "/run/systemd/journal";
+    let mounts =
+        format!("mount -t tmpfs none /run; mkdir -p {place}; mount --bind {} {place}", journal.display());
+    let child = mounted(&mounts)
+        .args(["start", "--log-format", "journald"])
+        .arg(dir.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let serving = told(&socket, "http://").await?;
+    for field in ["PRIORITY=5", "SYSLOG_IDENTIFIER=lunabot", "TARGET=lunabot", "MESSAGE="] {
+        assert!(serving.contains(field), "{field} is missing: {serving}");
+    }
+    kill(Pid::from_raw(i32::try_from(child.id().context("it runs")?)?), Signal::SIGTERM)?;
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.context("it ends")??;
+    assert!(output.status.success(), "{}", output.status);
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_journal_the_start_says_what_to_do() -> Result<()> {
+    let dir = TempDir::new()?;
+    std::fs::write(dir.path().join("master.lua"), config("true", ""))?;
+    let mut start = mounted("mount -t tmpfs none /run");
+    let output = start.args(["start", "--log-format", "journald"]).arg(dir.path()).output().await?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("try --log-format human"), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_clean_stop_waits_for_the_build() -> Result<()> {
     let gate = TempDir::new()?;
     let hold = format!("until test -e {}/open; do sleep 0.05; done", gate.path().display());
@@ -111,7 +151,7 @@ async fn control_c_ends_at_once_and_the_build_is_repeated() -> Result<()> {
 #[tokio::test]
 async fn a_watched_configuration_is_loaded_when_it_changes() -> Result<()> {
     let watching = "c.lua = { watch = true }";
-    let mut master = Master::start(&config("true", watching)).await?;
+    let master = Master::start(&config("true", watching)).await?;
     master.rewrite_config(&config("true", &format!("{watching}\nc.title = 'Other'")))?;
     master.log_line(|line| line.contains("configuration update complete")).await?;
     let rows = master.get("generations").await?;

@@ -48,7 +48,7 @@ pub(crate) async fn connected(master: &Master, wanted: bool) -> Result<Value> {
 }
 
 /// A worker of the master's, attached.
-async fn attached(master: &mut Master, protocol: &str) -> Result<StockWorker> {
+pub async fn attached(master: &mut Master, protocol: &str) -> Result<StockWorker> {
     let port = port(master, protocol).await?;
     let worker = StockWorker::start(protocol, port, "w1", PASSWORD).await?;
     connected(master, true)
@@ -57,7 +57,7 @@ async fn attached(master: &mut Master, protocol: &str) -> Result<StockWorker> {
     Ok(worker)
 }
 
-async fn reconfig(master: &Master) -> Result<()> {
+pub async fn reconfig(master: &Master) -> Result<()> {
     let output = Command::new(lunabot_binary()).arg("reconfig").arg(master.dir()).output().await?;
     let told = [&output.stdout[..], &output.stderr[..]].concat();
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&told));
