@@ -8,6 +8,7 @@ use crate::master::{self, Settings};
 use crate::rotate::RotatingFile;
 use crate::ui;
 use anyhow::{Context as _, Result};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub fn run(args: &Start) -> Result<ExitCode> {
         daemon::detach()?;
     }
     logging::start(args.run.log_format, log_file(&base, &args.run, args.daemonized)?)?;
+    allow_many_files();
     let grace = Duration::from_secs(args.run.stop_grace);
     let daemonized = args.daemonized;
     let serving = move |url: Option<&str>| if daemonized { tell_parent(url) } else { Ok(()) };
@@ -32,6 +34,22 @@ pub fn run(args: &Start) -> Result<ExitCode> {
         }
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Open files that are asked of the system: each connection of a worker or a client is one, and shells allow 1 024.
+const FILES: u64 = 65_536;
+
+fn allow_many_files() {
+    let (now, most) = match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok(limits) => limits,
+        Err(error) => return tracing::debug!("the limit of open files is unknown: {error}"),
+    };
+    let wanted = FILES.min(most);
+    if now < wanted
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, wanted, most)
+    {
+        tracing::warn!(now, "the limit of open files cannot be raised: {error}");
+    }
 }
 
 /// A daemon logs to a file, unless to the journal.

@@ -26,6 +26,7 @@ pub const ALL: &[Scenario] = &[
     ("idle", idle),
     ("collapse", crate::queue::collapse),
     ("decision", crate::queue::decision),
+    ("workers", crate::fleet::workers),
 ];
 
 /// Builds of the history that lists are read from.

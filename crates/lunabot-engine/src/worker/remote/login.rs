@@ -12,6 +12,9 @@ use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+/// Bytes that a WebSocket holds to read into. Thousands of workers are silent most of the time, each with its buffer.
+const READ_BUFFER: usize = 8 * 1024;
+
 /// Logs a stranger in over msgpack; `None`: it may not come in, or gave up.
 pub(super) async fn msgpack<S: Stream>(hub: &Hub, stream: S, from: SocketAddr) -> Option<Arrival> {
     let mut name = None;
@@ -26,8 +29,10 @@ pub(super) async fn msgpack<S: Stream>(hub: &Hub, stream: S, from: SocketAddr) -
             Err(refusal(status))
         }
     };
-    let limits =
-        WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
+    let limits = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE));
     let accepted = tokio_tungstenite::accept_hdr_async_with_config(stream, check, Some(limits)).await;
     match accepted {
         Ok(socket) => Some(Arrival::Worker(Newcomer {

@@ -9,8 +9,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// Bytes asked of a stream at once.
-const CHUNK: usize = 64 * 1024;
+/// Bytes asked of a stream at once, while little comes and while much does. Thousands of workers are silent most of the
+/// time, each with its buffer.
+const LITTLE: usize = 4 * 1024;
+const MUCH: usize = 64 * 1024;
 
 /// A connection, whatever secures it.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -40,7 +42,7 @@ pub(super) struct Transport {
 impl Transport {
     pub fn plain<S: Stream>(stream: S) -> Self {
         let (reader, writer) = tokio::io::split(stream);
-        let reader = PlainReader { from: reader, buffer: BytesMut::new() };
+        let reader = PlainReader { from: reader, buffer: BytesMut::new(), next: LITTLE };
         Transport { reader: Box::new(reader), writer: Box::new(PlainWriter(writer)) }
     }
 
@@ -53,13 +55,16 @@ impl Transport {
 struct PlainReader<S> {
     from: ReadHalf<S>,
     buffer: BytesMut,
+    /// Bytes to ask for.
+    next: usize,
 }
 
 #[async_trait]
 impl<S: Stream> Reader for PlainReader<S> {
     async fn read(&mut self) -> io::Result<Option<Bytes>> {
-        self.buffer.reserve(CHUNK);
+        self.buffer.reserve(self.next);
         let count = self.from.read_buf(&mut self.buffer).await?;
+        self.next = if count >= self.next { MUCH } else { LITTLE };
         Ok((count > 0).then(|| self.buffer.split().freeze()))
     }
 }
