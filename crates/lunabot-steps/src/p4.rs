@@ -17,7 +17,6 @@ source_params! {
 pub struct P4Params {
     /// Accepted for Buildbot's sake; `full` always begins with an empty folder.
     #[serde(default)]
-    #[expect(dead_code, reason = "accepted, without effect")]
     pub method: Option<Renderable<String>>,
     /// The folder of the depot, `//depot/project`, without a slash behind it.
     #[serde(default)]
@@ -69,7 +68,6 @@ pub struct P4Params {
     pub stream: bool,
     /// Accepted; has no effect.
     #[serde(default)]
-    #[expect(dead_code, reason = "accepted, without effect")]
     pub debug: bool,
 }
 }

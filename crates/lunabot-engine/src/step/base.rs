@@ -8,6 +8,7 @@ use lunabot_model::results::ResultFlags;
 use lunabot_model::{AnyObject, Json, Problem, Renderable, Results, StringOrList};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::MapAccess;
 
 /// Longest name of a step (05.009, 05.021).
 pub const MAX_NAME: usize = 50;
@@ -25,28 +26,90 @@ pub trait OwnChecks {
 }
 
 /// The options of every step, as written or rendered.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct BaseStepParams {
+    /// Name of the step; made unique within its build.
     pub name: Option<Renderable<String>>,
+    /// A failure ends the build; only steps with `alwaysRun` still run.
     pub halt_on_failure: Option<Renderable<bool>>,
+    /// A failure makes the build fail.
     pub flunk_on_failure: Option<Renderable<bool>>,
+    /// Warnings make the build fail.
     pub flunk_on_warnings: Option<Renderable<bool>>,
+    /// A failure gives the build warnings.
     pub warn_on_failure: Option<Renderable<bool>>,
+    /// Warnings give the build warnings.
     pub warn_on_warnings: Option<Renderable<bool>>,
+    /// Runs even when the build has ended, except when the worker is lost.
     pub always_run: Option<Renderable<bool>>,
+    /// Whether the step runs at all; otherwise it is skipped.
     pub do_step_if: Option<Switch>,
+    /// Whether the pages hide the step.
     pub hide_step_if: Option<Switch>,
+    /// What the step is doing.
     pub description: Option<Renderable<StringOrList>>,
+    /// What the step has done.
     pub description_done: Option<Renderable<StringOrList>>,
+    /// Added to either.
     pub description_suffix: Option<Renderable<StringOrList>>,
+    /// Locks held while the step runs: locks, accesses, or what yields them.
+    #[schemars(schema_with = "lunabot_model::locks::option_schema")]
     pub locks: Option<Json>,
+    /// Encoding of what commands print: a name, or a function from bytes to text. Default: the configuration's.
     pub log_encoding: Option<LogEncoding>,
+    /// Results for which the step's text is shown as the build's: true, false or a list of results.
     pub update_build_summary_policy: Option<SummaryPolicy>,
+    /// Accepted; has no effect in Buildbot 4 either (05.031).
     pub use_progress: Option<bool>,
+    /// Accepted; has no effect in Buildbot 4 either (05.031).
     pub progress_metrics: Option<StringOrList>,
+    /// Folder of its commands below the builder's; default: the factory's, or `build`.
     pub workdir: Option<Renderable<String>>,
 }
+
+/// Takes the options of a group one by one, each under its name.
+macro_rules! shared {
+    ($group:ident { $($name:literal => $field:ident,)* $(; $null:literal => $nullable:ident,)* }) => {
+        impl $group {
+            /// The names of these options.
+            pub(super) const NAMES: &[&str] = &[$($name,)* $($null,)*];
+
+            /// Takes the value of the option `name`; false: it is none of these, and nothing was taken.
+            pub(super) fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+                match name {
+                    $($name => self.$field = map.next_value()?,)*
+                    // Null is a value.
+                    $($null => self.$nullable = Some(map.next_value()?),)*
+                    _ => return Ok(false),
+                }
+                Ok(true)
+            }
+        }
+    };
+}
+pub(super) use shared;
+
+shared!(BaseStepParams {
+    "name" => name,
+    "haltOnFailure" => halt_on_failure,
+    "flunkOnFailure" => flunk_on_failure,
+    "flunkOnWarnings" => flunk_on_warnings,
+    "warnOnFailure" => warn_on_failure,
+    "warnOnWarnings" => warn_on_warnings,
+    "alwaysRun" => always_run,
+    "doStepIf" => do_step_if,
+    "hideStepIf" => hide_step_if,
+    "description" => description,
+    "descriptionDone" => description_done,
+    "descriptionSuffix" => description_suffix,
+    "locks" => locks,
+    "logEncoding" => log_encoding,
+    "updateBuildSummaryPolicy" => update_build_summary_policy,
+    "useProgress" => use_progress,
+    "progressMetrics" => progress_metrics,
+    "workdir" => workdir,
+});
 
 impl BaseStepParams {
     /// What types cannot say (05.021).

@@ -17,6 +17,7 @@ mod params;
 mod remote;
 pub(crate) mod run;
 mod shell;
+mod split;
 mod summary;
 mod test_results;
 mod trigger;
@@ -30,6 +31,7 @@ pub use logs::LogHandle;
 pub use observe::{LineObserver, LogObserver, MAX_LINE_LENGTH, Observed, short_lines};
 pub use params::{Switch, given, present};
 pub use shell::{CommandLine, CommandOutput, HasShell, Logfile, ShellOptions, ShellParams, Word};
+pub use split::{joined_schema, split};
 pub use test_results::NewTestResult;
 
 pub use crate::scheduler::{Completed, PartialStamp, TriggeredBuild};

@@ -1,7 +1,9 @@
 //! Splicing the options that all steps share into a step's own struct.
 //!
 //! `serde(flatten)` and `deny_unknown_fields` exclude each other, so a macro writes the shared fields into the struct:
-//! one flat struct per step, whose schema, "did you mean" and positional names then need nothing special.
+//! one flat struct per step, whose "did you mean" and positional names then need nothing special. What reads the shared
+//! options and tells their schema is there once ([`super::split`]), not once per step: that is most of what compiling
+//! the steps would cost.
 
 use lunabot_model::{Callback, Json};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -16,45 +18,22 @@ use std::borrow::Cow;
 #[macro_export]
 macro_rules! step_params {
     ($(#[$attr:meta])* pub struct $name:ident: shell { $($own:tt)* }) => {
-        $crate::step_params!(@struct [$(#[$attr])*] $name {
-            /// The program: a list of words, or a text for the shell.
-            pub command: Option<$crate::step::Renderable<$crate::step::CommandLine>>,
-            /// Environment variables; `util.null` removes one. Laid over the builder's.
-            pub env: Option<$crate::step::Renderable<std::collections::BTreeMap<String, lunabot_model::Json>>>,
-            /// Whether standard output is kept.
-            pub want_stdout: Option<$crate::step::Renderable<bool>>,
-            /// Whether standard error is kept.
-            pub want_stderr: Option<$crate::step::Renderable<bool>>,
-            /// Runs the program on a pseudo terminal.
-            #[serde(rename = "usePTY")]
-            pub use_pty: Option<$crate::step::Renderable<bool>>,
-            /// Files to follow while the program runs: log name → path, or `{filename=, follow=}`.
-            pub logfiles: Option<$crate::step::Renderable<std::collections::BTreeMap<String, $crate::step::Logfile>>>,
-            /// Makes a log of `logfiles` only when it has content.
-            pub lazylogfiles: Option<$crate::step::Renderable<bool>>,
-            /// Seconds without output after which the program is killed; `util.null`: never. Default 1200.
-            #[serde(default, deserialize_with = "lunabot_engine::step::present")]
-            pub timeout: Option<$crate::step::Renderable<Option<lunabot_model::Duration>>>,
-            /// Seconds after which the program is killed; default: never.
-            #[serde(rename = "maxTime")]
-            pub max_time: Option<$crate::step::Renderable<Option<lunabot_model::Duration>>>,
-            /// Lines of output after which the program is killed.
-            pub max_lines: Option<$crate::step::Renderable<Option<i64>>>,
-            /// Whether the environment is written into the log.
-            #[serde(rename = "logEnviron")]
-            pub log_environ: Option<$crate::step::Renderable<bool>>,
-            /// The signal that ends the program: `KILL`, `TERM` …
-            #[serde(rename = "interruptSignal")]
-            pub interrupt_signal: Option<$crate::step::Renderable<String>>,
-            /// Seconds between a first SIGTERM and `interruptSignal`.
-            #[serde(rename = "sigtermTime")]
-            pub sigterm_time: Option<$crate::step::Renderable<Option<lunabot_model::Duration>>>,
-            /// Text for the program's standard input.
-            #[serde(rename = "initialStdin")]
-            pub initial_stdin: Option<$crate::step::Renderable<Option<String>>>,
-            /// Exit status → result; others are FAILURE.
-            #[serde(rename = "decodeRC")]
-            pub decode_rc: Option<$crate::step::Renderable<std::collections::BTreeMap<i64, $crate::step::Results>>>,
+        $crate::step_params!(@struct [$(#[$attr])*] $name shell [Some(Default::default())] {
+            command: $crate::step::CommandLine,
+            env: std::collections::BTreeMap<String, lunabot_model::Json>,
+            want_stdout: bool,
+            want_stderr: bool,
+            use_pty: bool,
+            logfiles: std::collections::BTreeMap<String, $crate::step::Logfile>,
+            lazylogfiles: bool,
+            timeout: Option<lunabot_model::Duration>,
+            max_time: Option<lunabot_model::Duration>,
+            max_lines: Option<i64>,
+            log_environ: bool,
+            interrupt_signal: String,
+            sigterm_time: Option<lunabot_model::Duration>,
+            initial_stdin: Option<String>,
+            decode_rc: std::collections::BTreeMap<i64, $crate::step::Results>,
         } { $($own)* });
 
         impl $crate::step::HasShell for $name {
@@ -81,67 +60,84 @@ macro_rules! step_params {
         }
     };
     ($(#[$attr:meta])* pub struct $name:ident { $($own:tt)* }) => {
-        $crate::step_params!(@struct [$(#[$attr])*] $name {} { $($own)* });
+        $crate::step_params!(@struct [$(#[$attr])*] $name shell [None] {} { $($own)* });
     };
-    (@struct [$($attr:tt)*] $name:ident { $($shell:tt)* } { $($own:tt)* }) => {
+    (@struct [$($attr:tt)*] $name:ident $shell:ident [$wanted:expr] { $($field:ident: $type:ty,)* } {
+        $($(#[$meta:meta])* $vis:vis $own:ident: $own_type:ty),* $(,)?
+    }) => {
         $($attr)*
-        #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
-        #[serde(deny_unknown_fields)]
+        #[derive(Debug, Clone)]
         pub struct $name {
-            /// Name of the step; made unique within its build.
             pub name: Option<$crate::step::Renderable<String>>,
-            /// A failure ends the build; only steps with `alwaysRun` still run.
-            #[serde(rename = "haltOnFailure")]
             pub halt_on_failure: Option<$crate::step::Renderable<bool>>,
-            /// A failure makes the build fail.
-            #[serde(rename = "flunkOnFailure")]
             pub flunk_on_failure: Option<$crate::step::Renderable<bool>>,
-            /// Warnings make the build fail.
-            #[serde(rename = "flunkOnWarnings")]
             pub flunk_on_warnings: Option<$crate::step::Renderable<bool>>,
-            /// A failure gives the build warnings.
-            #[serde(rename = "warnOnFailure")]
             pub warn_on_failure: Option<$crate::step::Renderable<bool>>,
-            /// Warnings give the build warnings.
-            #[serde(rename = "warnOnWarnings")]
             pub warn_on_warnings: Option<$crate::step::Renderable<bool>>,
-            /// Runs even when the build has ended, except when the worker is lost.
-            #[serde(rename = "alwaysRun")]
             pub always_run: Option<$crate::step::Renderable<bool>>,
-            /// Whether the step runs at all; otherwise it is skipped.
-            #[serde(rename = "doStepIf")]
             pub do_step_if: Option<$crate::step::Switch>,
-            /// Whether the pages hide the step.
-            #[serde(rename = "hideStepIf")]
             pub hide_step_if: Option<$crate::step::Switch>,
-            /// What the step is doing.
             pub description: Option<$crate::step::Renderable<lunabot_model::StringOrList>>,
-            /// What the step has done.
-            #[serde(rename = "descriptionDone")]
             pub description_done: Option<$crate::step::Renderable<lunabot_model::StringOrList>>,
-            /// Added to either.
-            #[serde(rename = "descriptionSuffix")]
             pub description_suffix: Option<$crate::step::Renderable<lunabot_model::StringOrList>>,
-            /// Locks held while the step runs: locks, accesses, or what yields them.
-            #[schemars(schema_with = "lunabot_model::locks::option_schema")]
             pub locks: Option<lunabot_model::Json>,
-            /// Encoding of what commands print: a name, or a function from bytes to text. Default: the configuration's.
-            #[serde(rename = "logEncoding")]
             pub log_encoding: Option<$crate::step::LogEncoding>,
-            /// Results for which the step's text is shown as the build's: true, false or a list of results.
-            #[serde(rename = "updateBuildSummaryPolicy")]
             pub update_build_summary_policy: Option<$crate::step::SummaryPolicy>,
-            /// Accepted; has no effect in Buildbot 4 either (05.031).
-            #[serde(rename = "useProgress")]
             pub use_progress: Option<bool>,
-            /// Accepted; has no effect in Buildbot 4 either (05.031).
-            #[serde(rename = "progressMetrics")]
             pub progress_metrics: Option<lunabot_model::StringOrList>,
-            /// Folder of its commands below the builder's; default: the factory's, or `build`.
             pub workdir: Option<$crate::step::Renderable<String>>,
-            $($shell)*
-            $($own)*
+            $(pub $field: Option<$crate::step::Renderable<$type>>,)*
+            $($vis $own: $own_type,)*
         }
+
+        const _: () = {
+            $($attr)*
+            #[derive(serde::Deserialize, schemars::JsonSchema)]
+            struct Own {
+                $($(#[$meta])* $own: $own_type,)*
+            }
+
+            impl<'de> serde::Deserialize<'de> for $name {
+                fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                    let (base, $shell, own) = $crate::step::split::<D, Own>(d, $wanted)?;
+                    let _ = &$shell;
+                    let Own { $($own),* } = own;
+                    Ok($name {
+                        name: base.name,
+                        halt_on_failure: base.halt_on_failure,
+                        flunk_on_failure: base.flunk_on_failure,
+                        flunk_on_warnings: base.flunk_on_warnings,
+                        warn_on_failure: base.warn_on_failure,
+                        warn_on_warnings: base.warn_on_warnings,
+                        always_run: base.always_run,
+                        do_step_if: base.do_step_if,
+                        hide_step_if: base.hide_step_if,
+                        description: base.description,
+                        description_done: base.description_done,
+                        description_suffix: base.description_suffix,
+                        locks: base.locks,
+                        log_encoding: base.log_encoding,
+                        update_build_summary_policy: base.update_build_summary_policy,
+                        use_progress: base.use_progress,
+                        progress_metrics: base.progress_metrics,
+                        workdir: base.workdir,
+                        $($field: $shell.$field,)*
+                        $($own,)*
+                    })
+                }
+            }
+
+            impl schemars::JsonSchema for $name {
+                fn schema_name() -> std::borrow::Cow<'static, str> {
+                    stringify!($name).into()
+                }
+                fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                    let own = <Own as schemars::JsonSchema>::json_schema(generator);
+                    let wanted: Option<$crate::step::ShellParams> = $wanted;
+                    $crate::step::joined_schema(own, wanted.is_some(), generator)
+                }
+            }
+        };
 
         impl $crate::step::HasBase for $name {
             fn base(&self) -> $crate::step::BaseStepParams {

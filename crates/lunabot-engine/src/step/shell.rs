@@ -1,10 +1,11 @@
 //! The options of steps that run a command (reference 05.043–05.045, 05.048, 05.049).
 
+use super::base::shared;
 use super::{StepError, params::given};
 use lunabot_model::kinds::commands::SELF;
 use lunabot_model::{Duration, Json, Renderable, Results};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::Error as _;
+use serde::de::{Error as _, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -127,25 +128,67 @@ pub trait HasShell {
 }
 
 /// The options of a command, as written or rendered.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, JsonSchema)]
 pub struct ShellParams {
+    /// The program: a list of words, or a text for the shell.
     pub command: Option<Renderable<CommandLine>>,
+    /// One of every step.
+    #[schemars(skip)]
     pub workdir: Option<Renderable<String>>,
+    /// Environment variables; `util.null` removes one. Laid over the builder's.
     pub env: Option<Renderable<BTreeMap<String, Json>>>,
+    /// Whether standard output is kept.
     pub want_stdout: Option<Renderable<bool>>,
+    /// Whether standard error is kept.
     pub want_stderr: Option<Renderable<bool>>,
+    /// Runs the program on a pseudo terminal.
+    #[schemars(rename = "usePTY")]
     pub use_pty: Option<Renderable<bool>>,
+    /// Files to follow while the program runs: log name → path, or `{filename=, follow=}`.
     pub logfiles: Option<Renderable<BTreeMap<String, Logfile>>>,
+    /// Makes a log of `logfiles` only when it has content.
     pub lazylogfiles: Option<Renderable<bool>>,
+    /// Seconds without output after which the program is killed; `util.null`: never. Default 1200.
     pub timeout: Option<Renderable<Option<Duration>>>,
+    /// Seconds after which the program is killed; default: never.
+    #[schemars(rename = "maxTime")]
     pub max_time: Option<Renderable<Option<Duration>>>,
+    /// Lines of output after which the program is killed.
     pub max_lines: Option<Renderable<Option<i64>>>,
+    /// Whether the environment is written into the log.
+    #[schemars(rename = "logEnviron")]
     pub log_environ: Option<Renderable<bool>>,
+    /// The signal that ends the program: `KILL`, `TERM` …
+    #[schemars(rename = "interruptSignal")]
     pub interrupt_signal: Option<Renderable<String>>,
+    /// Seconds between a first SIGTERM and `interruptSignal`.
+    #[schemars(rename = "sigtermTime")]
     pub sigterm_time: Option<Renderable<Option<Duration>>>,
+    /// Text for the program's standard input.
+    #[schemars(rename = "initialStdin")]
     pub initial_stdin: Option<Renderable<Option<String>>>,
+    /// Exit status → result; others are FAILURE.
+    #[schemars(rename = "decodeRC")]
     pub decode_rc: Option<Renderable<BTreeMap<i64, Results>>>,
 }
+
+shared!(ShellParams {
+    "command" => command,
+    "env" => env,
+    "want_stdout" => want_stdout,
+    "want_stderr" => want_stderr,
+    "usePTY" => use_pty,
+    "logfiles" => logfiles,
+    "lazylogfiles" => lazylogfiles,
+    "maxTime" => max_time,
+    "max_lines" => max_lines,
+    "logEnviron" => log_environ,
+    "interruptSignal" => interrupt_signal,
+    "sigtermTime" => sigterm_time,
+    "initialStdin" => initial_stdin,
+    "decodeRC" => decode_rc,
+    ; "timeout" => timeout,
+});
 
 impl ShellParams {
     /// The plain options. Only for rendered parameters; one that is not counts as not given.
