@@ -99,8 +99,8 @@ impl Live {
 
     fn index(&self, lua: &Lua, name: &str) -> mlua::Result<Value> {
         let object = &self.object;
-        if let Some(value) = object.fields.get(name) {
-            return self.field(lua, value);
+        if let Some(value) = object.field(name) {
+            return self.field(lua, &value);
         }
         if object.methods.contains(&name) {
             return method(lua, name);
@@ -119,7 +119,8 @@ impl Live {
 
     fn hint(&self, name: &str) -> String {
         let object = &self.object;
-        let fields = object.fields.as_object().into_iter().flat_map(|map| map.keys().map(String::as_str));
+        let all = object.all_fields();
+        let fields = all.as_object().into_iter().flat_map(|map| map.keys().map(String::as_str));
         let children = object.children.iter().map(|(name, _)| *name);
         let near = nearest(name, fields.chain(object.methods.iter().copied()).chain(children));
         near.map_or(String::new(), |near| format!(", did you mean {near}?"))
@@ -157,7 +158,7 @@ impl UserData for Live {
         methods.add_meta_method_mut(MetaMethod::NewIndex, |lua, this, (name, value): (String, Value)| {
             this.assign(lua, &name, &value)
         });
-        methods.add_meta_method(MetaMethod::Pairs, |lua, this, ()| walk(lua, &this.object.fields));
+        methods.add_meta_method(MetaMethod::Pairs, |lua, this, ()| walk(lua, &this.object.all_fields()));
         methods.add_meta_function(MetaMethod::Eq, |_, (a, b): (Value, Value)| {
             let key = |value: &Value| {
                 let live = value.as_userdata()?.borrow::<Live>().ok()?;

@@ -1,6 +1,7 @@
 //! Ports to the script host and to secrets: how rooms call functions of the configuration.
 
 use crate::{BoxFuture, Callback, Json};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -92,6 +93,21 @@ pub struct ScriptObject {
     pub handle: Arc<dyn LiveObject>,
 }
 
+impl ScriptObject {
+    /// A data field, of those known beforehand and those that `handle` tells when asked.
+    pub fn field(&self, name: &str) -> Option<Cow<'_, Json>> {
+        let known = self.fields.get(name).map(Cow::Borrowed);
+        known.or_else(|| self.handle.field(name).map(Cow::Owned))
+    }
+
+    /// All data fields.
+    pub fn all_fields(&self) -> Json {
+        let mut all = self.handle.fields();
+        all.extend(self.fields.as_object().cloned().unwrap_or_default());
+        Json::Object(all)
+    }
+}
+
 impl fmt::Debug for ScriptObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.class, self.key)
@@ -106,6 +122,18 @@ pub trait LiveObject: Send + Sync {
 
     /// Assigns a field.
     fn set(&self, field: &str, value: Json) -> Result<(), String>;
+
+    /// A data field that costs too much to be told where nobody may ask for it. It tells what was when the object was
+    /// made.
+    fn field(&self, name: &str) -> Option<Json> {
+        let _ = name;
+        None
+    }
+
+    /// All that [`LiveObject::field`] tells.
+    fn fields(&self) -> serde_json::Map<String, Json> {
+        serde_json::Map::new()
+    }
 }
 
 /// For objects that have neither methods nor assignable fields.

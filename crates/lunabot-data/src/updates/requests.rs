@@ -21,20 +21,30 @@ impl Live {
         self.requests.get_mut(&id).filter(|r| !r.complete)
     }
 
+    fn is_free(&mut self, id: BuildRequestId) -> bool {
+        self.open_request(id).is_some_and(|request| !request.claimed)
+    }
+
     fn claim(&mut self, ids: &[BuildRequestId], master: i64, now: i64) -> bool {
-        let free = |live: &mut Live, id: &i64| live.open_request(*id).is_some_and(|r| !r.claimed);
-        if !ids.iter().all(|id| free(self, id)) {
-            return false;
+        let free = ids.iter().all(|id| self.is_free(*id));
+        if free {
+            self.claim_free(ids, master, now);
         }
+        free
+    }
+
+    fn claim_free(&mut self, ids: &[BuildRequestId], master: i64, now: i64) -> Vec<BuildRequestId> {
+        let mut claimed = Vec::new();
         for id in ids {
-            let Some(request) = self.open_request(*id) else { continue };
+            let Some(request) = self.open_request(*id).filter(|request| !request.claimed) else { continue };
             request.claimed = true;
             request.claimed_at = Some(now);
             request.claimed_by_masterid = Some(master);
             let row = request.clone();
             self.put_request(row, "claimed");
+            claimed.push(*id);
         }
-        true
+        claimed
     }
 
     fn unclaim(&mut self, id: BuildRequestId) {
@@ -97,6 +107,13 @@ impl Data {
         self.shared.room().await;
         let (now, master) = (self.shared.now(), self.shared.master_id);
         Ok(self.shared.change(|live| live.claim(requests, master, now)).0)
+    }
+
+    /// Claims those of the requests that are still claimable, and tells which. Events …/claimed.
+    pub async fn claim_free(&self, requests: &[BuildRequestId]) -> Result<Vec<BuildRequestId>> {
+        self.shared.room().await;
+        let (now, master) = (self.shared.now(), self.shared.master_id);
+        Ok(self.shared.change(|live| live.claim_free(requests, master, now)).0)
     }
 
     /// Gives requests back to the queue (RETRY, 07.025). Event …/unclaimed.

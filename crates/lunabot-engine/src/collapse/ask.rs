@@ -25,11 +25,11 @@ fn site(builder: &BuilderView) -> CallSite {
 pub(super) async fn pairs(
     builder: &BuilderView,
     callback: &Callback,
-    new: &PendingRequest,
+    new: &Arc<PendingRequest>,
     olders: Vec<Arc<PendingRequest>>,
     changes: &RequestChanges,
 ) -> Doomed {
-    let (subject, object) = (request_object(builder, new, &changes.of(new)), builder_object(builder));
+    let (subject, object) = (request_object(builder, new, changes.of(new)), builder_object(builder));
     let (mut calls, mut all) = (FuturesOrdered::new(), Vec::new());
     for old in olders {
         if calls.len() == AT_ONCE {
@@ -39,7 +39,7 @@ pub(super) async fn pairs(
             Arg::Object(master_object()),
             Arg::Object(object.clone()),
             Arg::Object(subject.clone()),
-            Arg::Object(request_object(builder, &old, &changes.of(&old))),
+            Arg::Object(request_object(builder, &old, changes.of(&old))),
         ];
         calls.push_back(pair(builder, callback, args, old));
     }
@@ -105,7 +105,7 @@ pub(super) async fn keys(
         if calls.len() == AT_ONCE {
             all.extend(calls.next().await);
         }
-        let object = request_object(builder, request, &changes.of(request));
+        let object = request_object(builder, request, changes.of(request));
         calls.push_back(key(builder, callback, object, request.request.buildrequestid));
     }
     all.extend(calls.collect::<Vec<_>>().await);

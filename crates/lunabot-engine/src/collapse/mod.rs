@@ -160,18 +160,12 @@ impl EngineCollapser {
         &self,
         doomed: impl Iterator<Item = &Arc<PendingRequest>>,
     ) -> Result<BTreeSet<BuildRequestId>, DataError> {
-        let mut ours = BTreeSet::new();
-        for old in doomed {
-            let id = old.request.buildrequestid;
-            if self.data.claim(&[id]).await? {
-                ours.insert(id);
-            }
-        }
-        let all: Vec<_> = ours.iter().copied().collect();
-        if !all.is_empty() {
+        let ids: Vec<_> = doomed.map(|old| old.request.buildrequestid).collect();
+        let ours = self.data.claim_free(&ids).await?;
+        if !ours.is_empty() {
             // Stored before anyone hears of the new request.
-            self.data.complete_requests(&all, Results::Skipped).await?.await?;
+            self.data.complete_requests(&ours, Results::Skipped).await?.await?;
         }
-        Ok(ours)
+        Ok(ours.into_iter().collect())
     }
 }

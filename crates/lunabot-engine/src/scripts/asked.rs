@@ -168,7 +168,7 @@ async fn next_build(
 ) -> Answer {
     let Some(callback) = &builder.plan.config.next_build else { return Answer::Request(None) };
     let changes = RequestChanges::read_or_none(data, requests.to_vec()).await;
-    let objects = requests.iter().map(|request| request_object(builder, request, &changes.of(request)));
+    let objects = requests.iter().map(|request| request_object(builder, request, changes.of(request)));
     let args = vec![Arg::Object(builder_object(builder)), Arg::List(objects.collect())];
     let site = site("nextBuild", builder);
     let Ok(result) = generation.host.call(callback, site.clone(), args).await else {
@@ -209,7 +209,7 @@ async fn next_worker(
     let args = vec![
         Arg::Object(builder_object(builder)),
         Arg::List(objects.collect()),
-        Arg::Object(request_object(builder, request, &changes)),
+        Arg::Object(request_object(builder, request, changes)),
     ];
     let site = site(option, builder);
     let Ok(result) = generation.host.call(callback, site.clone(), args).await else {
@@ -259,7 +259,7 @@ async fn can_start(
     let args = vec![
         Arg::Object(builder_object(builder)),
         Arg::Object(wfb_object(&worker, &properties)),
-        Arg::Object(request_object(builder, request, &changes)),
+        Arg::Object(request_object(builder, request, changes)),
     ];
     let site = site("canStartBuild", builder);
     match generation.host.call(callback, site.clone(), args).await {

@@ -3,7 +3,7 @@
 use crate::distributor::{Actor, Queue};
 use crate::plan::BuilderPlan;
 use lunabot_data::new::PendingRequest;
-use lunabot_model::resources::Change;
+use lunabot_model::resources::{Change, SourceStamp};
 use lunabot_model::script::{Inert, LiveObject};
 use lunabot_model::{BoxFuture, BuilderId, Json, ScriptObject};
 use serde_json::json;
@@ -84,42 +84,98 @@ impl LiveObject for BuilderView {
     }
 }
 
+/// A request as functions see it (07.015).
+struct RequestView {
+    builder: Arc<BuilderPlan>,
+    request: Arc<PendingRequest>,
+    /// By id.
+    changes: Vec<Change>,
+}
+
+impl RequestView {
+    fn stamp(&self, stamp: &SourceStamp) -> Json {
+        let mut value = serde_json::to_value(stamp).unwrap_or_default();
+        let of_stamp = self.changes.iter().filter(|change| change.codebase == stamp.codebase);
+        value["changes"] = of_stamp.map(change_fields).collect();
+        value
+    }
+
+    fn row(&self) -> serde_json::Map<String, Json> {
+        match serde_json::to_value(&self.request.request) {
+            Ok(Json::Object(row)) => row,
+            _ => serde_json::Map::new(),
+        }
+    }
+}
+
+/// Beside those of the resource.
+const REQUEST_FIELDS: &[&str] = &[
+    "id",
+    "bsid",
+    "buildername",
+    "submittedAt",
+    "waitedFor",
+    "reason",
+    "properties",
+    "sources",
+    "source",
+    "buildset",
+    "parent_buildid",
+    "changes",
+];
+
+impl LiveObject for RequestView {
+    fn call<'a>(&'a self, method: &'a str, _: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
+        Box::pin(std::future::ready(Err(format!("a request has no method {method}"))))
+    }
+
+    fn set(&self, field: &str, _: Json) -> Result<(), String> {
+        Err(format!("{field} of a request cannot be assigned"))
+    }
+
+    fn field(&self, name: &str) -> Option<Json> {
+        let PendingRequest { request, buildset, properties, .. } = &*self.request;
+        let stamps = &buildset.sourcestamps;
+        Some(match name {
+            "id" => request.buildrequestid.into(),
+            "bsid" => request.buildsetid.into(),
+            "buildername" => self.builder.config.name.as_str().into(),
+            "submittedAt" => request.submitted_at.into(),
+            "waitedFor" => request.waited_for.into(),
+            "reason" => buildset.reason.as_str().into(),
+            "properties" => json!({"$properties": properties}),
+            "sources" => stamps.iter().map(|stamp| (stamp.codebase.clone(), self.stamp(stamp))).collect(),
+            "source" => stamps.first().map_or_else(|| json!({}), |stamp| self.stamp(stamp)),
+            "buildset" => json!(buildset),
+            "parent_buildid" => json!(buildset.parent_buildid),
+            "changes" => self.changes.iter().map(change_fields).collect(),
+            _ => return self.row().remove(name),
+        })
+    }
+
+    fn fields(&self) -> serde_json::Map<String, Json> {
+        let mut all = self.row();
+        let more = REQUEST_FIELDS.iter().filter_map(|name| Some(((*name).to_string(), self.field(name)?)));
+        all.extend(more);
+        all
+    }
+}
+
 /// 07.015.
 pub(crate) fn request_object(
     builder: &BuilderView,
-    request: &PendingRequest,
-    changes: &[Change],
+    request: &Arc<PendingRequest>,
+    changes: Vec<Change>,
 ) -> ScriptObject {
-    let row = &request.request;
-    let mut fields = serde_json::to_value(row).unwrap_or_default();
-    let stamps = request.buildset.sourcestamps.iter().map(|stamp| {
-        let mut value = serde_json::to_value(stamp).unwrap_or_default();
-        let of_stamp = changes.iter().filter(|change| change.codebase == stamp.codebase);
-        value["changes"] = of_stamp.map(change_fields).collect();
-        (stamp.codebase.clone(), value)
-    });
-    let stamps: Vec<(String, Json)> = stamps.collect();
-    let first = stamps.first().map_or_else(|| json!({}), |(_, stamp)| stamp.clone());
-    let sources: serde_json::Map<String, Json> = stamps.into_iter().collect();
-    let more = json!({
-        "id": row.buildrequestid, "bsid": row.buildsetid, "buildername": builder.plan.config.name,
-        "submittedAt": row.submitted_at, "waitedFor": row.waited_for,
-        "reason": request.buildset.reason, "properties": {"$properties": request.properties},
-        "sources": sources, "source": first, "buildset": request.buildset,
-        "parent_buildid": request.buildset.parent_buildid,
-        "changes": changes.iter().map(change_fields).collect::<Vec<_>>(),
-    });
-    if let (Json::Object(all), Json::Object(more)) = (&mut fields, more) {
-        all.extend(more);
-    }
+    let view = RequestView { builder: builder.plan.clone(), request: request.clone(), changes };
     ScriptObject {
         class: "buildrequest",
-        key: format!("buildrequest:{}", row.buildrequestid),
-        fields,
+        key: format!("buildrequest:{}", request.request.buildrequestid),
+        fields: Json::Null,
         children: Vec::new(),
         methods: &[],
         assignable: &[],
-        handle: Arc::new(Inert),
+        handle: Arc::new(view),
     }
 }
 
