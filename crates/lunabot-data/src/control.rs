@@ -2,8 +2,9 @@
 //!
 //! The engine registers a handler per resource; www never knows the engine.
 
-use lunabot_model::{BoxFuture, BuilderId, Json};
+use lunabot_model::{BoxFuture, BuilderId, Json, WorkerId};
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// Why a control action was refused. The variants map to JSONRPC codes (09.077).
 #[derive(Debug, Clone, thiserror::Error, PartialEq)]
@@ -29,6 +30,9 @@ pub enum ControlError {
 pub trait Holdups: Send + Sync {
     /// In words (`waits for lock "db"`), for those of `builders` that something holds back.
     fn holdups(&self, builders: Vec<BuilderId>) -> BoxFuture<'_, HashMap<BuilderId, String>>;
+
+    /// Workers in quarantine, and how long they stay there (07.021).
+    fn quarantines(&self) -> BoxFuture<'_, HashMap<WorkerId, Duration>>;
 }
 
 /// Handles the actions of one resource type.

@@ -12,11 +12,12 @@ use crate::updates::Collapser;
 use crate::writer;
 use lunabot_db::{OpenStore, PropertyOwners, Store};
 use lunabot_model::resources::*;
-use lunabot_model::{BoxFuture, BuilderId, Clock, Json, MasterId, Results};
+use lunabot_model::{BoxFuture, BuilderId, Clock, Json, MasterId, Results, WorkerId};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 /// The data API of one master; cheap to clone.
 #[derive(Clone)]
@@ -139,6 +140,15 @@ impl Data {
         let known = self.registered().holdups.clone();
         match known {
             Some(known) => known.holdups(builders).await,
+            None => HashMap::new(),
+        }
+    }
+
+    /// Workers in quarantine, and how long they stay there.
+    pub async fn quarantines(&self) -> HashMap<WorkerId, Duration> {
+        let known = self.registered().holdups.clone();
+        match known {
+            Some(known) => known.quarantines().await,
             None => HashMap::new(),
         }
     }

@@ -7,6 +7,7 @@ use lunabot_model::{BoxFuture, BuildId, BuildRequestId, BuilderId, Id, Json, Res
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// 05.013.
@@ -30,6 +31,14 @@ impl Holdups for Asker {
             let (reply, told) = oneshot::channel();
             // A distributor that is gone holds nobody back.
             let _ = self.0.send(Message::Holdups { builders, reply }).await;
+            told.await.unwrap_or_default()
+        })
+    }
+
+    fn quarantines(&self) -> BoxFuture<'_, HashMap<WorkerId, Duration>> {
+        Box::pin(async move {
+            let (reply, told) = oneshot::channel();
+            let _ = self.0.send(Message::Quarantines(reply)).await;
             told.await.unwrap_or_default()
         })
     }

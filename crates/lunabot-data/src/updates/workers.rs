@@ -7,6 +7,17 @@ use crate::error::{DataError, Result};
 use lunabot_model::resources::{ConnectedTo, Worker};
 use lunabot_model::{Json, WorkerId};
 
+/// In `workerinfo`: since when the worker is connected, in epoch seconds; since its last connection, if it is not.
+const CONNECTED_AT: &str = "connected_at";
+/// In `workerinfo` of a worker that is away: since when.
+const DISCONNECTED_AT: &str = "disconnected_at";
+
+fn note(row: &mut Worker, name: &str, at: i64) {
+    if let Some(info) = row.workerinfo.as_object_mut() {
+        info.insert(name.into(), at.into());
+    }
+}
+
 impl Data {
     async fn change_worker(
         &self,
@@ -33,11 +44,12 @@ impl Data {
         result.map(|()| self.ack(epoch))
     }
 
-    /// Event workers/N/connected. `info` is what the worker reported.
+    /// Event workers/N/connected. `info` is what the worker reported; since when it is here is added to it.
     pub async fn worker_connected(&self, worker: WorkerId, info: Json) -> Result<Ack> {
-        let masterid = self.shared.master_id;
+        let (masterid, now) = (self.shared.master_id, self.shared.now());
         self.change_worker(worker, "connected", |row| {
             row.workerinfo = info;
+            note(row, CONNECTED_AT, now);
             if !row.connected_to.iter().any(|c| c.masterid == masterid) {
                 row.connected_to.push(ConnectedTo { masterid });
             }
@@ -47,9 +59,12 @@ impl Data {
 
     /// Event workers/N/disconnected.
     pub async fn worker_disconnected(&self, worker: WorkerId) -> Result<Ack> {
-        let masterid = self.shared.master_id;
-        self.change_worker(worker, "disconnected", |row| row.connected_to.retain(|c| c.masterid != masterid))
-            .await
+        let (masterid, now) = (self.shared.master_id, self.shared.now());
+        self.change_worker(worker, "disconnected", |row| {
+            row.connected_to.retain(|c| c.masterid != masterid);
+            note(row, DISCONNECTED_AT, now);
+        })
+        .await
     }
 
     /// Survives restarts (08.008). Event workers/N/state_updated.

@@ -163,6 +163,9 @@ impl Actor {
                 // Whoever asked may have gone away.
                 let _ = reply.send(held.collect());
             }
+            Message::Quarantines(reply) => {
+                let _ = reply.send(self.machine.quarantines(self.services.clock.mono()));
+            }
             Message::StopBuild { build, reason, results } => self.runs.stop_build(build, &reason, results),
             Message::StopRequest { request, reason } => self.stop_request(request, reason),
             Message::GivenBack(request) => self.given_back(request),

@@ -352,6 +352,12 @@ impl Machine {
         }
     }
 
+    /// Workers in quarantine, and how long they stay there.
+    pub fn quarantines(&self, now: Mono) -> HashMap<WorkerId, Duration> {
+        let until = |id: &WorkerId| self.workers.get(id)?.quarantine.until;
+        self.quarantined.iter().filter_map(|id| Some((*id, until(id)? - now))).collect()
+    }
+
     fn quarantine(&mut self, now: Mono, id: WorkerId, once: Option<Duration>) {
         self.with(id, |worker| worker.quarantine.enter(now, once));
         self.quarantined.insert(id);

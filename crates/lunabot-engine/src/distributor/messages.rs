@@ -17,6 +17,7 @@ use lunabot_model::{BuildId, BuildRequestId, BuilderId, Json, Results, WorkerId,
 use lunabot_proto::{Value, WorkerInfo};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 /// A generation ready to be used.
@@ -99,6 +100,8 @@ pub(crate) enum Message {
         builders: Vec<BuilderId>,
         reply: oneshot::Sender<HashMap<BuilderId, String>>,
     },
+    /// Which workers are in quarantine, and how much longer?
+    Quarantines(oneshot::Sender<HashMap<WorkerId, Duration>>),
     StopBuild {
         build: BuildId,
         reason: Arc<str>,

@@ -1,5 +1,6 @@
 //! Workers, and one worker: is mine well, what does it do?
 
+use super::pending::{Waiting, explain};
 use super::read;
 use super::render::{Asked, Page, Shown};
 use super::view::{BuildRow, Status};
@@ -7,7 +8,7 @@ use crate::error::PageError;
 use crate::router::App;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use lunabot_model::resources::{Build, Worker};
+use lunabot_model::resources::{Build, BuildRequest, Worker};
 use lunabot_model::{Json, WorkerId};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -19,12 +20,19 @@ const MAX_RUNNING: usize = 1000;
 const NAMED: usize = 3;
 const BUILDS: i64 = 25;
 
+/// Requests that wait for a worker, as many as are shown on its page.
+const WAITING: i64 = 10;
+/// Facts that the master adds to what a worker says of itself.
+const CONNECTED_AT: &str = "connected_at";
+const DISCONNECTED_AT: &str = "disconnected_at";
+
 /// Signs as for results, other words.
 pub const fn worker_status(worker: &WorkerState) -> Status {
     match worker {
         WorkerState::Paused => Status { class: "retry", sign: "‖", word: "paused" },
         WorkerState::Stopping => Status { class: "warnings", sign: "◍", word: "stopping" },
         WorkerState::Missing => Status { class: "failure", sign: "✕", word: "not connected" },
+        WorkerState::Quarantined => Status { class: "exception", sign: "◌", word: "in quarantine" },
         WorkerState::Old => Status { class: "skipped", sign: "–", word: "not configured" },
         WorkerState::Busy => Status { class: "running", sign: "▸", word: "building" },
         WorkerState::Idle => Status { class: "success", sign: "✓", word: "idle" },
@@ -36,18 +44,21 @@ pub enum WorkerState {
     Missing,
     Paused,
     Stopping,
+    Quarantined,
     Busy,
     Idle,
     Old,
 }
 
 impl WorkerState {
-    pub fn of(worker: &Worker, builds: usize) -> WorkerState {
+    /// `quarantined`: after preparations of builds that failed, it gets none for a while (07.021).
+    pub fn of(worker: &Worker, builds: usize, quarantined: bool) -> WorkerState {
         match () {
             () if worker.configured_on.is_empty() => WorkerState::Old,
             () if worker.connected_to.is_empty() => WorkerState::Missing,
             () if worker.paused => WorkerState::Paused,
             () if worker.graceful => WorkerState::Stopping,
+            () if quarantined => WorkerState::Quarantined,
             () if builds > 0 => WorkerState::Busy,
             () => WorkerState::Idle,
         }
@@ -82,12 +93,13 @@ async fn read_workers(app: &App, asked: &Asked) -> Result<Response, PageError> {
             by_worker.entry(id).or_default().push(build);
         }
     }
+    let quarantines = data.quarantines().await;
     let show_old = asked.get("old").is_some();
     let old_count = workers.iter().filter(|w| w.configured_on.is_empty()).count();
     let mut rows: Vec<(WorkerState, Row)> = Vec::new();
     for worker in workers.iter().filter(|w| show_old || !w.configured_on.is_empty()) {
         let builds = by_worker.get(&worker.workerid).map_or(&[][..], Vec::as_slice);
-        let state = WorkerState::of(worker, builds.len());
+        let state = WorkerState::of(worker, builds.len(), quarantines.contains_key(&worker.workerid));
         let named = builds.iter().take(NAMED).map(|b| BuildRow::new(b, &names)).collect();
         rows.push((state, row(worker, state, named, builds.len())));
     }
@@ -141,20 +153,49 @@ async fn read_worker(app: &App, worker: &str, asked: &Asked) -> Result<Response,
         .filter_map(|on| Some((on.builderid, names.get(&on.builderid)?.clone())))
         .collect();
     builders.sort_by(|a, b| a.1.cmp(&b.1));
-    let facts: Vec<(String, String)> = worker
-        .workerinfo
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(name, value)| !value.is_object() && name.as_str() != "environ")
-        .map(|(name, value)| (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_string)))
-        .collect();
-    let status = worker_status(&WorkerState::of(&worker, running));
+    let facts = facts(&worker);
+    let since = |name: &str| worker.workerinfo.get(name).and_then(Json::as_i64);
+    let (connected_at, disconnected_at) = (since(CONNECTED_AT), since(DISCONNECTED_AT));
+    let quarantine = data.quarantines().await.get(&id).map(|left| left.as_secs() + 1);
+    let status = worker_status(&WorkerState::of(&worker, running, quarantine.is_some()));
+    let waiting = waiting(app, &builders).await?;
     let title = worker.name.clone();
     let page = view! {
         rows => builds.iter().map(|b| BuildRow::new(b, &names)).collect::<Vec<_>>(),
-        worker, status, builders, facts, running,
+        worker, status, builders, facts, running, connected_at, disconnected_at, quarantine, waiting,
     };
-    let live = vec![format!("workers/{id}/*"), format!("workers/{id}/builds/*/*")];
+    let live =
+        vec![format!("workers/{id}/*"), format!("workers/{id}/builds/*/*"), "buildrequests/*/*".into()];
     app.page(asked, Page { template: "worker.html", title, nav: "workers", live, data: page })
+}
+
+/// What a worker says of itself, but for its environment; what it can do in one line.
+fn facts(worker: &Worker) -> Vec<(String, String)> {
+    let own = |name: &str| ![CONNECTED_AT, DISCONNECTED_AT, "environ"].contains(&name);
+    let text = |value: &Json| match value {
+        Json::String(text) => text.clone(),
+        Json::Object(map) => {
+            let versions = map.iter().map(|(name, version)| match version.as_str() {
+                Some(version) => format!("{name} {version}"),
+                None => format!("{name} {version}"),
+            });
+            versions.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    };
+    let all = worker.workerinfo.as_object().into_iter().flatten();
+    all.filter(|(name, _)| own(name)).map(|(name, value)| (name.clone(), text(value))).collect()
+}
+
+/// The first requests that its builders have waiting, each with the reason.
+async fn waiting(app: &App, builders: &[(i64, String)]) -> Result<Vec<Waiting>, PageError> {
+    if builders.is_empty() {
+        return Ok(Vec::new());
+    }
+    let of = read::any_of("builderid", builders.iter().map(|(id, _)| *id));
+    let query = format!(
+        "{of}&complete=false&claimed=false&order=-priority&order=submitted_at&order=buildrequestid&limit={WAITING}"
+    );
+    let (requests, _) = read::list::<BuildRequest>(&app.www.data, "buildrequests", &query).await?;
+    explain(app, requests, 0).await
 }

@@ -9,6 +9,7 @@ use lunabot_model::{Properties, Results};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 const ALL: &[&str] = &["/", "/builders", "/changes", "/workers", "/pending", "/schedulers", "/health"];
 /// No page may be longer, in bytes, before compression.
@@ -144,6 +145,33 @@ impl lunabot_data::Holdups for Held {
         let held = held.map(|id| (id, "waits for lock \"db\"".to_string())).collect();
         Box::pin(std::future::ready(held))
     }
+
+    fn quarantines(&self) -> lunabot_model::BoxFuture<'_, HashMap<i64, Duration>> {
+        Box::pin(std::future::ready(HashMap::from([(self.0, Duration::from_secs(59))])))
+    }
+}
+
+#[tokio::test]
+async fn row_07_021_a_workers_page_says_since_when_it_is_here_and_why_it_gets_nothing() {
+    let world = World::new().await;
+    let seed = seed::Seed { data: &world.data, clock: &world.clock, lines: 1 };
+    let ids = seed.configure(&["b".to_string()]).await;
+    let change = seed.change(1).await;
+    seed.request(ids[0], &change, "because").await;
+    let workers = world.data.get("workers", "order=workerid").await.unwrap();
+    let lunabot_data::Answer::List { items, .. } = workers else { panic!("a list") };
+    let (id, name) = (items[0]["workerid"].as_i64().unwrap(), items[0]["name"].as_str().unwrap());
+    assert!(items[0]["workerinfo"]["connected_at"].is_i64(), "{items:?}");
+    let page = world.page(&format!("/workers/{name}")).await;
+    assert!(page.contains("It connected") && page.contains("Shut down at once"), "{page}");
+    assert!(page.contains("id=\"waiting\"") && !page.contains("connected_at"), "{page}");
+    world.data.set_holdups(Arc::new(Held(id)));
+    let page = world.page(&format!("/workers/{name}")).await;
+    assert!(page.contains("In quarantine for 1 m 0 s"), "{page}");
+    assert!(world.page("/workers").await.contains("in quarantine"));
+    world.data.worker_disconnected(id).await.unwrap().await.unwrap();
+    let page = world.page(&format!("/workers/{name}")).await;
+    assert!(page.contains("Not connected: it left"), "{page}");
 }
 
 #[tokio::test]
