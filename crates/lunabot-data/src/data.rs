@@ -11,6 +11,7 @@ use crate::shared::Shared;
 use crate::updates::Collapser;
 use crate::writer;
 use lunabot_db::{OpenStore, PropertyOwners, Store};
+use lunabot_model::config::LogCompression;
 use lunabot_model::resources::*;
 use lunabot_model::{BoxFuture, BuilderId, Clock, Json, MasterId, Results, WorkerId};
 use std::collections::HashMap;
@@ -111,6 +112,11 @@ impl Data {
     /// Force schedulers are not stored; this list is what their endpoints answer (09.014, 09.041).
     pub fn set_force_schedulers(&self, all: Vec<ForceScheduler>) {
         self.registered_mut().force_schedulers = Arc::new(all);
+    }
+
+    /// How texts of logs are packed from now on (13.011).
+    pub fn set_log_compression(&self, method: LogCompression) {
+        self.registered_mut().log_compression = method;
     }
 
     /// Registers what brings that list up to date; it is waited for before the list is read.

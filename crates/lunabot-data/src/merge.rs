@@ -28,7 +28,8 @@ async fn merge(shared: &Shared, log: LogId) -> Result<()> {
         let chunks = shared.store.chunks(log, next, i64::MAX, WINDOW).await?;
         let Some(last) = chunks.last().map(|chunk| chunk.last_line) else { return Ok(()) };
         next = last + 1;
-        let merge = move || lunabot_db::merge(log, &chunks);
+        let method = shared.log_compression();
+        let merge = move || lunabot_db::merge(log, &chunks, method);
         // A panic of the packer is a defect; the log stays as it is then.
         let merged = tokio::task::spawn_blocking(merge).await.unwrap_or_default();
         shared.room().await;

@@ -7,6 +7,7 @@ use crate::error::{DataError, Result};
 use crate::live::Live;
 use crate::updates::Collapser;
 use lunabot_db::Store;
+use lunabot_model::config::LogCompression;
 use lunabot_model::resources::ForceScheduler;
 use lunabot_model::{BoxFuture, Clock, Json, LogId, MasterId};
 use std::collections::HashMap;
@@ -60,6 +61,7 @@ pub(crate) struct Registered {
     pub handlers: HashMap<&'static str, Arc<dyn ControlHandler>>,
     pub force_schedulers: Arc<Vec<ForceScheduler>>,
     pub refresh_force_schedulers: Option<Refresh>,
+    pub log_compression: LogCompression,
     pub virtuals: HashMap<&'static str, VirtualRows>,
 }
 
@@ -73,6 +75,11 @@ pub(crate) struct Progress {
 }
 
 impl Shared {
+    /// How texts of logs are packed now.
+    pub fn log_compression(&self) -> LogCompression {
+        self.registered.read().unwrap_or_else(PoisonError::into_inner).log_compression
+    }
+
     pub fn new(
         store: Store,
         clock: Arc<dyn Clock>,

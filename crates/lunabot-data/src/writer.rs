@@ -3,6 +3,7 @@
 use crate::pending::Pending;
 use crate::shared::{ENOUGH, Progress, Shared};
 use lunabot_db::{ChunkRow, DbError};
+use lunabot_model::config::LogCompression;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -58,7 +59,7 @@ async fn linger(shared: &Shared, closing: bool) {
 
 async fn commit(shared: &Arc<Shared>, epoch: u64, mut pending: Pending) {
     let weight = pending.weight();
-    pack(&mut pending).await;
+    pack(&mut pending, shared.log_compression()).await;
     if !pending.batch.is_empty() {
         write(shared, &pending).await;
         shared.versions.bump(&pending.batch);
@@ -78,12 +79,12 @@ async fn commit(shared: &Arc<Shared>, epoch: u64, mut pending: Pending) {
 }
 
 /// Turns log text into chunk rows.
-async fn pack(pending: &mut Pending) {
+async fn pack(pending: &mut Pending, method: LogCompression) {
     let texts = std::mem::take(&mut pending.texts);
     let work = move || -> Vec<ChunkRow> {
         texts
             .iter()
-            .flat_map(|(log, buffer)| lunabot_db::pack(*log, buffer.first_line, &buffer.text))
+            .flat_map(|(log, buffer)| lunabot_db::pack(*log, buffer.first_line, &buffer.text, method))
             .collect()
     };
     let rows = match pending.bytes > PACK_HERE {

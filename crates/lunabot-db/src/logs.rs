@@ -1,19 +1,25 @@
-//! Log chunks: whole lines, packed with zstd where that helps, found again by line number (13.009–13.013).
+//! Log chunks: whole lines, packed where that helps, found again by line number (13.009–13.013).
 
 use crate::error::{DbError, Result};
 use crate::pool::{Pool, Row};
+use lunabot_model::config::LogCompression;
+use std::io::{Read, Write};
 
 /// The most text that goes into one chunk, unless a single line is longer.
 pub const MAX_CHUNK: usize = 128 * 1024;
 
-/// Fast, and good enough for build output.
+/// Levels: fast, and good enough for build output.
 const LEVEL: i32 = 1;
+const GZ_LEVEL: u32 = 6;
+const BZ2_LEVEL: u32 = 9;
 
 /// Shorter texts are stored plain: packing would not shrink them.
 const MIN_PACKED: usize = 256;
 
 /// Numbers of the packing methods, as Buildbot's (13.011).
 const PLAIN: i64 = 0;
+const GZ: i64 = 1;
+const BZ2: i64 = 2;
 const ZSTD: i64 = 5;
 
 /// A row of `logchunks`. The content has no newline after its last line.
@@ -27,15 +33,15 @@ pub struct ChunkRow {
 }
 
 /// Cuts whole lines (each ending in a newline) into chunks; the first line has number `first_line`.
-pub fn pack(logid: i64, first_line: i64, text: &str) -> Vec<ChunkRow> {
+pub fn pack(logid: i64, first_line: i64, text: &str, method: LogCompression) -> Vec<ChunkRow> {
     let mut chunks = Vec::new();
-    let mut packer = zstd::bulk::Compressor::new(LEVEL).ok();
+    let mut packer = Packer::new(method);
     let (mut rest, mut line) = (text, first_line);
     while !rest.is_empty() {
         let (piece, later) = rest.split_at(cut(rest));
         let lines = i64::try_from(memchr_count(piece)).unwrap_or(i64::MAX);
         let body = piece.strip_suffix('\n').unwrap_or(piece);
-        let (content, compressed) = squeeze(packer.as_mut(), body.as_bytes());
+        let (content, compressed) = packer.squeeze(body.as_bytes());
         chunks.push(ChunkRow { logid, first_line: line, last_line: line + lines - 1, content, compressed });
         line += lines;
         rest = later;
@@ -59,12 +65,64 @@ fn cut(text: &str) -> usize {
     at.map_or(bytes.len(), |at| at + 1)
 }
 
-fn squeeze(packer: Option<&mut zstd::bulk::Compressor<'_>>, body: &[u8]) -> (Vec<u8>, i64) {
-    let packed = packer.filter(|_| body.len() >= MIN_PACKED).and_then(|p| p.compress(body).ok());
-    match packed {
-        Some(packed) if packed.len() < body.len() => (packed, ZSTD),
-        _ => (body.to_vec(), PLAIN),
+/// Packs chunk after chunk by one method.
+enum Packer {
+    Plain,
+    Gz,
+    Bz2,
+    Zstd(zstd::bulk::Compressor<'static>),
+}
+
+impl Packer {
+    fn new(method: LogCompression) -> Self {
+        match method {
+            LogCompression::Raw => Packer::Plain,
+            LogCompression::Gz => Packer::Gz,
+            LogCompression::Bz2 => Packer::Bz2,
+            LogCompression::Zstd => zstd::bulk::Compressor::new(LEVEL).map_or(Packer::Plain, Packer::Zstd),
+        }
     }
+
+    /// The content to store and the number of its method; plain where packing would not make it smaller.
+    fn squeeze(&mut self, body: &[u8]) -> (Vec<u8>, i64) {
+        let packed = if body.len() < MIN_PACKED { None } else { self.pack(body) };
+        packed.filter(|(bytes, _)| bytes.len() < body.len()).unwrap_or_else(|| (body.to_vec(), PLAIN))
+    }
+
+    fn pack(&mut self, body: &[u8]) -> Option<(Vec<u8>, i64)> {
+        match self {
+            Packer::Plain => None,
+            Packer::Gz => {
+                let mut packer =
+                    flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(GZ_LEVEL));
+                packer.write_all(body).ok()?;
+                Some((packer.finish().ok()?, GZ))
+            }
+            Packer::Bz2 => {
+                let mut packer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::new(BZ2_LEVEL));
+                packer.write_all(body).ok()?;
+                Some((packer.finish().ok()?, BZ2))
+            }
+            Packer::Zstd(packer) => Some((packer.compress(body).ok()?, ZSTD)),
+        }
+    }
+}
+
+/// The text of a chunk. The error says that it is damaged, or packed in a way that we do not know (13.014).
+fn expand(content: Vec<u8>, method: i64) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let read = match method {
+        PLAIN => return Ok(content),
+        GZ => flate2::read::ZlibDecoder::new(content.as_slice()).read_to_end(&mut text),
+        BZ2 => bzip2::read::BzDecoder::new(content.as_slice()).read_to_end(&mut text),
+        ZSTD => zstd::stream::copy_decode(content.as_slice(), &mut text).map(|()| 0),
+        other => {
+            let message = format!("a log chunk is packed with method {other}, which is unknown");
+            return Err(DbError::Lasting(message));
+        }
+    };
+    read.map_err(|e| DbError::Lasting(format!("a log chunk is damaged: {e}")))?;
+    Ok(text)
 }
 
 /// A chunk read back.
@@ -88,16 +146,7 @@ pub(crate) async fn read(pool: &Pool, logid: i64, first: i64, last: i64, most: i
 fn unpack(row: &Row) -> Result<Chunk> {
     let mut cols = row.cols();
     let (first_line, last_line, content, method) = (cols.int()?, cols.int()?, cols.blob()?, cols.int()?);
-    let bytes = match method {
-        PLAIN => content,
-        ZSTD => zstd::decode_all(content.as_slice())
-            .map_err(|e| DbError::Lasting(format!("a log chunk is damaged: {e}")))?,
-        other => {
-            return Err(DbError::Lasting(format!(
-                "a log chunk is packed with method {other}, which is unknown"
-            )));
-        }
-    };
+    let bytes = expand(content, method)?;
     let text =
         String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
     Ok(Chunk { first_line, last_line, text })
@@ -121,8 +170,8 @@ impl Chunk {
 }
 
 /// Joins neighbours that fit into one chunk (13.012). What stays alone is not given.
-pub fn merge(logid: i64, chunks: &[Chunk]) -> Vec<ChunkRow> {
-    let mut packer = zstd::bulk::Compressor::new(LEVEL).ok();
+pub fn merge(logid: i64, chunks: &[Chunk], method: LogCompression) -> Vec<ChunkRow> {
+    let mut packer = Packer::new(method);
     let mut merged = Vec::new();
     let mut rest = chunks;
     while let Some(first) = rest.first() {
@@ -135,7 +184,7 @@ pub fn merge(logid: i64, chunks: &[Chunk]) -> Vec<ChunkRow> {
         }
         let (now, later) = rest.split_at(taken);
         if let (true, Some(last)) = (taken > 1, now.last()) {
-            let (content, compressed) = squeeze(packer.as_mut(), text.as_bytes());
+            let (content, compressed) = packer.squeeze(text.as_bytes());
             let (first_line, last_line) = (first.first_line, last.last_line);
             merged.push(ChunkRow { logid, first_line, last_line, content, compressed });
         }
@@ -152,7 +201,7 @@ mod tests {
     fn chunks_end_at_lines_and_count_on() {
         let line = "x".repeat(999) + "\n";
         let text = line.repeat(300) + &"y".repeat(3 * MAX_CHUNK) + "\nlast\n";
-        let chunks = pack(7, 10, &text);
+        let chunks = pack(7, 10, &text, LogCompression::default());
         assert!(chunks.windows(2).all(|w| w[0].last_line + 1 == w[1].first_line));
         assert_eq!((chunks[0].first_line, chunks.last().unwrap().last_line), (10, 10 + 301));
         let sizes: usize = chunks.iter().map(|c| c.content.len()).sum();
@@ -160,8 +209,26 @@ mod tests {
     }
 
     #[test]
+    fn row_13_011_each_method_packs_and_is_read_whatever_is_configured() {
+        let text = "some line of a build\n".repeat(500);
+        for (method, number) in [
+            (LogCompression::Raw, PLAIN),
+            (LogCompression::Gz, GZ),
+            (LogCompression::Bz2, BZ2),
+            (LogCompression::Zstd, ZSTD),
+        ] {
+            let chunk = pack(1, 0, &text, method).remove(0);
+            assert_eq!((chunk.compressed, chunk.content.len() < text.len() / 10), (number, number != PLAIN));
+            assert_eq!(expand(chunk.content, number).unwrap(), text.trim_end().as_bytes());
+            assert_eq!(pack(1, 0, "short\n", method)[0].compressed, PLAIN);
+        }
+        assert!(expand(b"damaged".to_vec(), GZ).is_err());
+        assert!(expand(Vec::new(), 7).unwrap_err().to_string().contains("method 7"));
+    }
+
+    #[test]
     fn empty_lines_are_lines() {
-        let chunks = pack(1, 0, "\n\na\n");
+        let chunks = pack(1, 0, "\n\na\n", LogCompression::default());
         assert_eq!(
             (chunks[0].first_line, chunks[0].last_line, chunks[0].content.as_slice()),
             (0, 2, &b"\n\na"[..])

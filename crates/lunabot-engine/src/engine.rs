@@ -138,6 +138,7 @@ impl Engine {
         let workers = config.workers.iter().map(plan::worker_of).collect::<Result<Vec<_>, _>>()?;
 
         let data = &self.0.data;
+        data.set_log_compression(config.log_compression);
         let projects = data.sync_projects(&projects_of(&config.projects)).await?;
         let builders = data.sync_builders(&builders_of(&generation)).await?;
         let rows = data.sync_workers(&workers_of(&generation, &workers)).await?;

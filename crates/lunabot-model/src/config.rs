@@ -243,11 +243,24 @@ pub struct Config {
     /// `None`: the links of well-known hosts (01.036).
     pub revlink: Option<crate::revlink::Revlink>,
     pub log_encoding: String,
+    pub log_compression: LogCompression,
     /// So many of the newest changes are kept (14.024); absent: all.
     pub change_horizon: Option<i64>,
     /// Longest kept part of a log, in bytes: head and tail (13.015).
     pub log_max_size: Option<u64>,
     pub log_max_tail_size: Option<u64>,
+}
+
+/// How the texts of logs are packed where that makes them smaller: `c.logCompressionMethod` (13.011). Texts that are stored
+/// already are read whatever the method is now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogCompression {
+    Raw,
+    Gz,
+    Bz2,
+    #[default]
+    Zstd,
 }
 
 impl Config {

@@ -2,11 +2,13 @@
 
 use super::keys::{KNOWN, REFUSED, REFUSED_WWW};
 use super::{
-    BuilderConfig, Collapse, Config, ConfigError, DeclaredBuilder, LuaLimits, WwwConfig, crosscheck, janitor,
+    BuilderConfig, Collapse, Config, ConfigError, DeclaredBuilder, LogCompression, LuaLimits, WwwConfig,
+    crosscheck, janitor,
 };
 use crate::kind::{self, Params};
 use crate::kinds::factories;
 use crate::{AnyObject, Callback, Json, Problem};
+use serde::Deserialize;
 use serde_json::Map;
 use std::collections::BTreeMap;
 
@@ -113,6 +115,7 @@ impl<'a> Reader<'a> {
             codebase_generator: self.function("codebaseGenerator"),
             revlink: self.revlink(),
             log_encoding: self.text("logEncoding", "utf-8"),
+            log_compression: self.log_compression(),
             change_horizon: self.horizon(),
             log_max_size: self.parsed("logMaxSize"),
             log_max_tail_size: self.parsed("logMaxTailSize"),
@@ -121,14 +124,24 @@ impl<'a> Reader<'a> {
 
     /// Options that exist but whose other values do not yet.
     fn refusals(&mut self) {
-        if let Some(method) = self.given("logCompressionMethod").filter(|m| m.as_str() != Some("zstd")) {
-            let text = format!("{method} is not supported yet; logs are compressed with \"zstd\"");
-            self.errors.push(error("logCompressionMethod", text));
-        }
         if let Some(mq) = self.given("mq")
             && mq.get("type").is_some_and(|t| t != "simple")
         {
             self.errors.push(error("mq.type", "not supported yet; the type is \"simple\""));
+        }
+    }
+
+    fn log_compression(&mut self) -> LogCompression {
+        let Some(method) = self.given("logCompressionMethod") else { return LogCompression::default() };
+        match LogCompression::deserialize(method) {
+            Ok(known) => known,
+            Err(_) => {
+                let yet = matches!(method.as_str(), Some("lz4" | "br"));
+                let what = if yet { "is not supported yet" } else { "is no compression" };
+                let text = format!("{method} {what}; there are \"zstd\", \"gz\", \"bz2\" and \"raw\"");
+                self.errors.push(error("logCompressionMethod", text));
+                LogCompression::default()
+            }
         }
     }
 

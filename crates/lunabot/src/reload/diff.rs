@@ -139,6 +139,7 @@ fn settings(config: &Config) -> BTreeMap<String, Json> {
         ("codebaseGenerator", json(&config.codebase_generator)),
         ("revlink", json(&config.revlink)),
         ("logEncoding", json(&config.log_encoding)),
+        ("logCompressionMethod", json(&config.log_compression)),
         ("logMaxSize", json(&config.log_max_size)),
         ("logMaxTailSize", json(&config.log_max_tail_size)),
     ];
