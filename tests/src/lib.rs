@@ -12,8 +12,8 @@ mod stock_worker;
 
 pub use browser::Browser;
 pub use buildbot::Buildbot;
-pub use own_worker::OwnWorker;
 pub use master::{Events, Master, lunabot_binary, mounted};
+pub use own_worker::OwnWorker;
 pub use proxy::{Fault, Proxy};
 pub use repo::Repo;
 pub use stock_worker::{PROTOCOLS, StockWorker, buildbot, sendchange};

@@ -30,10 +30,10 @@ mod janitor;
 mod licences;
 #[path = "whole/locks.rs"]
 mod locks;
-#[path = "whole/own_worker.rs"]
-mod own_worker;
 #[path = "whole/network.rs"]
 mod network;
+#[path = "whole/own_worker.rs"]
+mod own_worker;
 #[path = "whole/pipeline.rs"]
 mod pipeline;
 #[path = "whole/queue.rs"]

@@ -13,7 +13,7 @@ mod msgpack;
 mod pb;
 #[path = "wires/recorded.rs"]
 mod recorded;
-#[path = "wires/worker.rs"]
-mod worker;
 #[path = "wires/tries.rs"]
 mod tries;
+#[path = "wires/worker.rs"]
+mod worker;

@@ -377,7 +377,7 @@ fn lay(jobdir: &Path, name: &str, content: &str) -> Result<()> {
 #[tokio::test]
 async fn row_03_022_old_jobs_are_read_and_bad_ones_put_aside() -> Result<()> {
     let dir = repositories()?;
-    let mut master = Master::start(&config(&dir)?).await?;
+    let master = Master::start(&config(&dir)?).await?;
     let jobdir = master.dir().join("jobdir");
     for part in ["new", "tmp"] {
         std::fs::create_dir_all(jobdir.join(part))?;

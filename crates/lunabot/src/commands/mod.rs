@@ -12,9 +12,9 @@ mod sendchange;
 mod start;
 mod status;
 mod stop;
-mod worker;
 mod try_job;
 mod tryserver;
+mod worker;
 
 use crate::cli::{Cli, Command};
 use crate::ui;
