@@ -99,8 +99,11 @@ pub async fn workers_come_and_go(place: Place) {
     let row = one(&data, "workers/w").await;
     assert_eq!(row["connected_to"], json!([{"masterid": 1}]));
     assert_eq!(row["configured_on"], json!([{"builderid": builder, "masterid": 1}]));
-    assert_eq!(row["workerinfo"], json!({"host": "h"}));
-    data.worker_disconnected(worker).await.unwrap().detach();
+    let since = row["workerinfo"]["connected_at"].as_i64().unwrap();
+    assert_eq!(row["workerinfo"], json!({"host": "h", "connected_at": since}));
+    data.worker_disconnected(worker).await.unwrap().await.unwrap();
+    let row = one(&data, "workers/w").await;
+    assert!(row["workerinfo"]["disconnected_at"].as_i64().unwrap() >= since, "{row}");
     data.set_worker_paused(worker, true, Some("why")).await.unwrap().await.unwrap();
     assert_eq!(
         topics(&mut events, 3).await,
