@@ -173,17 +173,18 @@ async fn pb(stream: TcpStream, name: &str, mut present: Present) -> Result<()> {
     digest.update(Md5::digest(PASSWORD));
     digest.update(challenge);
     let response = Jelly::Bytes(digest.finalize().to_vec().into());
+    // Answered once the master has asked what it wants to know.
     peer.call(Sexp::Int((*challenger).into()), "respond", vec![response, Jelly::Remote(MIND)])?;
-    peer.answer().await?;
     loop {
         let tree = peer.tree().await?;
-        let items = tree.as_list().context("a message")?;
-        if let [kind, request, _, method, _, args, _] = items
-            && *kind == Sexp::word("message")
-        {
-            let method = String::from_utf8_lossy(method.as_bytes().context("a method")?).into_owned();
-            let args = Jelly::read(args)?;
-            peer.called(name, request, &method, args.items().unwrap_or_default(), &mut present)?;
+        match tree.as_list() {
+            Some([kind, request, _, method, _, args, _]) if *kind == Sexp::word("message") => {
+                let method = String::from_utf8_lossy(method.as_bytes().context("a method")?).into_owned();
+                let args = Jelly::read(args)?;
+                peer.called(name, request, &method, args.items().unwrap_or_default(), &mut present)?;
+            }
+            Some([kind, ..]) if *kind == Sexp::word("error") => bail!("refused: {tree:?}"),
+            _ => {}
         }
     }
 }
