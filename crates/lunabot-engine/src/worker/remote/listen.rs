@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -22,6 +22,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 const LOGIN: Duration = Duration::from_secs(30);
 /// Strangers at one port at a time. More wait in the system's queue.
 const STRANGERS: usize = 128;
+/// Connections that may wait to be taken in. After a restart all workers come back at once. Where there is no room the system
+/// drops half of a connection: over PB, where the master speaks first, such a worker would wait for a minute.
+const WAITING: u32 = 4096;
 /// How long to wait after an error of the system, such as too many open files.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
@@ -52,7 +55,7 @@ impl Bound {
             }
         };
         let tls = certificates(&gate, &endpoint, home).await?.map(|config| Arc::new(Tls::new(config)));
-        let listener = TcpListener::bind((host, port)).await.map_err(|error| match error.kind() {
+        let listener = listen(host, port).await.map_err(|error| match error.kind() {
             std::io::ErrorKind::AddrInUse => RemoteError::InUse { option: gate.option(), place },
             _ => RemoteError::Bind { option: gate.option(), place, error },
         })?;
@@ -80,6 +83,25 @@ impl Bound {
         });
         Port { endpoint, tls, _serving: serving.drop_guard() }
     }
+}
+
+/// As [`TcpListener::bind`] does, but with room for all workers of a large installation.
+async fn listen(host: &str, port: u16) -> std::io::Result<TcpListener> {
+    let mut failed = None;
+    for address in tokio::net::lookup_host((host, port)).await? {
+        match listen_at(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| std::io::ErrorKind::AddrNotAvailable.into()))
+}
+
+fn listen_at(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
 }
 
 async fn accept(gate: Gate, listener: TcpListener, tls: Option<Arc<Tls>>, hub: Arc<Hub>) {
@@ -160,4 +182,20 @@ fn prepare(stream: &TcpStream) -> std::io::Result<()> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(Duration::from_secs(120)))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lunabot_model::config::protocols::PB;
+
+    #[tokio::test]
+    async fn hundreds_of_workers_may_wait_at_a_port_that_takes_none_in_yet() {
+        let endpoint = Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 };
+        let bound = Bound::bind(Gate::Workers(PB), endpoint, Path::new("/")).await.unwrap();
+        let port = bound.listener.local_addr().unwrap().port();
+        let all = futures::future::join_all((0..400).map(|_| TcpStream::connect(("127.0.0.1", port))));
+        let connected = tokio::time::timeout(Duration::from_secs(60), all).await.unwrap();
+        assert!(connected.iter().all(Result::is_ok));
+    }
 }
