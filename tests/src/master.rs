@@ -256,9 +256,7 @@ impl Master {
 
     /// The most memory the process ever had resident, in bytes.
     pub fn peak_memory(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
-        Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
+        peak_memory(self.pid())
     }
 
     pub fn rewrite_config(&self, config: &str) -> Result<()> {
@@ -297,6 +295,13 @@ impl Events {
             self.text.push_str(std::str::from_utf8(&piece.context("the event stream ended")?)?);
         }
     }
+}
+
+/// The most memory that a process ever had resident, in bytes.
+pub(crate) fn peak_memory(pid: i32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
 }
 
 fn urlencode(text: &str) -> String {

@@ -1,11 +1,11 @@
 //! `lunabot worker`: our own worker, as a process of its own.
 
 use crate::lunabot_binary;
-use crate::master::{collect, line_of};
+use crate::master::{collect, line_of, peak_memory};
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -109,8 +109,6 @@ impl OwnWorker {
 
     /// The most memory the process ever had resident, in bytes.
     pub fn peak_memory(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(Path::new("/proc").join(self.pid().to_string()).join("status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
-        Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
+        peak_memory(self.pid())
     }
 }

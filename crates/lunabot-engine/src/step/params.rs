@@ -18,7 +18,7 @@ use std::borrow::Cow;
 #[macro_export]
 macro_rules! step_params {
     ($(#[$attr:meta])* pub struct $name:ident: shell { $($own:tt)* }) => {
-        $crate::step_params!(@struct [$(#[$attr])*] $name shell [Some(Default::default())] {
+        $crate::step_params!(@struct [$(#[$attr])*] $name shell true {
             command: $crate::step::CommandLine,
             env: std::collections::BTreeMap<String, lunabot_model::Json>,
             want_stdout: bool,
@@ -60,9 +60,9 @@ macro_rules! step_params {
         }
     };
     ($(#[$attr:meta])* pub struct $name:ident { $($own:tt)* }) => {
-        $crate::step_params!(@struct [$(#[$attr])*] $name shell [None] {} { $($own)* });
+        $crate::step_params!(@struct [$(#[$attr])*] $name shell false {} { $($own)* });
     };
-    (@struct [$($attr:tt)*] $name:ident $shell:ident [$wanted:expr] { $($field:ident: $type:ty,)* } {
+    (@struct [$($attr:tt)*] $name:ident $shell:ident $wanted:literal { $($field:ident: $type:ty,)* } {
         $($(#[$meta:meta])* $vis:vis $own:ident: $own_type:ty),* $(,)?
     }) => {
         $($attr)*
@@ -133,8 +133,7 @@ macro_rules! step_params {
                 }
                 fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                     let own = <Own as schemars::JsonSchema>::json_schema(generator);
-                    let wanted: Option<$crate::step::ShellParams> = $wanted;
-                    $crate::step::joined_schema(own, wanted.is_some(), generator)
+                    $crate::step::joined_schema(own, $wanted, generator)
                 }
             }
         };

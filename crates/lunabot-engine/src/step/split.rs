@@ -7,16 +7,16 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Error, IntoDeserializer, MapA
 use serde::{Deserializer, forward_to_deserialize_any};
 use std::marker::PhantomData;
 
-/// The options of every step, those of a command where `shell` is given, and the step's own.
+/// The options of every step, those of a command (as by default where `shell` is false), and the step's own.
 pub fn split<'de, D: Deserializer<'de>, Own: DeserializeOwned>(
     d: D,
-    shell: Option<ShellParams>,
+    shell: bool,
 ) -> Result<(BaseStepParams, ShellParams, Own), D::Error> {
     d.deserialize_map(Whole { shell, own: PhantomData })
 }
 
 struct Whole<Own> {
-    shell: Option<ShellParams>,
+    shell: bool,
     own: PhantomData<Own>,
 }
 
@@ -28,9 +28,10 @@ impl<'de, Own: DeserializeOwned> Visitor<'de> for Whole<Own> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        let (mut base, mut shell) = (BaseStepParams::default(), self.shell);
-        let own = Own::deserialize(Rest { map, base: &mut base, shell: shell.as_mut(), names: &[] })?;
-        Ok((base, shell.unwrap_or_default(), own))
+        let (mut base, mut shell) = (BaseStepParams::default(), ShellParams::default());
+        let wanted = self.shell.then_some(&mut shell);
+        let own = Own::deserialize(Rest { map, base: &mut base, shell: wanted, names: &[] })?;
+        Ok((base, shell, own))
     }
 }
 
