@@ -20,6 +20,7 @@ pub mod reload;
 pub mod rotate;
 pub mod stop;
 pub mod supervisor;
+mod text;
 mod ui;
 pub mod wiring;
 pub mod worker;

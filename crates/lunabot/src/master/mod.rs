@@ -82,6 +82,7 @@ async fn life(base: &BaseDir, settings: Settings, metrics: Metrics) -> Result<()
     supervisor::start_watchdog(&lifecycle, Arc::clone(&clock));
     tracing::info!("BuildMaster is running");
     supervisor::ready(&rooms.summary());
+    crate::text::give_back();
     (settings.serving)(rooms.url().as_deref())?;
     supervise(&rooms, &mut signals, &lifecycle, &clock, Stop::new(settings.grace), &wishes).await;
     end(&rooms, &mut signals, &lifecycle, &clock).await;
