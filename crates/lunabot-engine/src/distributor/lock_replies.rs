@@ -18,13 +18,24 @@ impl Actor {
     }
 
     pub fn tell_lock(&mut self, holder: Holder, news: News) {
-        let last = !matches!(news, News::Waits(_));
+        let last = !matches!(news, News::Waits(_) | News::Stuck(..));
+        let progress = Progress::of(news, |other| self.name_of(other));
         if let Some(reply) = self.lock_replies.get(&holder) {
             // Whoever asked may have given up.
-            let _ = reply.send(news.into());
+            let _ = reply.send(progress);
         }
         if last {
             self.lock_replies.remove(&holder);
         }
+    }
+
+    /// `builder b on worker w`.
+    fn name_of(&self, holder: Holder) -> String {
+        let (Holder::Build { builder, worker } | Holder::Slot { builder, worker }) = holder else {
+            return "a step".into();
+        };
+        let builder = self.builders.get(&builder).map_or("?", |builder| builder.config.name.as_str());
+        let worker = self.workers.get(&worker).map_or("?", |worker| worker.name.as_str());
+        format!("builder {builder} on worker {worker}")
     }
 }

@@ -31,11 +31,19 @@ pub(crate) enum Progress {
     Refused(String),
 }
 
-impl From<News> for Progress {
-    fn from(news: News) -> Self {
+impl Progress {
+    /// `name` says which build a holder belongs to.
+    pub fn of(news: News, name: impl Fn(Holder) -> String) -> Self {
         match news {
             News::Granted => Progress::Held,
             News::Waits(keys) => Progress::Waits(listed(&keys)),
+            News::Stuck(keys, others) => {
+                let others = others.into_iter().map(name).collect::<Vec<_>>().join(", ");
+                Progress::Waits(format!(
+                    "{}, in a circle with {others}: stop one of the builds",
+                    listed(&keys)
+                ))
+            }
             News::Refused(why) => Progress::Refused(why),
         }
     }

@@ -4,6 +4,7 @@
 //! locks are available, and [`client`] is how builds and steps ask it. A lock is known by its kind and name and belongs to
 //! the master: configurations only say how much of it there is. What must never enter: what the locks are for.
 
+mod circle;
 pub(crate) mod client;
 mod place;
 pub(crate) mod rendered;

@@ -13,6 +13,9 @@ pub enum News {
     Granted,
     /// It waits; these are not available to it.
     Waits(Vec<Key>),
+    /// It waits, and will do so until one of these gives up: they wait for what is held beside it, and it for what they
+    /// hold.
+    Stuck(Vec<Key>, Vec<Holder>),
     /// It can never have them; the text says why. Nothing is held or waited for.
     Refused(String),
 }
@@ -51,6 +54,8 @@ struct Known {
 struct Request {
     asked: u64,
     claims: Vec<Claim>,
+    /// Who holds locks for the same build.
+    beside: Vec<Holder>,
     state: State,
 }
 
@@ -132,10 +137,12 @@ impl Locks {
         }
         self.next += 1;
         let asked = self.next;
-        self.requests.insert(holder, Request { asked, claims, state: State::Lacks(0) });
+        let beside = beside.to_vec();
+        self.requests.insert(holder, Request { asked, claims, beside, state: State::Lacks(0) });
         self.waiting.insert(asked, holder);
         self.attempt(asked);
         self.work_off();
+        self.look_for_circle(holder);
     }
 
     /// Ends whatever a holder has, waits for or was promised.
@@ -160,7 +167,41 @@ impl Locks {
         self.waiting.len()
     }
 
-    fn max(&self, key: &Key) -> u32 {
+    pub(super) fn waiters(&self) -> impl Iterator<Item = Holder> + '_ {
+        self.waiting.values().copied()
+    }
+
+    pub(super) fn beside(&self, holder: Holder) -> &[Holder] {
+        self.requests.get(&holder).map(|request| request.beside.as_slice()).unwrap_or_default()
+    }
+
+    /// What is held for the build that a request is of.
+    pub(super) fn held_beside(&self, holder: Holder) -> impl Iterator<Item = &Claim> {
+        let requests = self.beside(holder).iter().filter_map(|other| self.requests.get(other));
+        requests.filter(|request| matches!(request.state, State::Holds)).flat_map(|request| &request.claims)
+    }
+
+    pub(super) fn wanted(&self, holder: Holder) -> &[Claim] {
+        self.requests.get(&holder).map(|request| request.claims.as_slice()).unwrap_or_default()
+    }
+
+    /// What a request waits for.
+    pub(super) fn lacking(&self, holder: Holder) -> Vec<Key> {
+        let Some(request) = self.requests.get(&holder) else { return Vec::new() };
+        match request.state {
+            State::Holds => Vec::new(),
+            State::Lacks(_) => {
+                let lacks = request.claims.iter().filter(|claim| !self.is_available(claim, request.asked));
+                lacks.map(|claim| claim.key.clone()).collect()
+            }
+        }
+    }
+
+    pub(super) fn tell(&mut self, holder: Holder, news: News) {
+        self.news.push((holder, news));
+    }
+
+    pub(super) fn max(&self, key: &Key) -> u32 {
         self.known.get(&key.lock).map_or(0, |known| known.counts.on(key.worker.as_deref()))
     }
 

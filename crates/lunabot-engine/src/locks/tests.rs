@@ -47,7 +47,7 @@ impl Desk {
                 News::Refused(why) => {
                     self.refused.insert(step, why);
                 }
-                News::Waits(keys) => assert!(!keys.is_empty()),
+                News::Waits(keys) | News::Stuck(keys, _) => assert!(!keys.is_empty()),
             }
         }
     }
@@ -367,5 +367,57 @@ proptest! {
             prop_assert!(desk.held.len() <= max as usize);
         }
         prop_assert!(desk.order.is_sorted(), "{:?}", desk.order);
+    }
+}
+
+/// Builds that hold one lock each and whose steps want another: step and build have the same number.
+#[test]
+fn row_05_061_who_waits_in_a_circle_is_told_so() {
+    let build = |n: i64| Holder::Build { builder: n, worker: n };
+    // Locks, what builds hold, what their steps want, and which steps are in the circle in the end.
+    let table = [
+        (vec![("a", 1), ("b", 1)], vec!["a", "b"], vec!["b", "a"], vec![0, 1]),
+        (vec![("a", 1), ("b", 1), ("c", 1)], vec!["a", "b", "c"], vec!["b", "c", "a"], vec![0, 1, 2]),
+        // The first waits for nothing.
+        (vec![("a", 1), ("b", 1), ("c", 1)], vec!["c", "a", "b"], vec!["", "b", "a"], vec![1, 2]),
+        (vec![("a", 1), ("b", 1)], vec!["a", "b"], vec!["b", ""], vec![]),
+        // The third build may give back what the second wants.
+        (vec![("a", 2), ("b", 1)], vec!["a", "b", "a"], vec!["b", "a", ""], vec![]),
+        (vec![("a", 2), ("b", 1)], vec!["a", "b", "a"], vec!["b", "a", "b"], vec![0, 1, 2]),
+    ];
+    for (all, held, wanted, circle) in table {
+        let mut locks = Locks::default();
+        for (name, max) in &all {
+            locks.learn(1, &declared(name, *max));
+        }
+        for (n, name) in (0_i64..).zip(&held) {
+            locks.ask(build(n), vec![claim(name, Counting, 1)], &[]);
+        }
+        for (n, name) in (0_i64..).zip(&wanted).filter(|(_, name)| !name.is_empty()) {
+            locks.ask(Holder::Step(n.unsigned_abs()), vec![claim(name, Counting, 1)], &[build(n)]);
+        }
+        let mut told = BTreeMap::new();
+        for (holder, news) in locks.take_news() {
+            if let News::Stuck(keys, others) = news {
+                assert_eq!(keys.len(), 1);
+                told.insert(holder, others);
+            }
+        }
+        let expected: BTreeMap<Holder, Vec<Holder>> = circle
+            .iter()
+            .map(|n: &i64| {
+                let others = circle.iter().filter(|other| *other != n).map(|other| build(*other));
+                (Holder::Step(n.unsigned_abs()), others.collect())
+            })
+            .collect();
+        assert_eq!(told, expected, "{held:?} {wanted:?}");
+        if let [first, others @ ..] = circle.as_slice() {
+            for other in others {
+                locks.give_up(Holder::Step(other.unsigned_abs()));
+                locks.give_up(build(*other));
+            }
+            let granted = locks.take_news();
+            assert!(granted.contains(&(Holder::Step(first.unsigned_abs()), News::Granted)), "{granted:?}");
+        }
     }
 }

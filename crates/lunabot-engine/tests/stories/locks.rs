@@ -155,6 +155,39 @@ async fn row_05_061_a_step_waits_for_its_lock_and_says_for_which() {
 }
 
 #[tokio::test]
+async fn row_05_061_builds_that_wait_for_one_another_say_so_until_one_is_stopped() {
+    let (a, b) = (lock("a", 1), lock("b", 1));
+    let crossing = |name: &str, worker: &str, own: &Json, other: &Json| {
+        let last = step_with(&format!("hold {name}2"), json!({"name": "last", "locks": [other]}));
+        builder_with(
+            json!({"name": name, "workernames": [worker], "locks": [own]}),
+            vec![step(&format!("hold {name}1")), last],
+        )
+    };
+    let setup =
+        Setup::new(&["w", "v"]).builder(crossing("a", "w", &a, &b)).builder(crossing("b", "v", &b, &a));
+    let (mut master, w, v) = both(setup).await;
+    let (first, second) = (master.request("a").await, master.request("b").await);
+    let held = [w.held("a1").await, v.held("b1").await];
+    for one in held {
+        one.end(0).await;
+    }
+    let mut left = vec![
+        "waiting for lock \"b\", in a circle with builder b on worker v: stop one of the builds",
+        "waiting for lock \"a\", in a circle with builder a on worker w: stop one of the builds",
+    ];
+    while !left.is_empty() {
+        let step = master.wait("steps/*/updated").await;
+        left.retain(|text| step["state_string"] != *text);
+    }
+    master.control(&format!("buildrequests/{second}"), "cancel").await;
+    assert_eq!(master.finished(second).await["results"], 6);
+    w.held("a2").await.end(0).await;
+    assert_eq!(master.finished(first).await["results"], 0);
+    master.stop().await;
+}
+
+#[tokio::test]
 async fn row_05_061_one_lock_on_build_and_step_is_an_exception_of_the_step() {
     let db = lock("db", 5);
     let options = json!({"name": "a", "workernames": ["w"], "locks": [db]});
