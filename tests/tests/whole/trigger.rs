@@ -19,7 +19,7 @@ end
 builder("good", steps.ShellCommand{{command = {{"true"}}}})
 builder("bad", steps.ShellCommand{{command = {{"false"}}}})
 builder("held", steps.ShellCommand{{command = "until test -e {gate}/open; do sleep 0.05; done"}})
-c.builders[#c.builders + 1] = util.BuilderConfig{{name = "parent", workernames = {{"local"}}, factory = util.BuildFactory{{
+c.builders[#c.builders + 1] = util.BuilderConfig{{name = "parent", workernames = {{"other"}}, factory = util.BuildFactory{{
   steps.SetProperty{{property = "got_revision", value = "r7"}},
   steps.SetProperty{{property = "flavour", value = "sweet"}},
   steps.Trigger{{{trigger}}},
@@ -65,7 +65,8 @@ fn urls(step: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn row_06_046_a_parent_waits_and_takes_the_worst_result() -> Result<()> {
+async fn rows_03_021_06_045_06_046_06_048_to_06_050_a_parent_waits_and_takes_the_worst_result() -> Result<()>
+{
     let options = r#"schedulerNames = {"good", "bad"}, waitForFinish = true, copy_properties = {"flavour", "unset"},
         set_properties = {mine = "the step's", target = util.Interpolate "%(prop:flavour)s target"}"#;
     let (master, _gate) = start(options).await?;
@@ -294,5 +295,88 @@ async fn after_a_kill_the_parent_is_built_again_and_its_children_only_once() -> 
     let results: Vec<i64> =
         builds["builds"].as_array().into_iter().flatten().filter_map(|b| b["results"].as_i64()).collect();
     assert_eq!(results, [5, 5, 0, 0], "{builds}");
+    Ok(())
+}
+
+/// A secret in a property that is handed on is used by the child, and shown nowhere: neither by the API, nor in a log, nor
+/// in the database.
+#[tokio::test]
+async fn row_04_039_a_secret_that_is_handed_on_stays_a_secret() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    std::fs::write(dir.path().join("token"), "tr0ub4dor-and-3")?;
+    for (path, mode) in [(dir.path().join("token"), 0o600), (dir.path().to_path_buf(), 0o700)] {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    }
+    let config = format!(
+        r#"
+local lunabot = require "lunabot"
+local schedulers, steps, util, worker = lunabot.schedulers, lunabot.steps, lunabot.util, lunabot.worker
+local c = {{ workers = {{ worker.LocalWorker{{"local"}}, worker.LocalWorker{{"other"}} }}, www = {{ port = 0 }} }}
+c.secretsProviders = {{ lunabot.secrets.SecretInAFile{{"{secrets}"}} }}
+local function shows(name)
+  return steps.ShellCommand{{name = name, command = {{"sh", "-c", "echo \"$1\"; echo ${{#1}} letters", "sh", util.Property(name)}}}}
+end
+local function encoded(s) return util.base64_encode(s) end
+c.builders = {{
+  util.BuilderConfig{{name = "child", workernames = {{"local"}}, factory = util.BuildFactory{{
+    shows "whole", shows "part", shows "own", steps.LogRenderable{{content = util.Property "deep"}},
+  }}}},
+  util.BuilderConfig{{name = "parent", workernames = {{"local"}}, factory = util.BuildFactory{{
+    steps.SetProperty{{property = "part", value = util.Interpolate "100%% Bearer %(secret:token)s"}},
+    steps.Trigger{{schedulerNames = {{"child"}}, waitForFinish = true, copy_properties = {{"part"}}, set_properties = {{
+      whole = util.Secret "token", deep = {{list = {{util.Secret "token"}}}}, reason = util.Interpolate "for %(secret:token)s",
+    }}}},
+    steps.Trigger{{name = "encodes", schedulerNames = {{"child"}}, set_properties = {{
+      bad = util.Transform{{encoded, util.Secret "token"}},
+    }}}},
+  }}}},
+}}
+c.schedulers = {{
+  schedulers.Triggerable{{name = "child", builderNames = {{"child"}}, properties = {{own = util.Secret "token"}}}},
+  schedulers.ForceScheduler{{name = "force", builderNames = {{"parent"}}}},
+}}
+return c
+"#,
+        secrets = dir.path().display()
+    );
+    let mut master = Master::start(&config).await?;
+    master.force("parent").await?;
+    assert_eq!(master.finished_build(1).await?["results"], 4);
+    assert_eq!(master.finished_build(2).await?["results"], 0);
+    let trouble = master.step_log(1, "encodes", "err_text").await?;
+    assert!(trouble.contains("the property bad holds <token> in an encoded form"), "{trouble}");
+    for (step, lines) in [
+        ("whole", "\n<token>\n15 letters\n"),
+        ("part", "\n100% Bearer <token>\n27 letters\n"),
+        ("own", "\n<token>\n15 letters\n"),
+    ] {
+        let log = master.step_log(2, step, "stdio").await?;
+        assert!(log.contains(lines), "{log}");
+    }
+    let properties = master.get("builds/2/properties").await?["properties"][0].clone();
+    assert_eq!(properties["part"], json!(["100% Bearer <token>", "Trigger"]));
+    assert_eq!(properties["deep"][0], json!({"list": ["<token>"]}));
+    assert_eq!(properties["own"][0], "<token>");
+    let sets = master.get("buildsets/2").await?;
+    assert_eq!(sets["buildsets"][0]["reason"], "for <token>");
+    for path in ["buildsets/2/properties", "buildrequests?property=*", "builds?property=*", "builds/2/steps"]
+    {
+        let text = master.get(path).await?.to_string();
+        assert!(!text.contains("tr0ub4dor"), "{path}: {text}");
+    }
+    let again = master.control("builds/2", "rebuild", json!({})).await?;
+    assert!(again[0].is_i64(), "{again}");
+    assert_eq!(master.finished_build(3).await?["results"], 0);
+    assert!(master.step_log(3, "part", "stdio").await?.contains("\n100% Bearer <token>\n27 letters\n"));
+    assert!(!master.log().contains("tr0ub4dor"));
+    master.signal(nix::sys::signal::Signal::SIGTERM)?;
+    master.ended().await?;
+    for entry in std::fs::read_dir(master.dir())? {
+        let path = entry?.path();
+        if path.is_file() {
+            let bytes = std::fs::read(&path)?;
+            assert!(!bytes.windows(9).any(|part| part == b"tr0ub4dor"), "{} holds it", path.display());
+        }
+    }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::forms::forms;
 use lunabot_model::Json;
 use regex::Regex;
+use serde_json::json;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -50,6 +51,14 @@ impl Masks {
         if table.pattern.is_none() { value.clone() } else { table.mask_json(value) }
     }
 
+    /// The value in a form that can be stored and handed to another build: each secret is replaced by what yields it again
+    /// when it is rendered (`util.Secret`, `util.Interpolate`). `at` says where that was, for messages. A secret that was
+    /// encoded, or is in a key, cannot be replaced; then the error has its name.
+    pub fn sealed(&self, value: &Json, at: &str) -> Result<Json, String> {
+        let table = self.table();
+        if table.pattern.is_none() { Ok(value.clone()) } else { table.sealed(value, at) }
+    }
+
     fn table(&self) -> Arc<Table> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -93,6 +102,41 @@ impl Table {
             }
             Json::Null | Json::Bool(_) | Json::Number(_) => value.clone(),
         }
+    }
+
+    fn sealed(&self, value: &Json, at: &str) -> Result<Json, String> {
+        match value {
+            Json::String(text) => self.sealed_text(text, at),
+            Json::Array(items) => items.iter().map(|item| self.sealed(item, at)).collect(),
+            Json::Object(map) => {
+                if let Some(key) = map.keys().find(|key| self.mask(key) != key.as_str()) {
+                    return Err(self.mask(key).into_owned());
+                }
+                map.iter().map(|(key, item)| Ok((key.clone(), self.sealed(item, at)?))).collect()
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) => Ok(value.clone()),
+        }
+    }
+
+    fn sealed_text(&self, text: &str, at: &str) -> Result<Json, String> {
+        let object = |kind: &str, args: Json| json!({"$kind": kind, "$id": 0, "$at": at, "$args": args});
+        if let Some(name) = self.secrets.get(text) {
+            return Ok(object("util.Secret", json!({"secret_name": name})));
+        }
+        let (mut format, mut end) = (String::new(), 0);
+        for found in self.pattern.iter().flat_map(|pattern| pattern.find_iter(text)) {
+            // A name with parentheses or a colon cannot stand in a format.
+            let name = self.secrets.get(found.as_str()).filter(|name| !name.contains(['(', ')', ':']));
+            let name = name.ok_or_else(|| self.shown(found.as_str()))?;
+            format.push_str(&text[end..found.start()].replace('%', "%%"));
+            format.push_str(&format!("%(secret:{name})s"));
+            end = found.end();
+        }
+        if format.is_empty() {
+            return Ok(text.into());
+        }
+        format.push_str(&text[end..].replace('%', "%%"));
+        Ok(object("util.Interpolate", json!({"fmtstring": format})))
     }
 
     /// Where an unfinished secret may begin: the first place from which `text` to its end is the beginning of one.
@@ -220,6 +264,26 @@ mod tests {
         }
         let value = serde_json::json!({"tr0ub4dor": [1, "x tr0ub4dor", null]});
         assert_eq!(masks.mask_json(&value), serde_json::json!({"<other>": [1, "x <other>", null]}));
+    }
+
+    #[test]
+    fn row_04_039_what_is_handed_on_names_its_secrets() {
+        let masks = masks(&[("pw", "tr0ub4dor"), ("odd:name", "s3cret-value")]);
+        let interpolate = |format: &str| json!({"$kind": "util.Interpolate", "$id": 0, "$at": "t", "$args": {"fmtstring": format}});
+        let secret = |name: &str| json!({"$kind": "util.Secret", "$id": 0, "$at": "t", "$args": {"secret_name": name}});
+        for (value, sealed) in [
+            (json!("plain %"), json!("plain %")),
+            (json!("tr0ub4dor"), secret("pw")),
+            (json!("s3cret-value"), secret("odd:name")),
+            (json!("100% tr0ub4dor, tr0ub4dor!"), interpolate("100%% %(secret:pw)s, %(secret:pw)s!")),
+            (json!([1, null, {"k": "x tr0ub4dor"}]), json!([1, null, {"k": interpolate("x %(secret:pw)s")}])),
+        ] {
+            assert_eq!(masks.sealed(&value, "t"), Ok(sealed));
+        }
+        let encoded = json!(["dHIwdWI0ZG9y"]);
+        assert_eq!(masks.sealed(&encoded, "t"), Err("<pw>".into()));
+        assert_eq!(masks.sealed(&json!({"tr0ub4dor": 1}), "t"), Err("<pw>".into()));
+        assert_eq!(masks.sealed(&json!("x s3cret-value"), "t"), Err("<odd:name>".into()));
     }
 
     proptest! {

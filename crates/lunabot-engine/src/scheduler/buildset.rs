@@ -2,6 +2,7 @@
 
 use super::params::{Codebases, Priority};
 use super::{Surroundings, state_key};
+use crate::logs::Masks;
 use lunabot_data::DataError;
 use lunabot_data::new::{NewBuildset, NewSourceStamp, Patience, Settled, StampRef, StateKey};
 use lunabot_model::render::{RenderContext, RenderError, render};
@@ -83,6 +84,7 @@ impl Common {
             properties: Properties::new(),
             stamps: Vec::new(),
             changes: Vec::new(),
+            masks: Arc::default(),
         };
         let mut names = self.rendered_names(&cx).await?;
         names.retain(|name| around.builders.contains_key(name));
@@ -106,16 +108,20 @@ impl Common {
             properties,
             stamps,
             changes: wanted.changes.iter().map(plain_change).collect(),
+            masks: Arc::default(),
         };
-        let builderids = match wanted.only_builders {
-            Some(ids) => ids,
-            None => around.builder_ids(&self.rendered_names(&cx).await?),
+        let (builderids, names) = match wanted.only_builders {
+            Some(ids) => (ids, names_of(&self.builder_names).unwrap_or_default()),
+            None => {
+                let names = self.rendered_names(&cx).await?;
+                (around.builder_ids(&names), names)
+            }
         };
         cx.properties = rendered_properties(&cx).await?;
         let priority = match (wanted.priority, &self.priority, wanted.inherited_priority) {
             (Some(priority), ..) => priority,
             (None, Priority::Zero, Some(inherited)) => inherited,
-            (None, ..) => self.priority(around, &wanted.changes).await,
+            (None, ..) => self.priority(around, names, &wanted.changes).await,
         };
         Ok(NewBuildset {
             scheduler: self.name.clone(),
@@ -149,13 +155,12 @@ impl Common {
         })
     }
 
-    async fn priority(&self, around: &Surroundings, changes: &[Change]) -> i64 {
+    async fn priority(&self, around: &Surroundings, names: Vec<String>, changes: &[Change]) -> i64 {
         let function = match &self.priority {
             Priority::Zero => return 0,
             Priority::Fixed(priority) => return *priority,
             Priority::Function(function) => function,
         };
-        let names = names_of(&self.builder_names).unwrap_or_default();
         let mut by_codebase: BTreeMap<&str, Vec<Json>> = BTreeMap::new();
         for change in changes {
             by_codebase.entry(&change.codebase).or_default().push(plain_change(change));
@@ -205,13 +210,28 @@ fn names_of(value: &Json) -> Option<Vec<String>> {
     }
 }
 
+/// What is stored names secrets and does not hold them; the build fetches them itself.
 async fn rendered_properties(cx: &BuildsetContext) -> Result<Properties, RenderError> {
-    let mut all = Properties::new();
+    let mut rendered = Vec::with_capacity(cx.properties.len());
     for (name, property) in cx.properties.iter() {
-        let value = render(&property.value, cx).await?;
+        rendered.push((name, property, render(&property.value, cx).await?));
+    }
+    let mut all = Properties::new();
+    // Only now are all the secrets known.
+    for (name, property, value) in rendered {
+        let sealed = cx.masks.sealed(&value, &cx.concerns);
+        let value = sealed.map_err(|secret| RenderError(encoded(name, &secret)))?;
         all.insert(name, lunabot_model::Property { value, ..property.clone() });
     }
     Ok(all)
+}
+
+/// Why a property cannot be handed on (04.039).
+pub(crate) fn encoded(property: &str, secret: &str) -> String {
+    format!(
+        "the property {property} holds {secret} in an encoded form, which cannot be handed to a build without showing \
+         it; hand on the secret itself, and encode it in the build"
+    )
 }
 
 /// The source stamps of a buildset for changes (03.005): of each codebase the newest change's, or the defaults.
@@ -264,6 +284,8 @@ struct BuildsetContext {
     properties: Properties,
     stamps: Vec<SourceStamp>,
     changes: Vec<Json>,
+    /// The secrets that were asked for.
+    masks: Arc<Masks>,
 }
 
 /// What functions see of it (lua-api § 2): `props.sourcestamps`, `props.changes`, `props:render`.
@@ -308,7 +330,13 @@ impl RenderContext for BuildsetContext {
     }
 
     fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
-        self.around.secrets.get(name)
+        Box::pin(async move {
+            let value = self.around.secrets.get(name).await?;
+            if let Some(value) = &value {
+                self.masks.add(name, value);
+            }
+            Ok(value)
+        })
     }
 
     fn call<'a>(

@@ -3,7 +3,7 @@
 use super::{StepContext, StepError};
 use crate::scheduler::{Completed, PartialStamp, TriggerOrder, Triggered};
 use lunabot_data::ControlError;
-use lunabot_model::{BuildRequestId, BuildsetId, Json, Properties};
+use lunabot_model::{BuildRequestId, BuildsetId, Json, Properties, Property};
 use serde_json::json;
 use std::time::Duration;
 
@@ -56,6 +56,7 @@ impl StepContext {
     /// Triggers a scheduler and links its requests from the step (06.048). Durable when it returns.
     pub async fn trigger(&self, request: TriggerRequest) -> Result<TriggeredSet, StepError> {
         let TriggerRequest { scheduler, sourcestamps, properties, waited_for, relationship } = request;
+        let properties = self.handed_on(&properties)?;
         let order = TriggerOrder {
             sourcestamps,
             properties,
@@ -72,6 +73,23 @@ impl StepContext {
             self.add_url(&format!("{} #{request}", set.scheduler), &url).await?;
         }
         Ok(set)
+    }
+
+    /// Properties as another build gets them: secrets that this one knows are named and not told (04.039), so that the
+    /// other fetches and masks them itself. The reason is for people.
+    fn handed_on(&self, properties: &Properties) -> Result<Properties, StepError> {
+        let mut all = Properties::new();
+        for (name, property) in properties.iter() {
+            let value = match name {
+                "reason" => self.masks().mask_json(&property.value),
+                _ => self
+                    .masks()
+                    .sealed(&property.value, "a Trigger step")
+                    .map_err(|secret| StepError::Exception(crate::scheduler::encoded(name, &secret)))?,
+            };
+            all.insert(name, Property { value, ..property.clone() });
+        }
+        Ok(all)
     }
 
     /// Links the builds of a request that is complete: `success: builder #1` (06.048).
