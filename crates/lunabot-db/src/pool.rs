@@ -37,8 +37,9 @@ impl From<&str> for Value {
 macro_rules! arguments {
     ($type:ty, $values:expr) => {{
         let mut arguments = <$type>::default();
-        arguments.reserve($values.len(), 0);
-        for value in $values {
+        let values = $values;
+        arguments.reserve(values.len(), 0);
+        for value in values {
             match value {
                 Value::Int(v) => arguments.add(v),
                 Value::OptInt(v) => arguments.add(v),
@@ -53,6 +54,22 @@ macro_rules! arguments {
     }};
 }
 
+/// PostgreSQL's texts hold every character but NUL, which becomes the sign for what cannot be shown.
+fn without_nul(mut values: Vec<Value>) -> Vec<Value> {
+    let plain = |text: &mut String| {
+        if text.contains('\0') {
+            *text = text.replace('\0', "\u{fffd}");
+        }
+    };
+    for value in &mut values {
+        match value {
+            Value::Text(text) | Value::OptText(Some(text)) => plain(text),
+            Value::OptText(None) | Value::Int(_) | Value::OptInt(_) | Value::Bool(_) | Value::Blob(_) => {}
+        }
+    }
+    values
+}
+
 /// Runs `$body` with the connection or pool of whichever engine it is.
 macro_rules! on_engine {
     ($sql:expr, $values:expr, $target:expr, $enum:ident, |$query:ident, $on:ident, $wrap:ident| $body:expr) => {
@@ -64,7 +81,7 @@ macro_rules! on_engine {
                 $body
             }
             $enum::Postgres($on) => {
-                let $query = sqlx::query_with($sql, arguments!(PgArguments, $values));
+                let $query = sqlx::query_with($sql, arguments!(PgArguments, without_nul($values)));
                 #[allow(unused_variables)]
                 let $wrap = Row::Postgres;
                 $body

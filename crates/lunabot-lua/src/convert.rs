@@ -8,6 +8,7 @@ use crate::modules::Placeholder;
 use crate::shape::{Fields, Form, Shape};
 use crate::state::Shared;
 use lunabot_model::kind::nearest;
+use lunabot_model::object::MARKS;
 use lunabot_model::{Category, Duration, Json, Problem};
 use mlua::{AnyUserData, Lua, LuaSerdeExt, Table, Value};
 use serde_json::Map;
@@ -256,6 +257,11 @@ impl<'a> Reader<'a> {
         let Some(parts) = self.parts(table) else {
             return self.problem("keys must be texts or whole numbers");
         };
+        // What came from outside, e.g. as JSON, must not pass for an object or a function of the configuration.
+        if let Some((name, _)) = parts.named.iter().find(|(name, _)| MARKS.contains(&name.as_str())) {
+            let message = format!("{name} is a name that only the master gives; use another");
+            return self.problem(message);
+        }
         if let Some(item) = list_shape(shape, &parts) {
             return self.list(parts, &item, renderable);
         }

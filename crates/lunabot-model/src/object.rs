@@ -139,13 +139,14 @@ pub fn same(a: &Json, b: &Json) -> bool {
     }
 }
 
+/// What marks a table as an object or a function of the configuration. Values from outside must not bear them.
+pub const MARKS: [&str; 2] = ["$kind", "$fn"];
+
 /// Whether a value holds a renderable or a function, at any depth.
 pub fn is_dynamic(value: &Json) -> bool {
     match value {
         Json::Array(items) => items.iter().any(is_dynamic),
-        Json::Object(map) => {
-            map.contains_key("$kind") || map.contains_key("$fn") || map.values().any(is_dynamic)
-        }
+        Json::Object(map) => MARKS.iter().any(|mark| map.contains_key(*mark)) || map.values().any(is_dynamic),
         _ => false,
     }
 }

@@ -7,8 +7,9 @@ use crate::live::{Line, Live, next};
 use crate::new::{NewChange, NewSourceStamp, StampRef};
 use crate::pending::Forget;
 use lunabot_db::{ChangeFileRow, ChangePropertyRow, PatchRow, StampRow};
-use lunabot_model::ChangeId;
+use lunabot_model::object::is_dynamic;
 use lunabot_model::resources::{Change, Patch, SourceStamp};
+use lunabot_model::{ChangeId, Properties};
 use sha1::{Digest, Sha1};
 
 /// The hash over all that makes two stamps equal (14.012). Each part with its length, absent ones apart from empty.
@@ -143,8 +144,12 @@ impl Data {
     }
 
     /// Stores a change with its source stamp; durable when it returns (02.002). Event changes/N/new.
-    pub async fn add_change(&self, new: NewChange) -> Result<Change> {
+    ///
+    /// Its properties are plain values: one that looks like an object of the configuration would be rendered with all that
+    /// the configuration knows, secrets too. It is left out, and the log says so.
+    pub async fn add_change(&self, mut new: NewChange) -> Result<Change> {
         self.shared.refuse_when_stuck()?;
+        new.properties = plain(&new.properties);
         self.shared.room().await;
         let intake = self.shared.intake.lock().await;
         let stamp = self.stamp(&StampRef::New(stamp_of(&new))).await?;
@@ -164,6 +169,17 @@ impl Data {
         self.ack(epoch).await?;
         Ok(change)
     }
+}
+
+fn plain(properties: &Properties) -> Properties {
+    let mut all = Properties::new();
+    for (name, property) in properties.iter() {
+        match is_dynamic(&property.value) {
+            true => tracing::warn!("a change: the property {name} is no plain value; left out"),
+            false => all.insert(name, property.clone()),
+        }
+    }
+    all
 }
 
 fn stamp_of(change: &NewChange) -> NewSourceStamp {

@@ -22,7 +22,7 @@ fn change(revision: &str, branch: Option<&str>) -> NewChange {
     }
 }
 
-pub async fn changes_have_parents_and_share_stamps(place: Place) {
+pub async fn rows_02_001_14_010_to_14_012_changes_have_parents_and_share_stamps(place: Place) {
     let data = place.open().await;
     let mut events = listen(&data, &["changes/*/new"]);
     let first = data.add_change(change("1", None)).await.unwrap();
@@ -50,6 +50,36 @@ pub async fn changes_have_parents_and_share_stamps(place: Place) {
     let after = data.add_change(change("2", None)).await.unwrap();
     assert_eq!((after.parent_changeids[0], after.sourcestamp), (again.changeid, second.sourcestamp));
     patches_are_kept(&data).await;
+}
+
+/// Not every database can store a NUL; none loses a change for it.
+pub async fn row_14_010_texts_with_a_nul_are_stored(place: Place) {
+    let data = place.open().await;
+    let mut new = NewChange { comments: "a\0b".into(), ..change("r\0", Some("br\0")) };
+    new.properties.set("p\0", "v\0", "Change");
+    let stored = data.add_change(new).await.unwrap();
+    assert_eq!(list(&data, "changes", "branch=x%00").await.len(), 0);
+    data.close().await.unwrap();
+    let data = place.open().await;
+    let read = data.change(stored.changeid).await.unwrap().unwrap();
+    assert!(["a\0b", "a\u{fffd}b"].contains(&read.comments.as_str()), "{read:?}");
+    assert_eq!((read.files.len(), read.properties.len()), (2, 2));
+}
+
+/// What looks like an object of the configuration is left out: it would be rendered.
+pub async fn properties_of_changes_are_plain_values(place: Place) {
+    let data = place.open().await;
+    let mut new = change("1", None);
+    for (name, value) in [
+        ("secret", json!({"$kind": "util.Secret", "$id": 1, "$at": "", "$args": {"secret_name": "s"}})),
+        ("deep", json!([{"x": {"$fn": {"id": 1}}}])),
+        ("plain", json!({"$ref": "x", "kind": ["$kind"]})),
+    ] {
+        new.properties.set(name, value, "Change");
+    }
+    let stored = data.add_change(new).await.unwrap();
+    let names: Vec<&str> = stored.properties.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["p", "plain"]);
 }
 
 /// Each patch makes a stamp of its own.

@@ -4,6 +4,7 @@ use super::options::OwnClass;
 use super::{Dialect, DialectOptions, HookError, HookRequest, HookScope};
 use async_trait::async_trait;
 use lunabot_data::new::NewChange;
+use lunabot_model::object::{MARKS, is_dynamic};
 use lunabot_model::{Json, Problem, Properties};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -61,6 +62,12 @@ fn properties(arguments: &Arguments) -> Result<Properties, HookError> {
     let Some(text) = arguments.get("properties") else { return Ok(Properties::new()) };
     let plain: BTreeMap<String, Json> = serde_json::from_str(text)
         .map_err(|e| HookError::Bad(format!("properties: a JSON object is wanted: {e}")))?;
+    if let Some((name, _)) = plain.iter().find(|(_, value)| is_dynamic(value)) {
+        let names = MARKS.join(" and ");
+        return Err(HookError::Bad(format!(
+            "properties: {name}: {names} are names that only the master gives"
+        )));
+    }
     Ok(Properties::from_plain(&plain, "Change"))
 }
 
@@ -105,9 +112,14 @@ mod tests {
 
     #[test]
     fn bad_arguments_are_told_02_029() {
-        for (name, value) in
-            [("files", "a.c"), ("files", "{}"), ("properties", "[]"), ("when", "noon"), ("when", "inf")]
-        {
+        for (name, value) in [
+            ("files", "a.c"),
+            ("files", "{}"),
+            ("properties", "[]"),
+            ("properties", r#"{"x": [{"$kind": "util.Secret"}]}"#),
+            ("when", "noon"),
+            ("when", "inf"),
+        ] {
             assert!(read(&[("author", "joe"), (name, value)]).is_err(), "{name}={value}");
         }
         assert!(read(&[]).unwrap_err().starts_with("author"));

@@ -17,6 +17,7 @@ use super::{Role, Schedulers, Surroundings};
 use lunabot_data::DataError;
 use lunabot_data::new::{NewPatch, NewSourceStamp, Settled};
 use lunabot_model::Properties;
+use lunabot_model::object::is_dynamic;
 use lunabot_model::render::RenderError;
 use lunabot_proto::TryJob;
 
@@ -124,7 +125,13 @@ impl Try {
 fn properties(job: &TryJob) -> Properties {
     let mut properties = Properties::new();
     for (name, value) in job.properties.iter() {
-        properties.set(name, crate::values::plain(value), SOURCE);
+        let value = crate::values::plain(value);
+        // It would be rendered, with all that the configuration knows.
+        if is_dynamic(&value) {
+            tracing::warn!("try job: the property {name} is no plain value; left out");
+            continue;
+        }
+        properties.set(name, value, SOURCE);
     }
     properties
 }
