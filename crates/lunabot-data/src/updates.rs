@@ -19,5 +19,16 @@ fn fitted(name: &str, suffix: &str, limit: usize) -> String {
     name.chars().take(room).chain(suffix.chars()).collect()
 }
 
+/// What a step or a build says of itself, which pages show in one line. A command may have a word of a megabyte.
+fn said(text: &str) -> String {
+    match text.char_indices().nth(SAID) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Longer texts of steps and builds, in characters, are cut.
+const SAID: usize = 1000;
+
 /// The names of steps and the slugs of logs have at most this many characters (09.007, 09.008).
 const IDENTIFIER: usize = 50;

@@ -18,7 +18,7 @@ step_params! {
         pub workersrc: Renderable<String>,
         /// The directory on the master, relative to the master's base directory; made if absent, else added to.
         pub masterdest: Renderable<String>,
-        /// The most bytes of the archive that are taken; a larger one fails the step. Default: no limit.
+        /// The most bytes of the archive that are taken, compressed or not; a larger one fails the step. Default: no limit.
         pub maxsize: Option<Renderable<Option<u64>>>,
         /// Bytes that are sent at a time. Default 16384.
         pub blocksize: Option<Renderable<u64>>,

@@ -1,5 +1,6 @@
 //! Builds and their properties and data.
 
+use super::said;
 use crate::ack::Ack;
 use crate::announce::Announcement;
 use crate::data::Data;
@@ -96,7 +97,7 @@ impl Data {
 
     /// Event builds/N/update.
     pub async fn set_build_state(&self, build: BuildId, state: &str) -> Result<Ack> {
-        self.change_build(build, "update", |row| state.clone_into(&mut row.state_string)).await
+        self.change_build(build, "update", |row| row.state_string = said(state)).await
     }
 
     pub async fn add_build_locks_duration(&self, build: BuildId, seconds: i64) -> Result<Ack> {
@@ -160,7 +161,7 @@ impl Data {
             running.row.complete = true;
             running.row.complete_at = Some(now);
             running.row.results = Some(results);
-            state.clone_into(&mut running.row.state_string);
+            running.row.state_string = said(state);
             let row = running.row.clone();
             live.complete_times.insert(row.builderid, now);
             live.put_build(row, Some("finished"));

@@ -1,6 +1,6 @@
 //! Steps.
 
-use super::{IDENTIFIER, fitted};
+use super::{IDENTIFIER, fitted, said};
 use crate::ack::Ack;
 use crate::announce::Announcement;
 use crate::data::Data;
@@ -47,7 +47,7 @@ impl Data {
                 complete: false,
                 complete_at: None,
                 results: None,
-                state_string: state.to_owned(),
+                state_string: said(state),
                 urls: Vec::new(),
                 hidden: false,
             };
@@ -104,7 +104,7 @@ impl Data {
     /// Event …/updated.
     pub async fn set_step_state(&self, step: StepId, state: &str) -> Result<Ack> {
         self.change_step(step, "updated", |row| {
-            state.clone_into(&mut row.state_string);
+            row.state_string = said(state);
             true
         })
         .await
@@ -137,7 +137,7 @@ impl Data {
             row.complete_at = Some(now);
             row.results = Some(results);
             row.hidden = hidden;
-            state.clone_into(&mut row.state_string);
+            row.state_string = said(state);
             true
         })
         .await

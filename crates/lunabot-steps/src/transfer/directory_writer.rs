@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 pub struct DirectoryWriter {
     target: PathBuf,
     compression: Compression,
-    /// The most bytes of the stream that are taken.
+    /// The most bytes of the stream that are taken, as it comes and decompressed.
     max: Option<u64>,
     state: Mutex<State>,
 }
@@ -75,8 +75,8 @@ impl DirectoryWriter {
             return Err("the archive is empty".into());
         };
         stream.flush().await.map_err(|error| self.cannot_write(&error))?;
-        let (mut stream, target, compression) =
-            (stream.into_std().await, self.target.clone(), self.compression);
+        let (mut stream, target) = (stream.into_std().await, self.target.clone());
+        let (compression, max) = (self.compression, self.max);
         let staged = blocking(move || {
             let folder = folder_of(&target)?;
             let staged = tempfile::Builder::new()
@@ -84,7 +84,7 @@ impl DirectoryWriter {
                 .suffix(".part")
                 .tempdir_in(folder)?;
             stream.rewind()?;
-            unpack::unpack(stream, compression, staged.path())?;
+            unpack::unpack(stream, compression, staged.path(), max)?;
             Ok(staged)
         });
         // An archive that is not to be unpacked is told at the end, as the step's failure.

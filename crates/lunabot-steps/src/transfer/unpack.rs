@@ -42,13 +42,36 @@ impl Compression {
     }
 }
 
-/// Unpacks a tar stream into the empty folder `root`. The error names the entry.
-pub fn unpack(stream: File, compression: Compression, root: &Path) -> io::Result<()> {
+/// Unpacks a tar stream into the empty folder `root`; no more than `max` bytes of it, once it is decompressed. The error
+/// names the entry.
+pub fn unpack(stream: File, compression: Compression, root: &Path, max: Option<u64>) -> io::Result<()> {
     let stream = BufReader::new(stream);
-    match compression {
-        Compression::None => entries(stream, root),
-        Compression::Gzip => entries(MultiGzDecoder::new(stream), root),
-        Compression::Bzip2 => entries(bzip2::read::MultiBzDecoder::new(stream), root),
+    let stream: Box<dyn Read> = match compression {
+        Compression::None => Box::new(stream),
+        Compression::Gzip => Box::new(MultiGzDecoder::new(stream)),
+        Compression::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(stream)),
+    };
+    match max {
+        None => entries(stream, root),
+        Some(max) => entries(Bounded { stream, max, left: max }, root),
+    }
+}
+
+/// Reads so much; more is an error. A few bytes of a compressed archive may stand for a disk full of zeros.
+struct Bounded<R> {
+    stream: R,
+    max: u64,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(read as u64)
+            .ok_or_else(|| io::Error::other(format!("it holds more than maxsize ({} bytes)", self.max)))?;
+        Ok(read)
     }
 }
 
@@ -63,13 +86,24 @@ fn entries(stream: impl Read, root: &Path) -> io::Result<()> {
         let path = entry.path()?.into_owned();
         let unpacked = one(&mut entry, &path, root, &mut folders);
         unpacked.map_err(|error| {
-            io::Error::other(format!("entry '{}' of the archive: {error}", path.display()))
+            io::Error::other(format!("entry '{}' of the archive: {}", path.display(), reasons(&error)))
         })?;
     }
     for (folder, mode) in folders.iter().rev() {
         fs::set_permissions(folder, Permissions::from_mode(mode & PLAIN | OWNER))?;
     }
     Ok(())
+}
+
+/// An error with what lies behind it: that of the archive says only which entry it was.
+fn reasons(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    let mut behind = std::error::Error::source(error);
+    while let Some(reason) = behind {
+        text.push_str(&format!(": {reason}"));
+        behind = reason.source();
+    }
+    text
 }
 
 fn one(
@@ -250,7 +284,7 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             let file = archive(|builder| entries.iter().for_each(|(k, n, l)| raw(builder, *k, n, l)));
-            let error = unpack(file, Compression::None, dir.path()).unwrap_err().to_string();
+            let error = unpack(file, Compression::None, dir.path(), None).unwrap_err().to_string();
             assert!(error.contains(what), "{entries:?}: {error}");
         }
     }
@@ -272,11 +306,43 @@ mod tests {
                 raw(builder, kind, name, link);
             }
         });
-        unpack(file, Compression::None, dir.path()).unwrap();
+        unpack(file, Compression::None, dir.path(), None).unwrap();
         assert_eq!(fs::read_link(dir.path().join("sub/up")).unwrap(), Path::new("../sub/f"));
         assert!(dir.path().join("dangling").symlink_metadata().unwrap().is_symlink());
         let mode = |name: &str| dir.path().join(name).metadata().unwrap().permissions().mode() & 0o7777;
         assert_eq!((mode("sub"), mode("sub/f"), mode("hard")), (0o777, 0o777, 0o777));
+    }
+
+    /// However small the archive is on its way.
+    #[test]
+    fn row_06_032_maxsize_counts_what_is_unpacked() {
+        let plain = archive(|builder| {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(EntryType::Regular);
+            header.set_mode(0o644);
+            header.set_size(1_000_000);
+            builder.append_data(&mut header, "zeros", io::repeat(0).take(1_000_000)).unwrap();
+        });
+        let mut packed =
+            flate2::write::GzEncoder::new(tempfile::tempfile().unwrap(), flate2::Compression::best());
+        io::copy(&mut &plain, &mut packed).unwrap();
+        let packed = packed.finish().unwrap();
+        assert!(packed.metadata().unwrap().len() < 10_000);
+        for (max, told) in
+            [(None, None), (Some(1_100_000), None), (Some(500_000), Some("maxsize (500000 bytes)"))]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            io::Seek::rewind(&mut &packed).unwrap();
+            let done = unpack(packed.try_clone().unwrap(), Compression::Gzip, dir.path(), max);
+            match (done, told) {
+                (Ok(()), None) => assert_eq!(dir.path().join("zeros").metadata().unwrap().len(), 1_000_000),
+                (Err(error), Some(told)) => {
+                    let error = error.to_string();
+                    assert!(error.contains("'zeros'") && error.contains(told), "{error}");
+                }
+                other => panic!("{max:?}: {other:?}"),
+            }
+        }
     }
 
     #[test]
