@@ -134,8 +134,13 @@ impl Running {
             self.watch = self.watched();
         }
         self.read_taken().await?;
-        for mark in maildir::list(&folder).await.map_err(in_words)? {
+        let marks = maildir::list(&folder).await.map_err(in_words)?;
+        let any = !marks.is_empty();
+        for mark in marks {
             self.take(mark).await?;
+        }
+        for part in [maildir::CUR, maildir::BAD].iter().filter(|_| any) {
+            maildir::prune(&folder, part).await.map_err(in_words)?;
         }
         Ok(())
     }

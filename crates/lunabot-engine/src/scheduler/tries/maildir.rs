@@ -11,6 +11,8 @@ pub(super) const CUR: &str = "cur";
 pub(super) const BAD: &str = "bad";
 /// Where writers make files before they move them to `new/`.
 const TMP: &str = "tmp";
+/// Files that are kept in `cur/` and in `bad/`.
+const KEPT: usize = 1000;
 /// Files looked at in one go; the others come next.
 const AT_ONCE: usize = 1000;
 
@@ -86,6 +88,29 @@ pub(super) async fn shift(folder: &Path, name: &str, to: &str) -> io::Result<()>
     away(move || replace(&from, &to)).await
 }
 
+/// Removes what was moved to one of the folders long ago: all but the newest [`KEPT`] files.
+pub(super) async fn prune(folder: &Path, part: &str) -> io::Result<()> {
+    let part = folder.join(part);
+    away(move || {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&part)? {
+            let entry = entry?;
+            // Moving a file changes its ctime: that is when it was taken.
+            match entry.metadata() {
+                Ok(found) if found.is_file() => files.push((found.ctime(), found.ctime_nsec(), entry.path())),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        files.sort();
+        let old = files.len().saturating_sub(KEPT);
+        files.into_iter().take(old).try_for_each(|(.., path)| match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        })
+    })
+    .await
+}
+
 /// A folder, which may have got here by mistake, does not replace anything.
 fn replace(from: &Path, to: &Path) -> io::Result<()> {
     let mut target: PathBuf = to.to_owned();
@@ -100,4 +125,29 @@ fn replace(from: &Path, to: &Path) -> io::Result<()> {
 
 async fn away<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn row_03_022_the_newest_jobs_that_were_taken_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path()).await.unwrap();
+        for n in 0..KEPT + 3 {
+            let name = format!("{n:04}");
+            std::fs::write(dir.path().join(NEW).join(&name), "x").unwrap();
+            shift(dir.path(), &name, CUR).await.unwrap();
+        }
+        std::fs::create_dir(dir.path().join(CUR).join("folder")).unwrap();
+        prune(dir.path(), CUR).await.unwrap();
+        let left = std::fs::read_dir(dir.path().join(CUR)).unwrap().count();
+        assert_eq!(left, KEPT + 1);
+        for (name, kept) in
+            [("0000", false), ("0002", false), ("0003", true), ("1002", true), ("folder", true)]
+        {
+            assert_eq!(dir.path().join(CUR).join(name).exists(), kept, "{name}");
+        }
+    }
 }
