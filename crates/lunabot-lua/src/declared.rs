@@ -3,7 +3,7 @@
 
 use crate::class::Class;
 use crate::construct::{Options, Written, finish, read, report};
-use crate::convert::Reader;
+use crate::convert::{Reader, words};
 use crate::origin::{Origin, origin, raise};
 use crate::shape::Shape;
 use crate::state::{Factory, Shared};
@@ -256,8 +256,8 @@ pub(crate) fn add_methods(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
     )?;
     prelude.raw_set(
         "object_addSteps",
-        lua.create_function(|lua, (this, steps, more): (Value, Table, Option<Table>)| {
-            let steps = steps.sequence_values().collect::<mlua::Result<_>>()?;
+        lua.create_function(|lua, (this, steps, more): (Value, Value, Option<Table>)| {
+            let steps = step_list(lua, &steps)?;
             crate::secrets::add_steps(lua, &this, steps, more)
         })?,
     )?;
@@ -277,6 +277,30 @@ pub(crate) fn receiver(lua: &Lua, this: &Value, method: &str) -> mlua::Result<An
     }
 }
 
+/// The items of a list of steps, without `false`. What is no list without holes is told, and adds nothing.
+fn step_list(lua: &Lua, steps: &Value) -> mlua::Result<Vec<Value>> {
+    let told = |message: String| {
+        let problem = Problem::new("steps", message);
+        report(lua, &Shared::of(lua), "util.BuildFactory:addSteps", &origin(lua), &[problem])?;
+        Ok(Vec::new())
+    };
+    let Value::Table(table) = steps else {
+        return told(format!("expected a list of steps, got {}", words(steps)));
+    };
+    let mut items = Vec::new();
+    for pair in table.pairs::<Value, Value>() {
+        match pair? {
+            (Value::Integer(place), value) => items.push((place, value)),
+            (name, _) => return told(format!("expected a list of steps, got a table with {}", words(&name))),
+        }
+    }
+    items.sort_by_key(|(place, _)| *place);
+    if let Some((place, _)) = (1..).zip(&items).find(|(place, item)| *place != item.0) {
+        return told(format!("item {place} is nil (write `x or false` for an item that may be missing)"));
+    }
+    Ok(items.into_iter().map(|(_, value)| value).filter(|value| *value != Value::Boolean(false)).collect())
+}
+
 pub(crate) fn add_steps(lua: &Lua, this: &Value, method: &str, steps: Vec<Value>) -> mlua::Result<()> {
     let object = receiver(lua, this, method)?;
     let factory = object.borrow::<Declared>()?;
@@ -287,10 +311,13 @@ pub(crate) fn add_steps(lua: &Lua, this: &Value, method: &str, steps: Vec<Value>
     for step in steps {
         let mut reader = Reader::new(lua, &shared);
         let shape = Shape { form: crate::shape::Form::Object, renderable: false };
-        if step.is_nil() {
-            reader.problem("expected a step, got nil");
-        }
-        let read = reader.option("step", &step, &shape);
+        let read = match &step {
+            Value::UserData(_) => reader.option("step", &step, &shape),
+            other => {
+                reader.problems.push(Problem::new("step", format!("expected a step, got {}", words(other))));
+                None
+            }
+        };
         let named = read.as_ref().and_then(|json| json["$kind"].as_str());
         let is_step = named.and_then(|name| shared.kind(name)).is_some_and(|k| k.category == Category::Step);
         if let (Some(name), false) = (named, is_step) {

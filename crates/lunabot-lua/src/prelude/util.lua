@@ -12,8 +12,14 @@ util.Results = RESULTS
 for code = 0, 6 do util[RESULTS[code]:upper()] = code end
 local WORST = { 6, 5, 4, 2, 1, 0, 3 }
 
-function util.statusToString(code) return RESULTS[code] or "not finished" end
+local MANY = { [0] = "successes", "warnings", "failures", "skipped", "exceptions", "retries", "cancelled" }
+
+function util.statusToString(code, count)
+  if code == nil or code == null then return "not finished" end
+  return ((count or 1) > 1 and MANY or RESULTS)[code] or "Invalid status"
+end
 function util.worst_status(a, b)
+  if (a == nil or a == null) and (b == nil or b == null) then return nil end
   for i = 1, #WORST do
     if a == WORST[i] or b == WORST[i] then return WORST[i] end
   end

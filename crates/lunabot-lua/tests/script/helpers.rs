@@ -46,6 +46,32 @@ assert(util.timedelta{hours = 1, minutes = 30} == 5400)
 }
 
 #[tokio::test]
+async fn rows_05_001_05_002_results_have_codes_names_and_plurals() {
+    check(
+        r#"
+local names = {[0] = "success", "warnings", "failure", "skipped", "exception", "retry", "cancelled"}
+local many = {[0] = "successes", "warnings", "failures", "skipped", "exceptions", "retries", "cancelled"}
+for code = 0, 6 do
+  assert(util[names[code]:upper()] == code and util.Results[code] == names[code])
+  assert(util.statusToString(code) == names[code] and util.statusToString(code, 1) == names[code])
+  assert(util.statusToString(code, 2) == many[code])
+end
+assert(util.statusToString(nil) == "not finished" and util.statusToString(7) == "Invalid status")
+local worst_first = {util.CANCELLED, util.RETRY, util.EXCEPTION, util.FAILURE, util.WARNINGS, util.SUCCESS, util.SKIPPED}
+for i, worse in ipairs(worst_first) do
+  for j = i, 7 do
+    assert(util.worst_status(worse, worst_first[j]) == worse and util.worst_status(worst_first[j], worse) == worse)
+  end
+  assert(util.worst_status(worse, nil) == worse and util.worst_status(util.null, worse) == worse)
+end
+assert(util.worst_status(nil, nil) == nil and not pcall(util.worst_status, "x", "y"))
+"#,
+        &[],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn documents_are_read_in_their_order_and_watched() {
     let body = r#"
 local function names(t) local all = {} for k in pairs(t) do all[#all + 1] = k end return table.concat(all, " ") end

@@ -1,6 +1,6 @@
 //! What a good configuration becomes.
 
-use crate::support::{Folder, function, load};
+use crate::support::{Folder, errors, function, load};
 use lunabot_model::Json;
 use lunabot_model::config::Collapse;
 use serde_json::json;
@@ -107,6 +107,40 @@ assert(auth.users.joe == "pw" and util.UserPasswordAuth{{joe = "pw"}}.users.joe 
     .await;
     let steps: Vec<usize> = loaded.config.builders.iter().map(|b| b.factory.steps.len()).collect();
     assert_eq!(steps, [2, 2, 0]);
+}
+
+#[tokio::test]
+async fn row_05_065_steps_are_added_to_a_factory_one_by_one_or_many() {
+    let loaded = load(
+        r#"
+local function shell(name) return steps.ShellCommand{name} end
+local g = util.BuildFactory{steps = {shell "one"}, workdir = "src"}
+g:addStep(shell "two")
+g:addSteps({shell "three", false, shell "four"})
+g.workdir = "other"
+c.builders[2] = util.BuilderConfig{name = "two", workername = "local", factory = g}
+c.schedulers[2] = schedulers.ForceScheduler{"f2", {"two"}}
+"#,
+    )
+    .await;
+    let factory = &loaded.config.builders[1].factory;
+    let commands: Vec<_> = factory.steps.iter().map(|step| step.args["command"].clone()).collect();
+    assert_eq!(commands, ["one", "two", "three", "four"]);
+    assert_eq!(factory.workdir.as_ref().unwrap().source(), "other");
+    for (extra, expected) in [
+        ("f:addStep('make')", "util.BuildFactory:addStep: step: expected a step, got the text \"make\""),
+        ("f:addStep()", "util.BuildFactory:addStep: step: expected a step, got nil"),
+        (
+            "f:addSteps({steps.ShellCommand{'a'}, 3})",
+            "util.BuildFactory:addSteps: step: expected a step, got the number 3",
+        ),
+        ("f:addSteps(3)", "util.BuildFactory:addSteps: steps: expected a list of steps, got the number 3"),
+        ("f:addSteps({steps.ShellCommand{'a'}, nil, steps.ShellCommand{'a'}})", "item 2 is nil"),
+        ("local g = util.BuildFactory{3}", "util.BuildFactory: steps[1]: expected an object, got the number 3"),
+    ] {
+        let told = errors(extra).await;
+        assert!(told.iter().any(|line| line.contains(expected)), "{extra}: {told:#?}");
+    }
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ async fn yields(expression: &str) -> Result<Json, String> {
 }
 
 #[tokio::test]
-async fn renderables_mean_in_lua_what_they_mean_04c_04d() {
+async fn rows_04_002_04_024_04_027_to_04_036_renderables_mean_in_lua_what_they_mean() {
     for (expression, want) in [
         (r#"util.Property "x""#, json!("x")),
         (r#"util.Property{"empty", "d"}"#, json!("d")),
