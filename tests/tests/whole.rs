@@ -30,12 +30,18 @@ mod janitor;
 mod licences;
 #[path = "whole/locks.rs"]
 mod locks;
+#[path = "whole/logs.rs"]
+mod logs;
 #[path = "whole/network.rs"]
 mod network;
+#[path = "whole/odd_input.rs"]
+mod odd_input;
 #[path = "whole/own_worker.rs"]
 mod own_worker;
 #[path = "whole/pipeline.rs"]
 mod pipeline;
+#[path = "whole/properties.rs"]
+mod properties;
 #[path = "whole/queue.rs"]
 mod queue;
 #[path = "whole/reload.rs"]

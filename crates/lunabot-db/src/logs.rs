@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_end_at_lines_and_count_on() {
+    fn row_13_009_chunks_end_at_lines_and_count_on() {
         let line = "x".repeat(999) + "\n";
         let text = line.repeat(300) + &"y".repeat(3 * MAX_CHUNK) + "\nlast\n";
         let chunks = pack(7, 10, &text, LogCompression::default());

@@ -243,7 +243,7 @@ async fn codebases_without_a_change_get_defaults_or_their_last_revision_03_005_0
 }
 
 #[tokio::test]
-async fn a_force_call_makes_a_buildset_03_032_03_033() {
+async fn a_force_call_makes_a_buildset_03_024_03_032_03_033() {
     let world = World::new().await;
     let size = json!({"name": "size", "required": true});
     world
@@ -462,7 +462,7 @@ async fn row_03_003_a_disabled_nightly_waits_until_it_is_enabled_and_then_for_it
 }
 
 #[tokio::test]
-async fn two_that_are_due_at_one_moment_build_in_the_order_of_their_names() {
+async fn rows_03_016_03_017_two_that_are_due_at_one_moment_build_in_the_order_of_their_names() {
     let mut world = World::new().await;
     let names = ["e", "b", "d", "a", "c"];
     let all: Vec<_> = names
@@ -492,6 +492,33 @@ async fn two_that_are_due_at_one_moment_build_in_the_order_of_their_names() {
         world.waits_for(name, 42_400).await;
     }
     assert_eq!((order(&world).await.as_str(), world.buildsets().await.len()), ("abcde", 10));
+}
+
+/// The wall clock is set forward, and back, while a master runs.
+#[tokio::test]
+async fn rows_03_012_03_017_a_clock_that_jumps_repeats_nothing_and_stops_nothing() {
+    let world = World::new().await;
+    world.apply(&[nightly(json!({})), single(json!({"treeStableTimer": 10}))]).await;
+    world.waits_for("n", 2800).await;
+    // An hour ahead: what was missed is made up for once, when the clock is looked at next.
+    world.clock.set_wall(3600);
+    world.clock.advance(60.0);
+    world.next_buildset().await;
+    world.waits_for("n", 6400).await;
+    // Back again: the same hour comes a second time, and does not count.
+    world.clock.set_wall(0);
+    world.clock.advance(60.0);
+    world.clock.advance(2700.0);
+    // Timers of changes go by a clock that does not jump.
+    world.change(json!({})).await;
+    world.clock.set_wall(-50_000);
+    world.clock.advance(10.0);
+    assert_eq!(world.properties(&world.next_buildset().await).await["scheduler"][0], "s");
+    world.clock.set_wall(0);
+    world.waits_for("n", 6400).await;
+    world.clock.advance(3570.0);
+    assert_eq!(world.properties(&world.next_buildset().await).await["scheduler"][0], "n");
+    assert_eq!(world.buildsets().await.len(), 3);
 }
 
 #[tokio::test]

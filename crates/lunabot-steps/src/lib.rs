@@ -166,6 +166,63 @@ pub fn kinds() -> impl Iterator<Item = &'static Kind> {
 mod tests {
     use super::*;
 
+    /// Flags, and the steps with their names where none is given. h: haltOnFailure, f: flunkOnFailure, w: warnOnFailure.
+    const DEFAULTS: &[(&str, &str)] = &[
+        (
+            "f",
+            "Assert:Assert Cppcheck:cppcheck DELETE:HTTPStep GET:HTTPStep GitCommit:gitcommit GitDiffInfo:GitDiffInfo \
+             GitPush:gitpush GitTag:gittag HEAD:HTTPStep HTTPStep:HTTPStep LogRenderable:LogRenderable \
+             MsBuild12:compile MsBuild14:compile MsBuild141:compile MsBuild16:compile MsBuild17:compile \
+             MsBuild4:compile OPTIONS:HTTPStep POST:HTTPStep PUT:HTTPStep PyLint:pylint \
+             RemoveWorkerFileSecret:RemoveWorkerFileSecret Robocopy:generic SetProperties:SetProperties \
+             SetPropertiesFromEnv:SetPropertiesFromEnv SetProperty:SetProperty SetPropertyFromCommand:setproperty \
+             ShellCommand:shell ShellSequence:generic SubunitShellCommand:shell TreeSize:treesize Trial:trial \
+             Trigger:trigger VC10:compile VC11:compile VC12:compile VC14:compile VC141:compile VC6:compile \
+             VC7:compile VC8:compile VC9:compile VCExpress9:compile VS2019:compile VS2022:compile \
+             WarningCountingShellCommand:generic",
+        ),
+        (
+            "hf",
+            "BuildDataJanitor:BuildDataJanitor Bzr:bzr CMake:cmake Compile:compile Configure:configure \
+             CopyDirectory:CopyDirectory DebCowbuilder:cowbuilder DebPbuilder:pbuilder DirectoryUpload:upload \
+             DownloadSecretsToWorker:DownloadSecretsToWorker FileDownload:download FileExists:FileExists \
+             FileUpload:upload Gerrit:git Git:git GitHub:git GitLab:git \
+             JSONPropertiesDownload:json_properties_download JSONStringDownload:json_download \
+             LogChunksJanitor:LogChunksJanitor MakeDirectory:MakeDirectory MasterShellCommand:MasterShellCommand \
+             Mercurial:hg Mock:mock MockBuildSRPM:mockbuildsrpm MockRebuild:mock MultipleFileUpload:upload P4:p4 \
+             RemoveDirectory:RemoveDirectory RetentionJanitor:RetentionJanitor RpmBuild:rpmbuilder SVN:svn \
+             Sphinx:sphinx StringDownload:string_download UbuCowbuilder:cowbuilder UbuPbuilder:pbuilder",
+        ),
+        ("w", "DebLintian:lintian"),
+        ("fw", "PerlModuleTest:test RpmLint:rpmlint Test:test"),
+        ("", "PyFlakes:pyflakes"),
+    ];
+
+    #[test]
+    fn rows_05_004_05_005_names_and_flags_where_none_are_given() {
+        let mut expected: Vec<String> = DEFAULTS
+            .iter()
+            .flat_map(|(flags, steps)| steps.split_whitespace().map(move |step| format!("{step} {flags}")))
+            .collect();
+        let mut found: Vec<String> = STEPS
+            .iter()
+            .map(|step| {
+                let flags = step.defaults.flags;
+                assert!(!flags.flunk_on_warnings && !flags.warn_on_warnings, "{}", step.kind.name);
+                let all = [
+                    ("h", flags.halt_on_failure),
+                    ("f", flags.flunk_on_failure),
+                    ("w", flags.warn_on_failure),
+                ];
+                let letters: String = all.iter().filter(|(_, on)| *on).map(|(letter, _)| *letter).collect();
+                format!("{}:{} {letters}", step.kind.name, step.defaults.name)
+            })
+            .collect();
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected);
+    }
+
     #[test]
     fn names_are_unique_and_positional_options_are_in_the_schema() {
         let mut seen = std::collections::HashSet::new();

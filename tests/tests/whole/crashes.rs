@@ -54,6 +54,31 @@ async fn fifty_kills_under_load_lose_nothing_and_repeat_nothing() -> Result<()> 
     check_outcome(&master, acknowledged).await
 }
 
+/// The scheduler is this master's, and after a kill the next one's, which is the same by its row.
+#[tokio::test]
+async fn row_03_002_schedulers_say_which_master_has_them() -> Result<()> {
+    let mut master = Master::start(&config()).await?;
+    for _ in 0..2 {
+        let shown = master.get("schedulers").await?["schedulers"][0].clone();
+        let row = master.get("masters").await?["masters"][0].clone();
+        assert_eq!((&shown["name"], &shown["enabled"]), (&json!("any"), &json!(true)));
+        assert_eq!(
+            (&shown["master"]["masterid"], &shown["master"]["name"]),
+            (&row["masterid"], &row["name"])
+        );
+        let of_master = master.get(&format!("masters/{}/schedulers", row["masterid"])).await?;
+        assert_eq!(of_master["schedulers"][0]["schedulerid"], shown["schedulerid"]);
+        master = Master::start_in(master.kill().await?).await?;
+    }
+    let dir = master.shared_dir();
+    std::fs::write(dir.path().join("master.lua"), config().replace("name = \"any\"", "name = \"other\""))?;
+    master.signal(nix::sys::signal::Signal::SIGHUP)?;
+    let given_up =
+        |all: &Value| all["schedulers"][0]["master"].is_null() && all["schedulers"][1]["master"].is_object();
+    master.until("schedulers?order=schedulerid", given_up).await?;
+    Ok(())
+}
+
 /// Pushes changes until `moment` has passed; how many were acknowledged.
 async fn load_until(master: &Master, moment: Duration, round: u32) -> usize {
     let mut count = 0;

@@ -66,6 +66,158 @@ end"#,
 }
 
 #[tokio::test]
+async fn row_07_003_a_function_is_asked_about_each_older_request() -> Result<()> {
+    let master = Master::start(&waiting(
+        r#"
+c.collapseRequests = function(_, builder, new, old)
+  util.append_file(lunabot.basedir .. "/asked", ("%s %d %d\n"):format(builder.name, new.id, old.id))
+  return new.properties.pr == "take" and old.id == 2
+end"#,
+    ))
+    .await?;
+    for pr in ["", "", "", "take", ""] {
+        force(&master, pr).await?;
+    }
+    assert_eq!(results(&master).await?, [-1, 3, -1, -1, -1]);
+    let asked = std::fs::read_to_string(master.dir().join("asked"))?;
+    let pairs: Vec<&str> = asked.lines().map(|line| line.strip_prefix("b ").unwrap_or(line)).collect();
+    assert_eq!(pairs, ["2 1", "3 1", "3 2", "4 1", "4 2", "4 3", "5 1", "5 3", "5 4"], "oldest first");
+    Ok(())
+}
+
+/// The functions of the reference's chapter, in Lua.
+#[tokio::test]
+async fn row_07_005_functions_see_requests_buildsets_and_the_default_rule() -> Result<()> {
+    let sets = r#"local one, two = master.data.get({"buildsets", req1.buildsetid}), master.data.get("buildsets/" .. req2.buildsetid)"#;
+    let branches = format!(
+        r#"{sets}
+  if #one.sourcestamps ~= #two.sourcestamps then return false end
+  for i, stamp in ipairs(one.sourcestamps) do
+    if stamp.branch ~= two.sourcestamps[i].branch then return false end
+  end
+  return true"#
+    );
+    let reasons =
+        "return util.BuildRequest.canBeCollapsed(master, req1, req2) and req1.reason == req2.reason";
+    let parents = format!("{sets}\n  return one.parent_buildid ~= nil and two.parent_buildid ~= nil");
+    for (rule, wanted) in
+        [(branches.as_str(), [3, 3, -1, -1]), (reasons, [3, -1, -1, -1]), (&parents, [-1, -1, -1, -1])]
+    {
+        let text = format!("c.collapseRequests = function(master, builder, req1, req2)\n  {rule}\nend");
+        let master = Master::start(&waiting(&text)).await?;
+        for (branch, reason) in [("main", "a"), ("main", "a"), ("main", "b"), ("dev", "a")] {
+            let fields = json!({"branch": branch, "reason": reason});
+            master.control("forceschedulers/force", "force", fields).await?;
+        }
+        let told = master.get("script_errors").await?;
+        assert_eq!(told["script_errors"], json!([]));
+        assert_eq!(results(&master).await?, wanted, "{rule}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_07_012_functions_see_what_builders_do() -> Result<()> {
+    let master = Master::start(&waiting(
+        r#"
+c.collapseRequests = false
+c.workers = { worker.LocalWorker{"local", max_builds = 1}, worker.LocalWorker{"other"} }
+b.workernames, b.canStartBuild = {"local", "other"}, nil
+f = util.BuildFactory{steps.ShellCommand{command = "until test -e " .. lunabot.basedir .. "/go; do sleep 0.05; done"}}
+b.factory = f
+c.prioritizeBuilders = function(master, builders)
+  for _, each in ipairs(builders) do
+    local oldest, newest = each:getOldestRequestTime(), each:getNewestCompleteTime()
+    util.append_file(lunabot.basedir .. "/seen", ("%s builds %d, waits %s, built %s, priority %s\n"):format(
+      each.name, #each.building + #each.old_building, oldest == math.huge and "never" or math.type(oldest),
+      newest == -math.huge and "never" or math.type(newest), tostring(each:getHighestPriority())))
+  end
+  local function building(each) return #each.building + #each.old_building > 0 and 1 or 0 end
+  return util.sort_by(builders, function(each)
+    return {building(each), each:getNewestCompleteTime(), each:getOldestRequestTime()}
+  end)
+end"#,
+    ))
+    .await?;
+    master.control("forceschedulers/force", "force", json!({"pr": "", "priority": 5})).await?;
+    master.until("builds", |all| all["builds"][0].is_object()).await?;
+    force(&master, "").await?;
+    master.until("builds", |all| all["builds"][1].is_object()).await?;
+    std::fs::write(master.dir().join("go"), "")?;
+    for build in [1, 2] {
+        master.finished_build(build).await?;
+    }
+    force(&master, "").await?;
+    master.finished_build(3).await?;
+    let seen = std::fs::read_to_string(master.dir().join("seen"))?;
+    for line in [
+        "b builds 0, waits integer, built never, priority 5",
+        "b builds 1, waits integer, built never, priority 0",
+        "b builds 0, waits integer, built integer, priority 0",
+    ] {
+        assert!(seen.lines().any(|found| found == line), "{line} is not in {seen}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_07_015_next_build_sees_all_of_a_request() -> Result<()> {
+    let master = Master::start(&waiting(
+        r#"
+c.www.change_hook_dialects = { base = true }
+c.schedulers[2] = schedulers.AnyBranchScheduler{name = "any", builderNames = {"b"}, properties = {p = 1}, priority = 3}
+b.canStartBuild = nil
+b.nextBuild = function(builder, requests)
+  local r = requests[1]
+  util.write_file(lunabot.basedir .. "/seen", util.to_json{
+    r.id, r.bsid, builder.name, r.buildername, r.builderid, r.priority, r.submittedAt == r.submitted_at, r.waitedFor,
+    r.waited_for, r.reason, r.properties.p, r.properties:getPropertySource("p"), r.source.branch,
+    r.sources[""].revision, r.sources[""].repository, r.sources[""].project, r.sources[""].changes[1].who,
+    r.changes[1].comments, r.buildset.bsid, r.sources[""].patch == nil,
+  })
+  return r
+end"#,
+    ))
+    .await?;
+    let fields = [
+        ("author", "joe"),
+        ("comments", "why"),
+        ("branch", "main"),
+        ("revision", "r1"),
+        ("repository", "repo"),
+        ("project", "proj"),
+    ];
+    assert_eq!(master.change_hook(&fields).await?, 202);
+    assert_eq!(master.finished_build(1).await?["results"], 0);
+    let seen: Value = serde_json::from_str(&std::fs::read_to_string(master.dir().join("seen"))?)?;
+    let reason = "The AnyBranchScheduler scheduler named 'any' triggered this build";
+    let expected = json!([
+        1,
+        1,
+        "b",
+        "b",
+        1,
+        3,
+        true,
+        false,
+        false,
+        reason,
+        1,
+        "Scheduler",
+        "main",
+        "r1",
+        "repo",
+        "proj",
+        "joe",
+        "why",
+        1,
+        true
+    ]);
+    assert_eq!(seen, expected);
+    Ok(())
+}
+
+#[tokio::test]
 async fn keys_collapse_also_what_waited_before_a_reload() -> Result<()> {
     let master = Master::start(&waiting("c.collapseRequests = false")).await?;
     for pr in ["1", "", "1", "2", "", "2", "2"] {

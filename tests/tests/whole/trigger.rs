@@ -19,7 +19,7 @@ end
 builder("good", steps.ShellCommand{{command = {{"true"}}}})
 builder("bad", steps.ShellCommand{{command = {{"false"}}}})
 builder("held", steps.ShellCommand{{command = "until test -e {gate}/open; do sleep 0.05; done"}})
-c.builders[#c.builders + 1] = util.BuilderConfig{{name = "parent", workernames = {{"other"}}, factory = util.BuildFactory{{
+c.builders[#c.builders + 1] = util.BuilderConfig{{name = "parent", workernames = {{"local"}}, factory = util.BuildFactory{{
   steps.SetProperty{{property = "got_revision", value = "r7"}},
   steps.SetProperty{{property = "flavour", value = "sweet"}},
   steps.Trigger{{{trigger}}},
@@ -321,7 +321,7 @@ c.builders = {{
   util.BuilderConfig{{name = "child", workernames = {{"local"}}, factory = util.BuildFactory{{
     shows "whole", shows "part", shows "own", steps.LogRenderable{{content = util.Property "deep"}},
   }}}},
-  util.BuilderConfig{{name = "parent", workernames = {{"local"}}, factory = util.BuildFactory{{
+  util.BuilderConfig{{name = "parent", workernames = {{"other"}}, factory = util.BuildFactory{{
     steps.SetProperty{{property = "part", value = util.Interpolate "100%% Bearer %(secret:token)s"}},
     steps.Trigger{{schedulerNames = {{"child"}}, waitForFinish = true, copy_properties = {{"part"}}, set_properties = {{
       whole = util.Secret "token", deep = {{list = {{util.Secret "token"}}}}, reason = util.Interpolate "for %(secret:token)s",

@@ -8,7 +8,7 @@ use lunabot_model::{BoxFuture, Properties, Results};
 use serde_json::json;
 use std::sync::Arc;
 
-pub async fn a_build_is_stored_and_read_back(place: Place) {
+pub async fn rows_07_001_14_003_to_14_009_14_032_a_build_is_stored_and_read_back(place: Place) {
     let data = place.open().await;
     let (builder, worker) = configured(&data).await;
     let mut events =
@@ -102,7 +102,7 @@ async fn check_rows(data: &Data) {
 }
 
 /// RETRY gives a request back; the worst result is the set's (05.006, 07.025).
-pub async fn requests_come_back_and_end_their_set(place: Place) {
+pub async fn rows_05_006_07_025_requests_come_back_and_end_their_set(place: Place) {
     let data = place.open().await;
     let (builder, _) = configured(&data).await;
     let (empty, none) = data.add_buildset(buildset(&[])).await.unwrap();
@@ -167,7 +167,7 @@ impl Collapser for SkipOlder {
     }
 }
 
-pub async fn the_collapser_comes_before_the_announcement(place: Place) {
+pub async fn row_07_001_the_collapser_comes_before_the_announcement(place: Place) {
     let data = place.open().await;
     let (builder, _) = configured(&data).await;
     data.add_buildset(buildset(&[builder])).await.unwrap();

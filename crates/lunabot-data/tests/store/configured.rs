@@ -17,7 +17,7 @@ fn builder(name: &str, tags: &[&str]) -> BuilderDecl {
     }
 }
 
-pub async fn what_is_configured_can_be_read(place: Place) {
+pub async fn rows_14_001_14_002_14_013_what_is_configured_can_be_read(place: Place) {
     let data = place.open().await;
     let project = ProjectDecl {
         name: "p".into(),
@@ -91,7 +91,7 @@ impl ControlHandler for Echo {
     }
 }
 
-pub async fn workers_come_and_go(place: Place) {
+pub async fn row_14_014_workers_come_and_go(place: Place) {
     let data = place.open().await;
     let (builder, worker) = configured(&data).await;
     let mut events = listen(&data, &["workers/*/*"]);

@@ -27,7 +27,7 @@ where
     tokio::task::spawn_blocking(move || thread.join().unwrap()).await.unwrap();
 }
 
-pub async fn what_a_killed_master_left_is_put_right(place: Place) {
+pub async fn rows_14_006_14_033_what_a_killed_master_left_is_put_right(place: Place) {
     lives(&place, |data| async move {
         let (builder, worker) = configured(&data).await;
         data.worker_connected(worker, json!({})).await.unwrap().detach();

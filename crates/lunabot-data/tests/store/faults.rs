@@ -43,7 +43,7 @@ async fn foreign_and_newer_databases_are_refused_with_a_hint_14_021() {
 }
 
 #[tokio::test]
-async fn opening_again_changes_nothing_14_023() {
+async fn opening_again_changes_nothing_14_019_14_023() {
     let place = Place::sqlite();
     for _ in 0..2 {
         let data = place.open().await;

@@ -28,7 +28,7 @@ async fn raw(data: &Data, path: &str) -> (Option<String>, String) {
     (raw.filename, String::from_utf8(bytes).unwrap())
 }
 
-pub async fn lines_are_read_by_range(place: Place) {
+pub async fn rows_13_013_13_021_lines_are_read_by_range(place: Place) {
     let data = place.open().await;
     let log = log(&data, LogType::Stdio).await;
     assert_eq!(contents_after_flush(&data, "").await.unwrap(), "");
@@ -56,7 +56,7 @@ async fn contents_after_flush(data: &Data, query: &str) -> Result<String, DataEr
     contents(data, query).await
 }
 
-pub async fn many_small_and_some_large_appends_come_back_whole(place: Place) {
+pub async fn rows_13_009_13_010_13_013_many_small_and_some_large_appends_come_back_whole(place: Place) {
     let data = place.open().await;
     let log = log(&data, LogType::Text).await;
     let mut whole = String::new();
@@ -81,7 +81,7 @@ pub async fn many_small_and_some_large_appends_come_back_whole(place: Place) {
 }
 
 /// A log that grew by many transactions is put together when it is complete, and reads the same.
-pub async fn a_complete_log_is_put_together(place: Place) {
+pub async fn row_13_012_a_complete_log_is_put_together(place: Place) {
     let data = place.open().await;
     let log = log(&data, LogType::Text).await;
     let mut whole = String::new();

@@ -8,7 +8,7 @@ fn key(name: &str) -> StateKey {
     StateKey { object: "poller".into(), class: "GitPoller".into(), name: name.into() }
 }
 
-pub async fn state_and_verdicts_survive(place: Place) {
+pub async fn rows_14_013_14_017_14_028_state_and_verdicts_survive(place: Place) {
     let data = place.open().await;
     assert_eq!(data.get_state(&key("a")).await.unwrap(), None);
     data.set_state(&key("a"), json!({"main": "abc"})).await.unwrap().detach();

@@ -60,7 +60,7 @@ pub async fn row_14_025_old_logs_lose_their_text_and_keep_their_row(place: Place
     assert_eq!(tidy(&data, &[rule]).await, Tidied::default(), "there is nothing left to take");
 }
 
-pub async fn builds_go_with_all_that_is_theirs_and_numbers_go_on(place: Place) {
+pub async fn row_14_030_builds_go_with_all_that_is_theirs_and_numbers_go_on(place: Place) {
     let data = place.open().await;
     let (builder, worker) = configured(&data).await;
     for _ in 0..5 {

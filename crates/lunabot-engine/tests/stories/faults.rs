@@ -94,6 +94,37 @@ async fn row_07_021_a_worker_that_cannot_be_prepared_is_tried_after_10_20_40_sec
     master.stop().await;
 }
 
+/// The wall clock is set back, and far ahead, while a build runs and a worker is in quarantine.
+#[tokio::test]
+async fn a_clock_that_jumps_ends_no_build_and_no_quarantine() {
+    let setup = Setup::new(&["w"]).builder(builder("b", &["w"], vec![step("hold a")])).builder(builder(
+        "raises",
+        &["w"],
+        vec![object("steps.Odd", json!({"what": "raises"}))],
+    ));
+    let mut master = Master::start(setup).await;
+    let worker = master.worker("w").await;
+    for ahead in [-7200, 400_000_000, 0] {
+        let request = master.request("b").await;
+        let held = worker.held("a").await;
+        master.clock.set_wall(ahead);
+        held.end(0).await;
+        let build = master.finished(request).await;
+        assert_eq!((&build["results"], &build["complete_at"]), (&json!(0), &json!(1_000_000 + ahead)));
+    }
+    let failed = master.request("raises").await;
+    assert_eq!(master.finished(failed).await["results"], 4);
+    master.clock.set_wall(500_000);
+    let waiting = master.request("b").await;
+    master.until("in quarantine", |status| status.requests_pending == 1).await;
+    master.clock.advance(Duration::from_secs(9));
+    master.until("in quarantine still", |status| status.requests_pending == 1).await;
+    master.clock.advance(Duration::from_secs(1));
+    worker.held("a").await.end(0).await;
+    assert_eq!(master.finished(waiting).await["results"], 0);
+    master.stop().await;
+}
+
 #[tokio::test]
 async fn row_07_029_a_soft_stop_waits_and_a_fast_one_ends_builds_in_retry() {
     let mut master = Master::start(holding()).await;

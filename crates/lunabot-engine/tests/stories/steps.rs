@@ -3,7 +3,9 @@
 use crate::support::config::{object, property, step_with};
 use crate::support::host::callback;
 use crate::support::{Master, Setup, builder, step};
+use futures::StreamExt;
 use lunabot_model::{AnyObject, Json};
+use lunabot_proto::Update;
 use serde_json::json;
 use std::time::Duration;
 
@@ -109,22 +111,117 @@ async fn row_05_038_decode_rc_and_row_05_040_broken_commands() {
 }
 
 #[tokio::test]
-async fn row_13_003_logs_urls_and_html_of_a_step() {
+async fn rows_05_030_13_003_13_004_logs_urls_and_html_of_a_step() {
     let (master, build) = built(vec![odd("logs")]).await;
     assert_eq!(master.log(&build, "odd", "stdio").await.unwrap(), "eerror\nohalf line\n");
     assert_eq!(master.log(&build, "odd", "report").await.unwrap(), "<b>\n");
     let steps = master.list(&format!("builds/{}/steps", build["buildid"]), "").await;
-    assert_eq!(steps[1]["urls"], json!([{"name": "docs", "url": "http://x/"}]));
+    let urls = json!([{"name": "docs", "url": "http://x/"}, {"name": "api", "url": "http://y/"}]);
+    assert_eq!(steps[1]["urls"], urls, "in order, each once");
     assert_eq!(build["results"], 0, "a plain step's warnings do not count");
     master.stop().await;
 }
 
 #[tokio::test]
-async fn row_05_047_files_go_to_the_worker_and_come_back() {
+async fn rows_05_046_05_047_files_go_to_the_worker_and_come_back() {
     let (master, build) = built(vec![odd("uses files")]).await;
     assert_eq!(build["results"], 0, "{:?}", master.log(&build, "odd", "err.text").await);
     assert_eq!(master.property(&build, "back").await.unwrap().0, "from the worker");
     assert_eq!(master.property(&build, "exists").await.unwrap().0, true);
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn row_05_046_folders_are_made_removed_and_searched() {
+    let (master, build) = built(vec![odd("looks around")]).await;
+    assert_eq!(master.property(&build, "made").await.unwrap().0, json!([true, true]));
+    let found = master.property(&build, "found").await.unwrap().0;
+    assert_eq!(found, json!([["/w/b/x.c"], null]), "a folder that cannot be read is none");
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn row_05_028_a_stopped_step_sends_no_more_commands() {
+    let mut master =
+        Master::start(Setup::new(&["w"]).builder(builder("b", &["w"], vec![odd("goes on")]))).await;
+    let worker = master.worker("w").await;
+    let request = master.request("b").await;
+    master.wait_for("steps/*/updated", |step| step["state_string"] == "running").await;
+    master.control(&format!("buildrequests/{request}"), "cancel").await;
+    let build = master.finished(request).await;
+    assert_eq!((&build["results"], &master.steps(&build).await[1].1), (&json!(6), &json!(6)));
+    assert!(worker.started.lock().unwrap().is_empty(), "the worker hears nothing of it");
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn row_05_032_build_data_is_kept_by_name_and_the_last_counts() {
+    let (master, build) = built(vec![odd("keeps data")]).await;
+    let path = format!("builds/{}/data", build["buildid"]);
+    let all = master.list(&path, "").await;
+    assert_eq!(all.len(), 1);
+    assert_eq!(
+        (&all[0]["name"], &all[0]["source"], &all[0]["length"]),
+        (&json!("report"), &json!("Odd"), &json!(3))
+    );
+    let mut body = master.data.raw(&format!("{path}/report/value")).await.unwrap().body;
+    let mut bytes = Vec::new();
+    while let Some(piece) = body.next().await {
+        bytes.extend_from_slice(&piece.unwrap());
+    }
+    assert_eq!(bytes, b"two");
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn row_05_036_a_command_that_the_worker_lacks_is_an_exception() {
+    let (master, build) = built(vec![odd("asks for commands")]).await;
+    assert_eq!(master.property(&build, "version").await.unwrap().0, "3.3");
+    assert_eq!(master.steps(&build).await[1].1, 4);
+    let told = master.log(&build, "odd", "err.text").await.unwrap();
+    assert_eq!(told, "worker is too old, does not know about frobnicate\n");
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn rows_05_037_05_039_news_of_a_command_go_where_they_belong() {
+    let steps =
+        vec![step_with("hold a", json!({"logfiles": {"seen": "f", "late": "g"}, "lazylogfiles": true}))];
+    let mut master = Master::start(Setup::new(&["w"]).builder(builder("b", &["w"], steps))).await;
+    let worker = master.worker("w").await;
+    let request = master.request("b").await;
+    let held = worker.held("a").await;
+    let log = |name: &str| Update::Log { name: name.into(), text: format!("of {name}\n") };
+    held.updates(vec![
+        Update::Header("head\n".into()),
+        Update::Stdout("out\n".into()),
+        Update::Stderr("err\n".into()),
+        log("seen"),
+        log("unknown"),
+        Update::Other { key: "curious".into(), value: "x".into() },
+        Update::Elapsed(1.5),
+    ])
+    .await;
+    held.end(7).await;
+    let build = master.finished(request).await;
+    assert_eq!(build["results"], 2);
+    let stdio = master.log(&build, "shell", "stdio").await.unwrap();
+    assert_eq!(stdio, "hhead\noout\neerr\nhprogram finished with exit code 7\n");
+    assert_eq!(master.log(&build, "shell", "seen").await.unwrap(), "oof seen\n");
+    for name in ["unknown", "late"] {
+        assert_eq!(master.log(&build, "shell", name).await, None, "{name}");
+    }
+    let ids: Vec<String> = worker.started.lock().unwrap().iter().map(|(_, c)| c.id.clone()).collect();
+    assert_eq!(ids.len(), 1);
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn row_05_034_properties_of_steps_have_a_source_and_the_last_one_counts() {
+    let print = step_with("print", json!({"name": "again", "command": ["print", property("x")]}));
+    let (master, build) = built(vec![odd("sets x"), odd("sets x"), print]).await;
+    assert_eq!(master.property(&build, "x").await, Some((json!("set"), "Odd".to_string())));
+    assert!(master.log(&build, "again", "stdio").await.unwrap().starts_with("oset\n"));
     master.stop().await;
 }
 
@@ -143,7 +240,7 @@ async fn row_05_024_the_text_of_a_running_step_changes_at_most_once_a_second() {
 }
 
 #[tokio::test]
-async fn row_05_052_line_observers_see_whole_lines_whenever_they_come() {
+async fn rows_05_051_05_052_13_005_line_observers_see_whole_lines_whenever_they_come() {
     let (master, build) = built(vec![odd("observes")]).await;
     let all = json!(["Stderr error", "Stdout half line", "Stdout rest"]);
     for name in ["early", "late", "after"] {
@@ -164,7 +261,7 @@ async fn row_13_025_an_observer_that_breaks_is_told_once_and_is_the_steps_except
 }
 
 #[tokio::test]
-async fn row_05_016_statistics_are_folded_over_the_steps_that_have_them() {
+async fn rows_05_016_05_029_statistics_are_folded_over_the_steps_that_have_them() {
     let (master, build) = built(vec![odd("counts"), odd("sets x"), odd("counts")]).await;
     for (name, value) in [("sum", json!(4)), ("sum10", json!(14)), ("none", json!(null))] {
         assert_eq!(master.property(&build, name).await.unwrap().0, value, "{name}");

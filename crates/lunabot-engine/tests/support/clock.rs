@@ -1,6 +1,7 @@
 //! A clock that stands still until a test moves it.
 
 use lunabot_model::{BoxFuture, Clock, Mono, Time};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -9,12 +10,23 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct TestClock {
     passed: Mutex<Duration>,
+    /// Seconds by which the wall is ahead.
+    ahead: AtomicI64,
     moved: watch::Sender<Duration>,
 }
 
 impl TestClock {
     pub fn new() -> Arc<Self> {
-        Arc::new(TestClock { passed: Mutex::default(), moved: watch::channel(Duration::ZERO).0 })
+        Arc::new(TestClock {
+            passed: Mutex::default(),
+            ahead: AtomicI64::new(0),
+            moved: watch::channel(Duration::ZERO).0,
+        })
+    }
+
+    /// Sets the wall clock so many seconds before or after where it would be.
+    pub fn set_wall(&self, ahead: i64) {
+        self.ahead.store(ahead, Ordering::SeqCst);
     }
 
     pub fn advance(&self, by: Duration) {
@@ -26,7 +38,7 @@ impl TestClock {
 
 impl Clock for TestClock {
     fn now(&self) -> Time {
-        Time::from_secs(1_000_000) + *self.passed.lock().unwrap()
+        Time::from_secs(1_000_000 + self.ahead.load(Ordering::SeqCst)) + *self.passed.lock().unwrap()
     }
 
     fn mono(&self) -> Mono {

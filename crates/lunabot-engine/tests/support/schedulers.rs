@@ -10,7 +10,7 @@ use lunabot_model::script::{CallSite, ScriptErrorKind};
 use lunabot_model::*;
 use serde_json::json;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration as Std;
 use tokio::sync::watch;
@@ -18,11 +18,16 @@ use tokio::sync::watch;
 /// How long a test waits for what must happen.
 const BOUND: Std = Std::from_secs(20);
 
-/// A clock that stands still unless it is moved.
+/// A clock that stands still unless it is moved; the wall's may be set besides.
 #[derive(Debug)]
-pub struct HandClock(watch::Sender<Std>);
+pub struct HandClock(watch::Sender<Std>, AtomicI64);
 
 impl HandClock {
+    /// Sets the wall clock so many seconds before or after where it would be.
+    pub fn set_wall(&self, ahead: i64) {
+        self.1.store(ahead, Ordering::SeqCst);
+    }
+
     pub fn advance(&self, secs: f64) {
         self.0.send_modify(|now| *now += Std::from_secs_f64(secs));
     }
@@ -30,7 +35,7 @@ impl HandClock {
 
 impl Clock for HandClock {
     fn now(&self) -> Time {
-        Time::from_secs(1_700_000_000) + *self.0.borrow()
+        Time::from_secs(1_700_000_000 + self.1.load(Ordering::SeqCst)) + *self.0.borrow()
     }
     fn mono(&self) -> Mono {
         Mono(*self.0.borrow())
@@ -115,7 +120,7 @@ impl World {
     /// Builders `b1` and `b2`, no schedulers.
     pub async fn new() -> World {
         let home = tempfile::tempdir().unwrap();
-        let clock = Arc::new(HandClock(watch::channel(Std::ZERO).0));
+        let clock = Arc::new(HandClock(watch::channel(Std::ZERO).0, AtomicI64::new(0)));
         let data = open(&home, &clock).await;
         let declared = ["b1", "b2"].map(|name| BuilderDecl { name: name.into(), ..BuilderDecl::default() });
         let builders = Arc::new(data.sync_builders(&declared).await.unwrap());

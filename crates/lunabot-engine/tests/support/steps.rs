@@ -36,7 +36,8 @@ step_params! {
 }
 impl OwnChecks for OddParams {}
 
-struct Odd(OddParams);
+/// What it does, and how often this very one has run.
+struct Odd(OddParams, u32);
 
 /// Lines with their channels.
 #[derive(Default)]
@@ -61,6 +62,7 @@ impl LogObserver for Breaks {
 #[async_trait]
 impl Step for Odd {
     async fn run(&mut self, cx: &StepContext) -> Result<Results, StepError> {
+        self.1 += 1;
         match self.0.what.as_str() {
             "panics" => panic!("on purpose"),
             "raises" => Err(StepError::Exception("no <such> thing".into())),
@@ -79,6 +81,33 @@ impl Step for Odd {
                 cx.interrupted().await;
                 Ok(Results::Success)
             }
+            "goes on" => {
+                cx.interrupted().await;
+                cx.run_mkdir("late").await?;
+                Ok(Results::Success)
+            }
+            "counts its runs" => {
+                cx.set_property("runs", self.1.into(), "Odd");
+                Ok(Results::Success)
+            }
+            "asks for commands" => {
+                cx.set_property("version", cx.worker_version("shell").into(), "Odd");
+                cx.check_worker_has_command("frobnicate")?;
+                Ok(Results::Success)
+            }
+            "keeps data" => {
+                for text in ["one", "two"] {
+                    cx.set_build_data("report", text.into(), "Odd").await?;
+                }
+                Ok(Results::Success)
+            }
+            "looks around" => {
+                let made = [cx.run_mkdir("d").await?, cx.run_rmdir("d", None).await?];
+                let found = [Some(cx.run_glob("*.c").await?), cx.run_listdir("d").await?];
+                cx.set_property("made", made.to_vec().into(), "Odd");
+                cx.set_property("found", serde_json::json!(found), "Odd");
+                Ok(Results::Success)
+            }
             "uses files" => {
                 cx.download_file_content_to_worker("build", "f", b"content", Some(0o600)).await?;
                 let back = cx.get_file_content_from_worker("build", "f").await?;
@@ -95,7 +124,9 @@ impl Step for Odd {
                 log.add_stdout("half ").await?;
                 log.add_stderr("error\n").await?;
                 log.add_stdout("line").await?;
-                cx.add_url("docs", "http://x/").await?;
+                for (name, url) in [("docs", "http://x/"), ("api", "http://y/"), ("docs", "http://x/")] {
+                    cx.add_url(name, url).await?;
+                }
                 cx.add_html_log("report", "<b>").await?;
                 Ok(Results::Warnings)
             }
@@ -162,7 +193,7 @@ static COMMAND: StepKind = StepKind {
 static ODD: StepKind = StepKind {
     kind: kind("Odd", schema_of::<OddParams>, check_as::<OddParams>),
     defaults: StepDefaults::named("odd"),
-    build: |args| Ok(Box::new(Odd(lunabot_engine::step::read(args)?))),
+    build: |args| Ok(Box::new(Odd(lunabot_engine::step::read(args)?, 0))),
 };
 
 pub fn all() -> Vec<&'static StepKind> {

@@ -32,14 +32,14 @@ mod tests {
 
     /// 02.005: aligned to the start, however long a poll took.
     #[test]
-    fn polls_keep_to_the_intervals_of_the_start() {
+    fn row_02_005_polls_keep_to_the_intervals_of_the_start() {
         assert_eq!(next_poll(at(100), at(100), &times(60, 0, 0), 0.9), Some(at(160)));
         assert_eq!(next_poll(at(100), at(199), &times(60, 0, 0), 0.9), Some(at(220)));
         assert_eq!(next_poll(at(100), at(220), &times(60, 0, 0), 0.9), Some(at(280)));
     }
 
     #[test]
-    fn chance_spreads_between_the_bounds() {
+    fn row_02_005_chance_spreads_between_the_bounds() {
         assert_eq!(next_poll(at(0), at(0), &times(60, 10, 30), 0.0), Some(at(70)));
         assert_eq!(next_poll(at(0), at(0), &times(60, 10, 30), 0.5), Some(at(80)));
         assert_eq!(next_poll(at(0), at(0), &times(0, 0, 0), 0.5), None);

@@ -175,7 +175,7 @@ mod tests {
 
     /// 02.005: the bounds of times.
     #[test]
-    fn times_are_checked() {
+    fn row_02_005_times_are_checked() {
         assert_eq!(
             problems(json!({"pollInterval": "10m", "pollRandomDelayMin": 1, "pollRandomDelayMax": 2})),
             [""; 0]
@@ -189,7 +189,7 @@ mod tests {
 
     /// 02.010, 02.012.
     #[test]
-    fn combinations_and_names_are_checked() {
+    fn rows_02_010_02_012_combinations_and_names_are_checked() {
         assert_eq!(
             problems(json!({"branch": "a", "branches": true})),
             ["branch: branch and branches exclude each other"]

@@ -20,7 +20,7 @@ fn object(args: Json) -> AnyObject {
 
 /// 02.010: the first poll records; then each commit is one change, in order; a restart repeats nothing.
 #[tokio::test]
-async fn each_commit_is_one_change() {
+async fn rows_02_001_02_010_each_commit_is_one_change() {
     let (repo, mut master) = (Repo::new(), Master::new().await);
     repo.commit("a", "before");
     let declared = poller(&repo, json!({"project": "P", "category": "C"}));
@@ -143,7 +143,7 @@ async fn many_branches_are_one_poll() {
 }
 
 #[tokio::test]
-async fn references_are_chosen_by_list_function_and_tags() {
+async fn row_02_010_references_are_chosen_by_list_function_and_tags() {
     let (repo, master) = (Repo::new(), Master::new().await);
     repo.commit("a", "before");
     repo.git(&["tag", "v0"]);
@@ -188,7 +188,7 @@ async fn references_are_chosen_by_list_function_and_tags() {
 
 /// 02.011.
 #[tokio::test]
-async fn pushes_without_commits_are_changes_where_wanted() {
+async fn row_02_011_pushes_without_commits_are_changes_where_wanted() {
     let (repo, master) = (Repo::new(), Master::new().await);
     repo.commit("a", "zero");
     repo.commit("a", "one");
@@ -203,7 +203,7 @@ async fn pushes_without_commits_are_changes_where_wanted() {
 }
 
 #[tokio::test]
-async fn a_server_that_vanishes_is_shown_and_polled_again() {
+async fn row_02_005_a_server_that_vanishes_is_shown_and_polled_again() {
     let (repo, master) = (Repo::new(), Master::new().await);
     repo.commit("a", "before");
     master.apply(vec![poller(&repo, json!({}))]).await;
@@ -246,7 +246,7 @@ async fn stopping_ends_a_poll_that_hangs() {
 
 /// 02.004, lua-api § 5: what is the same goes on, what differs is restarted, an error touches nothing.
 #[tokio::test]
-async fn a_reload_touches_only_what_differs() {
+async fn row_02_004_a_reload_touches_only_what_differs() {
     let (repo, master) = (Repo::new(), Master::new().await);
     repo.commit("a", "before");
     let named = |name: &str, interval: u64| {
@@ -275,7 +275,7 @@ async fn a_reload_touches_only_what_differs() {
 }
 
 #[tokio::test]
-async fn functions_see_and_alter_changes_and_their_errors_repeat_the_poll() {
+async fn row_02_002_functions_see_and_alter_changes_and_their_errors_repeat_the_poll() {
     let (repo, master) = (Repo::new(), Master::new().await);
     repo.commit("a", "before");
     let options = json!({"category": function("category"), "change_fn": function("alter")});

@@ -136,7 +136,10 @@ c.schedulers[2] = schedulers.ForceScheduler{"f2", {"two"}}
         ),
         ("f:addSteps(3)", "util.BuildFactory:addSteps: steps: expected a list of steps, got the number 3"),
         ("f:addSteps({steps.ShellCommand{'a'}, nil, steps.ShellCommand{'a'}})", "item 2 is nil"),
-        ("local g = util.BuildFactory{3}", "util.BuildFactory: steps[1]: expected an object, got the number 3"),
+        (
+            "local g = util.BuildFactory{3}",
+            "util.BuildFactory: steps[1]: expected an object, got the number 3",
+        ),
     ] {
         let told = errors(extra).await;
         assert!(told.iter().any(|line| line.contains(expected)), "{extra}: {told:#?}");

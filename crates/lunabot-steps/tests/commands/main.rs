@@ -28,7 +28,7 @@ fn from_command(args: Json) -> Json {
 
 /// 06.001, 06.003, 05.023.
 #[tokio::test]
-async fn exit_status_decides_and_the_text_names_the_command() {
+async fn rows_05_023_06_001_06_003_exit_status_decides_and_the_text_names_the_command() {
     let bench = Bench::new().await;
     let steps = [
         shell(json!({"command": "echo one; echo two >&2"})),
@@ -49,7 +49,7 @@ async fn exit_status_decides_and_the_text_names_the_command() {
 
 /// 05.043, 06.002: environment, folder, input, watched files.
 #[tokio::test]
-async fn commands_get_environment_folder_input_and_watched_files() {
+async fn rows_05_043_05_049_06_002_commands_get_environment_folder_input_and_watched_files() {
     let bench = Bench::new().await;
     let env = json!({"A": "a-${B}", "B": property("size"), "LIST": ["x", "y"], "HOME": null});
     let text = "echo $A:$LIST:${HOME-unset}; pwd; cat; echo watched > side.log";
@@ -69,7 +69,7 @@ async fn commands_get_environment_folder_input_and_watched_files() {
 
 /// 05.042, 05.048: what limits end, and the text that says so.
 #[tokio::test]
-async fn limits_end_commands() {
+async fn rows_05_042_05_048_limits_end_commands() {
     let bench = Bench::new().await;
     let steps = [
         shell(json!({"command": ["sleep", "1000"], "timeout": 1, "flunkOnFailure": false})),
@@ -87,7 +87,7 @@ async fn limits_end_commands() {
 
 /// 06.042, 04.003.
 #[tokio::test]
-async fn properties_are_set_and_marked_as_made_by_the_build() {
+async fn row_06_042_properties_are_set_and_marked_as_made_by_the_build() {
     let bench = Bench::new().await;
     let interpolated = object("util.Interpolate", json!({"fmtstring": "%(prop:buildername)s!"}));
     let steps = [
@@ -105,7 +105,7 @@ async fn properties_are_set_and_marked_as_made_by_the_build() {
 
 /// 06.010.
 #[tokio::test]
-async fn output_becomes_properties() {
+async fn row_06_010_output_becomes_properties() {
     let bench = Bench::new().await;
     let steps = [
         from_command(json!({"property": "said", "command": "echo ' it'\"'\"'s '; echo no >&2"})),
@@ -136,7 +136,7 @@ async fn output_becomes_properties() {
 }
 
 #[tokio::test]
-async fn an_extract_fn_that_fails_is_an_exception_of_the_step() {
+async fn row_06_010_an_extract_fn_that_fails_is_an_exception_of_the_step() {
     let bench = Bench::new().await;
     for answer in [Err("master.lua:4: oh".to_string()), Ok(json!("text"))] {
         let steps = [from_command(json!({"extract_fn": function("extract"), "command": "true"}))];
@@ -150,7 +150,7 @@ async fn an_extract_fn_that_fails_is_an_exception_of_the_step() {
 
 /// 06.001: what is wrong is told when the configuration is loaded.
 #[test]
-fn mistakes_are_found_when_loaded() {
+fn rows_05_044_06_001_mistakes_are_found_when_loaded() {
     let problems = |name: &str, args: Json| -> Vec<String> {
         let kind = lunabot_steps::kinds().find(|kind| kind.name == name).unwrap();
         (kind.check)(&args).iter().map(|p| format!("{}: {}", p.path, p.message)).collect()

@@ -13,7 +13,7 @@ fn sequence(commands: Json) -> Json {
 }
 
 #[tokio::test]
-async fn row_06_004_commands_run_in_order_with_logs_and_flags_of_their_own() {
+async fn rows_05_045_06_004_commands_run_in_order_with_logs_and_flags_of_their_own() {
     let bench = Bench::new().await;
     let steps = [
         sequence(json!([

@@ -30,7 +30,7 @@ const REST: &str = "rev-parse HEAD";
 
 /// 06.016–06.021: each mode and method, twice; what is run, and what is left of earlier builds.
 #[tokio::test]
-async fn each_mode_and_method_twice() {
+async fn rows_06_016_to_06_021_each_mode_and_method_twice() {
     let clone = "clone URL . --progress";
     let fetch = ["fetch -f --progress URL HEAD", "checkout -f FETCH_HEAD"];
     let again: [(&str, &str, &[&str], [bool; 2]); 6] = [
@@ -77,7 +77,7 @@ async fn each_mode_and_method_twice() {
 
 /// 06.019: a commit that is here is not fetched; a branch is named.
 #[tokio::test]
-async fn revisions_and_branches_are_checked_out() {
+async fn row_06_019_revisions_and_branches_are_checked_out() {
     let (repo, bench) = (Repo::new(), Bench::new().await);
     let first = repo.commit("a", "one");
     repo.git(&["checkout", "--quiet", "-b", "topic"]);
@@ -109,7 +109,7 @@ async fn revisions_and_branches_are_checked_out() {
 
 /// 06.014: without a revision, the newest change's.
 #[tokio::test]
-async fn the_newest_change_gives_the_revision() {
+async fn row_06_014_the_newest_change_gives_the_revision() {
     let (repo, bench) = (Repo::new(), Bench::new().await);
     let first = repo.commit("a", "one");
     repo.commit("a", "two");
@@ -131,7 +131,7 @@ async fn the_newest_change_gives_the_revision() {
 
 /// 06.014: codebases.
 #[tokio::test]
-async fn codebases_have_entries_in_the_properties() {
+async fn rows_04_008_06_014_codebases_have_entries_in_the_properties() {
     let (one, two, bench) = (Repo::new(), Repo::new(), Bench::new().await);
     let (first, second) = (one.commit("a", "one"), two.commit("b", "two"));
     let steps = [
@@ -168,7 +168,7 @@ async fn row_04_009_steps_with_and_without_codebase_do_not_mix() {
 
 /// 06.015, 06.017: the patch is applied to index and tree, and cleaned away by the next checkout.
 #[tokio::test]
-async fn a_patch_is_applied_and_gone_at_the_next_checkout() {
+async fn rows_06_015_06_017_a_patch_is_applied_and_gone_at_the_next_checkout() {
     let (repo, bench) = (Repo::new(), Bench::new().await);
     let first = repo.commit("a", "one");
     let patch = NewPatch {
@@ -236,7 +236,7 @@ async fn submodules_are_checked_out_and_cleaned() {
 }
 
 #[tokio::test]
-async fn depth_and_description_are_as_asked() {
+async fn row_06_016_depth_and_description_are_as_asked() {
     let (repo, bench) = (Repo::new(), Bench::new().await);
     repo.commit("a", "one");
     repo.git(&["tag", "v1"]);
@@ -254,7 +254,7 @@ async fn depth_and_description_are_as_asked() {
 
 /// 06.021: what happens when the server is gone, or the tree is broken.
 #[tokio::test]
-async fn failures_are_retried_clobbered_or_told() {
+async fn rows_06_020_06_021_failures_are_retried_clobbered_or_told() {
     let (repo, bench) = (Repo::new(), Bench::new().await);
     let first = repo.commit("a", "one");
     let step = [git(&repo, json!({}))];
@@ -280,7 +280,7 @@ async fn failures_are_retried_clobbered_or_told() {
 
 /// 06.018: a folder with something else in it is emptied first.
 #[tokio::test]
-async fn a_folder_with_something_else_is_replaced() {
+async fn row_06_018_a_folder_with_something_else_is_replaced() {
     let (repo, bench) = (Repo::new(), Bench::new().await);
     let first = repo.commit("a", "one");
     std::fs::create_dir_all(bench.workdir()).unwrap();
@@ -291,7 +291,7 @@ async fn a_folder_with_something_else_is_replaced() {
 
 /// 06.017: no git, or one that hangs.
 #[tokio::test]
-async fn a_missing_git_is_an_exception_and_a_hanging_server_a_failure() {
+async fn row_06_017_a_missing_git_is_an_exception_and_a_hanging_server_a_failure() {
     let (repo, bench) = (Repo::new(), Bench::new().await);
     let empty = json!({"PATH": repo.path().display().to_string()});
     let built = bench.build(&[git(&repo, json!({"env": empty}))]).await;
@@ -306,7 +306,7 @@ async fn a_missing_git_is_an_exception_and_a_hanging_server_a_failure() {
 
 /// 06.022: git finds keys and credentials, and nothing of them stays.
 #[tokio::test]
-async fn keys_are_on_the_worker_only_while_the_step_runs() {
+async fn row_06_022_keys_are_on_the_worker_only_while_the_step_runs() {
     let (repo, bench) = (Repo::new(), Bench::new().await);
     let first = repo.commit("a", "one");
     let secret = object("util.Secret", json!({"secret_name": "token"}));
@@ -327,7 +327,7 @@ async fn keys_are_on_the_worker_only_while_the_step_runs() {
 
 /// 06.017: the keys go in any case.
 #[tokio::test]
-async fn a_stopped_step_takes_its_keys_away() {
+async fn row_06_017_a_stopped_step_takes_its_keys_away() {
     let (repo, bench) = (Repo::new(), Bench::new().await);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("git://{}/x", listener.local_addr().unwrap());

@@ -72,7 +72,7 @@ async fn bad_requests_reach_no_handler_09_075() {
 }
 
 #[tokio::test]
-async fn a_force_form_starts_builds_or_shows_what_is_wrong_03_032() {
+async fn a_force_form_starts_builds_or_shows_what_is_wrong_03_024_03_032() {
     let world = World::new().await;
     let ids = seed::small(&world.data, &world.clock, 5).await;
     let form = format!("/builders/{}/force/force", ids[0]);
