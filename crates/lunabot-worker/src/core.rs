@@ -149,15 +149,19 @@ impl Inner {
         self: Arc<Self>,
         id: String,
         mut batches: mpsc::Receiver<Vec<Update>>,
-        work: JoinHandle<Result<(), Failure>>,
+        work: JoinHandle<Option<Result<(), Failure>>>,
         master: Arc<dyn MasterSide>,
     ) {
         let delivery = async {
             while let Some(batch) = batches.recv().await {
                 master.update(&id, batch).await;
             }
-            let ended =
-                work.await.unwrap_or_else(|error| Err(Failure::new(format!("internal error: {error}"))));
+            let ended = match work.await {
+                Ok(Some(ended)) => ended,
+                // The halt may come after it was looked for below.
+                Ok(None) => return,
+                Err(error) => Err(Failure::new(format!("internal error: {error}"))),
+            };
             self.lock().remove(&id);
             master.complete(&id, ended.err().map(|failure| failure.0)).await;
         };
@@ -170,11 +174,12 @@ impl Inner {
     }
 }
 
-/// Runs a command to its end; every command reports how long it took unless it was interrupted. A halt drops it where it stands, which kills what it runs.
-async fn run(cx: Cx, report: Report, halted: CancellationToken) -> Result<(), Failure> {
-    halted.run_until_cancelled(to_end(&cx, report)).await.unwrap_or(Ok(()))
+/// Runs a command to its end. A halt drops it where it stands, which kills what it runs: `None`.
+async fn run(cx: Cx, report: Report, halted: CancellationToken) -> Option<Result<(), Failure>> {
+    halted.run_until_cancelled(to_end(&cx, report)).await
 }
 
+/// Every command reports how long it took unless it was interrupted.
 async fn to_end(cx: &Cx, mut report: Report) -> Result<(), Failure> {
     let began = Instant::now();
     let result = commands::run(cx, &mut report).await;

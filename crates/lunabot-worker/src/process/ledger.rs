@@ -1,18 +1,26 @@
 //! Which process groups run, on disk: if this process is killed, the next worker in the same directory finds
 //! and kills what was left. Otherwise a build that is retried would run beside its old self.
 //!
-//! One file per group, `BASEDIR/info/.running/PGID`, holds the boot, the owner and the group's leader, each with its
-//! start time, so that a number that was used again is not mistaken for the old process. Without `/proc` nothing
-//! is recorded.
+//! One file per group in `BASEDIR/info/.running` holds the boot, the owner, the group's number and its leader, the two
+//! processes with their start times, so that a number that was used again is not mistaken for the old process. Without
+//! `/proc` nothing is recorded.
+//!
+//! The file is there before the program starts. One that deletes its worker's whole directory would otherwise fail now and
+//! then, because of a file that appears in a folder that it has just emptied.
 
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Write},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
+
+/// Makes names of files unique in this process, which may have several ledgers in one directory.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// The running groups of the workers in one directory.
 #[derive(Debug, Clone)]
@@ -20,6 +28,13 @@ pub(crate) struct Ledger {
     dir: PathBuf,
     /// Boot and owner of what is recorded; `None` without `/proc`.
     owner: Option<String>,
+}
+
+/// A place for a group that is about to start.
+#[derive(Debug)]
+pub(super) struct Place {
+    file: File,
+    entry: Entry,
 }
 
 /// A recorded group; dropping it takes it out.
@@ -39,19 +54,17 @@ struct Record {
     boot: String,
     owner: i32,
     owner_start: u64,
-    leader_start: u64,
+    /// Its number and when its leader started; nothing before it is known to have started.
+    group: Option<(i32, u64)>,
 }
 
 impl Record {
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
-        let record = Self {
-            boot: words.next()?.to_owned(),
-            owner: words.next()?.parse().ok()?,
-            owner_start: words.next()?.parse().ok()?,
-            leader_start: words.next()?.parse().ok()?,
-        };
-        Some(record)
+        let boot = words.next()?.to_owned();
+        let (owner, owner_start) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let mut group = || Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?));
+        Some(Self { boot, owner, owner_start, group: group() })
     }
 }
 
@@ -68,13 +81,12 @@ impl Ledger {
     pub(crate) fn sweep(&self) {
         let Ok(entries) = fs::read_dir(&self.dir) else { return };
         for entry in entries.flatten() {
-            let pgid = entry.file_name().to_str().and_then(|name| name.parse().ok());
             let record = fs::read_to_string(entry.path()).ok().and_then(|text| Record::parse(&text));
-            if let (Some(pgid), Some(record)) = (pgid, record) {
+            if let Some(record) = record {
                 if started(record.owner) == Some(record.owner_start) {
                     continue;
                 }
-                if is_left(pgid, &record) {
+                if let Some(pgid) = left(&record) {
                     tracing::warn!(pgid, "killing a command that outlived its worker");
                     _ = killpg(Pid::from_raw(pgid), Signal::SIGKILL);
                 }
@@ -83,27 +95,37 @@ impl Ledger {
         }
     }
 
-    /// Records a group that was just started. Blocks.
-    pub(super) fn record(&self, leader: Option<u32>) -> Option<Entry> {
-        let leader = i32::try_from(leader?).ok()?;
-        let path = self.dir.join(leader.to_string());
-        let record = format!("{} {}\n", self.owner.as_ref()?, started(leader)?);
+    /// Makes a place for a group that is about to start. Blocks.
+    pub(super) fn reserve(&self) -> Option<Place> {
+        let owner = self.owner.as_ref()?;
+        let name = format!("{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = self.dir.join(name);
         // A build may have deleted the directory.
-        let again = |_| fs::create_dir_all(&self.dir).and_then(|()| fs::write(&path, &record));
-        fs::write(&path, &record).or_else(again).ok()?;
-        Some(Entry { path })
+        let again = |_| fs::create_dir_all(&self.dir).and_then(|()| File::create(&path));
+        let mut file = File::create(&path).or_else(again).ok()?;
+        let entry = Entry { path };
+        write!(file, "{owner}").ok()?;
+        Some(Place { file, entry })
     }
 }
 
-/// Whether some of the group still runs. While one does, its number is not given to another group.
-fn is_left(pgid: i32, record: &Record) -> bool {
-    if boot().as_ref() != Some(&record.boot) {
-        return false;
+impl Place {
+    /// Records the group that has started. Blocks.
+    pub(super) fn record(mut self, leader: Option<u32>) -> Option<Entry> {
+        let leader = i32::try_from(leader?).ok()?;
+        writeln!(self.file, " {leader} {}", started(leader)?).ok()?;
+        Some(self.entry)
     }
-    match started(pgid) {
-        Some(start) => start == record.leader_start,
+}
+
+/// The group, if some of it still runs. While one does, its number is not given to another group.
+fn left(record: &Record) -> Option<i32> {
+    let (pgid, leader_start) = record.group.filter(|_| boot().as_ref() == Some(&record.boot))?;
+    let runs = match started(pgid) {
+        Some(start) => start == leader_start,
         None => killpg(Pid::from_raw(pgid), None).is_ok(),
-    }
+    };
+    runs.then_some(pgid)
 }
 
 fn owner() -> Option<String> {
@@ -131,7 +153,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(dir.path()).unwrap();
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
-        let entry = ledger.record(Some(child.id())).unwrap();
+        let place = ledger.reserve().unwrap();
+        ledger.sweep();
+        let entry = place.record(Some(child.id())).unwrap();
         ledger.sweep();
         assert_eq!(child.try_wait().unwrap(), None);
         assert!(entry.path.exists());
@@ -149,10 +173,14 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         let boot = boot().unwrap();
         let start = started(child.id().try_into().unwrap()).unwrap();
-        for text in
-            [format!("{boot} 1 0 {}", start - 1), format!("other-boot 1 0 {start}"), "nonsense".into()]
-        {
-            let path = ledger.dir.join(child.id().to_string());
+        let pid = child.id();
+        for text in [
+            format!("{boot} 1 0 {pid} {}", start - 1),
+            format!("other-boot 1 0 {pid} {start}"),
+            format!("{boot} 1 0"),
+            "nonsense".into(),
+        ] {
+            let path = ledger.dir.join("7.1");
             fs::write(&path, &text).unwrap();
             ledger.sweep();
             assert_eq!(child.try_wait().unwrap(), None, "{text}");

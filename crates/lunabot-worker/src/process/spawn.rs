@@ -50,8 +50,9 @@ pub(super) fn spawn(spec: &Spec, umask: Option<u32>, ledger: &Ledger) -> io::Res
             Ok(())
         });
     }
+    let place = ledger.reserve();
     let mut spawned = if spec.pty { on_terminal(command)? } else { on_pipes(command, spec.stdin.is_some())? };
-    spawned.entry = ledger.record(spawned.child.id());
+    spawned.entry = place.and_then(|place| place.record(spawned.child.id()));
     Ok(spawned)
 }
 
