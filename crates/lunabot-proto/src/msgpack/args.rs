@@ -1,6 +1,7 @@
 //! Commands as steps make them (names and arguments of PB) turned into those of msgpack (reference row 08.036).
 
 use super::Places;
+use super::faces::obfuscated;
 use crate::{Command, Dict, Value, arguments, names};
 
 /// The name and the arguments of `command` on this wire.
@@ -95,13 +96,11 @@ impl Rewriter<'_> {
     }
 }
 
-/// A word that is shown otherwise (a tuple) cannot be said here: the worker would run the tuple's text. The real word goes,
-/// and the master's masks hide it.
+/// A word that is shown otherwise (a tuple) cannot be said here: the worker would run the tuple's text. The real word goes, and
+/// what the worker says of it is put right.
 fn plain_word(word: Value) -> Value {
-    match word {
-        Value::Tuple(parts) if parts.len() == 3 && parts[0].as_str() == Some("obfuscated") => {
-            parts.into_iter().nth(1).unwrap_or_default()
-        }
-        other => other,
+    match obfuscated(&word) {
+        Some((real, _)) => real.into(),
+        None => word,
     }
 }

@@ -1,5 +1,6 @@
 //! The master's end of one msgpack connection.
 
+use super::faces::Faces;
 use super::{Message, NEWLINES, Places, args};
 use crate::master::{Answer, Call, Heard, MasterProtocol, ProtocolError, Token, Wants};
 use crate::{Command, Dict, Transfer, Value, WorkerInfo, wire_update};
@@ -17,10 +18,19 @@ const BUFFER_SECONDS: f64 = 1.0;
 #[derive(Default)]
 pub struct MsgpackMaster {
     next: i64,
-    /// Calls that are not answered yet; true: it asks for the worker's description.
-    waiting: HashMap<i64, bool>,
+    /// Calls that are not answered yet.
+    waiting: HashMap<i64, Asked>,
     places: Places,
+    /// Of running commands that have words to be hidden.
+    faces: HashMap<String, Faces>,
     output: Vec<Bytes>,
+}
+
+/// What a call asked for, where its answer matters.
+enum Asked {
+    Info,
+    Start(String),
+    Other,
 }
 
 impl MsgpackMaster {
@@ -29,9 +39,13 @@ impl MsgpackMaster {
     }
 
     fn request(&mut self, op: &str, fields: Dict) -> u64 {
+        self.ask(op, fields, Asked::Other)
+    }
+
+    fn ask(&mut self, op: &str, fields: Dict, asked: Asked) -> u64 {
         let seq = self.next;
         self.next += 1;
-        self.waiting.insert(seq, op == "get_worker_info");
+        self.waiting.insert(seq, asked);
         self.output.push(Message::Request { seq, op: op.into(), fields }.encode());
         seq.cast_unsigned()
     }
@@ -42,16 +56,25 @@ impl MsgpackMaster {
 
     fn start(&mut self, builder: Option<String>, command: Command) -> u64 {
         let id = command.id.clone();
+        if let Some(faces) = Faces::of(&command.args) {
+            self.faces.insert(id.clone(), faces);
+        }
+        let asked = Asked::Start(id.clone());
         let (name, args) = args::rewrite(command, &self.places);
         let fields = of_builder(builder).with("command_id", id).with("command_name", name).with("args", args);
-        self.request("start_command", fields)
+        self.ask("start_command", fields, asked)
     }
 
     fn answered(&mut self, seq: i64, result: Result<Value, String>) -> Result<Heard, ProtocolError> {
-        let Some(info) = self.waiting.remove(&seq) else {
+        let Some(asked) = self.waiting.remove(&seq) else {
             return Err(ProtocolError(format!("the worker answers {seq}, which nobody asked")));
         };
-        let result = result.map(|value| if info { self.described(value) } else { Answer::Done });
+        let result = match (asked, result) {
+            (Asked::Info, Ok(value)) => Ok(self.described(value)),
+            (Asked::Start(command), Err(why)) => Err(hidden(self.faces.remove(&command), why)),
+            (Asked::Start(_) | Asked::Other, Ok(_)) => Ok(Answer::Done),
+            (Asked::Info | Asked::Other, Err(why)) => Err(why),
+        };
         Ok(Heard::Answered { call: seq.cast_unsigned(), result })
     }
 
@@ -72,12 +95,18 @@ impl MsgpackMaster {
         match op {
             "update" => {
                 let updates = fields.remove("args").as_ref().and_then(Value::as_items).map(updates);
-                Some(Heard::Updates { command, updates: updates.unwrap_or_default(), token: nothing })
+                let mut updates = updates.unwrap_or_default();
+                if let Some(faces) = self.faces.get(&command) {
+                    faces.put_right(&mut updates);
+                }
+                Some(Heard::Updates { command, updates, token: nothing })
             }
             "complete" => {
                 let failure = fields.remove("args").filter(|args| !args.is_none());
                 let failure =
                     failure.map(|args| args.as_str().map_or_else(|| format!("{args:?}"), str::to_owned));
+                let faces = self.faces.remove(&command);
+                let failure = failure.map(|text| hidden(faces, text));
                 Some(Heard::Complete { command, failure, token: nothing })
             }
             "update_upload_file_write" => transfer(Transfer::Write(data(&mut fields))),
@@ -120,7 +149,7 @@ impl MasterProtocol for MsgpackMaster {
         Ok(match call {
             Call::Print(text) => Some(self.request("print", Dict::new().with("message", text))),
             Call::Keepalive => Some(self.request("keepalive", Dict::new())),
-            Call::Info => Some(self.request("get_worker_info", Dict::new())),
+            Call::Info => Some(self.ask("get_worker_info", Dict::new(), Asked::Info)),
             Call::Settings => Some(self.request("set_worker_settings", Dict::new().with("args", settings()))),
             Call::Builders(_) | Call::StartBuild(_) => None,
             Call::Start { builder, command } => Some(self.start(builder, command)),
@@ -154,6 +183,14 @@ impl MasterProtocol for MsgpackMaster {
 
     fn one_command_per_builder(&self) -> bool {
         false
+    }
+}
+
+/// What a worker says of a command's end.
+fn hidden(faces: Option<Faces>, text: String) -> String {
+    match faces {
+        Some(faces) => faces.hide(&text),
+        None => text,
     }
 }
 

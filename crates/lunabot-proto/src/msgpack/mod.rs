@@ -4,6 +4,7 @@
 
 mod args;
 mod codec;
+mod faces;
 mod login;
 mod machine;
 mod message;
