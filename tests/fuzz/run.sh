@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 seconds=${1:-600}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(banana jelly pb msgpack)
+[ ${#targets[@]} -gt 0 ] || targets=(banana jelly pb msgpack caller job)
 python3 seeds.py ../../crates/lunabot-proto/tests/vectors corpus
 for target in "${targets[@]}"; do
     cargo +nightly fuzz run --fuzz-dir . "$target" -- -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=1024 -timeout=10

@@ -8,10 +8,10 @@ import sys
 vectors, corpus = map(pathlib.Path, sys.argv[1:3])
 
 
-def said(path):
-    """All bytes that the worker of a recording sent."""
+def said(path, who="worker->master"):
+    """All bytes that the worker of a recording sent, or its master."""
     chunks = (json.loads(line) for line in path.read_text().splitlines())
-    return b"".join(bytes.fromhex(chunk["hex"]) for chunk in chunks if chunk["dir"] == "worker->master")
+    return b"".join(bytes.fromhex(chunk["hex"]) for chunk in chunks if chunk["dir"] == who)
 
 
 def frames(stream):
@@ -35,12 +35,25 @@ def seed(target, name, data):
     (folder / name).write_bytes(data[:65536])
 
 
+def job(*strings):
+    return b"".join(b"%d:%s," % (len(string), string) for string in strings)
+
+
+for version, fields in enumerate((5, 7, 8, 9), 1):
+    names = [b"id", b"main", b"12", b"1", b"--- a", b"repository", b"project", b"ann", b"why"]
+    seed("job", f"v{version}", job(b"%d" % version, *names[:fields], b"b1", b"b2"))
+body = {"jobid": "id", "branch": "main", "baserev": "b'12'", "patch_level": 1, "repository": "r", "project": "p",
+        "who": "ann", "comment": None, "builderNames": ["b"], "properties": {"a": [1, "x", None]}}
+seed("job", "v5", job(b"5", json.dumps(body | {"patch_body": "+a"}).encode()))
+seed("job", "v6", job(b"6", json.dumps(body | {"patch_body_base64": "K2H/"}).encode()))
+
 for path in sorted(vectors.glob("*.jsonl")):
     stream = said(path)
     if path.name.startswith("pb-"):
         for target in ("banana", "jelly", "pb"):
             # What decides about pieces is taken from the end.
             seed(target, path.stem, stream)
+        seed("caller", path.stem, said(path, "master->worker"))
     elif path.name.startswith("mp-"):
         messages = [message for message in frames(stream) if len(message) < 65536]
         seed("msgpack", path.stem, b"".join(struct.pack(">H", len(m)) + m for m in messages))

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use lunabot_proto::master::{Call, Heard, MasterProtocol};
-use lunabot_proto::pb::{Door, PbClient, PbMaster};
+use lunabot_proto::pb::{Door, PbClient, PbMaster, PbTry, Status, TryAnswer, TryNews, TryQuestion};
 use lunabot_proto::{Command, Dict};
 
 fuzz_target!(|input: (u8, &[u8])| {
@@ -24,7 +24,8 @@ fuzz_target!(|input: (u8, &[u8])| {
     let _ = knock.proof.fits("secret");
     match knock.mind {
         Some(mind) => worker(door.worker(&knock, mind), pieces),
-        None => client(door.client(&knock), pieces),
+        None if piece % 2 == 0 => client(door.client(&knock), pieces),
+        None => tries(door.tries(&knock), pieces),
     }
 });
 
@@ -62,6 +63,29 @@ fn client<'a>(mut client: PbClient, pieces: impl Iterator<Item = &'a [u8]>) {
         client.feed(piece);
         while let Ok(Some(reported)) = client.reported() {
             client.answer(reported.request, Ok(()));
+        }
+        let _ = client.output();
+    }
+}
+
+fn tries<'a>(mut client: PbTry, pieces: impl Iterator<Item = &'a [u8]>) {
+    for piece in pieces {
+        client.feed(piece);
+        while let Ok(Some(asked)) = client.asked() {
+            let answer = match asked.what {
+                TryQuestion::BuilderNames => TryAnswer::Names(vec!["b".into()]),
+                TryQuestion::Try(_) => TryAnswer::Status(Status::Buildset(1)),
+                TryQuestion::Requests(_) => TryAnswer::Requests(vec![("b".into(), 1)]),
+                TryQuestion::FollowRequest { observer, .. } => {
+                    let _ = client.tell(observer, TryNews::Build { build: Status::Build(1), builder: "b".into() });
+                    TryAnswer::Nothing
+                }
+                TryQuestion::FollowBuild { .. } | TryQuestion::Leave(_) => TryAnswer::Nothing,
+                TryQuestion::WaitForBuild(build) => TryAnswer::Status(build),
+                TryQuestion::Results(_) => TryAnswer::Results(0),
+                TryQuestion::Text(_) => TryAnswer::Text("done".into()),
+            };
+            client.answer(asked.call, Ok(answer));
         }
         let _ = client.output();
     }
