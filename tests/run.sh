@@ -37,6 +37,27 @@ if [ "$("$venv/bin/pip" freeze 2>/dev/null | grep -cxF "$(printf '%s\n' "${wante
     "$venv/bin/pip" install --quiet "${wanted[@]}"
 fi
 
+# Workers of releases that are still about, each with what it needs, in a place of its own.
+left_out=()
+old_worker() { # VERSION [REQUIREMENT …]
+    local version=$1 venv=target/old-workers/$1 log
+    shift
+    local wanted=("buildbot-worker==$version" Twisted==26.10.0 "$@")
+    [ "$("$venv/bin/pip" freeze 2>/dev/null | grep -cxF "$(printf '%s\n' "${wanted[@]}")")" != ${#wanted[@]} ] || return 0
+    if log=$(python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "${wanted[@]}" && "$venv/bin/buildbot-worker" --version 2>&1); then
+        return 0
+    fi
+    echo "SKIPPED: the tests of buildbot-worker $version, which cannot be installed with $(python3 --version): ${log##*$'\n'}" >&2
+    left_out+=(--skip "row_16_019_worker_${version//./_}")
+}
+old_worker 3.11.9 autobahn==26.10.2 msgpack==1.2.4
+old_worker 2.10.5 future==1.0.0
+old_worker 1.8.2 future==1.0.0
+old_worker 0.9.14 future==1.0.0
+if [ ${#left_out[@]} -gt 0 ]; then
+    case " $* " in *" -- "*) set -- "$@" "${left_out[@]}" ;; *) set -- "$@" -- "${left_out[@]}" ;; esac
+fi
+
 # The tests start the real programs.
 cargo build --workspace --bins
 if cargo nextest --version >/dev/null 2>&1; then

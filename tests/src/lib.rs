@@ -16,7 +16,7 @@ pub use master::{Events, Master, lunabot_binary, mounted};
 pub use own_worker::OwnWorker;
 pub use proxy::{Fault, Proxy};
 pub use repo::Repo;
-pub use stock_worker::{PROTOCOLS, StockWorker, buildbot, sendchange};
+pub use stock_worker::{PROTOCOLS, Release, StockWorker, buildbot, sendchange};
 
 use std::path::PathBuf;
 

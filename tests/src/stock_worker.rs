@@ -15,6 +15,33 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The protocols a stock worker speaks, as `c.protocols` calls them.
 pub const PROTOCOLS: [&str; 2] = ["pb", "msgpack_experimental_v7"];
 
+/// A release of `buildbot-worker`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Release(&'static str);
+
+impl Release {
+    /// The one that Buildbot 4.3 brings, and that most tests use.
+    pub const CURRENT: Release = Release("4.3.0");
+
+    /// An older one, which tests/run.sh installs below target/old-workers.
+    pub const fn old(version: &'static str) -> Self {
+        Release(version)
+    }
+
+    pub fn version(self) -> &'static str {
+        self.0
+    }
+
+    fn program(self) -> Command {
+        if self == Self::CURRENT {
+            return program("buildbot-worker");
+        }
+        let venv = std::env::var_os("LUNABOT_OLD_WORKERS")
+            .map_or_else(|| project_root().join("target/old-workers"), PathBuf::from);
+        in_venv(&venv.join(self.0), "buildbot-worker")
+    }
+}
+
 /// A `buildbot-worker` process in a folder of its own. Killed when dropped.
 pub struct StockWorker {
     dir: Arc<TempDir>,
@@ -35,8 +62,21 @@ impl StockWorker {
         password: &str,
         options: &[&str],
     ) -> Result<StockWorker> {
+        Self::start_release(Release::CURRENT, protocol, port, name, password, options).await
+    }
+
+    /// Of any release.
+    pub async fn start_release(
+        release: Release,
+        protocol: &str,
+        port: u16,
+        name: &str,
+        password: &str,
+        options: &[&str],
+    ) -> Result<StockWorker> {
         let master = format!("127.0.0.1:{port}");
-        Self::start_in(Self::make(protocol, &master, name, password, options).await?)
+        let dir = Self::make(release, protocol, &master, name, password, options).await?;
+        Self::start_release_in(release, dir)
     }
 
     /// Over TLS, as a machine that trusts `certificate`, which is one for `localhost`.
@@ -48,13 +88,18 @@ impl StockWorker {
         certificate: &Path,
     ) -> Result<StockWorker> {
         let master = format!("localhost:{port}");
-        let dir = Self::make(protocol, &master, name, password, &["--use-tls"]).await?;
+        let dir = Self::make(Release::CURRENT, protocol, &master, name, password, &["--use-tls"]).await?;
         Self::start_tls_in(dir, certificate)
     }
 
     /// Starts it again in the folder of an earlier one.
     pub fn start_in(dir: Arc<TempDir>) -> Result<StockWorker> {
-        Self::run(dir, &mut program("buildbot-worker"))
+        Self::start_release_in(Release::CURRENT, dir)
+    }
+
+    /// [`StockWorker::start_in`] for any release.
+    pub fn start_release_in(release: Release, dir: Arc<TempDir>) -> Result<StockWorker> {
+        Self::run(dir, &mut release.program())
     }
 
     /// [`StockWorker::start_in`] for one made by [`StockWorker::start_tls`].
@@ -63,6 +108,7 @@ impl StockWorker {
     }
 
     async fn make(
+        release: Release,
         protocol: &str,
         master: &str,
         name: &str,
@@ -70,14 +116,16 @@ impl StockWorker {
         options: &[&str],
     ) -> Result<Arc<TempDir>> {
         let dir = Arc::new(TempDir::new()?);
-        let made = program("buildbot-worker")
-            .args(["create-worker", "--quiet", "--protocol", protocol])
-            .args(options)
-            .arg(dir.path())
-            .args([master, name, password])
-            .output()
-            .await
-            .context("tests/run.sh installs buildbot-worker into target/worker-venv")?;
+        let mut create = release.program();
+        create.args(["create-worker", "--quiet"]);
+        // What they all speak; old ones cannot be asked for it.
+        if protocol != PROTOCOLS[0] {
+            create.args(["--protocol", protocol]);
+        }
+        create.args(options).arg(dir.path()).args([master, name, password]);
+        let made = create.output().await.with_context(|| {
+            format!("tests/run.sh installs buildbot-worker {} below target/", release.version())
+        })?;
         ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         Ok(dir)
     }
@@ -142,9 +190,13 @@ pub fn buildbot(what: &str) -> Command {
 
 /// A program of Buildbot's.
 pub(crate) fn program(name: &str) -> Command {
-    let path = std::env::var_os("LUNABOT_WORKER_VENV")
+    let venv = std::env::var_os("LUNABOT_WORKER_VENV")
         .map_or_else(|| project_root().join("target/worker-venv"), PathBuf::from);
-    let mut command = Command::new(path.join("bin").join(name));
+    in_venv(&venv, name)
+}
+
+fn in_venv(venv: &Path, name: &str) -> Command {
+    let mut command = Command::new(venv.join("bin").join(name));
     command.env_remove("PYTHONPATH").env("LANG", "C.UTF-8");
     command
 }

@@ -36,6 +36,8 @@ mod logs;
 mod network;
 #[path = "whole/odd_input.rs"]
 mod odd_input;
+#[path = "whole/old_workers.rs"]
+mod old_workers;
 #[path = "whole/own_worker.rs"]
 mod own_worker;
 #[path = "whole/pipeline.rs"]

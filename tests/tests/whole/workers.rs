@@ -1,7 +1,7 @@
 //! Stock `buildbot-worker` processes over both wire protocols (reference 8a–8c).
 
 use anyhow::{Context, Result, ensure};
-use lunabot_tests::{Master, PROTOCOLS, Proxy, StockWorker, lunabot_binary};
+use lunabot_tests::{Master, PROTOCOLS, Proxy, Release, StockWorker, lunabot_binary};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -49,8 +49,18 @@ pub(crate) async fn connected(master: &Master, wanted: bool) -> Result<Value> {
 
 /// A worker of the master's, attached.
 pub async fn attached(master: &mut Master, protocol: &str) -> Result<StockWorker> {
+    attached_as(master, Release::CURRENT, protocol, &[]).await
+}
+
+/// The same of some release, made with more options.
+pub async fn attached_as(
+    master: &mut Master,
+    release: Release,
+    protocol: &str,
+    options: &[&str],
+) -> Result<StockWorker> {
     let port = port(master, protocol).await?;
-    let worker = StockWorker::start(protocol, port, "w1", PASSWORD).await?;
+    let worker = StockWorker::start_release(release, protocol, port, "w1", PASSWORD, options).await?;
     connected(master, true)
         .await
         .with_context(|| format!("{protocol}: log of the worker:\n{}", worker.log()))?;
@@ -113,76 +123,96 @@ pub(crate) async fn said(master: &Master, build: i64, words: &str) -> Result<()>
 
 #[tokio::test]
 async fn row_08_023_a_build_with_files_over_each_protocol() -> Result<()> {
-    let files = tempfile::tempdir()?;
-    let place = files.path().display().to_string();
-    std::fs::write(
-        files.path().join("source"),
-        [b"\xff\x00binary\n".repeat(100_000), b"list".to_vec()].concat(),
-    )?;
-    let steps = format!(
+    for protocol in PROTOCOLS {
+        every_command(Release::CURRENT, protocol).await?;
+    }
+    Ok(())
+}
+
+/// Builds with every command there is; `place` is a folder of the master's machine.
+fn every_step(place: &str) -> String {
+    format!(
         r#"
 builder("all",
   steps.ShellCommand{{name = "shell", command = {{"sh", "-c", "echo héllo 世界; echo oops >&2; printf 'a\\rb\\n'; printf unfinished; exit 0"}},
                      env = {{MARK = util.Interpolate("%(worker:numcpus)s-%(worker:system)s")}}}},
-  steps.ShellCommand{{name = "env", command = "echo mark=$MARK; pwd", env = {{MARK = util.Interpolate("%(worker:system)s")}}, logEnviron = false}},
+  steps.ShellCommand{{name = "env", command = "echo mark=$MARK home=$HOME; pwd", env = {{MARK = util.Interpolate("%(worker:system)s"), HOME = "/x:${{LANG}}"}}, logEnviron = false}},
+  steps.ShellCommand{{name = "watched", command = "echo one > w.log; printf 'two\\rthree' >> w.log", logfiles = {{log = "w.log"}}}},
+  steps.ShellCommand{{name = "stdin", command = "cat; test -t 1 || echo no terminal", initialStdin = "from the master\n"}},
+  steps.ShellCommand{{name = "terminal", command = "test -t 1 && echo a terminal", usePTY = true}},
+  steps.ShellCommand{{name = "hidden", command = {{"test", "s3cret", "=", util.Obfuscated{{"s3cret", "<shown>"}}}}}},
   steps.FileDownload{{name = "down", mastersrc = "{place}/source", workerdest = "sub/copy", mode = "0640"}},
   steps.StringDownload{{name = "string", s = "list", workerdest = "text"}},
   steps.FileUpload{{name = "up", workersrc = "sub/copy", masterdest = "{place}/back", keepstamp = true}},
+  steps.MultipleFileUpload{{name = "many", workersrcs = {{"t*t", "sub"}}, glob = true, masterdest = "{place}/many"}},
   steps.MakeDirectory{{name = "mkdir", dir = "build/d/e"}},
   steps.CopyDirectory{{name = "copy", src = "build/sub", dest = "build/d/e/sub"}},
   steps.FileExists{{name = "exists", file = "build/d/e/sub/copy"}},
   steps.DirectoryUpload{{name = "dirup", workersrc = "d", masterdest = "{place}/tree", compress = "gz"}},
   steps.RemoveDirectory{{name = "rmdir", dir = "build/d"}},
+  steps.FileUpload{{name = "absent", workersrc = "nothing", masterdest = "{place}/nothing", flunkOnFailure = false, haltOnFailure = false}},
   steps.ShellCommand{{name = "missing", command = {{"/nonexistent/program"}}, flunkOnFailure = false}},
-  steps.ShellCommand{{name = "slow", command = "echo waiting; sleep 100", timeout = 1, flunkOnFailure = false}})
+  steps.ShellCommand{{name = "slow", command = "echo waiting; sleep 100", timeout = 1, flunkOnFailure = false}},
+  steps.ShellCommand{{name = "long", command = "trap 'exit 0' TERM; while :; do echo still; sleep 0.2; done", maxTime = 1, sigtermTime = 5, flunkOnFailure = false}})
 "#
-    );
-    for protocol in PROTOCOLS {
-        let mut master = Master::start(&config(&(worker("") + &steps))).await?;
-        let worker = attached(&mut master, protocol).await?;
-        let row = connected(&master, true).await?;
-        let info = &row["workerinfo"];
-        assert_eq!(
-            (&info["version"], &info["system"]),
-            (&json!("4.3.0"), &json!("posix")),
-            "08.002 {protocol}"
-        );
-        assert!(info["environ"].is_null() && info["admin"].is_string(), "{info}");
-        master.force("all").await?;
-        let build = master.finished_build(1).await?;
-        let steps = master.get("builds/1/steps").await?;
-        let upload = master.step_log(1, "dirup", "stdio").await.unwrap_or_default();
-        assert_eq!(build["results"], 0, "{protocol}: {steps:#}\n{upload}");
-        let log = master.step_log(1, "shell", "stdio").await?;
-        for wanted in [
-            "héllo 世界\n",
-            "oops\n",
-            "a\nb\n",
-            "unfinished\n",
-            "program finished with exit code 0\n",
-            "(timeout 1200 secs)",
-        ] {
-            assert!(log.contains(wanted), "{protocol}: {wanted:?} in\n{log}");
-        }
-        let log = master.step_log(1, "env", "stdio").await?;
-        let folder = worker.dir().join("all/build");
-        assert!(log.contains("mark=posix\n") && log.contains(&format!("{}\n", folder.display())), "{log}");
-        assert_eq!(std::fs::read(folder.join("sub/copy"))?, std::fs::read(files.path().join("source"))?);
-        assert_eq!(std::fs::read(files.path().join("back"))?, std::fs::read(files.path().join("source"))?);
-        assert_eq!(std::fs::read(folder.join("text"))?, b"list");
-        assert!(files.path().join("tree/e/sub/copy").is_file() && !folder.join("d").exists(), "{protocol}");
-        let result = |name: &str| {
-            let all = steps["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
-            all.iter().find(|step| step["name"] == name).map(|step| step["results"].clone())
-        };
-        assert_eq!(
-            (result("missing"), result("slow")),
-            (Some(json!(2)), Some(json!(2))),
-            "{protocol}: {steps:#}"
-        );
-        assert!(master.step_log(1, "slow", "stdio").await?.contains("1 seconds without output"));
-        std::fs::remove_dir_all(files.path().join("tree"))?;
-        std::fs::remove_file(files.path().join("back"))?;
+    )
+}
+
+/// One build with every command, on a worker of that release.
+pub(crate) async fn every_command(release: Release, protocol: &str) -> Result<()> {
+    let files = tempfile::tempdir()?;
+    let at = |name: &str| files.path().join(name);
+    std::fs::write(at("source"), [b"\xff\x00binary\n".repeat(100_000), b"list".to_vec()].concat())?;
+    let steps = every_step(&files.path().display().to_string());
+    let mut master = Master::start(&config(&(worker("") + &steps))).await?;
+    let worker = attached_as(&mut master, release, protocol, &[]).await?;
+    let row = connected(&master, true).await?;
+    let info = &row["workerinfo"];
+    assert_eq!(info["system"], "posix", "08.002 {protocol}");
+    if release == Release::CURRENT {
+        // Old ones that were packed on the way here call themselves after that day.
+        assert_eq!(info["version"], release.version(), "08.002 {protocol}");
+    }
+    assert!(info["environ"].is_null() && info["admin"].is_string(), "{info}");
+    master.force("all").await?;
+    let build = master.finished_build(1).await?;
+    let steps = master.get("builds/1/steps").await?;
+    let upload = master.step_log(1, "dirup", "stdio").await.unwrap_or_default();
+    assert_eq!(build["results"], 0, "{protocol}: {steps:#}\n{upload}\n{}", worker.log());
+    let folder = worker.dir().join("all/build");
+    for (step, log, wanted) in [
+        ("shell", "stdio", "héllo 世界\n"),
+        ("shell", "stdio", "oops\n"),
+        ("shell", "stdio", "a\nb\n"),
+        ("shell", "stdio", "unfinished\n"),
+        ("shell", "stdio", "program finished with exit code 0\n"),
+        ("shell", "stdio", "(timeout 1200 secs)"),
+        ("env", "stdio", "mark=posix home=/x:C.UTF-8\n"),
+        ("env", "stdio", &format!("{}\n", folder.display())),
+        ("watched", "log", "one\ntwo\nthree\n"),
+        ("stdin", "stdio", "from the master\nno terminal\n"),
+        ("terminal", "stdio", "a terminal\n"),
+        ("hidden", "stdio", "<shown>"),
+        ("slow", "stdio", "1 seconds without output"),
+        ("long", "stdio", "1 seconds elapsed"),
+    ] {
+        let text = master.step_log(1, step, log).await?;
+        assert!(text.contains(wanted), "{protocol}: {wanted:?} in {log} of {step}:\n{text}");
+    }
+    let source = std::fs::read(at("source"))?;
+    for copy in [folder.join("sub/copy"), at("back"), at("many/sub/copy"), at("tree/e/sub/copy")] {
+        assert!(std::fs::read(&copy)? == source, "{}", copy.display());
+    }
+    for copy in [folder.join("text"), at("many/text")] {
+        assert_eq!(std::fs::read(copy)?, b"list");
+    }
+    assert!(!folder.join("d").exists() && !at("nothing").exists(), "{protocol}");
+    let ended = |name: &str| {
+        let all = steps["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+        all.iter().find(|step| step["name"] == name).map(|step| step["results"].clone())
+    };
+    for failing in ["absent", "missing", "slow", "long"] {
+        assert_eq!(ended(failing), Some(json!(2)), "{protocol} {failing}: {steps:#}");
     }
     Ok(())
 }
@@ -190,21 +220,27 @@ builder("all",
 #[tokio::test]
 async fn row_08_026_output_is_live_and_a_stopped_build_ends_its_programs() -> Result<()> {
     for protocol in PROTOCOLS {
-        let gate = tempfile::tempdir()?;
-        let steps = format!("builder(\"b\", {})", gated(gate.path(), "before"));
-        let mut master = Master::start(&config(&(worker("") + &steps))).await?;
-        let worker = attached(&mut master, protocol).await?;
-        master.force("b").await?;
-        said(&master, 1, "before").await?;
-        master.control("builds/1", "stop", json!({"reason": "enough"})).await?;
-        let build = master.finished_build(1).await?;
-        assert_eq!(build["results"], 6, "{protocol}: {}", worker.log());
-        gone(gate.path()).await?;
-        // The worker is as good as before.
-        open(gate.path())?;
-        master.force("b").await?;
-        assert_eq!(master.finished_build(2).await?["results"], 0, "{protocol}");
+        interrupt(Release::CURRENT, protocol).await?;
     }
+    Ok(())
+}
+
+/// Output while a command runs, and the end of one that is stopped.
+pub(crate) async fn interrupt(release: Release, protocol: &str) -> Result<()> {
+    let gate = tempfile::tempdir()?;
+    let steps = format!("builder(\"b\", {})", gated(gate.path(), "before"));
+    let mut master = Master::start(&config(&(worker("") + &steps))).await?;
+    let worker = attached_as(&mut master, release, protocol, &[]).await?;
+    master.force("b").await?;
+    said(&master, 1, "before").await?;
+    master.control("builds/1", "stop", json!({"reason": "enough"})).await?;
+    let build = master.finished_build(1).await?;
+    assert_eq!(build["results"], 6, "{protocol}: {}", worker.log());
+    gone(gate.path()).await?;
+    // The worker is as good as before.
+    open(gate.path())?;
+    master.force("b").await?;
+    assert_eq!(master.finished_build(2).await?["results"], 0, "{protocol}");
     Ok(())
 }
 
@@ -231,25 +267,31 @@ async fn row_08_006_a_killed_workers_build_is_built_again_when_it_is_back() -> R
 #[tokio::test]
 async fn a_command_whose_connection_was_cut_does_not_run_beside_its_repetition() -> Result<()> {
     for protocol in PROTOCOLS {
-        let gate = tempfile::tempdir()?;
-        let steps = format!("builder(\"b\", {})", gated(gate.path(), "before"));
-        let mut master = Master::start(&config(&(worker("") + &steps))).await?;
-        let proxy = Proxy::to(port(&mut master, protocol).await?).await?;
-        let worker = StockWorker::start(protocol, proxy.port(), "w1", PASSWORD).await?;
-        connected(&master, true).await?;
-        master.force("b").await?;
-        said(&master, 1, "before").await?;
-        let first = gate.path().join("pids");
-        let alone = std::fs::read_to_string(&first)?;
-        proxy.cut();
-        assert_eq!(master.finished_build(1).await?["results"], 5, "{protocol}");
-        // The worker comes back by itself, and the build with it.
-        said(&master, 2, "before").await.with_context(|| format!("{protocol}:\n{}", worker.log()))?;
-        std::fs::write(&first, alone)?;
-        gone(gate.path()).await.with_context(|| protocol.to_string())?;
-        open(gate.path())?;
-        assert_eq!(master.finished_build(2).await?["results"], 0, "{protocol}");
+        cut(Release::CURRENT, protocol).await?;
     }
+    Ok(())
+}
+
+/// A connection that breaks under a command: the worker comes back, and its build with it.
+pub(crate) async fn cut(release: Release, protocol: &str) -> Result<()> {
+    let gate = tempfile::tempdir()?;
+    let steps = format!("builder(\"b\", {})", gated(gate.path(), "before"));
+    let mut master = Master::start(&config(&(worker("") + &steps))).await?;
+    let proxy = Proxy::to(port(&mut master, protocol).await?).await?;
+    let worker = StockWorker::start_release(release, protocol, proxy.port(), "w1", PASSWORD, &[]).await?;
+    connected(&master, true).await?;
+    master.force("b").await?;
+    said(&master, 1, "before").await?;
+    let first = gate.path().join("pids");
+    let alone = std::fs::read_to_string(&first)?;
+    proxy.cut();
+    assert_eq!(master.finished_build(1).await?["results"], 5, "{protocol}");
+    // The worker comes back by itself, and the build with it.
+    said(&master, 2, "before").await.with_context(|| format!("{protocol}:\n{}", worker.log()))?;
+    std::fs::write(&first, alone)?;
+    gone(gate.path()).await.with_context(|| protocol.to_string())?;
+    open(gate.path())?;
+    assert_eq!(master.finished_build(2).await?["results"], 0, "{protocol}");
     Ok(())
 }
 
@@ -324,42 +366,50 @@ async fn row_08_001_builders_share_a_worker_up_to_max_builds() -> Result<()> {
 #[tokio::test]
 async fn row_08_009_08_010_a_graceful_stop_lets_the_build_end_and_a_kill_does_not() -> Result<()> {
     for protocol in PROTOCOLS {
-        let gate = tempfile::tempdir()?;
-        let steps = format!("builder(\"b\", {})", gated(gate.path(), "before"));
-        let mut master = Master::start(&config(&(worker("") + &steps))).await?;
-        let mut worker = attached(&mut master, protocol).await?;
-        master.force("b").await?;
-        said(&master, 1, "before").await?;
-        master.control("workers/1", "stop", json!({})).await?;
-        let graceful = |answer: &Value| answer["workers"][0]["graceful"] == true;
-        master.until("workers/w1", graceful).await?;
-        assert!(worker.runs());
-        open(gate.path())?;
-        assert_eq!(master.finished_build(1).await?["results"], 0, "{protocol}");
-        worker.ended().await?;
-        connected(&master, false).await?;
-        // Back again it takes builds; killed, it is gone at once.
-        std::fs::remove_file(gate.path().join("open"))?;
-        let mut worker = attached(&mut master, protocol).await?;
-        assert_eq!(connected(&master, true).await?["graceful"], false);
-        master.force("b").await?;
-        said(&master, 2, "before").await?;
-        master.control("workers/1", "kill", json!({})).await?;
-        assert_eq!(master.finished_build(2).await?["results"], 5, "{protocol}");
-        worker.ended().await?;
+        stop_and_kill(Release::CURRENT, protocol).await?;
     }
+    Ok(())
+}
+
+/// The master ends the worker, first gracefully, then at once.
+pub(crate) async fn stop_and_kill(release: Release, protocol: &str) -> Result<()> {
+    let gate = tempfile::tempdir()?;
+    let steps = format!("builder(\"b\", {})", gated(gate.path(), "before"));
+    let mut master = Master::start(&config(&(worker("") + &steps))).await?;
+    let mut worker = attached_as(&mut master, release, protocol, &[]).await?;
+    master.force("b").await?;
+    said(&master, 1, "before").await?;
+    master.control("workers/1", "stop", json!({})).await?;
+    let graceful = |answer: &Value| answer["workers"][0]["graceful"] == true;
+    master.until("workers/w1", graceful).await?;
+    assert!(worker.runs());
+    open(gate.path())?;
+    assert_eq!(master.finished_build(1).await?["results"], 0, "{protocol}");
+    worker.ended().await?;
+    connected(&master, false).await?;
+    // Back again it takes builds; killed, it is gone at once.
+    std::fs::remove_file(gate.path().join("open"))?;
+    let mut worker = attached_as(&mut master, release, protocol, &[]).await?;
+    assert_eq!(connected(&master, true).await?["graceful"], false);
+    master.force("b").await?;
+    said(&master, 2, "before").await?;
+    master.control("workers/1", "kill", json!({})).await?;
+    assert_eq!(master.finished_build(2).await?["results"], 5, "{protocol}");
+    worker.ended().await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn row_08_009_a_workers_owner_asks_for_a_graceful_stop() -> Result<()> {
+    owner_stops(Release::CURRENT).await
+}
+
+/// Over PB the worker's owner may end it when its build has.
+pub(crate) async fn owner_stops(release: Release) -> Result<()> {
     let gate = tempfile::tempdir()?;
     let steps = format!("builder(\"b\", {})", gated(gate.path(), "before"));
     let mut master = Master::start(&config(&(worker("") + &steps))).await?;
-    let port = port(&mut master, "pb").await?;
-    let options = ["--allow-shutdown=signal"];
-    let mut worker = StockWorker::start_with("pb", port, "w1", PASSWORD, &options).await?;
-    connected(&master, true).await?;
+    let mut worker = attached_as(&mut master, release, "pb", &["--allow-shutdown=signal"]).await?;
     master.force("b").await?;
     said(&master, 1, "before").await?;
     worker.signal(Signal::SIGHUP)?;
