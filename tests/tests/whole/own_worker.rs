@@ -3,12 +3,16 @@
 use crate::workers::{PASSWORD, certificate, config, connected, gated, gone, open, port, said, worker};
 use anyhow::{Context, Result, ensure};
 use lunabot_tests::{Buildbot, Master, OwnWorker, Proxy, lunabot_binary};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
+use nix::sys::termios::tcgetattr;
 use serde_json::{Value, json};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Stdio;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
@@ -441,6 +445,35 @@ async fn row_16_019_create_worker_lays_down_a_folder_and_overwrites_nothing() ->
     assert!(!again.ok && again.told.contains("exists already"), "{}", again.told);
     assert_eq!(std::fs::read_to_string(dir.join("worker.toml"))?, text);
     assert_eq!(std::fs::read_to_string(dir.join("password"))?, "hush hush\n");
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_16_019_a_typed_password_is_not_shown_and_the_terminal_is_left_as_it_was() -> Result<()> {
+    for (typed, signal) in [("hush h\u{fc}sh\n", None), ("hus\x03", Some(2))] {
+        let home = tempfile::tempdir()?;
+        let terminal = nix::pty::openpty(None, None)?;
+        let before = tcgetattr(&terminal.slave)?;
+        let mut create = Command::new(lunabot_binary());
+        create.arg("create-worker").arg(home.path().join("w")).args(["h", "w1", "-"]);
+        create.stdin(terminal.slave.try_clone()?).stderr(Stdio::piped()).stdout(Stdio::null());
+        let mut child = create.kill_on_drop(true).spawn()?;
+        let mut asked = [0; "password of worker w1: ".len()];
+        let stderr = child.stderr.as_mut().context("a pipe")?;
+        stderr.read_exact(&mut asked).await?;
+        assert_eq!(&asked, b"password of worker w1: ");
+        std::fs::File::from(terminal.master.try_clone()?).write_all(typed.as_bytes())?;
+        let ended = child.wait_with_output().await?;
+        assert_eq!(ended.status.signal(), signal, "{typed:?}: {ended:?}");
+        assert_eq!(tcgetattr(&terminal.slave)?, before, "{typed:?}");
+        let kept = std::fs::read_to_string(home.path().join("w/password"));
+        assert_eq!(kept.ok(), signal.is_none().then(|| typed.to_owned()), "{typed:?}");
+        // Whatever the terminal shows of it would be here.
+        fcntl(&terminal.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let mut shown = [0; 64];
+        let count = nix::unistd::read(&terminal.master, &mut shown).unwrap_or(0);
+        assert_eq!(&shown[..count], b"", "{typed:?}");
+    }
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 //! Patches that are tried before they are committed: Buildbot's clients and ours, over PB and ssh (03.022, 03.023, 16.009).
 
+use crate::workers::{certificate, reconfig};
 use anyhow::{Context as _, Result, ensure};
 use lunabot_tests::{Master, buildbot, lunabot_binary};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use std::process::Output;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::task::JoinHandle;
 
 /// Longer than any command takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -97,11 +100,12 @@ builder("svn", steps.SVN{repourl = "file://DIR/svn-repo", mode = "incremental"})
 builder("hg", steps.Mercurial{repourl = "DIR/hg-repo", mode = "incremental"})
 builder("bad", steps.ShellCommand{command = "false", haltOnFailure = true})
 builder("idle", steps.ShellCommand{command = "true"}, "away")
+builder("slow", steps.ShellCommand{command = "until test -e DIR/open; do sleep 0.05; done; touch f"})
 builder("other", steps.ShellCommand{command = "true"})
 c.schedulers = {
-  schedulers.Try_Userpass{name = "try", builderNames = {"git", "svn", "hg", "bad", "idle"},
+  schedulers.Try_Userpass{name = "try", builderNames = {"git", "svn", "hg", "bad", "idle", "slow"},
     userpass = {{"alice", util.Secret "alice"}, {"bob", "b0b"}}, properties = {own = "yes"}},
-  schedulers.Try_Jobdir{"jobs", {"git", "bad"}, "jobdir"},
+  schedulers.Try_Jobdir{"jobs", {"git", "bad", "slow"}, "jobdir"},
   schedulers.ForceScheduler{name = "force", builderNames = {"other"}},
 }
 return c
@@ -289,6 +293,112 @@ async fn row_03_023_a_waiting_client_learns_that_its_request_was_cancelled() -> 
         assert_eq!(output.status.code(), Some(1), "{whose}: {told}");
         assert!(told.contains("idle: cancelled (never built)"), "{whose}: {told}");
     }
+    Ok(())
+}
+
+/// A client that waits for a build of `slow` which runs.
+async fn waiting(
+    master: &mut Master,
+    whose: &str,
+    dir: &TempDir,
+) -> Result<JoinHandle<Result<(Output, String)>>> {
+    let port = port(master, "workers connect with pb at ").await?;
+    let mut command = try_at(whose, port, &["--vc=none", "-b", "slow", "--wait"], dir.path());
+    let ended = tokio::spawn(async move { ran(&mut command).await });
+    let runs = |answer: &Value| answer["builds"][0]["buildid"].is_i64();
+    master.until("builds?complete=false", runs).await?;
+    Ok(ended)
+}
+
+#[tokio::test]
+async fn row_03_023_a_waiting_client_outlives_reloads() -> Result<()> {
+    let dir = repositories()?;
+    let lua = config(&dir)?;
+    let mut master = Master::start(&lua).await?;
+    for whose in CLIENTS {
+        let ended = waiting(&mut master, whose, &dir).await?;
+        // The scheduler anew, then without the builder that is waited for.
+        for (before, after) in [("own = \"yes\"", "own = \"no\""), ("\"idle\", \"slow\"", "\"idle\"")] {
+            master.rewrite_config(&lua.replace(before, after))?;
+            reconfig(&master).await?;
+        }
+        std::fs::write(dir.path().join("open"), "")?;
+        let (output, told) = ended.await??;
+        assert!(output.status.success(), "{whose}: {told}\n{}", master.log());
+        assert!(told.contains("slow: success (build successful)"), "{whose}: {told}");
+        std::fs::remove_file(dir.path().join("open"))?;
+        master.rewrite_config(&lua)?;
+        reconfig(&master).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_16_009_what_becomes_of_a_waiting_client_whose_master_stops() -> Result<()> {
+    let dir = repositories()?;
+    let mut master = Master::start(&config(&dir)?).await?;
+    // A master that is stopped lets running builds end, and tells.
+    for whose in CLIENTS {
+        let ended = waiting(&mut master, whose, &dir).await?;
+        master.signal(Signal::SIGTERM)?;
+        master.log_line(|line| line.contains("stopping")).await?;
+        std::fs::write(dir.path().join("open"), "")?;
+        let (output, told) = ended.await??;
+        assert!(output.status.success(), "{whose}: {told}\n{}", master.log());
+        assert!(told.contains("slow: success (build successful)"), "{whose}: {told}");
+        master.ended().await?;
+        std::fs::remove_file(dir.path().join("open"))?;
+        master = Master::start_in(master.shared_dir()).await?;
+    }
+    // One that vanishes tells nothing; the client says what that means, and it is so.
+    let ended = waiting(&mut master, "lunabot", &dir).await?;
+    let home = master.kill().await?;
+    let (output, told) = ended.await??;
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("has closed the connection; it has the job, and its builds go on"), "{told}");
+    let master = Master::start_in(home).await?;
+    std::fs::write(dir.path().join("open"), "")?;
+    assert_eq!(master.finished_build(3).await?["results"], 5);
+    assert_eq!(master.finished_build(4).await?["results"], 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_03_022_jobs_are_built_once_across_reloads() -> Result<()> {
+    let dir = repositories()?;
+    let lua = config(&dir)?;
+    let master = Master::start(&lua).await?;
+    let jobdir = master.dir().join("jobdir");
+    for part in ["new", "tmp"] {
+        std::fs::create_dir_all(jobdir.join(part))?;
+    }
+    let lay_job = |name: &str, jobdir: &Path| {
+        lay(jobdir, name, &netstrings(&["3", name, "main", "", "0", "", "R", "P", "Eve", "bad"]))
+    };
+    // Each is there while the scheduler is replaced.
+    let other = "{\"git\", \"bad\"}";
+    for (job, list) in [("one", other), ("two", "{\"git\", \"bad\", \"slow\"}"), ("three", other)] {
+        master.rewrite_config(&lua.replace("{\"git\", \"bad\", \"slow\"}", list))?;
+        lay_job(job, &jobdir)?;
+        reconfig(&master).await?;
+    }
+    // A job of another folder, where the scheduler now looks.
+    let moved = master.dir().join("moved");
+    for part in ["new", "tmp"] {
+        std::fs::create_dir_all(moved.join(part))?;
+    }
+    lay_job("four", &moved)?;
+    for build in 1..=3 {
+        master.finished_build(build).await?;
+    }
+    master.rewrite_config(&lua.replace("\"jobdir\"", "\"moved\""))?;
+    reconfig(&master).await?;
+    master.finished_build(4).await?;
+    let sets = master.get("buildsets?order=bsid").await?;
+    let mut ids: Vec<_> =
+        sets["buildsets"].as_array().context("a list")?.iter().map(|set| &set["external_idstring"]).collect();
+    ids.sort_by_key(ToString::to_string);
+    assert_eq!(json!(ids), json!(["four", "one", "three", "two"]));
     Ok(())
 }
 
@@ -579,6 +689,47 @@ return c
         assert_eq!(output.status.success(), wanted.is_none(), "{declared}: {told}");
         assert!(told.contains(wanted.unwrap_or_default()), "{declared}: {told}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_16_008_row_16_009_clients_connect_with_tls() -> Result<()> {
+    let dir = TempDir::new()?;
+    certificate(dir.path()).await?;
+    let lua = config(&dir)?.replace(
+        "pb = { port = \"127.0.0.1:0\" }",
+        &format!(
+            "pb = {{ port = \"ssl:0:interface=127.0.0.1:privateKey={0}/key.pem:certKey={0}/cert.pem\" }}",
+            dir.path().display()
+        ),
+    );
+    let lua = lua.replace("return c", "c.change_source = { changes.PBChangeSource{} }\nreturn c");
+    let mut master = Master::start(&lua).await?;
+    let port = port(&mut master, "workers connect with pb at ").await?;
+    let ca_file = format!("--ca-file={}", dir.path().join("cert.pem").display());
+    let login = ["--connect=pb", "--username=alice", "--passwd=s3cret"];
+    let try_args = [&login[..], &["--vc=none", "-b", "bad", "--wait", &ca_file]].concat();
+    let there = format!("tls:localhost:{port}");
+    for (what, master, args, code, words) in [
+        ("sendchange", there.clone(), &["--who=Ann", &ca_file, "a.c"][..], 0, "change sent successfully"),
+        ("try", there.clone(), &try_args, 1, "bad: failure"),
+        ("sendchange", there, &["--who=Ann"], 1, "name it or its authority with ca_file"),
+        ("sendchange", format!("tls:127.0.0.1:{port}"), &["--who=Ann", &ca_file], 1, "no TLS with 127.0.0.1"),
+        (
+            "sendchange",
+            format!("localhost:{port}"),
+            &["--who=Ann", &ca_file],
+            1,
+            "--ca-file has no meaning without TLS",
+        ),
+        ("try", format!("localhost:{port}:"), &try_args, 1, "named HOST:PORT, or tls:HOST:PORT"),
+    ] {
+        let (output, told) =
+            ran(client("lunabot", what).arg(format!("--master={master}")).args(args)).await?;
+        assert_eq!(output.status.code(), Some(code), "{what} {master} {args:?}: {told}");
+        assert!(told.contains(words), "{what} {master} {args:?}: {told}");
+    }
+    assert_eq!(master.get("changes").await?["changes"].as_array().map(Vec::len), Some(1));
     Ok(())
 }
 

@@ -7,8 +7,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -64,7 +62,7 @@ async fn open(options: &RemoteOptions, password: String) -> Result<Socket, Conne
     let request = request(options, password)?;
     let stream = TcpStream::connect((address.host.as_str(), address.port)).await;
     let stream = stream.map_err(|error| ConnectError::Tcp { place: place.clone(), error })?;
-    if let Err(error) = prepare(&stream) {
+    if let Err(error) = notice_loss(&stream) {
         tracing::debug!("options of a socket: {error}");
     }
     let stream: Box<dyn Stream> = if address.tls { secure(options, stream).await? } else { Box::new(stream) };
@@ -99,15 +97,9 @@ fn request(options: &RemoteOptions, password: String) -> Result<Request, Connect
 }
 
 async fn secure(options: &RemoteOptions, stream: TcpStream) -> Result<Box<dyn Stream>, ConnectError> {
-    let fault = |why: String| ConnectError::Tls { place: options.address.place(), why };
-    let ca_file = options.ca_file.clone();
-    let trusted = tokio::task::spawn_blocking(move || tls::trust(ca_file.as_deref())).await;
-    let config = trusted.map_err(|error| fault(error.to_string()))?.map_err(fault)?;
-    let host = &options.address.host;
-    let name =
-        ServerName::try_from(host.clone()).map_err(|_| fault(format!("{host} can have no certificate")))?;
-    let secured = TlsConnector::from(config).connect(name, stream).await;
-    Ok(Box::new(secured.map_err(|error| fault(explained(&error.to_string())))?))
+    let secured = tls::secure(&options.address.host, options.ca_file.clone(), stream).await;
+    let fault = |why| ConnectError::Tls { place: options.address.place(), why };
+    Ok(Box::new(secured.map_err(fault)?))
 }
 
 fn is_of_tls(error: &std::io::Error) -> bool {
@@ -115,16 +107,8 @@ fn is_of_tls(error: &std::io::Error) -> bool {
     error.get_ref().is_some_and(<Inner>::is::<tokio_rustls::rustls::Error>)
 }
 
-/// Adds the remedy where the certificate is one that nobody has signed.
-fn explained(error: &str) -> String {
-    let strange = ["UnknownIssuer", "CaUsedAsEndEntity"].iter().any(|reason| error.contains(reason));
-    let remedy =
-        if strange { "; if the certificate is home-made, name it or its authority with ca_file" } else { "" };
-    format!("{error}{remedy}")
-}
-
-/// A master that vanished without a word is noticed within two minutes, whether or not anything is sent.
-fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+/// From now on a master that vanished without a word is noticed within two minutes, whether or not anything is sent.
+pub fn notice_loss(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new()

@@ -16,9 +16,10 @@ mod side;
 mod tls;
 
 pub use address::{Address, BadAddress, DEFAULT_PORT};
+pub use connect::notice_loss;
 pub use life::{End, RemoteError, run};
 pub use options::{RemoteOptions, Stops};
-pub use tls::trust;
+pub use tls::{secure, trust};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,10 @@
 //! Which masters are trusted.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::client::verify_server_name;
@@ -10,6 +13,29 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+/// Secures a connection to `host`, a name or an IP address without brackets. `ca_file`: as in [`trust`]. The error says what
+/// is wrong with the certificate and, where it is home-made, what to do.
+pub async fn secure(
+    host: &str,
+    ca_file: Option<PathBuf>,
+    stream: TcpStream,
+) -> Result<TlsStream<TcpStream>, String> {
+    let trusted = tokio::task::spawn_blocking(move || trust(ca_file.as_deref())).await;
+    let config = trusted.map_err(|error| error.to_string())??;
+    let name =
+        ServerName::try_from(host.to_owned()).map_err(|_| format!("{host} can have no certificate"))?;
+    let secured = TlsConnector::from(config).connect(name, stream).await;
+    secured.map_err(|error| explained(&error.to_string()))
+}
+
+/// Adds the remedy where the certificate is one that nobody has signed.
+fn explained(error: &str) -> String {
+    let strange = ["UnknownIssuer", "CaUsedAsEndEntity"].iter().any(|reason| error.contains(reason));
+    let remedy =
+        if strange { "; if the certificate is home-made, name it or its authority with ca_file" } else { "" };
+    format!("{error}{remedy}")
+}
 
 /// Trust in the certificates of a file (PEM), or in those of the machine (and of the variable `SSL_CERT_FILE`). Blocks. The error
 /// names the file.

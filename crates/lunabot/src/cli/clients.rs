@@ -6,9 +6,12 @@ use std::path::PathBuf;
 /// Speaks to Lunabot and to Buildbot. Whatever is not given is taken from .buildbot/options, where that says it.
 #[derive(Debug, Args)]
 pub struct Sendchange {
-    /// Where the master's PBChangeSource listens
-    #[arg(short, long, value_name = "HOST:PORT")]
+    /// Where the master's PBChangeSource listens; tls: in front, where its port is one for TLS
+    #[arg(short, long, value_name = "[tls:]HOST:PORT")]
     pub master: Option<String>,
+    /// TLS: the certificates to trust, PEM [default: the machine's]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ca_file: Option<PathBuf>,
     /// Who reports it; without a password, it is asked for [default: change:changepw]
     #[arg(
         short,
@@ -84,9 +87,12 @@ pub struct Try {
     /// How to reach the master
     #[arg(short, long, value_enum)]
     pub connect: Option<Connect>,
-    /// pb: where the Try_Userpass listens
-    #[arg(short, long, value_name = "HOST:PORT")]
+    /// pb: where the Try_Userpass listens; tls: in front, where its port is one for TLS
+    #[arg(short, long, value_name = "[tls:]HOST:PORT")]
     pub master: Option<String>,
+    /// pb: the certificates to trust with TLS, PEM [default: the machine's]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ca_file: Option<PathBuf>,
     /// pb: the user of the Try_Userpass; ssh: the login
     #[arg(short, long, value_name = "NAME")]
     pub username: Option<String>,

@@ -35,6 +35,9 @@ pub fn complete(args: &mut Try, settings: &Settings) -> Result<()> {
     fill(&mut args.branch, &["try_branch"]);
     fill(&mut args.repository, &["try_repository"]);
     fill(&mut args.topfile, &["try_topfile"]);
+    if args.ca_file.is_none() {
+        args.ca_file = settings.text(&["try_ca_file", "ca_file"]).map(Into::into);
+    }
     if args.topdir.is_none() {
         args.topdir = settings.text(&["try_topdir"]).map(Into::into);
     }

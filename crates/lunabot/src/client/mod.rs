@@ -3,6 +3,7 @@
 pub mod job;
 pub mod options;
 pub mod pb;
+pub mod place;
 pub mod progress;
 pub mod secret;
 pub mod ssh;

@@ -1,12 +1,12 @@
 //! One errand at a master's PB port.
 
+use super::place::Place;
 use anyhow::{Context as _, Result, bail};
 use lunabot_proto::pb::{Errand, PbCaller, Told};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
-/// How long connecting, and the login, may take.
+/// How long the login may take.
 const ENTER: Duration = Duration::from_secs(30);
 /// How long the answer to the errand may take: it is stored first.
 const ANSWER: Duration = Duration::from_secs(120);
@@ -14,8 +14,7 @@ const CHUNK: usize = 64 * 1024;
 
 /// Who goes where.
 pub struct Visit<'a> {
-    /// `HOST:PORT`.
-    pub master: &'a str,
+    pub master: &'a Place,
     pub user: &'a str,
     pub password: &'a str,
 }
@@ -41,15 +40,9 @@ impl Visit<'_> {
 
     async fn go(&self, errand: Errand, told: &mut dyn FnMut(Told) -> Go) -> Result<()> {
         let master = self.master;
-        if master.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
-        {
-            bail!("the master is named HOST:PORT, not {master:?}");
-        }
-        let connecting = tokio::time::timeout(ENTER, TcpStream::connect(master)).await;
-        let connected = connecting.with_context(|| format!("{master} does not answer within {ENTER:?}"))?;
-        let mut stream = connected.with_context(|| format!("cannot connect to {master}"))?;
+        let mut stream = master.connect().await?;
         let mut caller = PbCaller::new(self.user, self.password, errand);
-        let mut limit = Some(ENTER);
+        let (mut limit, mut heard) = (Some(ENTER), false);
         let mut buffer = vec![0; CHUNK];
         loop {
             while let Some(news) = caller.told().with_context(|| format!("the master at {master}"))? {
@@ -61,24 +54,41 @@ impl Visit<'_> {
                     Go::Patiently => limit = None,
                 }
             }
+            let lost = || lost(master, limit.is_none());
             for bytes in caller.output() {
-                stream.write_all(&bytes).await.with_context(|| lost(master))?;
+                stream.write_all(&bytes).await.with_context(lost)?;
             }
+            stream.flush().await.with_context(lost)?;
             let reading = stream.read(&mut buffer);
             let read = match limit {
                 Some(limit) => tokio::time::timeout(limit, reading)
                     .await
-                    .with_context(|| format!("the master at {master} says nothing for {limit:?}"))?,
+                    .with_context(|| silent(master, limit, heard))?,
                 None => reading.await,
             };
-            match read.with_context(|| lost(master))? {
-                0 => bail!("{}", lost(master)),
-                count => caller.feed(&buffer[..count]),
+            match read.with_context(lost)? {
+                0 => bail!("{}", lost()),
+                count => {
+                    heard = true;
+                    caller.feed(&buffer[..count]);
+                }
             }
         }
     }
 }
 
-fn lost(master: &str) -> String {
-    format!("the master at {master} has closed the connection")
+/// `heard`: it has spoken before; over PB the master begins.
+fn silent(master: &Place, limit: Duration, heard: bool) -> String {
+    let rest = if heard { "" } else { "; is its port one for TLS? Then write --master=tls:HOST:PORT" };
+    format!("the master at {master} says nothing for {limit:?}{rest}")
+}
+
+/// What the end of the connection means; `taken`: the errand is done, only its outcome is missing.
+fn lost(master: &Place, taken: bool) -> String {
+    let rest = if taken {
+        "; it has the job, and its builds go on, also after a restart: how they end is shown on its pages"
+    } else {
+        ""
+    };
+    format!("the master at {master} has closed the connection{rest}")
 }

@@ -1,10 +1,10 @@
 //! `lunabot create-worker`: the folder of a worker (16.019).
 
 use crate::cli::CreateWorker;
+use crate::client::secret;
 use crate::ui;
 use crate::worker::folder;
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -44,20 +44,13 @@ pub fn run(args: &CreateWorker) -> Result<ExitCode> {
 /// A password from the terminal, without showing it, or from a pipe.
 fn ask(name: &str) -> Result<String> {
     let stdin = std::io::stdin();
-    let shown = stdin.is_terminal().then(|| tcgetattr(&stdin)).transpose().context("the terminal")?;
-    if let Some(shown) = &shown {
-        ui::err(&format!("password of worker {name}:"));
-        let mut hidden = shown.clone();
-        hidden.local_flags.remove(LocalFlags::ECHO);
-        tcsetattr(&stdin, SetArg::TCSANOW, &hidden).context("the terminal")?;
-    }
-    let mut line = String::new();
-    let read = stdin.lock().read_line(&mut line);
-    if let Some(shown) = &shown {
-        tcsetattr(&stdin, SetArg::TCSANOW, shown).context("the terminal")?;
-    }
-    read.context("cannot read the password")?;
-    let password = line.trim_end_matches(['\r', '\n']);
+    let password = if stdin.is_terminal() {
+        secret::typed(&format!("password of worker {name}: "))?
+    } else {
+        let mut line = String::new();
+        stdin.lock().read_line(&mut line).context("cannot read the password")?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    };
     ensure!(!password.is_empty(), "no password was given");
-    Ok(password.to_owned())
+    Ok(password)
 }

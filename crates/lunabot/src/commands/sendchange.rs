@@ -3,6 +3,7 @@
 use crate::cli::clients::Sendchange;
 use crate::client::options::Settings;
 use crate::client::pb::{Go, Visit};
+use crate::client::place::Place;
 use crate::client::secret;
 use crate::ui;
 use anyhow::{Context as _, Result, bail};
@@ -21,6 +22,8 @@ pub fn run(args: &Sendchange) -> Result<ExitCode> {
     let settings = Settings::here()?;
     let master = args.master.clone().or_else(|| settings.text(&["master"]));
     let master = master.context("--master=HOST:PORT says where the PBChangeSource listens")?;
+    let ca_file = args.ca_file.clone().or_else(|| settings.text(&["ca_file"]).map(Into::into));
+    let master = Place::of(&master, ca_file)?;
     let change = change(args, &settings)?;
     let auth = args.auth.clone().or_else(|| settings.text(&["auth"])).unwrap_or(DEFAULT_AUTH.into());
     let (user, password) = match auth.split_once(':') {

@@ -3,6 +3,7 @@
 use crate::cli::clients::{Connect, Try};
 use crate::client::options::Settings;
 use crate::client::pb::{Go, Visit};
+use crate::client::place::Place;
 use crate::client::progress::Progress;
 use crate::client::{job, secret, ssh, tree};
 use crate::clock::SystemClock;
@@ -48,8 +49,9 @@ fn id() -> String {
     format!("{}-{}", SystemClock::new().now().0, std::process::id())
 }
 
-fn login(args: &Try) -> Result<(String, String, String)> {
-    let master = args.master.clone().context("--master=HOST:PORT says where the Try_Userpass listens")?;
+fn login(args: &Try) -> Result<(Place, String, String)> {
+    let master = args.master.as_deref().context("--master=HOST:PORT says where the Try_Userpass listens")?;
+    let master = Place::of(master, args.ca_file.clone())?;
     let user = args.username.clone().context("--username names the user of the Try_Userpass")?;
     let password = match &args.passwd {
         Some(password) => password.clone(),

@@ -188,10 +188,15 @@ impl Hub {
                     schedulers: self.engine.schedulers().clone(),
                     data: self.engine.data().clone(),
                     clock: self.clock.clone(),
+                    stopping: self.stopping.clone(),
+                };
+                let farewell = async {
+                    self.stopping.cancelled().await;
+                    self.clock.sleep(FAREWELL).await;
                 };
                 tokio::select! {
                     () = tries::serve(*client, transport, desk, user) => {}
-                    () = self.stopping.cancelled() => {}
+                    () = farewell => {}
                 }
             }
         }
@@ -324,6 +329,8 @@ impl Hub {
     }
 }
 
+/// How long a client whose builds have ended may take to learn it, when the master stops.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// How long the answer to a keepalive may take: as long as the interval, within reason.
 const ALIVE_SHORTEST: Duration = Duration::from_secs(10);
 const ALIVE_LONGEST: Duration = Duration::from_secs(300);

@@ -10,6 +10,7 @@ use lunabot_proto::pb::{PbTry, Status, TryAnswer, TryAsked, TryNews, TryQuestion
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How long a client that waits for nothing may stay.
 const IDLE: Duration = Duration::from_secs(600);
@@ -34,6 +35,8 @@ pub(super) struct TryDesk {
     pub schedulers: Arc<Schedulers>,
     pub data: Data,
     pub clock: Arc<dyn Clock>,
+    /// The master stops.
+    pub stopping: CancellationToken,
 }
 
 /// One client's visit.
@@ -103,10 +106,12 @@ pub(super) async fn serve(client: PbTry, transport: Transport, desk: TryDesk, us
 enum Wake {
     Bytes(bytes::Bytes),
     News(Delivery),
+    Stop,
 }
 
 impl Visit {
     async fn live(&mut self, mut transport: Transport) -> Result<(), End> {
+        let mut stopping = false;
         loop {
             while let Some(asked) = self.client.asked().map_err(|error| End::Because(error.to_string()))? {
                 self.reply(asked).await?;
@@ -121,11 +126,19 @@ impl Visit {
                     Wake::News(news.ok_or(End::Gone)?)
                 }
                 () = clock.sleep(IDLE), if idle => return Err(End::Gone),
+                () = self.desk.stopping.cancelled(), if !stopping => Wake::Stop,
             };
             match wake {
                 Wake::Bytes(bytes) => self.client.feed(&bytes),
                 Wake::News(Delivery::Event(event)) => self.happened(&event).await?,
                 Wake::News(Delivery::Lagged(_)) => self.catch_up().await?,
+                Wake::Stop => {
+                    stopping = true;
+                    self.catch_up().await?;
+                    if !self.knows_all() {
+                        return Err(End::Gone);
+                    }
+                }
             }
         }
     }
@@ -387,6 +400,13 @@ impl Visit {
             self.read_end(build).await?;
         }
         Ok(())
+    }
+
+    /// Whether something is followed, and all of it has ended as far as it was told.
+    fn knows_all(&self) -> bool {
+        let told = |followed: &Followed| followed.unbuilt || !followed.told.is_empty();
+        let ended = |build: &FollowedBuild| build.waiting.is_empty();
+        !self.requests.is_empty() && self.requests.values().all(told) && self.builds.values().all(ended)
     }
 
     fn tell(&mut self, observer: i64, news: TryNews) -> Result<(), End> {
