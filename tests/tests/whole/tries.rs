@@ -2,7 +2,7 @@
 
 use crate::workers::{certificate, reconfig};
 use anyhow::{Context as _, Result, ensure};
-use lunabot_tests::{Master, buildbot, lunabot_binary};
+use lunabot_tests::{Master, PROTOCOLS, StockWorker, buildbot, lunabot_binary};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
@@ -194,6 +194,33 @@ async fn row_03_023_patches_of_git_svn_and_hg_are_built_for_both_clients() -> Re
         assert!(output.status.success(), "{vc}: {told}\n{}", master.step_log(id, vc, "stdio").await?);
         let shown = master.step_log(id, "show", "stdio").await?;
         assert!(shown.contains("62 69 6e 20 ff 0a"), "{vc}: {shown}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_03_023_row_06_015_patches_are_applied_on_stock_workers() -> Result<()> {
+    let dir = repositories()?;
+    let lua = config(&dir)?.replace("worker.LocalWorker{\"local\"}", "worker.Worker{\"local\", \"pw\"}").replace(
+        "pb = { port = \"127.0.0.1:0\" }",
+        "pb = { port = \"127.0.0.1:0\" }, msgpack_experimental_v7 = { port = \"tcp:0:interface=127.0.0.1\" }",
+    );
+    for protocol in PROTOCOLS {
+        let mut master = Master::start(&lua).await?;
+        let door = port(&mut master, &format!("workers connect with {protocol} at ")).await?;
+        let _worker = StockWorker::start(protocol, door, "local", "pw").await?;
+        let port = port(&mut master, "workers connect with pb at ").await?;
+        for vc in ["git", "svn", "hg"] {
+            let tree = dir.path().join(vc);
+            std::fs::write(tree.join("f"), format!("one\ntwo {protocol}\n"))?;
+            let args = ["--wait", "-b", vc, "--vc", vc, "--who", "Ann"];
+            let (output, told) = ran(&mut try_at("lunabot", port, &args, &tree)).await?;
+            let id = newest_build(&master).await?["buildid"].as_i64().context("a build")?;
+            let log = master.step_log(id, vc, "stdio").await?;
+            assert!(output.status.success(), "{protocol} {vc}: {told}\n{log}");
+            let shown = master.step_log(id, "show", "stdio").await?;
+            assert!(shown.contains(&format!("two {protocol}\n")), "{protocol} {vc}: {shown}");
+        }
     }
     Ok(())
 }
