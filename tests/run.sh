@@ -44,7 +44,7 @@ old_worker() { # VERSION [REQUIREMENT …]
     shift
     local wanted=("buildbot-worker==$version" Twisted==26.10.0 "$@")
     [ "$("$venv/bin/pip" freeze 2>/dev/null | grep -cxF "$(printf '%s\n' "${wanted[@]}")")" != ${#wanted[@]} ] || return 0
-    if log=$(python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "${wanted[@]}" && "$venv/bin/buildbot-worker" --version 2>&1); then
+    if log=$({ python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "${wanted[@]}" && "$venv/bin/buildbot-worker" --version; } 2>&1); then
         return 0
     fi
     echo "SKIPPED: the tests of buildbot-worker $version, which cannot be installed with $(python3 --version): ${log##*$'\n'}" >&2
