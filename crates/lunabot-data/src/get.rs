@@ -10,8 +10,9 @@ use crate::data::Data;
 use crate::error::{DataError, Result};
 use bytes::Bytes;
 use lunabot_db::endpoints::{Found, Target};
-use lunabot_db::resources::{Codebase, TestResult, TestResultSet};
+use lunabot_db::resources::{Codebase, PropertyItem, TestResult, TestResultSet};
 use lunabot_db::{ListQuery, PropertiesOf, PropertyOwners, Resource, field_specs};
+use lunabot_model::object::{MARKS, with_secrets_named};
 use lunabot_model::resources::*;
 use lunabot_model::result_spec::{FieldKind, FieldSpec, ResultSpec};
 use lunabot_model::{Json, Properties};
@@ -258,7 +259,7 @@ impl Data {
             let wanted = |name: &str| spec.properties.iter().any(|p| p == "*" || p == name);
             let mut shown = lunabot_model::Properties::new();
             for (name, property) in properties.iter().filter(|(name, _)| wanted(name)) {
-                shown.insert(name, property.clone());
+                shown.insert(name, for_people(property));
             }
             item["properties"] = json(&shown);
         }
@@ -311,12 +312,16 @@ impl Data {
             Some(of) => self.shared.store.properties(of).await?,
             None => lunabot_model::Properties::new(),
         };
-        Ok(Answer::One { plural: "properties", item: json(&properties) })
+        let mut shown = lunabot_model::Properties::new();
+        for (name, property) in properties.iter() {
+            shown.insert(name, for_people(property));
+        }
+        Ok(Answer::One { plural: "properties", item: json(&shown) })
     }
 
     async fn property_list(&self, of: Option<PropertiesOf>, query: &str) -> Result<Answer> {
         let rows = match of {
-            Some(of) => self.shared.store.property_items(of).await?.iter().map(json).collect(),
+            Some(of) => self.shared.store.property_items(of).await?.into_iter().map(named).collect(),
             None => Vec::new(),
         };
         in_memory("_properties", PROPERTY_FIELDS, rows, query)
@@ -387,4 +392,18 @@ fn in_memory(plural: &'static str, fields: &[FieldSpec], rows: Vec<Json>, query:
         spec.project(item);
     }
     Ok(Answer::List { plural, items, total: i64::try_from(total).ok() })
+}
+
+/// A stored property names its secrets by objects of the configuration; people read `<name>`.
+fn for_people(property: &lunabot_model::Property) -> lunabot_model::Property {
+    lunabot_model::Property { value: with_secrets_named(&property.value), ..property.clone() }
+}
+
+fn named(mut item: PropertyItem) -> Json {
+    if item.value.contains(MARKS[0])
+        && let Ok(value) = serde_json::from_str::<Json>(&item.value)
+    {
+        item.value = with_secrets_named(&value).to_string();
+    }
+    json(&item)
 }

@@ -151,6 +151,9 @@ pub struct BuilderConfig {
     pub next_worker: Option<Callback>,
     #[serde(default, rename = "canStartBuild", skip_serializing_if = "Option::is_none")]
     pub can_start_build: Option<Callback>,
+    /// Whether a build is made at all; else it ends as skipped at once, without any step (05.007).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub do_build_if: Option<Callback>,
     #[serde(default, rename = "collapseRequests", skip_serializing_if = "Option::is_none")]
     pub collapse_requests: Option<Collapse>,
     /// Locks that its builds hold: locks, accesses, or what yields them (05.061, 05.062).

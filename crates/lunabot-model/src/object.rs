@@ -151,6 +151,38 @@ pub fn is_dynamic(value: &Json) -> bool {
     }
 }
 
+/// A value for people to read: what names a secret (`util.Secret`, or a `util.Interpolate` of secrets alone) is `<name>`, as it
+/// is in logs (04.039). Other objects stay what they are.
+pub fn with_secrets_named(value: &Json) -> Json {
+    if !is_dynamic(value) {
+        return value.clone();
+    }
+    match value {
+        Json::Array(items) => items.iter().map(with_secrets_named).collect(),
+        Json::Object(map) => named(value).unwrap_or_else(|| {
+            map.iter().map(|(key, item)| (key.clone(), with_secrets_named(item))).collect()
+        }),
+        plain => plain.clone(),
+    }
+}
+
+fn named(value: &Json) -> Option<Json> {
+    let args = value.get("$args")?;
+    match value.get("$kind")?.as_str()? {
+        "util.Secret" => Some(format!("<{}>", args.get("secret_name")?.as_str()?).into()),
+        "util.Interpolate" => {
+            let mut parts = args.get("fmtstring")?.as_str()?.split("%(secret:");
+            let mut text = parts.next()?.to_string();
+            for part in parts {
+                let (name, rest) = part.split_once(")s")?;
+                text.push_str(&format!("<{name}>{rest}"));
+            }
+            (!text.contains("%(")).then(|| text.replace("%%", "%").into())
+        }
+        _ => None,
+    }
+}
+
 /// An option that may be written as a value of type `T` or as a renderable that yields one (04.034–04.038).
 ///
 /// [`crate::render::render`] turns `source` into plain JSON; [`Renderable::read`] then reads that as `T`.
@@ -334,6 +366,22 @@ mod tests {
         assert_eq!(Duration::parse("7d 12h"), Ok(Duration(648_000.0)));
         assert!(Duration::parse("3x").unwrap_err().contains("unknown unit"));
         assert!(Duration::parse("").is_err());
+    }
+
+    #[test]
+    fn row_04_039_secrets_are_named_to_people() {
+        let object = |kind: &str, args: Json| json!({"$kind": kind, "$id": 0, "$at": "t", "$args": args});
+        let format = |format: &str| object("util.Interpolate", json!({"fmtstring": format}));
+        let property = object("util.Property", json!({"key": "x"}));
+        for (value, shown) in [
+            (json!("x"), json!("x")),
+            (object("util.Secret", json!({"secret_name": "pw"})), json!("<pw>")),
+            (json!([{"k": format("100%% %(secret:a)s, %(secret:b)s!")}]), json!([{"k": "100% <a>, <b>!"}])),
+            (format("%(secret:a)s %(prop:b)s"), format("%(secret:a)s %(prop:b)s")),
+            (property.clone(), property),
+        ] {
+            assert_eq!(with_secrets_named(&value), shown);
+        }
     }
 
     #[test]

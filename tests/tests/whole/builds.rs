@@ -176,3 +176,41 @@ return c
     assert!(master.step_log(1, "three", "err_text").await?.contains("logEncoding returned 3; return a text"));
     Ok(())
 }
+
+#[tokio::test]
+async fn row_05_007_a_build_that_is_not_wanted_is_skipped_without_a_step() -> Result<()> {
+    let config = r#"
+local lunabot = require "lunabot"
+local schedulers, steps, util, worker = lunabot.schedulers, lunabot.steps, lunabot.util, lunabot.worker
+local c = { workers = { worker.LocalWorker{"local"} }, www = { port = 0 } }
+c.builders = { util.BuilderConfig{
+  name = "b", workernames = {"local"}, factory = util.BuildFactory{steps.ShellCommand{command = {"true"}}},
+  do_build_if = function(build)
+    local what = build:getProperty("reason")
+    assert(build.builder.name == "b" and build.worker.name == "local" and #build:allFiles() == 0)
+    if what == "fails" then error("cannot say") elseif what == "nonsense" then return "yes" end
+    return what == "wanted"
+  end,
+} }
+c.schedulers = { schedulers.ForceScheduler{name = "force", builderNames = {"b"}} }
+return c
+"#;
+    let master = Master::start(config).await?;
+    for (id, (reason, results, text, steps)) in (1..).zip([
+        ("unwanted", 3, "build successful", 0),
+        ("wanted", 0, "build successful", 2),
+        ("fails", 4, "Build.setupBuild failed", 1),
+    ]) {
+        master.control("forceschedulers/force", "force", json!({"reason": reason})).await?;
+        let build = master.finished_build(id).await?;
+        assert_eq!((&build["results"], &build["state_string"]), (&json!(results), &json!(text)), "{reason}");
+        let found = master.get(&format!("builds/{id}/steps")).await?["steps"].clone();
+        assert_eq!(found.as_array().map(Vec::len), Some(steps), "{found}");
+        let request = master.get(&format!("buildrequests/{id}")).await?["buildrequests"][0].clone();
+        assert_eq!((&request["complete"], &request["results"]), (&json!(true), &json!(results)));
+    }
+    assert!(master.step_log(3, "0", "err_text").await?.contains("cannot say"));
+    let properties = master.get("builds/1/properties").await?;
+    assert_eq!(properties["properties"][0]["reason"][0], "unwanted");
+    Ok(())
+}

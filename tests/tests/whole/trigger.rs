@@ -364,6 +364,8 @@ return c
         let text = master.get(path).await?.to_string();
         assert!(!text.contains("tr0ub4dor"), "{path}: {text}");
     }
+    let handed = master.get("buildsets/2/properties").await?["properties"][0].clone();
+    assert_eq!((&handed["part"][0], &handed["own"][0]), (&json!("100% Bearer <token>"), &json!("<token>")));
     let again = master.control("builds/2", "rebuild", json!({})).await?;
     assert!(again[0].is_i64(), "{again}");
     assert_eq!(master.finished_build(3).await?["results"], 0);

@@ -6,7 +6,7 @@ use super::{BuildShared, Outcome, PropertyStore, Services, properties};
 use crate::logs::Masks;
 use crate::plan::{BuilderPlan, WorkerPlan};
 use crate::step::run::{StepEnd, always_runs, run_step};
-use crate::step::{BuildInfo, StepError};
+use crate::step::{BuildInfo, StepError, with_traceback};
 use crate::worker::WorkerHandle;
 use lunabot_data::new::{NewBuild, PendingRequest};
 use lunabot_data::{Data, DataError};
@@ -58,6 +58,7 @@ pub(crate) async fn run(job: BuildJob) -> Outcome {
         preparation: None,
         lock_step: None,
         outcome: None,
+        undecided: None,
     };
     actor.live(machine, first, answers, orders).await
 }
@@ -80,6 +81,8 @@ pub(super) struct Actor {
     /// The step `locks_acquire`, until it has ended.
     pub(super) lock_step: Option<LockStep>,
     outcome: Option<Outcome>,
+    /// Why it is not known whether the build is wanted.
+    undecided: Option<StepError>,
 }
 
 impl Actor {
@@ -138,7 +141,7 @@ impl Actor {
 
     async fn effect(&mut self, effect: Effect) -> Option<Event> {
         match effect {
-            Effect::Add => Some(Event::Added(self.add().await.map_err(|error| error.to_string()))),
+            Effect::Add => Some(self.begin().await),
             Effect::SetUp => Some(Event::SetUp(self.set_up().await.map_err(|error| error.to_string()))),
             Effect::State(text) => self.note("state", self.state(text).await),
             Effect::Ping => self.ping(),
@@ -178,6 +181,46 @@ impl Actor {
             tracing::error!(build = self.build_id(), "could not store the {what}: {error}");
         }
         None
+    }
+
+    /// Items 1 and 3.
+    async fn begin(&mut self) -> Event {
+        if let Err(error) = self.add().await {
+            return Event::Added(Err(error.to_string()));
+        }
+        match self.wanted().await {
+            Ok(true) => Event::Added(Ok(())),
+            Ok(false) => Event::Unwanted,
+            // The step that prepares the worker tells it.
+            Err(error) => {
+                self.undecided = Some(error);
+                Event::Added(Ok(()))
+            }
+        }
+    }
+
+    /// What `do_build_if` says. Of a build that is not wanted this is all that is stored.
+    async fn wanted(&self) -> Result<bool, StepError> {
+        let Some(function) = &self.builder.config.do_build_if else { return Ok(true) };
+        let shared = self.shared()?;
+        let site = CallSite::new("do_build_if", format!("builder {}", shared.info.builder));
+        let host = &self.builder.generation.host;
+        let args = vec![Arg::Object(crate::scripts::build_object(&shared))];
+        match host.call(function, site.clone(), args).await {
+            Ok(Json::Bool(true)) => return Ok(true),
+            Ok(Json::Bool(false) | Json::Null) => {}
+            Ok(other) => {
+                let text = format!("do_build_if returned {other}; return true, false or nil");
+                host.nonsense(function, site, &text);
+                return Err(StepError::Exception(text));
+            }
+            Err(error) => {
+                return Err(StepError::Exception(with_traceback(error.message, &error.traceback)));
+            }
+        }
+        shared.save_properties().await?;
+        self.data().announce_build(shared.info.buildid).await?.detach();
+        Ok(false)
     }
 
     /// Item 1.
@@ -254,6 +297,10 @@ impl Actor {
         ack.detach();
         self.data().start_step(step.stepid, true).await?.detach();
         self.preparation = Some(step.stepid);
+        if let Some(error) = self.undecided.take() {
+            self.data().announce_build(id).await?.detach();
+            return Err(error);
+        }
         let locked = self.set_up_locks().await;
         let saved = shared.save_properties().await;
         self.data().set_build_state(id, "starting").await?.detach();

@@ -14,6 +14,8 @@ pub const PING_TIMEOUT: Duration = Duration::from_secs(120);
 pub enum Event {
     /// Its row has its place; the error says why it has none.
     Added(Result<(), String>),
+    /// It has its row, and `do_build_if` does not want it (item 3).
+    Unwanted,
     /// Properties, preparation step and objects are there (items 4 to 7); true: the build has locks.
     SetUp(Result<bool, String>),
     Pinged(bool),
@@ -133,6 +135,7 @@ impl Machine {
             (_, Event::Stop { reason, results }) => self.stop(reason, results),
             (_, Event::Lost) => self.lose(),
             (Phase::Adding, Event::Added(Ok(()))) => self.set_up(),
+            (Phase::Adding, Event::Unwanted) => self.skip(),
             (Phase::Adding, Event::Added(Err(why))) => self.unprepared(Results::Retry, &why),
             (Phase::SettingUp, Event::SetUp(Ok(has_locks))) => self.prepare(now, has_locks),
             (Phase::SettingUp, Event::SetUp(Err(why))) => self.setup_failed(why),
@@ -192,6 +195,12 @@ impl Machine {
     fn set_up(&mut self) -> Vec<Effect> {
         self.phase = Phase::SettingUp;
         vec![Effect::SetUp]
+    }
+
+    /// Item 3.
+    fn skip(&mut self) -> Vec<Effect> {
+        self.overall = Results::Skipped;
+        self.finish()
     }
 
     fn prepare(&mut self, now: Mono, has_locks: bool) -> Vec<Effect> {

@@ -48,6 +48,19 @@ fn row_05_007_the_states_of_a_trivial_build_in_order() {
 }
 
 #[test]
+fn row_05_007_an_unwanted_build_is_skipped_without_a_step() {
+    for (before, results) in [(None, Results::Skipped), (Some(stop(Results::Cancelled)), Results::Cancelled)]
+    {
+        let (mut machine, _) = Machine::new(1);
+        before.map(|event| machine.handle(NOW, event));
+        let [Effect::Finish { outcome, .. }] = &machine.handle(NOW, Event::Unwanted)[..] else {
+            panic!("an end")
+        };
+        assert_eq!(*outcome, Outcome { results, unprepared: false });
+    }
+}
+
+#[test]
 fn row_05_003_halting_leaves_only_steps_that_always_run() {
     let mut machine = running(3);
     let halts = ResultFlags { halt_on_failure: true, ..ResultFlags::default() };

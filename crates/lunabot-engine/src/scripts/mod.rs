@@ -12,4 +12,4 @@ mod worker;
 pub(crate) use asked::Asked;
 pub(crate) use changes::RequestChanges;
 pub(crate) use objects::{BuilderView, builder_object, master_object, request_object};
-pub(crate) use step::step_object;
+pub(crate) use step::{build_object, step_object};

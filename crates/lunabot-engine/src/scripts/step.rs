@@ -28,10 +28,11 @@ const BUILD_METHODS: &[&str] = &[
 /// The step, with these fields besides its own.
 pub(crate) fn step_object(cx: &StepContext, more: Json) -> ScriptObject {
     let properties = json!({"$properties": cx.properties()});
-    let handle = Arc::new(StepHandle { build: cx.0.build.itself.clone(), step: cx.name().to_string() });
+    let build = &cx.0.build;
+    let handle = Arc::new(StepHandle { build: build.itself.clone(), step: cx.name().to_string() });
     let mut fields = json!({
         "name": cx.name(), "workdir": cx.workdir(), "stopped": cx.is_interrupted(), "results": null,
-        "worker": worker_fields(cx), "properties": properties,
+        "worker": worker_fields(build), "properties": properties,
     });
     if let (Json::Object(all), Json::Object(more)) = (&mut fields, more) {
         all.extend(more);
@@ -40,21 +41,28 @@ pub(crate) fn step_object(cx: &StepContext, more: Json) -> ScriptObject {
         class: "step",
         key: "step".into(),
         fields,
-        children: vec![("build", build_object(cx, &properties, handle.clone()))],
+        children: vec![("build", object_of(build, &properties, handle.clone()))],
         methods: STEP_METHODS,
         assignable: &[],
         handle,
     }
 }
 
-fn build_object(cx: &StepContext, properties: &Json, handle: Arc<StepHandle>) -> ScriptObject {
-    let build = cx.build();
+/// A build before its steps (05b item 3).
+pub(crate) fn build_object(build: &BuildShared) -> ScriptObject {
+    let properties = json!({"$properties": build.properties().all()});
+    let handle = Arc::new(StepHandle { build: build.itself.clone(), step: String::new() });
+    object_of(build, &properties, handle)
+}
+
+fn object_of(shared: &BuildShared, properties: &Json, handle: Arc<StepHandle>) -> ScriptObject {
+    let build = &shared.info;
     ScriptObject {
         class: "build",
         key: "build".into(),
         fields: json!({
             "buildid": build.buildid, "number": build.number, "reason": build.reason, "builderid": build.builderid,
-            "builder": {"name": build.builder, "builderid": build.builderid}, "worker": worker_fields(cx),
+            "builder": {"name": build.builder, "builderid": build.builderid}, "worker": worker_fields(shared),
             "results": null, "url": build.url, "properties": properties,
         }),
         children: Vec::new(),
@@ -64,9 +72,9 @@ fn build_object(cx: &StepContext, properties: &Json, handle: Arc<StepHandle>) ->
     }
 }
 
-fn worker_fields(cx: &StepContext) -> Json {
-    let info = cx.worker_info();
-    json!({"name": cx.build().worker, "worker_basedir": info.basedir, "worker_system": info.system})
+fn worker_fields(build: &BuildShared) -> Json {
+    let info = build.worker.link.info();
+    json!({"name": build.info.worker, "worker_basedir": info.basedir, "worker_system": info.system})
 }
 
 /// What the methods act on. It does not keep the build alive.

@@ -24,6 +24,7 @@ mod trigger;
 
 pub use crate::logs::Channel;
 pub use base::{BaseStepParams, HasBase, OwnChecks, StepDefaults, SummaryPolicy};
+pub(crate) use context::with_traceback;
 pub use context::{BuildInfo, StepContext};
 pub use encoding::{LOG_ENCODING, LogEncoding};
 pub use error::StepError;

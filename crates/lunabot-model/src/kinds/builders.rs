@@ -69,6 +69,12 @@ pub const BUILDER_CONFIG: Kind = Kind {
             on_error: "false",
         },
         CallbackSpec {
+            option: "do_build_if",
+            args: "build",
+            returns: "true or false: the build ends as skipped",
+            on_error: "the build ends in EXCEPTION",
+        },
+        CallbackSpec {
             option: "collapseRequests",
             args: "master, builder, req1, req2",
             returns: "true or false; true, {set_properties = {…}} also sets properties of req1, which stays",
