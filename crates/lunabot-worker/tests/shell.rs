@@ -297,6 +297,18 @@ async fn the_end_of_the_worker_is_the_end_of_its_processes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_recorded_before_it_starts() {
+    let bench = Bench::new();
+    // One that deletes all of the folder is not to find a file there that was not there a moment ago.
+    let told = bench
+        .shell(sh(
+            "ls ../../info/.running | wc -l; top=$(cd ../..; pwd); rm -rf $top && sleep 0.1 && ls $top",
+        ))
+        .await;
+    assert_eq!((told.rc(), told.text("stdout").as_str()), (Some(2), "1\n"), "{}", told.text("stderr"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_no_text_pass_through_the_environment() {
     let bench = Bench::with(|options| {
         options.env.push(("RAW".into(), std::ffi::OsString::from_vec(b"a\xffb".to_vec())));
