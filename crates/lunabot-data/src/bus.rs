@@ -55,19 +55,17 @@ impl Index {
         self.by_prefix.entry(first).or_default().entry(second).or_default().push(entry);
     }
 
-    fn remove(&mut self, subscription: u64, patterns: &[Pattern]) {
-        for pattern in patterns {
-            let (first, second) = (key(pattern, 0), key(pattern, 1));
-            let Some(seconds) = self.by_prefix.get_mut(first) else { continue };
-            if let Some(entries) = seconds.get_mut(second) {
-                entries.retain(|entry| entry.subscription != subscription);
-                if entries.is_empty() {
-                    seconds.remove(second);
-                }
+    fn remove(&mut self, subscription: u64, pattern: &Pattern) {
+        let (first, second) = (key(pattern, 0), key(pattern, 1));
+        let Some(seconds) = self.by_prefix.get_mut(first) else { return };
+        if let Some(entries) = seconds.get_mut(second) {
+            entries.retain(|entry| entry.subscription != subscription || entry.pattern != *pattern);
+            if entries.is_empty() {
+                seconds.remove(second);
             }
-            if seconds.is_empty() {
-                self.by_prefix.remove(first);
-            }
+        }
+        if seconds.is_empty() {
+            self.by_prefix.remove(first);
         }
     }
 
@@ -183,7 +181,7 @@ pub struct Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut index = self.bus.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.remove(self.id, &self.patterns);
+        self.patterns.iter().for_each(|pattern| index.remove(self.id, pattern));
     }
 }
 
@@ -196,6 +194,30 @@ pub enum Delivery {
 }
 
 impl Subscription {
+    /// Takes events of one more pattern, from now on; false: it took them already.
+    pub fn add(&mut self, pattern: Pattern) -> bool {
+        if self.patterns.contains(&pattern) {
+            return false;
+        }
+        let mut index = self.bus.index.write().unwrap_or_else(PoisonError::into_inner);
+        index.add(self.id, pattern.clone(), &self.queue);
+        self.patterns.push(pattern);
+        true
+    }
+
+    /// Takes no more events of a pattern; false: it never did. What is queued stays.
+    pub fn remove(&mut self, pattern: &Pattern) -> bool {
+        let Some(place) = self.patterns.iter().position(|known| known == pattern) else { return false };
+        self.patterns.swap_remove(place);
+        self.bus.index.write().unwrap_or_else(PoisonError::into_inner).remove(self.id, pattern);
+        true
+    }
+
+    /// How many patterns it has.
+    pub fn patterns(&self) -> usize {
+        self.patterns.len()
+    }
+
     /// The next delivery; `None` when the bus is gone. Cancel-safe.
     pub async fn next(&mut self) -> Option<Delivery> {
         loop {
@@ -242,6 +264,28 @@ mod tests {
             bus.publish(event(path, n));
         }
         assert_eq!(values(&mut subscription, 3).await, ["1", "2", "4"]);
+    }
+
+    #[tokio::test]
+    async fn patterns_come_and_go() {
+        let bus = Bus::default();
+        let mut subscription = bus.subscribe(Vec::new());
+        let (all, twelve) = (Pattern::parse("builds/*/new"), Pattern::parse("builds/12/*"));
+        assert!(
+            subscription.add(all.clone())
+                && subscription.add(twelve.clone())
+                && !subscription.add(all.clone())
+        );
+        bus.publish(event("builds/12/new", 1));
+        assert!(subscription.remove(&all) && !subscription.remove(&all));
+        bus.publish(event("builds/13/new", 2));
+        bus.publish(event("builds/12/new", 3));
+        assert_eq!(
+            (values(&mut subscription, 2).await, subscription.patterns()),
+            (vec!["1".into(), "3".into()], 1)
+        );
+        drop(subscription);
+        assert!(bus.index.read().unwrap().by_prefix.is_empty());
     }
 
     #[tokio::test]

@@ -121,6 +121,30 @@ pub struct WwwConfig {
     /// One or more checkers, `util.UserPasswordAuth`: whoever uses a hook must be accepted by one (02.030).
     pub change_hook_auth: Option<Json>,
     pub json_cache_seconds: i64,
+    /// Buildbot's own web client, served beside the master's pages.
+    pub client: Option<ClientConfig>,
+    /// View plug-ins of the client, where Buildbot has them (10.002); the same as `client.plugins`.
+    pub plugins: BTreeMap<String, Json>,
+    /// Settings of the client until a person changes them (10.009, 10.038).
+    pub ui_default_config: BTreeMap<String, Json>,
+    /// Colours of the client's side bar: variable → value (10.009).
+    pub theme: BTreeMap<String, String>,
+    /// More names and versions on the client's page "About" (10.008).
+    pub versions: Vec<(String, String)>,
+}
+
+/// `c.www.client`: the web client of Buildbot 4.3, as the Python package `buildbot-www` installs it (10.039).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientConfig {
+    /// The folder `static` of the package; relative to the configuration's folder.
+    pub dir: String,
+    /// Where it is served; `/client/` unless told otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// View plug-in → its settings; `dir` among them is its folder, by default that of the package `buildbot_NAME` beside the client's.
+    #[serde(default)]
+    pub plugins: BTreeMap<String, Json>,
 }
 
 /// `util.BuilderConfig` (01.052–01.067).

@@ -5,6 +5,7 @@
 //! SQL, decisions about builds, functions of the configuration other than those that hooks ask.
 
 mod assets;
+mod client;
 mod error;
 mod events;
 mod format;
@@ -19,6 +20,7 @@ mod router;
 mod serve;
 mod site;
 
+pub use client::Client;
 pub use health::{HealthPort, HealthReport, Queue};
 pub use hooks::{
     HookMeans, Hooks, PollPort, USER_PASSWORD_AUTH, missing_secrets as missing_hook_secrets,

@@ -40,6 +40,21 @@ pub fn may_act(site: &Site, headers: &HeaderMap) -> bool {
     }
 }
 
+/// Whether a WebSocket may be opened: pages of this very server may, under whatever name it was reached, as they read over
+/// REST without telling an origin.
+pub fn may_listen(site: &Site, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_lowercase);
+    match origin(site, headers) {
+        Origin::None | Origin::Allowed(_) => true,
+        Origin::Refused => {
+            let from =
+                headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
+            let theirs = from.split_once("://").map(|(_, host)| host.to_lowercase());
+            theirs.is_some() && theirs == host
+        }
+    }
+}
+
 /// `http://host:port` of a URL; ports that the scheme implies are left out, as browsers do.
 fn own_origin(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
@@ -117,6 +132,14 @@ mod tests {
         assert!(
             ask(&site, "https://x.example.org", "other") && !ask(&site, "http://ci.example.org", "other")
         );
+    }
+
+    #[test]
+    fn events_are_for_our_own_pages_under_any_name() {
+        let site = Site { url: "http://ci/".into(), ..Site::default() };
+        let ask = |origin: &str| may_listen(&site, &headers(&[("origin", origin), ("host", "CI.lan:8010")]));
+        assert!(ask("http://ci") && ask("http://ci.lan:8010"));
+        assert!(!ask("http://evil") && !ask("null") && !ask("http://ci.lan"));
     }
 
     #[test]

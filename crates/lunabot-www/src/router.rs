@@ -1,9 +1,9 @@
 //! All routes, and what every answer carries.
 
-use crate::events::Consumers;
+use crate::events::{Consumers, Sockets};
 use crate::health::HealthPort;
 use crate::site::SharedSite;
-use crate::{assets, events, hooks, ops, pages, rest};
+use crate::{assets, client, events, hooks, ops, pages, rest};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -44,6 +44,7 @@ pub struct WwwState {
 pub(crate) struct App {
     pub www: WwwState,
     pub consumers: Consumers,
+    pub sockets: Sockets,
     pub templates: pages::Templates,
 }
 
@@ -51,15 +52,18 @@ pub(crate) struct App {
 pub fn router(state: WwwState) -> Router {
     let templates =
         pages::Templates::new(&state.clock).expect("the embedded templates are compiled by a test");
-    let app = Arc::new(App { www: state, consumers: Consumers::default(), templates });
+    let app =
+        Arc::new(App { www: state, consumers: Consumers::default(), sockets: Sockets::default(), templates });
     let compress = CompressionLayer::new()
         .compress_when(DefaultPredicate::new().and(NotForContentType::const_new("application/octet-stream")));
-    Router::new()
+    let inner = Router::new()
         .merge(pages::routes())
         .route("/api", any(rest::versions))
         .route("/api/{version}", any(rest::root))
         .route("/api/{version}/{*path}", any(rest::resource))
         .route("/sse/{*path}", get(events::sse))
+        .route("/ws", any(events::ws))
+        .route("/ws/", any(events::ws))
         .route("/live", get(events::live))
         .route("/change_hook", any(hooks::base_dialect))
         .route("/change_hook/", any(hooks::base_dialect))
@@ -70,12 +74,14 @@ pub fn router(state: WwwState) -> Router {
         .route("/static/{name}", get(assets::asset))
         .route("/robots.txt", get(assets::robots))
         .fallback(pages::not_found)
+        .with_state(app.clone());
+    Router::new()
+        .fallback(move |request: Request| client::entry(app.clone(), inner.clone(), request))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
         .layer(from_fn(protect))
         .layer(compress)
         .layer(CatchPanicLayer::custom(panicked))
-        .with_state(app)
 }
 
 /// Headers that keep a browser from doing what no page of ours asks for.

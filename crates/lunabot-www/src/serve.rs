@@ -42,7 +42,7 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
         };
         let Some((stream, slot)) = accepted else { continue };
         let service = TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             let _slot = slot;

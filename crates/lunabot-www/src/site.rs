@@ -1,5 +1,6 @@
 //! What the web takes from the configuration, exchanged as a whole at a reload.
 
+use crate::client::Client;
 use crate::hooks::{HookMeans, Hooks};
 use lunabot_model::config::{Config, DeclaredBuilder, WwwConfig};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,6 +18,8 @@ pub struct Site {
     pub hooks: Arc<Hooks>,
     /// What hooks work with; absent where there is no configuration.
     pub means: Option<HookMeans>,
+    /// Buildbot's web client.
+    pub client: Option<Arc<Client>>,
 }
 
 /// Finds how a builder was declared, by its name.
@@ -36,7 +39,7 @@ impl Declared {
 }
 
 impl Site {
-    pub fn of(config: &Config, builders: Declared, means: HookMeans) -> Site {
+    pub fn of(config: &Config, builders: Declared, means: HookMeans, client: Option<Arc<Client>>) -> Site {
         Site {
             title: config.title.clone(),
             title_url: config.title_url.clone(),
@@ -45,6 +48,7 @@ impl Site {
             builders,
             hooks: Arc::new(Hooks::new(&config.www)),
             means: Some(means),
+            client,
         }
     }
 }

@@ -225,5 +225,5 @@ fn site_of(generation: &Arc<Generation>, data: &Data) -> Site {
     let inner = Arc::clone(&generation.inner);
     let find =
         move |name: &str| inner.config.builders.iter().find(|builder| builder.config.name == name).cloned();
-    Site::of(generation.config(), Declared::new(find), generation.means(data))
+    Site::of(generation.config(), Declared::new(find), generation.means(data), generation.client.clone())
 }

@@ -31,6 +31,8 @@ pub struct Generation {
     /// When the load began.
     pub loaded_at: Time,
     port: Option<Arc<Port>>,
+    /// Buildbot's web client, if it is wanted.
+    pub client: Option<Arc<lunabot_www::Client>>,
 }
 
 impl Generation {
@@ -141,6 +143,11 @@ impl Loader {
             errors.append(&mut found);
             Secrets::default()
         });
+        let client = lunabot_www::Client::load(&loaded.config, &self.config_folder()).await;
+        let client = client.unwrap_or_else(|mut found| {
+            errors.append(&mut found);
+            None
+        });
         if !errors.is_empty() {
             return Err(refused(loaded, errors));
         }
@@ -149,7 +156,8 @@ impl Loader {
         let file = self.base.config().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let secrets = Arc::new(secrets);
         let inner = Arc::new(lunabot_engine::Generation { number, config, file, host, secrets });
-        Ok(Generation { inner, files, content_hash, warnings, loaded_at, port })
+        let client = client.map(Arc::new);
+        Ok(Generation { inner, files, content_hash, warnings, loaded_at, port, client })
     }
 
     fn options(&self, generation: u64, port: Option<Arc<Port>>, reverse_pairs: bool) -> LoadOptions {

@@ -1,0 +1,181 @@
+//! Finding the client's files when a configuration is loaded.
+
+use super::{Client, Plugin, page};
+use lunabot_model::Json;
+use lunabot_model::config::{ClientConfig, Config, ConfigError};
+use serde_json::{Map, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Where the client is unless the configuration says otherwise.
+const PATH: &str = "/client/";
+/// First parts of paths that everything else relies on.
+const TAKEN: &[&str] = &[
+    "api",
+    "avatar",
+    "auth",
+    "change_hook",
+    "live",
+    "livez",
+    "metrics",
+    "plugins",
+    "readyz",
+    "sse",
+    "static",
+    "ws",
+];
+/// Plug-ins of Buildbot that are not folders of files.
+const OTHER: &[(&str, &str)] = &[
+    ("badges", "not supported yet"),
+    ("wsgi_dashboards", "not supported yet"),
+    ("base_react", "is the client itself, leave it out"),
+];
+
+impl Client {
+    /// Reads the client that a configuration names; none if it names none. Relative paths begin at `folder`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with its path in the configuration.
+    pub async fn load(config: &Config, folder: &Path) -> Result<Option<Client>, Vec<ConfigError>> {
+        let www = &config.www;
+        let Some(client) = &www.client else {
+            let only = [
+                ("plugins", www.plugins.is_empty()),
+                ("theme", www.theme.is_empty()),
+                ("ui_default_config", www.ui_default_config.is_empty()),
+                ("versions", www.versions.is_empty()),
+            ];
+            let given = only.iter().filter(|(_, absent)| !absent);
+            let text = "is for Buildbot's web client; set www.client = {dir = …}, or leave it out: the master's own pages need none";
+            let errors: Vec<_> = given.map(|(key, _)| error(key, text)).collect();
+            return if errors.is_empty() { Ok(None) } else { Err(errors) };
+        };
+        let mut errors = Vec::new();
+        let path = path(client).map_err(|e| errors.push(e));
+        let page = read_page(client, folder, &www.theme).await.map_err(|e| errors.push(e));
+        let mut plugins = BTreeMap::new();
+        for (name, settings) in client.plugins.iter().chain(&www.plugins) {
+            match plugin(client, name, settings, folder).await {
+                Ok(plugin) => drop(plugins.insert(name.clone(), plugin)),
+                Err(e) => errors.push(e),
+            }
+        }
+        match (path, page) {
+            (Ok(path), Ok(page)) if errors.is_empty() => {
+                let settings = settings(config, &plugins);
+                Ok(Some(Client { path, dir: folder.join(&client.dir), plugins, page, settings }))
+            }
+            _ => Err(errors),
+        }
+    }
+}
+
+fn error(path: &str, message: impl Into<String>) -> ConfigError {
+    ConfigError { file: String::new(), line: None, path: format!("www.{path}"), message: message.into() }
+}
+
+fn path(client: &ClientConfig) -> Result<String, ConfigError> {
+    let given = client.path.as_deref().unwrap_or(PATH);
+    let parts: Vec<&str> = given.split('/').filter(|part| !part.is_empty()).collect();
+    let plain =
+        |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b)) && part != "..";
+    match parts.first() {
+        None => Err(error("client.path", "the master's own pages are at /; choose a path such as /client/")),
+        Some(first) if TAKEN.contains(first) => {
+            Err(error("client.path", format!("/{first} is in use; choose another, such as /client/")))
+        }
+        _ if !parts.iter().all(|part| plain(part)) => {
+            Err(error("client.path", format!("{given} must be made of letters, digits, - . _ ~ and /")))
+        }
+        _ => Ok(format!("/{}/", parts.join("/"))),
+    }
+}
+
+async fn read_page(
+    client: &ClientConfig,
+    folder: &Path,
+    theme: &BTreeMap<String, String>,
+) -> Result<(String, String), ConfigError> {
+    let file = folder.join(&client.dir).join("index.html");
+    let wrong = |why: String| {
+        let text = format!(
+            "{}: {why}; it should be the folder static of the Python package buildbot_www",
+            file.display()
+        );
+        error("client.dir", text)
+    };
+    let html = tokio::fs::read_to_string(&file).await.map_err(|e| wrong(e.to_string()))?;
+    page::split(&html, theme).map_err(|why| match why {
+        page::Wrong::Page => wrong("it is not the page of Buildbot 4's client".into()),
+        page::Wrong::Theme(name) => {
+            error(&format!("theme.{name}"), "names are letters, digits and -, values hold no ; { } < >")
+        }
+    })
+}
+
+async fn plugin(
+    client: &ClientConfig,
+    name: &str,
+    settings: &Json,
+    folder: &Path,
+) -> Result<Plugin, ConfigError> {
+    let at = format!("client.plugins.{name}");
+    if let Some((_, why)) = OTHER.iter().find(|(other, _)| *other == name) {
+        return Err(error(&at, *why));
+    }
+    let mut settings = match settings {
+        Json::Object(settings) => settings.clone(),
+        Json::Bool(true) => Map::new(),
+        Json::Array(none) if none.is_empty() => Map::new(),
+        _ => return Err(error(&at, "expected a table of settings, {} for none")),
+    };
+    let dir = match settings.remove("dir") {
+        Some(Json::String(dir)) => folder.join(dir),
+        Some(_) => return Err(error(&format!("{at}.dir"), "expected the path of a folder")),
+        None => beside(&folder.join(&client.dir), name),
+    };
+    if !tokio::fs::try_exists(dir.join("scripts.js")).await.unwrap_or(false) {
+        let text = format!(
+            "there is no {}; install the Python package buildbot-{}, or name its folder static as dir",
+            dir.join("scripts.js").display(),
+            name.replace('_', "-"),
+        );
+        return Err(error(&at, text));
+    }
+    Ok(Plugin { dir, settings: Json::Object(settings) })
+}
+
+/// `…/buildbot_www/static` → `…/buildbot_NAME/static`.
+fn beside(client: &Path, name: &str) -> PathBuf {
+    let packages = client.parent().and_then(Path::parent).unwrap_or(Path::new(".."));
+    packages.join(format!("buildbot_{name}")).join("static")
+}
+
+/// The keys that the client was recorded to need, without who asks.
+fn settings(config: &Config, plugins: &BTreeMap<String, Plugin>) -> Map<String, Json> {
+    let plugins: Map<String, Json> =
+        plugins.iter().map(|(name, plugin)| (name.clone(), plugin.settings.clone())).collect();
+    let mut versions = vec![("Lunabot".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
+    versions.extend(config.www.versions.iter().cloned());
+    let settings = json!({
+        "port": config.www.port,
+        "plugins": plugins,
+        "auth": {"name": "NoAuth"},
+        "authz": {},
+        "avatar_methods": {"name": "gravatar"},
+        "ui_default_config": config.www.ui_default_config,
+        "versions": versions,
+        "buildbotURL": config.buildbot_url,
+        "title": config.title,
+        "titleURL": slashed(&config.title_url),
+        "multiMaster": false,
+    });
+    match settings {
+        Json::Object(settings) => settings,
+        _ => Map::new(),
+    }
+}
+
+fn slashed(url: &str) -> String {
+    if url.is_empty() || url.ends_with('/') { url.to_owned() } else { format!("{url}/") }
+}

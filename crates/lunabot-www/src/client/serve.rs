@@ -1,0 +1,119 @@
+//! What is answered below the client's path.
+
+use super::{Client, page};
+use crate::router::App;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{OriginalUri, Request};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use base64::Engine;
+use lunabot_model::Json;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use std::sync::Arc;
+use tower::ServiceExt;
+use tower_http::services::ServeDir;
+
+/// First parts of what the client asks for that the master answers at its root too.
+const SHARED: &[&str] = &["api", "auth", "avatar", "change_hook", "sse", "ws"];
+/// The client's own files may run, what they show may not.
+const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; \
+     img-src 'self' data: https:; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'; \
+     script-src 'self'";
+
+/// Where each request enters: at the client's path, or at the pages and the API.
+pub async fn entry(app: Arc<App>, inner: Router, mut request: Request) -> Response {
+    let site = app.www.site.load();
+    let Some(client) = &site.client else { return pass(inner, request).await };
+    let Some(rest) = client.below(request.uri().path()) else { return pass(inner, request).await };
+    let Some(rest) = rest.strip_prefix('/') else { return Redirect::permanent(&client.path).into_response() };
+    if SHARED.contains(&rest.split('/').next().unwrap_or_default()) {
+        return match moved(request.uri(), client.path.len() - 1) {
+            Some(uri) => {
+                *request.uri_mut() = uri;
+                request.extensions_mut().remove::<OriginalUri>();
+                pass(inner, request).await
+            }
+            None => StatusCode::BAD_REQUEST.into_response(),
+        };
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    let rest = rest.to_owned();
+    client.answer(&rest, request).await
+}
+
+async fn pass(inner: Router, request: Request) -> Response {
+    inner.oneshot(request).await.unwrap_or_else(|never| match never {})
+}
+
+/// The same address without its first `cut` bytes.
+fn moved(uri: &Uri, cut: usize) -> Option<Uri> {
+    let rest = uri.path_and_query()?.as_str().get(cut..)?;
+    Some(Uri::from(PathAndQuery::try_from(rest).ok()?))
+}
+
+impl Client {
+    /// What follows the client's path, with its slash; `None`: the path is another's.
+    fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let rest = path.strip_prefix(self.path.trim_end_matches('/'))?;
+        (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+    }
+
+    async fn answer(&self, rest: &str, request: Request) -> Response {
+        match rest {
+            "" => self.page(),
+            "config" => {
+                let kind =
+                    (header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+                ([kind, (header::CACHE_CONTROL, fresh())], self.settings().to_string()).into_response()
+            }
+            _ => match rest.strip_prefix("plugins/").map(|of| of.split_once('/').unwrap_or((of, ""))) {
+                None => file(&self.dir, rest, request).await,
+                Some((name, rest)) => match self.plugins.get(name) {
+                    Some(plugin) => file(&plugin.dir, rest, request).await,
+                    None => (StatusCode::NOT_FOUND, "no such plug-in\n").into_response(),
+                },
+            },
+        }
+    }
+
+    fn settings(&self) -> Json {
+        let mut settings = self.settings.clone();
+        settings.insert("user".into(), json!({"anonymous": true}));
+        Json::Object(settings)
+    }
+
+    /// 10.011. The only script in the page is ours, and is let run by its digest.
+    fn page(&self) -> Response {
+        let script = page::script(&self.settings());
+        let digest = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(&script));
+        let (before, after) = &self.page;
+        let html = format!("{before}<script id=\"bb-config\">{script}</script>{after}");
+        let mut response = axum::response::Html(html).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, fresh());
+        if let Ok(policy) = HeaderValue::from_str(&format!("{POLICY} 'sha256-{digest}'")) {
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+        response
+    }
+}
+
+/// Asked for again each time, as a reload can change it.
+fn fresh() -> HeaderValue {
+    HeaderValue::from_static("public,max-age=0")
+}
+
+async fn file(dir: &Path, rest: &str, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let Ok(uri) = Uri::try_from(format!("/{rest}")) else { return StatusCode::NOT_FOUND.into_response() };
+    parts.uri = uri;
+    let files = ServeDir::new(dir).append_index_html_on_directories(false);
+    let Ok(answer) = files.oneshot(Request::from_parts(parts, Body::empty())).await;
+    answer.map(Body::new)
+}
