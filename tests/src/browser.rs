@@ -76,6 +76,15 @@ impl Browser {
         Ok(self.find(css).await?.click().await?)
     }
 
+    /// Waits for an element of this name whose own text holds this.
+    pub async fn read(&self, name: &str, text: &str) -> Result<Element> {
+        let path = format!("//{name}[text()[contains(translate(., '\u{a0}', ' '), '{text}')]]");
+        match self.client.wait().at_most(PATIENCE).for_element(Locator::XPath(&path)).await {
+            Ok(element) => Ok(element),
+            Err(e) => bail!("{path}: {e}; the page reads:\n{}", self.text("body").await.unwrap_or_default()),
+        }
+    }
+
     /// Types into a field, in place of what is there.
     pub async fn fill(&self, css: &str, text: &str) -> Result<()> {
         let field = self.find(css).await?;

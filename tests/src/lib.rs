@@ -20,6 +20,18 @@ pub use stock_worker::{PROTOCOLS, Release, StockWorker, buildbot, sendchange};
 
 use std::path::PathBuf;
 
+/// Where pip has put the packages of Buildbot for the tests.
+pub fn site_packages() -> anyhow::Result<PathBuf> {
+    let libraries = project_root().join("target/worker-venv/lib");
+    for python in std::fs::read_dir(&libraries)? {
+        let packages = python?.path().join("site-packages");
+        if packages.join("buildbot_www/static").is_dir() {
+            return Ok(packages);
+        }
+    }
+    anyhow::bail!("tests/run.sh installs buildbot-www below {}", libraries.display())
+}
+
 /// The root of the checkout.
 pub fn project_root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

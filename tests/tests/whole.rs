@@ -8,6 +8,8 @@ mod browser;
 mod builds;
 #[path = "whole/cli.rs"]
 mod cli;
+#[path = "whole/client.rs"]
+mod client;
 #[path = "whole/crashes.rs"]
 mod crashes;
 #[path = "whole/documents.rs"]

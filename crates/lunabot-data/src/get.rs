@@ -3,6 +3,7 @@
 mod changes;
 mod logs;
 mod path;
+mod spec;
 
 pub use logs::{RawLog, RawStream};
 
@@ -157,7 +158,8 @@ macro_rules! for_resource {
             | Target::LogContents
             | Target::LogRaw
             | Target::LogRawInline
-            | Target::RootLinks => None,
+            | Target::RootLinks
+            | Target::Specs => None,
         }
     };
 }
@@ -302,6 +304,7 @@ impl Data {
                     self.shared.store.one(&found.endpoint.scope, found.args.clone()).await?;
                 self.property_list(change.map(|c| PropertiesOf::Change(c.changeid)), query).await
             }
+            Target::Specs => in_memory("specs", spec::FIELDS, spec::all(), query),
             _ => self.root_links(query),
         }
     }
@@ -362,7 +365,7 @@ impl Data {
     fn root_links(&self, query: &str) -> Result<Answer> {
         let mut names: Vec<&str> = lunabot_db::endpoints::endpoints()
             .iter()
-            .filter(|e| !e.single && !e.pattern.contains('/'))
+            .filter(|e| !e.single && !e.pattern.contains(['/', '.']))
             .map(|e| e.pattern.as_str())
             .collect();
         let virtuals: Vec<&'static str> = self.registered().virtuals.keys().copied().collect();

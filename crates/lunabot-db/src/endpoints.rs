@@ -46,6 +46,8 @@ pub enum Target {
     LogRaw,
     LogRawInline,
     RootLinks,
+    /// Not stored: what the API says of itself.
+    Specs,
 }
 
 /// One path.
@@ -146,6 +148,7 @@ impl Table {
 static ENDPOINTS: LazyLock<Vec<Endpoint>> = LazyLock::new(|| {
     let mut table = Table::default();
     table.one("", Target::RootLinks, "");
+    table.list("application.spec", Target::Specs, "");
     let builders = [
         Named::new("builders/n:builderid", "$1"),
         Named::new("builders/s:buildername", "(SELECT id FROM builders WHERE name = $1)"),

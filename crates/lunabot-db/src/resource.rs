@@ -27,6 +27,16 @@ pub struct Field {
     pub name: &'static str,
     pub kind: FieldKind,
     pub column: Column,
+    /// Its type as the API tells it (09.024): `integer`, `string?` may be null, `[integer]` a list.
+    pub api: &'static str,
+}
+
+impl Field {
+    /// The same with another type in the API.
+    pub const fn of(mut self, api: &'static str) -> Field {
+        self.api = api;
+        self
+    }
 }
 
 /// One resource.

@@ -17,7 +17,16 @@ use lunabot_model::result_spec::FieldKind;
 use sqlx::AssertSqlSafe;
 
 const fn field(name: &'static str, kind: FieldKind, column: Column) -> Field {
-    Field { name, kind, column }
+    let api = match kind {
+        FieldKind::Int => "integer",
+        FieldKind::Bool => "boolean",
+        FieldKind::Text => "string",
+        FieldKind::Identifier => "identifier",
+        FieldKind::Ints => "[integer]",
+        FieldKind::Texts => "[string]",
+        FieldKind::Json => "jsonobject",
+    };
+    Field { name, kind, column, api }
 }
 
 const fn int(name: &'static str, column: &'static str) -> Field {
@@ -25,7 +34,7 @@ const fn int(name: &'static str, column: &'static str) -> Field {
 }
 
 const fn opt_int(name: &'static str, column: &'static str) -> Field {
-    field(name, FieldKind::Int, Column::Nullable(column))
+    field(name, FieldKind::Int, Column::Nullable(column)).of("integer?")
 }
 
 const fn text(name: &'static str, column: &'static str) -> Field {
@@ -33,7 +42,7 @@ const fn text(name: &'static str, column: &'static str) -> Field {
 }
 
 const fn opt_text(name: &'static str, column: &'static str) -> Field {
-    field(name, FieldKind::Text, Column::Nullable(column))
+    field(name, FieldKind::Text, Column::Nullable(column)).of("string?")
 }
 
 const fn flag(name: &'static str, column: &'static str) -> Field {

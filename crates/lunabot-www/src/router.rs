@@ -64,6 +64,7 @@ pub fn router(state: WwwState) -> Router {
         .route("/sse/{*path}", get(events::sse))
         .route("/ws", any(events::ws))
         .route("/ws/", any(events::ws))
+        .route("/avatar", get(client::avatar))
         .route("/live", get(events::live))
         .route("/change_hook", any(hooks::base_dialect))
         .route("/change_hook/", any(hooks::base_dialect))

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[path = "web/client.rs"]
+mod client;
 #[path = "web/control.rs"]
 mod control;
 #[path = "web/events.rs"]

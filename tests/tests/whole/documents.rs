@@ -1,7 +1,7 @@
 //! Every example and every Lua block of the documentation is a configuration that loads.
 
 use anyhow::{Context, Result};
-use lunabot_tests::{lunabot_binary, project_root};
+use lunabot_tests::{lunabot_binary, project_root, site_packages};
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
@@ -17,6 +17,9 @@ local f = util.BuildFactory{}
 c.builders = { util.BuilderConfig{name = "runtests", workernames = {"local"}, factory = f} }
 c.schedulers = { schedulers.ForceScheduler{name = "force", builderNames = {"runtests"}} }
 "#;
+
+/// Where the documentation has the packages of Buildbot.
+const PACKAGES: &str = "/opt/buildbot-www/lib/python3.13/site-packages";
 
 #[test]
 fn every_example_loads() -> Result<()> {
@@ -83,6 +86,7 @@ fn check_block(block: &str) -> Result<()> {
     let dir = TempDir::new()?;
     let whole = block.lines().any(|line| line.starts_with("return "));
     let text = if whole { block.to_string() } else { format!("{BEFORE}{block}\nreturn c\n") };
+    let text = text.replace(PACKAGES, &site_packages()?.to_string_lossy());
     std::fs::write(dir.path().join("master.lua"), text)?;
     check(dir.path())
 }

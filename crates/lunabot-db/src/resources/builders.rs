@@ -97,8 +97,8 @@ impl Resource for Worker {
         fields: &[
             int("workerid", "w.id"),
             text("name", "w.name"),
-            json("connected_to"),
-            json("configured_on"),
+            json("connected_to").of("[master_id]"),
+            json("configured_on").of("[master_builder]"),
             json("workerinfo"),
             flag("paused", "w.paused"),
             opt_text("pause_reason", "w.pause_reason"),

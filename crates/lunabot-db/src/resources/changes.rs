@@ -28,7 +28,7 @@ impl Resource for Change {
             int("changeid", "c.id"),
             field("parent_changeids", FieldKind::Ints, Column::Elements("c.parent_changeid {}")),
             text("author", "c.author"),
-            opt_text("committer", "c.committer"),
+            opt_text("committer", "c.committer").of("string"),
             field(
                 "files",
                 FieldKind::Texts,
@@ -42,11 +42,11 @@ impl Resource for Change {
             opt_text("branch", "c.branch"),
             opt_text("category", "c.category"),
             opt_text("revlink", "c.revlink"),
-            json("properties"),
+            json("properties").of("sourcedproperties"),
             text("repository", "c.repository"),
             text("project", "c.project"),
             text("codebase", "c.codebase"),
-            json("sourcestamp"),
+            json("sourcestamp").of("sourcestamp"),
         ],
     };
 

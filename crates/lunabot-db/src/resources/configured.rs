@@ -19,7 +19,7 @@ impl Resource for Master {
             int("masterid", "m.id"),
             text("name", "m.name"),
             flag("active", "m.active"),
-            int("last_active", "m.last_active"),
+            int("last_active", "m.last_active").of("datetime"),
         ],
     };
 
@@ -55,7 +55,7 @@ impl Resource for Scheduler {
             int("schedulerid", "h.id"),
             text("name", "h.name"),
             flag("enabled", "h.enabled"),
-            json("master"),
+            json("master").of("master?"),
         ],
     };
 
@@ -77,7 +77,7 @@ impl Resource for ChangeSource {
         columns: "h.id, h.name, m.id, m.name, m.active, m.last_active",
         key: "h.id",
         grows: false,
-        fields: &[int("changesourceid", "h.id"), text("name", "h.name"), json("master")],
+        fields: &[int("changesourceid", "h.id"), text("name", "h.name"), json("master").of("master?")],
     };
 
     fn read(cols: &mut Cols<'_>) -> Result<Self> {
@@ -97,7 +97,7 @@ impl Resource for Project {
         grows: false,
         fields: &[
             int("projectid", "j.id"),
-            text("name", "j.name"),
+            text("name", "j.name").of("identifier"),
             field("slug", FieldKind::Identifier, Column::Set("j.slug")),
             field(
                 "active",
@@ -108,7 +108,8 @@ impl Resource for Project {
                     "NOT EXISTS (SELECT 1 FROM builders u JOIN builder_masters m ON m.builderid = u.id \
                      WHERE u.projectid = j.id)",
                 ),
-            ),
+            )
+            .of("boolean?"),
             opt_text("description", "j.description"),
             opt_text("description_format", "j.description_format"),
             opt_text("description_html", "j.description_html"),

@@ -27,7 +27,7 @@ impl Resource for Codebase {
         fields: &[
             int("codebaseid", "k.id"),
             int("projectid", "k.projectid"),
-            text("name", "k.name"),
+            text("name", "k.name").of("identifier"),
             field("slug", FieldKind::Identifier, Column::Set("k.slug")),
         ],
     };
@@ -126,7 +126,7 @@ impl Resource for TestResult {
             opt_text("test_code_path", "a.path"),
             opt_int("line", "v.line"),
             opt_int("duration_ns", "v.duration_ns"),
-            opt_text("value", "v.value"),
+            opt_text("value", "v.value").of("string"),
         ],
     };
 

@@ -62,7 +62,7 @@ impl Client {
         }
         match (path, page) {
             (Ok(path), Ok(page)) if errors.is_empty() => {
-                let settings = settings(config, &plugins);
+                let settings = settings(config, &path, &plugins);
                 Ok(Some(Client { path, dir: folder.join(&client.dir), plugins, page, settings }))
             }
             _ => Err(errors),
@@ -152,7 +152,7 @@ fn beside(client: &Path, name: &str) -> PathBuf {
 }
 
 /// The keys that the client was recorded to need, without who asks.
-fn settings(config: &Config, plugins: &BTreeMap<String, Plugin>) -> Map<String, Json> {
+fn settings(config: &Config, path: &str, plugins: &BTreeMap<String, Plugin>) -> Map<String, Json> {
     let plugins: Map<String, Json> =
         plugins.iter().map(|(name, plugin)| (name.clone(), plugin.settings.clone())).collect();
     let mut versions = vec![("Lunabot".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
@@ -165,7 +165,8 @@ fn settings(config: &Config, plugins: &BTreeMap<String, Plugin>) -> Map<String, 
         "avatar_methods": {"name": "gravatar"},
         "ui_default_config": config.www.ui_default_config,
         "versions": versions,
-        "buildbotURL": config.buildbot_url,
+        // The client compares it with where it is.
+        "buildbotURL": format!("{}{path}", config.buildbot_url.trim_end_matches('/')),
         "title": config.title,
         "titleURL": slashed(&config.title_url),
         "multiMaster": false,

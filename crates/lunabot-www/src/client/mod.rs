@@ -2,10 +2,12 @@
 //!
 //! It is served below a path of its own, and asks there for everything: what is not its own goes to the same handlers as at the root.
 
+mod avatar;
 mod load;
 mod page;
 mod serve;
 
+pub use avatar::avatar;
 pub use serve::entry;
 
 use lunabot_model::Json;

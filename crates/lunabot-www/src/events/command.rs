@@ -113,13 +113,13 @@ mod tests {
     fn row_09_099_commands_and_their_ids() {
         let mut events = Bus::default().subscribe(Vec::new());
         let mut say = |said: &str| answer(said, &mut events).unwrap().0.to_string();
-        assert_eq!(say(r#"{"_id": 1, "cmd": "ping"}"#), r#"{"_id":1,"code":200,"msg":"pong"}"#);
+        assert_eq!(say(r#"{"_id": 1, "cmd": "ping"}"#), r#"{"msg":"pong","code":200,"_id":1}"#);
         let start = r#"{"_id": "x", "cmd": "startConsuming", "path": "builds/*/*"}"#;
         for _ in 0..2 {
-            assert_eq!(say(start), r#"{"_id":"x","code":200,"msg":"OK"}"#);
+            assert_eq!(say(start), r#"{"msg":"OK","code":200,"_id":"x"}"#);
         }
         let stop = start.replace("start", "stop");
-        assert_eq!(say(&stop), r#"{"_id":"x","code":200,"msg":"OK"}"#);
+        assert_eq!(say(&stop), r#"{"msg":"OK","code":200,"_id":"x"}"#);
         assert!(say(&stop).contains("path was not consumed"));
     }
 
