@@ -131,7 +131,7 @@ impl Data {
     }
 
     /// The rule asked for new requests between their storing and their announcement (07.002–07.007). It completes
-    /// older requests itself through [`Data::claim_free`] and [`Data::complete_requests`].
+    /// older requests itself through [`Data::complete_free`].
     pub fn set_collapser(&self, collapser: Arc<dyn Collapser>) {
         self.registered_mut().collapser = Some(collapser);
     }

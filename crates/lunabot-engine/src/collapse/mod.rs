@@ -161,10 +161,10 @@ impl EngineCollapser {
         doomed: impl Iterator<Item = &Arc<PendingRequest>>,
     ) -> Result<BTreeSet<BuildRequestId>, DataError> {
         let ids: Vec<_> = doomed.map(|old| old.request.buildrequestid).collect();
-        let ours = self.data.claim_free(&ids).await?;
+        let (ours, stored) = self.data.complete_free(&ids, Results::Skipped).await?;
         if !ours.is_empty() {
             // Stored before anyone hears of the new request.
-            self.data.complete_requests(&ours, Results::Skipped).await?.await?;
+            stored.await?;
         }
         Ok(ours.into_iter().collect())
     }
