@@ -1,7 +1,7 @@
 //! What of the program's own file is mapped.
 //!
-//! Loading a configuration runs through much of the program once, and the system maps its file in blocks around what
-//! runs: most of what a small master has resident is code that it does not need any more.
+//! Starting runs through much of the program once, and the system maps its file in blocks around what runs: most of what a
+//! small master or a worker has resident is code that it does not need any more.
 
 use std::io::{Error, Result};
 use std::ptr;

@@ -53,6 +53,7 @@ async fn life(config: Config) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!("worker {} {version} starts in {}", remote.name, remote.worker.basedir.display());
     supervisor::ready(&format!("worker {} of {}", remote.name, remote.address));
+    crate::text::give_back();
     let ended = lunabot_worker::remote::run(remote, stops).await;
     supervisor::stopping();
     match ended? {
