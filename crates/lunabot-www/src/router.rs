@@ -73,11 +73,13 @@ pub fn router(state: WwwState) -> Router {
         .route("/livez", get(ops::livez))
         .route("/readyz", get(ops::readyz))
         .route("/static/{name}", get(assets::asset))
-        .route("/robots.txt", get(assets::robots))
-        .fallback(pages::not_found)
-        .with_state(app.clone());
-    Router::new()
-        .fallback(move |request: Request| client::entry(app.clone(), inner.clone(), request))
+        .route("/robots.txt", get(assets::robots));
+    // Everything of our own is found at once; only what is not goes the longer way.
+    let again = inner.clone().fallback(pages::not_found).with_state(app.clone());
+    let beyond = app.clone();
+    inner
+        .fallback(move |request: Request| client::entry(beyond.clone(), again.clone(), request))
+        .with_state(app)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
         .layer(from_fn(protect))

@@ -9,19 +9,30 @@ use std::path::{Path, PathBuf};
 
 /// Where the client is unless the configuration says otherwise.
 const PATH: &str = "/client/";
-/// First parts of paths that everything else relies on.
+/// First parts of paths that lead to the master's own pages, and what may come there.
 const TAKEN: &[&str] = &[
+    "about",
     "api",
-    "avatar",
     "auth",
+    "avatar",
+    "builders",
+    "buildrequests",
+    "builds",
     "change_hook",
+    "changes",
+    "health",
     "live",
     "livez",
     "metrics",
+    "pending",
+    "pendingbuildrequests",
     "plugins",
     "readyz",
+    "robots.txt",
+    "schedulers",
     "sse",
     "static",
+    "workers",
     "ws",
 ];
 /// Plug-ins of Buildbot that are not folders of files.

@@ -24,7 +24,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; font
      img-src 'self' data: https:; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'; \
      script-src 'self'";
 
-/// Where each request enters: at the client's path, or at the pages and the API.
+/// What is no path of the master's own: the client's, from which `inner` is reached again, or nobody's.
 pub async fn entry(app: Arc<App>, inner: Router, mut request: Request) -> Response {
     let site = app.www.site.load();
     let Some(client) = &site.client else { return pass(inner, request).await };

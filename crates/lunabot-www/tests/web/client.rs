@@ -136,6 +136,7 @@ async fn what_is_wrong_with_a_client_is_told_with_the_remedy() {
         (json!({"dir": "other"}), "www.client.dir", "not the page of Buildbot 4's client"),
         (json!({"dir": good, "path": "/"}), "www.client.path", "such as /client/"),
         (json!({"dir": good, "path": "/api/x"}), "www.client.path", "in use"),
+        (json!({"dir": good, "path": "builders"}), "www.client.path", "in use"),
         (json!({"dir": good, "path": "/a b"}), "www.client.path", "letters"),
         (
             json!({"dir": good, "plugins": {"console_view": {}}}),
