@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 /// Where pip has put the packages of Buildbot for the tests.
 pub fn site_packages() -> anyhow::Result<PathBuf> {
-    let libraries = project_root().join("target/worker-venv/lib");
+    let libraries = stock_worker::venv().join("lib");
     for python in std::fs::read_dir(&libraries)? {
         let packages = python?.path().join("site-packages");
         if packages.join("buildbot_www/static").is_dir() {

@@ -190,9 +190,13 @@ pub fn buildbot(what: &str) -> Command {
 
 /// A program of Buildbot's.
 pub(crate) fn program(name: &str) -> Command {
-    let venv = std::env::var_os("LUNABOT_WORKER_VENV")
-        .map_or_else(|| project_root().join("target/worker-venv"), PathBuf::from);
-    in_venv(&venv, name)
+    in_venv(&venv(), name)
+}
+
+/// Where tests/run.sh has installed Buildbot, unless told otherwise.
+pub(crate) fn venv() -> PathBuf {
+    std::env::var_os("LUNABOT_WORKER_VENV")
+        .map_or_else(|| project_root().join("target/worker-venv"), PathBuf::from)
 }
 
 fn in_venv(venv: &Path, name: &str) -> Command {

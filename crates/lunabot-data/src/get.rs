@@ -3,7 +3,6 @@
 mod changes;
 mod logs;
 mod path;
-mod spec;
 
 pub use logs::{RawLog, RawStream};
 
@@ -16,7 +15,7 @@ use lunabot_db::{ListQuery, PropertiesOf, PropertyOwners, Resource, field_specs}
 use lunabot_model::object::{MARKS, with_secrets_named};
 use lunabot_model::resources::*;
 use lunabot_model::result_spec::{FieldKind, FieldSpec, ResultSpec};
-use lunabot_model::{Json, Properties};
+use lunabot_model::{Json, Properties, Property};
 use std::collections::HashMap;
 
 /// What a path holds.
@@ -164,6 +163,9 @@ macro_rules! for_resource {
     };
 }
 
+// It uses the macro above.
+mod spec;
+
 /// A row as the API shows it: keys sorted.
 fn json<T: serde::Serialize>(row: &T) -> Json {
     let mut value = serde_json::to_value(row).unwrap_or(Json::Null);
@@ -259,11 +261,7 @@ impl Data {
             let mut properties = of(&all, owner).unwrap_or_default();
             properties.update(&of(&more, own).unwrap_or_default());
             let wanted = |name: &str| spec.properties.iter().any(|p| p == "*" || p == name);
-            let mut shown = lunabot_model::Properties::new();
-            for (name, property) in properties.iter().filter(|(name, _)| wanted(name)) {
-                shown.insert(name, for_people(property));
-            }
-            item["properties"] = json(&shown);
+            item["properties"] = json(&for_people(properties.iter().filter(|(name, _)| wanted(name))));
         }
         Ok(())
     }
@@ -315,11 +313,7 @@ impl Data {
             Some(of) => self.shared.store.properties(of).await?,
             None => lunabot_model::Properties::new(),
         };
-        let mut shown = lunabot_model::Properties::new();
-        for (name, property) in properties.iter() {
-            shown.insert(name, for_people(property));
-        }
-        Ok(Answer::One { plural: "properties", item: json(&shown) })
+        Ok(Answer::One { plural: "properties", item: json(&for_people(properties.iter())) })
     }
 
     async fn property_list(&self, of: Option<PropertiesOf>, query: &str) -> Result<Answer> {
@@ -397,9 +391,11 @@ fn in_memory(plural: &'static str, fields: &[FieldSpec], rows: Vec<Json>, query:
     Ok(Answer::List { plural, items, total: i64::try_from(total).ok() })
 }
 
-/// A stored property names its secrets by objects of the configuration; people read `<name>`.
-fn for_people(property: &lunabot_model::Property) -> lunabot_model::Property {
-    lunabot_model::Property { value: with_secrets_named(&property.value), ..property.clone() }
+/// Stored properties name their secrets by objects of the configuration; people read `<name>`.
+fn for_people<'a>(stored: impl Iterator<Item = (&'a str, &'a Property)>) -> Properties {
+    let named =
+        |property: &Property| Property { value: with_secrets_named(&property.value), ..property.clone() };
+    stored.map(|(name, property)| (name, named(property))).collect()
 }
 
 fn named(mut item: PropertyItem) -> Json {

@@ -21,10 +21,7 @@ fn fitted(name: &str, suffix: &str, limit: usize) -> String {
 
 /// What a step or a build says of itself, which pages show in one line. A command may have a word of a megabyte.
 fn said(text: &str) -> String {
-    match text.char_indices().nth(SAID) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    lunabot_model::text::shortened_to(SAID, text).into_owned()
 }
 
 /// Longer texts of steps and builds, in characters, are cut.

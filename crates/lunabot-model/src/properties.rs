@@ -98,6 +98,12 @@ impl Properties {
     }
 }
 
+impl<N: Into<String>> FromIterator<(N, Property)> for Properties {
+    fn from_iter<I: IntoIterator<Item = (N, Property)>>(all: I) -> Self {
+        Properties(all.into_iter().map(|(name, property)| (name.into(), property)).collect())
+    }
+}
+
 impl Serialize for Properties {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_map(self.0.iter().map(|(name, p)| (name, (&p.value, &p.source))))

@@ -14,6 +14,7 @@ mod info;
 pub mod master;
 pub mod msgpack;
 pub mod pb;
+pub mod python;
 mod transfer;
 pub mod try_job;
 mod update;

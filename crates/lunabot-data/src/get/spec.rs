@@ -15,6 +15,27 @@ pub(super) const FIELDS: &[FieldSpec] = &[
     FieldSpec { name: "type_spec", kind: FieldKind::Json },
 ];
 
+/// The types that are tables.
+const DECLARED: &[&Decl] = &[
+    Master::DECL,
+    Builder::DECL,
+    Build::DECL,
+    BuildRequest::DECL,
+    Buildset::DECL,
+    SourceStamp::DECL,
+    Change::DECL,
+    Step::DECL,
+    Log::DECL,
+    Worker::DECL,
+    Scheduler::DECL,
+    ChangeSource::DECL,
+    Project::DECL,
+    Codebase::DECL,
+    BuildData::DECL,
+    TestResultSet::DECL,
+    TestResult::DECL,
+];
+
 /// Fields and their types.
 type Fields = Vec<(&'static str, &'static str)>;
 
@@ -32,24 +53,12 @@ fn spec(path: &str, target: Target) -> Json {
 
 /// A target's type, and the key of its answers.
 fn names(target: Target) -> (&'static str, &'static str) {
+    if let Some(plural) = for_resource!(target, R => R::DECL.plural) {
+        return (singular(plural), plural);
+    }
     match target {
-        Target::Masters => ("master", "masters"),
-        Target::Builders => ("builder", "builders"),
-        Target::Builds => ("build", "builds"),
-        Target::BuildRequests => ("buildrequest", "buildrequests"),
-        Target::Buildsets => ("buildset", "buildsets"),
-        Target::SourceStamps => ("sourcestamp", "sourcestamps"),
-        Target::Changes | Target::BuildChanges => ("change", "changes"),
-        Target::Steps => ("step", "steps"),
-        Target::Logs => ("log", "logs"),
-        Target::Workers => ("worker", "workers"),
-        Target::Schedulers => ("scheduler", "schedulers"),
-        Target::ChangeSources => ("changesource", "changesources"),
-        Target::Projects => ("project", "projects"),
-        Target::Codebases => ("codebase", "codebases"),
-        Target::BuildData | Target::BuildDataValue => ("build_data", "build_data"),
-        Target::TestResultSets => ("test_result_set", "test_result_sets"),
-        Target::TestResults => ("test_result", "test_results"),
+        Target::BuildChanges => ("change", "changes"),
+        Target::BuildDataValue => ("build_data", "build_data"),
         Target::ForceSchedulers | Target::ForceScheduler | Target::ForceSchedulersOfBuilder => {
             ("forcescheduler", "forceschedulers")
         }
@@ -58,35 +67,21 @@ fn names(target: Target) -> (&'static str, &'static str) {
             ("_property", "_properties")
         }
         Target::LogContents | Target::LogRaw | Target::LogRawInline => ("logchunk", "logchunks"),
-        Target::RootLinks => ("rootlink", "rootlinks"),
         Target::Specs => ("spec", "specs"),
+        _ => ("rootlink", "rootlinks"),
     }
 }
 
-fn of(decl: &'static Decl) -> Fields {
-    decl.fields.iter().map(|field| (field.name, field.api)).collect()
+fn singular(plural: &'static str) -> &'static str {
+    plural.strip_suffix('s').unwrap_or(plural)
 }
 
 /// What a type that is made of others holds.
 fn fields(name: &str) -> Option<Fields> {
+    if let Some(decl) = DECLARED.iter().find(|decl| singular(decl.plural) == name) {
+        return Some(decl.fields.iter().map(|field| (field.name, field.api)).collect());
+    }
     Some(match name {
-        "master" => of(Master::DECL),
-        "builder" => of(Builder::DECL),
-        "build" => of(Build::DECL),
-        "buildrequest" => of(BuildRequest::DECL),
-        "buildset" => of(Buildset::DECL),
-        "sourcestamp" => of(SourceStamp::DECL),
-        "change" => of(Change::DECL),
-        "step" => of(Step::DECL),
-        "log" => of(Log::DECL),
-        "worker" => of(Worker::DECL),
-        "scheduler" => of(Scheduler::DECL),
-        "changesource" => of(ChangeSource::DECL),
-        "project" => of(Project::DECL),
-        "codebase" => of(Codebase::DECL),
-        "build_data" => of(BuildData::DECL),
-        "test_result_set" => of(TestResultSet::DECL),
-        "test_result" => of(TestResult::DECL),
         "forcescheduler" => vec![
             ("name", "identifier"),
             ("button_name", "string"),
@@ -118,12 +113,12 @@ fn fields(name: &str) -> Option<Fields> {
 
 /// A type as it is told: named, a list, or an entity with its fields.
 fn type_spec(api: &'static str) -> Json {
-    let (name, nullable) = api.strip_suffix('?').map_or((api, false), |name| (name, true));
+    let (name, nullable) = parts(api);
     let mut told = Map::new();
     if nullable {
         told.insert("can_be_null".into(), true.into());
     }
-    if let Some(of) = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+    if let Some(of) = item(name) {
         told.insert("type".into(), "list".into());
         told.insert("of".into(), type_spec(of));
     } else if let Some(fields) = fields(name) {
@@ -139,8 +134,18 @@ fn type_spec(api: &'static str) -> Json {
 }
 
 /// The same in a word.
-fn told_type(api: &str) -> String {
-    let (name, nullable) = api.strip_suffix('?').map_or((api, false), |name| (name, true));
-    let name = if name.starts_with('[') { "list" } else { name };
+fn told_type(api: &'static str) -> String {
+    let (name, nullable) = parts(api);
+    let name = item(name).map_or(name, |_| "list");
     if nullable { format!("{name} or None") } else { name.to_owned() }
+}
+
+/// A type without its `?`, and whether it had one.
+fn parts(api: &'static str) -> (&'static str, bool) {
+    api.strip_suffix('?').map_or((api, false), |name| (name, true))
+}
+
+/// The type of a list's items.
+fn item(name: &'static str) -> Option<&'static str> {
+    name.strip_prefix('[')?.strip_suffix(']')
 }

@@ -172,14 +172,11 @@ impl Data {
 }
 
 fn plain(properties: &Properties) -> Properties {
-    let mut all = Properties::new();
-    for (name, property) in properties.iter() {
-        match is_dynamic(&property.value) {
-            true => tracing::warn!("a change: the property {name} is no plain value; left out"),
-            false => all.insert(name, property.clone()),
-        }
+    let (dynamic, plain): (Vec<_>, Vec<_>) = properties.iter().partition(|(_, p)| is_dynamic(&p.value));
+    for (name, _) in dynamic {
+        tracing::warn!("a change: the property {name} is no plain value; left out");
     }
-    all
+    plain.into_iter().map(|(name, property)| (name, property.clone())).collect()
 }
 
 fn stamp_of(change: &NewChange) -> NewSourceStamp {

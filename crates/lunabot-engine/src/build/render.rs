@@ -27,13 +27,7 @@ impl RenderContext for BuildShared {
     }
 
     fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
-        Box::pin(async move {
-            let value = self.builder.generation.secrets.get(name).await?;
-            if let Some(value) = &value {
-                self.masks.add(name, value);
-            }
-            Ok(value)
-        })
+        Box::pin(self.masks.ask(self.builder.generation.secrets.as_ref(), name))
     }
 
     fn call<'a>(

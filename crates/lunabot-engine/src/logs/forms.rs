@@ -2,9 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use lunabot_proto::python::shown_bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
 /// Encoded parts shorter than this many characters could be anything.
 const SHORTEST_PART: usize = 6;
@@ -89,26 +89,13 @@ fn escaped(value: &str, all: &mut BTreeSet<String>) {
     let breaks = with_breaks_escaped(value);
     all.insert(breaks.replace('"', "\\\""));
     all.insert(breaks.replace('\'', "\\'"));
-    all.insert(ascii(&breaks));
+    all.insert(shown_bytes(value.as_bytes()));
     all.insert(value.replace('\'', "'\"'\"'"));
     all.insert(value.replace('\'', "'\\''"));
     let html = value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     all.insert(html.replace('"', "&quot;"));
     all.insert(html);
     all.insert(breaks);
-}
-
-/// Bytes beyond ASCII as `\xNN`.
-fn ascii(value: &str) -> String {
-    let mut out = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        match byte {
-            0x20..=0x7e => out.push(char::from(byte)),
-            // Writing to a String cannot fail.
-            _ => drop(write!(out, "\\x{byte:02x}")),
-        }
-    }
-    out
 }
 
 /// Base64 of the value, alone and inside of something longer, as in `user:password`: for each of the three ways its

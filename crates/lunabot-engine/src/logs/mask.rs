@@ -1,7 +1,7 @@
 //! Secrets are replaced by `<name>` wherever text leaves a build (reference 04.039, 13.024).
 
 use super::forms::forms;
-use lunabot_model::Json;
+use lunabot_model::{Json, SecretSource};
 use regex::Regex;
 use serde_json::json;
 use std::borrow::Cow;
@@ -49,6 +49,15 @@ impl Masks {
     pub fn mask_json(&self, value: &Json) -> Json {
         let table = self.table();
         if table.pattern.is_none() { value.clone() } else { table.mask_json(value) }
+    }
+
+    /// A secret from its source; from now on it is hidden.
+    pub async fn ask(&self, source: &dyn SecretSource, name: &str) -> Result<Option<String>, String> {
+        let value = source.get(name).await?;
+        if let Some(value) = &value {
+            self.add(name, value);
+        }
+        Ok(value)
     }
 
     /// The value in a form that can be stored and handed to another build: each secret is replaced by what yields it again

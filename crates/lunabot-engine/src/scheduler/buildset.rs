@@ -216,14 +216,13 @@ async fn rendered_properties(cx: &BuildsetContext) -> Result<Properties, RenderE
     for (name, property) in cx.properties.iter() {
         rendered.push((name, property, render(&property.value, cx).await?));
     }
-    let mut all = Properties::new();
     // Only now are all the secrets known.
-    for (name, property, value) in rendered {
+    let sealed = rendered.into_iter().map(|(name, property, value)| {
         let sealed = cx.masks.sealed(&value, &cx.concerns);
         let value = sealed.map_err(|secret| RenderError(encoded(name, &secret)))?;
-        all.insert(name, lunabot_model::Property { value, ..property.clone() });
-    }
-    Ok(all)
+        Ok((name, lunabot_model::Property { value, ..property.clone() }))
+    });
+    sealed.collect()
 }
 
 /// Why a property cannot be handed on (04.039).
@@ -330,13 +329,7 @@ impl RenderContext for BuildsetContext {
     }
 
     fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
-        Box::pin(async move {
-            let value = self.around.secrets.get(name).await?;
-            if let Some(value) = &value {
-                self.masks.add(name, value);
-            }
-            Ok(value)
-        })
+        Box::pin(self.masks.ask(self.around.secrets.as_ref(), name))
     }
 
     fn call<'a>(

@@ -78,18 +78,16 @@ impl StepContext {
     /// Properties as another build gets them: secrets that this one knows are named and not told (04.039), so that the
     /// other fetches and masks them itself. The reason is for people.
     fn handed_on(&self, properties: &Properties) -> Result<Properties, StepError> {
-        let mut all = Properties::new();
-        for (name, property) in properties.iter() {
+        let handed_on = |(name, property): (&str, &Property)| {
             let value = match name {
-                "reason" => self.masks().mask_json(&property.value),
-                _ => self
-                    .masks()
-                    .sealed(&property.value, "a Trigger step")
-                    .map_err(|secret| StepError::Exception(crate::scheduler::encoded(name, &secret)))?,
+                "reason" => Ok(self.masks().mask_json(&property.value)),
+                _ => self.masks().sealed(&property.value, "a Trigger step"),
             };
-            all.insert(name, Property { value, ..property.clone() });
-        }
-        Ok(all)
+            let value =
+                value.map_err(|secret| StepError::Exception(crate::scheduler::encoded(name, &secret)))?;
+            Ok((name.to_owned(), Property { value, ..property.clone() }))
+        };
+        properties.iter().map(handed_on).collect()
     }
 
     /// Links the builds of a request that is complete: `success: builder #1` (06.048).

@@ -3,8 +3,8 @@
 //! Over PB the worker is told what to show. Here it cannot be: it gets the real word, and puts it into its headers. What it
 //! says is put right before anybody sees it.
 
+use crate::python::shown_bytes;
 use crate::{Dict, Update, Value};
-use std::fmt::Write as _;
 
 /// What a worker may write for each such word, the longest first, and what is shown instead.
 pub(super) struct Faces(Vec<(String, String)>);
@@ -53,25 +53,9 @@ pub(super) fn obfuscated(word: &Value) -> Option<(&str, &str)> {
 
 /// As it is; in a shell's quotes; as Python shows bytes.
 fn forms(real: &str) -> impl Iterator<Item = String> {
-    let bytes = python(real);
+    let bytes = shown_bytes(real.as_bytes());
     let quoted = bytes.replace('\'', "\\'");
     [real.to_owned(), real.replace('\'', "'\"'\"'"), quoted, bytes].into_iter()
-}
-
-fn python(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'\\' => out.push_str("\\\\"),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
-            0x20..=0x7e => out.push(char::from(byte)),
-            // Writing to a String cannot fail.
-            _ => drop(write!(out, "\\x{byte:02x}")),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

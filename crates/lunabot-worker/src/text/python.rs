@@ -1,6 +1,7 @@
 //! Values as the reference's headers print them: Python's notation, POSIX shell quoting.
 
 use lunabot_proto::Value;
+use lunabot_proto::python::shown_bytes;
 use std::fmt::Write;
 
 /// A value in Python's notation.
@@ -59,22 +60,9 @@ fn str_repr(text: &str) -> String {
 /// Bytes in Python's notation, `b'…'`.
 pub(crate) fn bytes_repr(bytes: &[u8]) -> String {
     let quote = quote_for(bytes.contains(&b'\''), bytes.contains(&b'"'));
-    let mut out = String::with_capacity(bytes.len() + 3);
-    out.push('b');
-    out.push(quote);
-    for &byte in bytes {
-        match byte {
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
-            b'\\' => out.push_str("\\\\"),
-            b if char::from(b) == quote => out.extend(['\\', quote]),
-            0x20..=0x7e => out.push(char::from(byte)),
-            b => _ = write!(out, "\\x{b:02x}"),
-        }
-    }
-    out.push(quote);
-    out
+    // No escape holds a quote.
+    let shown = shown_bytes(bytes).replace(quote, &format!("\\{quote}"));
+    format!("b{quote}{shown}{quote}")
 }
 
 /// A list of byte strings in Python's notation.

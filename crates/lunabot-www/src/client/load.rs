@@ -65,8 +65,10 @@ impl Client {
         let path = path(client).map_err(|e| errors.push(e));
         let page = read_page(client, folder, &www.theme).await.map_err(|e| errors.push(e));
         let mut plugins = BTreeMap::new();
-        for (name, settings) in client.plugins.iter().chain(&www.plugins) {
-            match plugin(client, name, settings, folder).await {
+        let here = client.plugins.iter().map(|(name, settings)| ("client.plugins", name, settings));
+        let there = www.plugins.iter().map(|(name, settings)| ("plugins", name, settings));
+        for (place, name, settings) in here.chain(there) {
+            match plugin(client, &format!("{place}.{name}"), name, settings, folder).await {
                 Ok(plugin) => drop(plugins.insert(name.clone(), plugin)),
                 Err(e) => errors.push(e),
             }
@@ -126,19 +128,19 @@ async fn read_page(
 
 async fn plugin(
     client: &ClientConfig,
+    at: &str,
     name: &str,
     settings: &Json,
     folder: &Path,
 ) -> Result<Plugin, ConfigError> {
-    let at = format!("client.plugins.{name}");
     if let Some((_, why)) = OTHER.iter().find(|(other, _)| *other == name) {
-        return Err(error(&at, *why));
+        return Err(error(at, *why));
     }
     let mut settings = match settings {
         Json::Object(settings) => settings.clone(),
         Json::Bool(true) => Map::new(),
         Json::Array(none) if none.is_empty() => Map::new(),
-        _ => return Err(error(&at, "expected a table of settings, {} for none")),
+        _ => return Err(error(at, "expected a table of settings, {} for none")),
     };
     let dir = match settings.remove("dir") {
         Some(Json::String(dir)) => folder.join(dir),
@@ -151,7 +153,7 @@ async fn plugin(
             dir.join("scripts.js").display(),
             name.replace('_', "-"),
         );
-        return Err(error(&at, text));
+        return Err(error(at, text));
     }
     Ok(Plugin { dir, settings: Json::Object(settings) })
 }
@@ -163,12 +165,12 @@ fn beside(client: &Path, name: &str) -> PathBuf {
 }
 
 /// The keys that the client was recorded to need, without who asks.
-fn settings(config: &Config, path: &str, plugins: &BTreeMap<String, Plugin>) -> Map<String, Json> {
+fn settings(config: &Config, path: &str, plugins: &BTreeMap<String, Plugin>) -> Json {
     let plugins: Map<String, Json> =
         plugins.iter().map(|(name, plugin)| (name.clone(), plugin.settings.clone())).collect();
     let mut versions = vec![("Lunabot".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
     versions.extend(config.www.versions.iter().cloned());
-    let settings = json!({
+    json!({
         "port": config.www.port,
         "plugins": plugins,
         "auth": {"name": "NoAuth"},
@@ -181,11 +183,7 @@ fn settings(config: &Config, path: &str, plugins: &BTreeMap<String, Plugin>) -> 
         "title": config.title,
         "titleURL": slashed(&config.title_url),
         "multiMaster": false,
-    });
-    match settings {
-        Json::Object(settings) => settings,
-        _ => Map::new(),
-    }
+    })
 }
 
 fn slashed(url: &str) -> String {

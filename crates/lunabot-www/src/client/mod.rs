@@ -24,7 +24,7 @@ pub struct Client {
     /// The client's page, around the place where its settings go.
     page: (String, String),
     /// What does not depend on who asks.
-    settings: serde_json::Map<String, Json>,
+    settings: Json,
 }
 
 /// A view plug-in.

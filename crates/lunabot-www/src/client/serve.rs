@@ -84,8 +84,8 @@ impl Client {
 
     fn settings(&self) -> Json {
         let mut settings = self.settings.clone();
-        settings.insert("user".into(), json!({"anonymous": true}));
-        Json::Object(settings)
+        settings["user"] = json!({"anonymous": true});
+        settings
     }
 
     /// 10.011. The only script in the page is ours, and is let run by its digest.

@@ -5,15 +5,11 @@ use lunabot_data::Subscription;
 use lunabot_model::{Json, Pattern};
 use serde_json::{Map, json};
 
-/// The frame that answers a command.
-#[derive(Debug)]
-pub struct Answer(pub Json);
-
 /// Why a command is refused: a status of HTTP, and the text.
 type Refusal = (u16, String);
 
-/// Carries out a command; `None`: it is no JSON object, and the connection ends.
-pub fn answer(text: &str, events: &mut Subscription) -> Option<Answer> {
+/// Carries out a command; the frame that answers it. `None`: it is no JSON object, and the connection ends.
+pub fn answer(text: &str, events: &mut Subscription) -> Option<Json> {
     let Ok(Json::Object(mut frame)) = serde_json::from_str(text) else { return None };
     let id = frame.remove("_id");
     if id.is_none() && !frame.contains_key("type") {
@@ -25,13 +21,13 @@ pub fn answer(text: &str, events: &mut Subscription) -> Option<Answer> {
     frame.remove("type");
     let id = id.unwrap_or(Json::Null);
     Some(match obey(&command, frame, events) {
-        Ok(message) => Answer(json!({"msg": message, "code": 200, "_id": id})),
+        Ok(message) => json!({"msg": message, "code": 200, "_id": id}),
         Err((code, text)) => refused(code, &text, id),
     })
 }
 
-fn refused(code: u16, text: &str, id: Json) -> Answer {
-    Answer(json!({"error": text, "code": code, "_id": id}))
+fn refused(code: u16, text: &str, id: Json) -> Json {
+    json!({"error": text, "code": code, "_id": id})
 }
 
 fn obey(
@@ -100,7 +96,7 @@ mod tests {
             ),
         ];
         for (said, code, error) in table {
-            let Answer(answered) = answer(said, &mut events).unwrap();
+            let answered = answer(said, &mut events).unwrap();
             assert_eq!(answered["code"], code, "{said}");
             assert!(answered["error"].as_str().unwrap().starts_with(error), "{said}: {answered}");
         }
@@ -112,7 +108,7 @@ mod tests {
     #[test]
     fn row_09_099_commands_and_their_ids() {
         let mut events = Bus::default().subscribe(Vec::new());
-        let mut say = |said: &str| answer(said, &mut events).unwrap().0.to_string();
+        let mut say = |said: &str| answer(said, &mut events).unwrap().to_string();
         assert_eq!(say(r#"{"_id": 1, "cmd": "ping"}"#), r#"{"msg":"pong","code":200,"_id":1}"#);
         let start = r#"{"_id": "x", "cmd": "startConsuming", "path": "builds/*/*"}"#;
         for _ in 0..2 {
@@ -128,7 +124,7 @@ mod tests {
         let mut events = Bus::default().subscribe(Vec::new());
         let mut start = |n: usize| {
             let said = json!({"_id": n, "cmd": "startConsuming", "path": format!("builds/{n}/*")});
-            answer(&said.to_string(), &mut events).unwrap().0["code"].clone()
+            answer(&said.to_string(), &mut events).unwrap()["code"].clone()
         };
         assert!((0..MAX_PATHS).all(|n| start(n) == 200));
         assert_eq!(start(MAX_PATHS), 400);

@@ -2,7 +2,7 @@
 //!
 //! A listener that does not keep up loses events and gets one of the key `lagged` with their number; it should read the data again.
 
-use super::command::{self, Answer};
+use super::command;
 use crate::origin;
 use crate::router::App;
 use crate::serve::Closing;
@@ -35,7 +35,6 @@ const SILENCE: Duration = Duration::from_secs(30);
 const TAKING: Duration = Duration::from_secs(30);
 
 /// Places for listeners.
-#[derive(Clone)]
 pub struct Sockets(Arc<Semaphore>);
 
 impl Default for Sockets {
@@ -138,7 +137,7 @@ impl Listener {
     async fn heard(&mut self, message: Message) -> Result<(), Gone> {
         match message {
             Message::Text(text) => {
-                let Answer(answer) = command::answer(&text, &mut self.events).ok_or(Gone)?;
+                let answer = command::answer(&text, &mut self.events).ok_or(Gone)?;
                 self.send(Message::text(answer.to_string())).await
             }
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),

@@ -159,6 +159,10 @@ async fn what_is_wrong_with_a_client_is_told_with_the_remedy() {
         assert!(errors.len() == 1 && errors[0].path == path, "{client}: {errors:?}");
         assert!(errors[0].message.contains(message), "{client}: {errors:?}");
     }
+    let mut elsewhere = config(json!({"dir": good}));
+    elsewhere.www.plugins.insert("console_view".into(), json!({}));
+    let errors = Client::load(&elsewhere, folder.path()).await.unwrap_err();
+    assert_eq!(errors[0].path, "www.plugins.console_view");
     let mut none = Config::default();
     none.www.plugins.insert("grid_view".into(), json!({}));
     let errors = Client::load(&none, folder.path()).await.unwrap_err();
