@@ -4,6 +4,7 @@
 
 mod browser;
 mod buildbot;
+mod documented;
 mod master;
 mod own_worker;
 mod proxy;
@@ -12,6 +13,7 @@ mod stock_worker;
 
 pub use browser::Browser;
 pub use buildbot::Buildbot;
+pub use documented::{BEFORE, documented, running};
 pub use master::{Events, Master, lunabot_binary, mounted};
 pub use own_worker::OwnWorker;
 pub use proxy::{Fault, Proxy};

@@ -40,6 +40,12 @@ mod network;
 mod odd_input;
 #[path = "whole/old_workers.rs"]
 mod old_workers;
+#[path = "whole/own_builds.rs"]
+mod own_builds;
+#[path = "whole/own_observers.rs"]
+mod own_observers;
+#[path = "whole/own_steps.rs"]
+mod own_steps;
 #[path = "whole/own_worker.rs"]
 mod own_worker;
 #[path = "whole/pipeline.rs"]

@@ -99,7 +99,9 @@ impl Engine {
         let (inbox, messages) = mpsc::channel(INBOX);
         let schedulers = Schedulers::new();
         let locks = LockDesk::new(inbox.clone());
-        let services = Arc::new(Services::new(data.clone(), clock.clone(), locks, schedulers.clone()));
+        let steps: HashMap<_, _> = steps.into_iter().map(|kind| (kind.kind.name, kind)).collect();
+        let services =
+            Arc::new(Services::new(data.clone(), clock.clone(), locks, schedulers.clone(), steps.clone()));
         orphans::cancel(&data).await?;
         let newest_complete = data.newest_complete_times().await?;
         let offline_since = data.get_state(&offline_state()).await?.unwrap_or_default();
@@ -113,7 +115,7 @@ impl Engine {
             inbox,
             data,
             clock,
-            steps: steps.into_iter().map(|kind| (kind.kind.name, kind)).collect(),
+            steps,
             schedulers,
             agenda: Arc::default(),
             services: services::Services::default(),
@@ -304,6 +306,7 @@ fn make_plan(
             id: *builders.get(&config.name)?,
             project_id: config.project.as_ref().and_then(|name| projects.get(name).copied()),
             workdir: declared.factory.workdir.clone(),
+            build_class: declared.factory.build_class.clone(),
             steps,
             workers: ids.collect(),
             config,

@@ -29,3 +29,4 @@ pub mod worker;
 pub use collapse::can_be_collapsed;
 pub use engine::{Engine, EngineError, EngineOptions, EngineStatus, Stop};
 pub use generation::Generation;
+pub use scripts::command::REMOTE_COMMANDS;

@@ -5,7 +5,7 @@ use crate::step::{BaseStepParams, StepKind};
 use crate::worker::{LocalWorkerParams, REMOTE, RemoteWorkerParams};
 use lunabot_model::config::{BuilderConfig, Collapse, DeclaredBuilder};
 use lunabot_model::locks::LockUse;
-use lunabot_model::{AnyObject, BuilderId, Id, Json, Renderable, WorkerId};
+use lunabot_model::{AnyObject, BuilderId, ClassOf, Id, Json, Renderable, WorkerId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -22,6 +22,8 @@ pub(crate) struct BuilderPlan {
     pub config: BuilderConfig,
     /// The factory's (05.035).
     pub workdir: Option<Renderable<String>>,
+    /// The factory's class of builds, if it is one of the configuration's own (05.017).
+    pub build_class: Option<AnyObject>,
     pub steps: Vec<Arc<PlannedStep>>,
     pub workers: Vec<WorkerId>,
 }
@@ -49,6 +51,12 @@ pub(crate) struct PlannedStep {
     pub dynamic: bool,
     /// `master.lua:12`.
     pub at: String,
+    /// `$id` of the declared object.
+    pub id: u64,
+    /// Of the configuration, if it is one of its own.
+    pub class: Option<ClassOf>,
+    /// Whether its kind has the options of a command.
+    pub has_shell: bool,
 }
 
 /// A worker of one generation.
@@ -77,7 +85,7 @@ pub(crate) fn steps_of(
     builder.factory.steps.iter().map(|step| plan_step(step, registry).map(Arc::new)).collect()
 }
 
-fn plan_step(
+pub(crate) fn plan_step(
     step: &AnyObject,
     registry: &HashMap<&'static str, &'static StepKind>,
 ) -> Result<PlannedStep, PlanError> {
@@ -86,12 +94,21 @@ fn plan_step(
     let Some(kind) = registry.get(name) else {
         return Err(fault("no such step".into()));
     };
-    if step.class.is_some() {
-        return Err(fault("steps of extended classes are not supported yet".into()));
-    }
+    let class = step.class.as_ref().map(ClassOf::read).transpose().map_err(&fault)?;
+    let shell = || (kind.kind.schema)().pointer("/properties/decodeRC").is_some();
     let base = serde_json::from_value(step.args.clone()).map_err(|error| fault(error.to_string()))?;
-    let dynamic = lunabot_model::object::is_dynamic(&step.args);
-    Ok(PlannedStep { kind, args: step.args.clone(), base, dynamic, at: step.at.clone() })
+    let params = class.as_ref().map(|class| &class.params);
+    let dynamic = [Some(&step.args), params].into_iter().flatten().any(lunabot_model::object::is_dynamic);
+    Ok(PlannedStep {
+        kind,
+        args: step.args.clone(),
+        base,
+        dynamic,
+        at: step.at.clone(),
+        id: step.id,
+        has_shell: class.is_some() && shell(),
+        class,
+    })
 }
 
 /// Reads a declared worker; the id is filled in later.

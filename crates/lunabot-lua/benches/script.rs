@@ -27,15 +27,8 @@ c.schedulers = { schedulers.ForceScheduler{name = "force", builderNames = names}
 "#;
 
 fn builder() -> ScriptObject {
-    ScriptObject {
-        class: "builder",
-        key: "b".into(),
-        fields: json!({"name": "b", "builderid": 1, "tags": ["a"], "building": []}),
-        children: vec![],
-        methods: &[],
-        assignable: &[],
-        handle: Arc::new(Inert),
-    }
+    let fields = json!({"name": "b", "builderid": 1, "tags": ["a"], "building": []});
+    ScriptObject::new("builder", "b", fields, Arc::new(Inert))
 }
 
 fn calls(c: &mut Criterion) {
@@ -57,6 +50,24 @@ fn calls(c: &mut Criterion) {
     });
 }
 
+/// What a line costs that an observer in Lua looks at.
+fn lines(c: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let counter = "function(self, line) if line:find('FNURRRGH!', 1, true) then n = (n or 0) + 1 end end";
+    let (loaded, callback) = runtime.block_on(support::function(counter));
+    let site = CallSite::new("outLineReceived", "step s of builder b");
+    let text: String = (0..10_000).map(|i| format!("test number {i} of many says ... FNURRRGH!\n")).collect();
+    let mut group = c.benchmark_group("observer");
+    group.throughput(criterion::Throughput::Elements(10_000));
+    group.bench_function("10 000 lines", |b| {
+        b.iter(|| {
+            let args = vec![Arg::Object(builder()), Arg::Lines(text.clone())];
+            runtime.block_on(loaded.host.call(&callback, site.clone(), args)).unwrap()
+        });
+    });
+    group.finish();
+}
+
 fn loading(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let folder = support::Folder::new(&format!("{}{MANY}return c\n", support::HEAD));
@@ -68,5 +79,5 @@ fn loading(c: &mut Criterion) {
     group.bench_function("one builder", |b| b.iter(|| runtime.block_on(support::load(""))));
 }
 
-criterion_group!(benches, calls, loading);
+criterion_group!(benches, calls, lines, loading);
 criterion_main!(benches);

@@ -21,6 +21,8 @@ pub(crate) struct Extended {
     pub name: Option<String>,
     /// Defaults, attributes and methods, as written.
     pub fields: Table,
+    /// What its objects begin with: log name → observer.
+    pub observers: serde_json::Map<String, lunabot_model::Json>,
     /// Its place in the list of extended classes.
     pub index: usize,
 }
@@ -98,6 +100,11 @@ fn index(lua: &Lua, class: &Rc<Class>, name: &str) -> mlua::Result<Value> {
     }
     if let Some(member) = function_of_class(lua, class, name)? {
         return Ok(member);
+    }
+    // `Base.run(self)`: what the master's own class does.
+    let hook = lunabot_model::class::hooks(class.kind.category).iter().any(|hook| hook.name == name);
+    if class.kind.extensible && (hook || !Shared::of(lua).loading()) {
+        return crate::live::method(lua, name);
     }
     let path = class.path();
     let message = format!("{path}.{name} is not known, or calling it on the class is not supported yet");

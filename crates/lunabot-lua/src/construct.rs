@@ -8,6 +8,7 @@ use crate::modules::known_option;
 use crate::origin::{Origin, origin, raise};
 use crate::shape::{Fields, Form, Shape};
 use crate::state::Shared;
+use lunabot_model::script::LiveKind;
 use lunabot_model::{Category, Json, Kind, Problem};
 use mlua::{AnyUserData, Lua, MultiValue, Table, Value};
 use serde_json::Map;
@@ -39,7 +40,10 @@ pub(crate) fn construct(
     args: MultiValue,
 ) -> mlua::Result<AnyUserData> {
     let at = origin(lua);
-    let any_time = matches!(class.kind.category, Category::Renderable | Category::Command);
+    let any_time = matches!(
+        class.kind.category,
+        Category::Renderable | Category::Command | Category::Step | Category::Observer
+    );
     if !shared.loading() && !any_time {
         let path = class.path();
         return Err(raise(lua, format!("{path} can only be made while the configuration is loaded")));
@@ -57,7 +61,20 @@ pub(crate) fn construct(
     }
     let options = options(lua, shared, class.kind, written);
     report(lua, shared, &class.path(), &at, &options.problems)?;
+    if let Some(live) = live_kind(shared, class) {
+        let object = (live.make)(&Json::Object(options.args)).map_err(|error| raise(lua, error))?;
+        return match crate::live::Live::make(lua, object)? {
+            Value::UserData(object) => Ok(object),
+            _ => Err(raise(lua, "no object")),
+        };
+    }
     Declared::make(lua, shared, class, at, options)
+}
+
+/// In functions, objects of some kinds act at once.
+fn live_kind(shared: &Shared, class: &Class) -> Option<LiveKind> {
+    let path = class.kind.path();
+    shared.options.live.iter().find(|live| !shared.loading() && live.path == path).copied()
 }
 
 /// Tells the problems of one object: all of them while loading, else the first is raised.

@@ -3,8 +3,9 @@
 use crate::class::ClassRef;
 use crate::construct::construct;
 use crate::declared::Declared;
-use crate::live::{Live, Props};
+use crate::live::Live;
 use crate::modules::Placeholder;
+use crate::props::Props;
 use crate::shape::{Fields, Form, Shape};
 use crate::state::Shared;
 use lunabot_model::kind::nearest;
@@ -27,6 +28,8 @@ pub(crate) struct Reader<'a> {
     pub poisoned: bool,
     /// Functions are welcome where the shape does not know about them.
     pub functions: bool,
+    /// What objects that a function made are kept for by whom they are handed to; 0: nobody keeps them.
+    pub scope: u64,
     path: Vec<Step>,
     values: usize,
 }
@@ -42,7 +45,16 @@ enum Step {
 impl<'a> Reader<'a> {
     pub fn new(lua: &'a Lua, shared: &'a Shared) -> Self {
         let path = Vec::new();
-        Reader { lua, shared, problems: Vec::new(), poisoned: false, functions: false, path, values: 0 }
+        Reader {
+            lua,
+            shared,
+            problems: Vec::new(),
+            poisoned: false,
+            functions: false,
+            scope: 0,
+            path,
+            values: 0,
+        }
     }
 
     /// Reads the value of the option `name`; `None`: nothing usable was given.
@@ -223,6 +235,9 @@ impl<'a> Reader<'a> {
             _ => shape.allows(|f| matches!(f, Form::Any | Form::Object)),
         };
         if fits {
+            if let Err(message) = declared.keep(self.shared, object, self.scope) {
+                return self.problem(message);
+            }
             return Some(declared.json(self.shared, Some(object)));
         }
         let what = declared.kind.path();

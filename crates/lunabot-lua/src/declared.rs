@@ -8,8 +8,9 @@ use crate::origin::{Origin, origin, raise};
 use crate::shape::Shape;
 use crate::state::{Factory, Shared};
 use crate::values::to_lua;
+use futures::future::AbortHandle;
 use lunabot_model::kind::nearest;
-use lunabot_model::{Category, Json, Kind, Problem};
+use lunabot_model::{Category, Json, Kind, Problem, ScriptObject};
 use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
 use serde_json::{Map, json};
 use std::cell::{Cell, RefCell};
@@ -30,6 +31,14 @@ pub(crate) struct Declared {
     pub params: RefCell<Map<String, Json>>,
     /// `Base.init` ran.
     pub ready: Cell<bool>,
+    /// A function made it, after the file was loaded.
+    pub serving: bool,
+    /// Of an instance: the fields of the object that it is an instance of, which others read as well.
+    pub proto: Option<Table>,
+    /// Of an object that acts: what the master lends it.
+    pub live: RefCell<Option<ScriptObject>>,
+    /// What `self:spawn` has started; it ends with the object.
+    pub tasks: RefCell<Vec<AbortHandle>>,
 }
 
 impl Declared {
@@ -50,6 +59,10 @@ impl Declared {
             fields: class.extended.as_ref().map(|_| lua.create_table()).transpose()?,
             params: RefCell::default(),
             ready: Cell::new(class.extended.is_none()),
+            serving: !shared.loading(),
+            proto: None,
+            live: RefCell::default(),
+            tasks: RefCell::default(),
         };
         lua.create_userdata(declared)
     }
@@ -62,14 +75,14 @@ impl Declared {
                 let again = factories.contains_key(&self.id);
                 factories.insert(self.id, Factory { object: object.clone(), again });
             }
-            return self.tagged(shared, object, Map::new());
+            return self.tagged(shared, Map::new());
         }
-        self.tagged(shared, object, self.args.borrow().clone())
+        self.tagged(shared, self.args.borrow().clone())
     }
 
-    fn tagged(&self, shared: &Shared, object: Option<&AnyUserData>, args: Map<String, Json>) -> Json {
+    fn tagged(&self, shared: &Shared, args: Map<String, Json>) -> Json {
         let mut json = json!({"$kind": self.kind.path(), "$id": self.id, "$at": self.at.to_string()});
-        if let Some(class) = crate::extend::class_json(shared, self, object) {
+        if let Some(class) = crate::extend::class_json(shared, self) {
             json["$class"] = class;
         }
         json["$args"] = Json::Object(args);
@@ -81,6 +94,9 @@ impl Declared {
         let id = map.get("$id").and_then(Json::as_u64).unwrap_or(0);
         if let Some(factory) = shared.factories.borrow().get(&id) {
             return Ok(Value::UserData(factory.object.clone()));
+        }
+        if let Some(object) = shared.instances.declared(id) {
+            return Ok(Value::UserData(object));
         }
         let name = map.get("$kind").and_then(Json::as_str).unwrap_or_default();
         let Some(kind) = shared.kind(name) else { return Ok(Value::Nil) };
@@ -96,6 +112,10 @@ impl Declared {
             fields: None,
             params: RefCell::default(),
             ready: Cell::new(true),
+            serving: !shared.loading(),
+            proto: None,
+            live: RefCell::default(),
+            tasks: RefCell::default(),
         };
         Ok(Value::UserData(lua.create_userdata(declared)?))
     }
@@ -107,6 +127,9 @@ impl Declared {
             if !own.is_nil() {
                 return Ok(own);
             }
+        }
+        if let Some(found) = self.acting(lua, name)? {
+            return Ok(found);
         }
         if let Some(value) = self.args.borrow().get(name) {
             return to_lua(lua, &shared, value);
@@ -133,6 +156,10 @@ impl Declared {
 
     fn assign(&self, lua: &Lua, name: &str, value: Value) -> mlua::Result<()> {
         let shared = Shared::of(lua);
+        let live = self.live.borrow().clone();
+        if let Some(live) = live {
+            return self.assign_acting(lua, &live, name, &value);
+        }
         let option = shared.fields(self.kind).shape(name).is_some();
         if self.kind.category == Category::Factory && option && shared.loading() {
             return self.set_option(lua, &shared, name, value);

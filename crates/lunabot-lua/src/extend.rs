@@ -13,7 +13,7 @@ use serde_json::{Map, json};
 use std::rc::Rc;
 
 /// Fields of a class that are not attributes.
-const SPECIAL: [&str; 5] = ["params", "check", "init", "observers", "requires"];
+const SPECIAL: [&str; 6] = ["params", "check", "init", "observers", "requires", "prohibitArgs"];
 
 /// Enters `extend` into the prelude.
 pub(crate) fn add_methods(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
@@ -43,23 +43,29 @@ fn extend(lua: &Lua, (base, a, b): (Value, Value, Value)) -> mlua::Result<AnyUse
         _ => return Err(raise(lua, "takes a name and a table: Base:extend(\"Name\", {…})")),
     };
     let index = shared.extended.borrow().len();
-    let class =
-        Rc::new(Class { kind: parent.kind, extended: Some(Extended { parent, name, fields, index }) });
-    judge(lua, &shared, &class)?;
+    let mut problems = Vec::new();
+    let observers = observers(lua, &shared, &fields, &mut problems)?;
+    let extended = Extended { parent, name, fields, observers, index };
+    let class = Rc::new(Class { kind: extended.parent.kind, extended: Some(extended) });
+    judge(lua, &shared, &class, problems)?;
     shared.extended.borrow_mut().push(class.clone());
     lua.create_userdata(ClassRef(class))
 }
 
 /// Checks the fields that are defaults of options, and warns of those that only look like options.
-fn judge(lua: &Lua, shared: &Shared, class: &Class) -> mlua::Result<()> {
+fn judge(lua: &Lua, shared: &Shared, class: &Class, mut problems: Vec<Problem>) -> mlua::Result<()> {
     let at = origin(lua);
-    let mut problems = Vec::new();
     defaults(lua, shared, class, &mut problems)?;
     report(lua, shared, &class.path(), &at, &problems)?;
     let fields = shared.fields(class.kind);
     let own = class.extended.as_ref().map(|extended| extended.fields.clone());
     for pair in own.iter().flat_map(Table::pairs::<String, Value>) {
         let (name, value) = pair?;
+        if let (Value::Function(method), None) = (&value, fields.get(&name))
+            && let Some(odd) = odd_method(class, &name, method)
+        {
+            shared.warn(&at, &class.path(), odd);
+        }
         let plain = !value.is_function() && fields.get(&name).is_none() && !SPECIAL.contains(&name.as_str());
         let near =
             lunabot_model::kind::nearest(&name, fields.names()).filter(|n| n.eq_ignore_ascii_case(&name));
@@ -72,6 +78,20 @@ fn judge(lua: &Lua, shared: &Shared, class: &Class) -> mlua::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is odd about a method: it has the name of one that is called, but not its arguments, or overrides what is
+/// private in Buildbot.
+fn odd_method(class: &Class, name: &str, method: &mlua::Function) -> Option<String> {
+    let hooks = lunabot_model::class::hooks(class.kind.category);
+    if let Some(hook) = hooks.iter().find(|hook| hook.name == name) {
+        let takes: Vec<&str> = std::iter::once("self").chain(hook.takes.iter().copied()).collect();
+        let more = usize::from(method.info().num_params) > takes.len();
+        return more.then(|| format!("{name} is called with ({}) alone", takes.join(", ")));
+    }
+    let private = name.starts_with('_') || name.starts_with("mode_");
+    (private && class.kind.category == lunabot_model::Category::Step)
+        .then(|| format!("{name} is a method of your own: what is private in Buildbot cannot be overridden"))
 }
 
 /// The options that the chain of classes sets.
@@ -110,6 +130,7 @@ pub(crate) fn construct(
     at: Origin,
 ) -> mlua::Result<AnyUserData> {
     let mut problems = Vec::new();
+    prohibited(class, &given, &mut problems)?;
     let (params, values) = params(lua, class, &mut given, &mut problems)?;
     let blank = crate::construct::Options { args: Map::new(), problems: Vec::new(), poisoned: false };
     let object = Declared::make(lua, shared, class, at.clone(), blank)?;
@@ -137,6 +158,18 @@ pub(crate) fn construct(
     Ok(object)
 }
 
+/// Options that the class sets itself, and its users must not (05.044).
+fn prohibited(class: &Class, given: &Written, problems: &mut Vec<Problem>) -> mlua::Result<()> {
+    for extended in class.chain() {
+        let names: Option<Vec<String>> = extended.fields.raw_get("prohibitArgs")?;
+        let written = |name: &String| given.named.iter().any(|(known, _)| known == name);
+        let names = names.into_iter().flatten().filter(written);
+        problems
+            .extend(names.map(|name| Problem::new(name, format!("is not an option of {}", class.path()))));
+    }
+    Ok(())
+}
+
 fn rest(lua: &Lua, given: Written) -> mlua::Result<Table> {
     let args = lua.create_sequence_from(given.positional)?;
     for (name, value) in given.named {
@@ -161,7 +194,11 @@ pub(crate) fn base_init(
     let (read, wrong, poisoned) = crate::construct::read(lua, shared, declared.kind, given);
     problems.extend(wrong);
     all.extend(read);
-    let options = crate::construct::finish(declared.kind, all, problems, poisoned);
+    let mut options = crate::construct::finish(declared.kind, all, problems, poisoned);
+    if declared.class.field("run")?.is_function() {
+        // It brings its own commands.
+        options.problems.retain(|problem| problem.message != "command is missing");
+    }
     report(lua, shared, &declared.class.path(), &declared.at, &options.problems)?;
     *declared.args.borrow_mut() = options.args;
     declared.ready.set(true);
@@ -246,7 +283,7 @@ fn check(lua: &Lua, shared: &Shared, class: &Class, object: &AnyUserData, at: &O
 }
 
 /// The `$class` of an object of an extended class. Its fingerprint follows when the file has returned.
-pub(crate) fn class_json(shared: &Shared, declared: &Declared, object: Option<&AnyUserData>) -> Option<Json> {
+pub(crate) fn class_json(shared: &Shared, declared: &Declared) -> Option<Json> {
     let extended = declared.class.extended.as_ref()?;
     let options = shared.fields(declared.kind);
     let mut hooks = Map::new();
@@ -255,17 +292,41 @@ pub(crate) fn class_json(shared: &Shared, declared: &Declared, object: Option<&A
             let Value::Function(function) = value else { continue };
             let special = SPECIAL.contains(&name.as_str()) || options.get(&name).is_some();
             if !special && !hooks.contains_key(&name) {
-                let id = match object {
-                    Some(object) => shared.lift_method(&function, object.clone()),
-                    None => shared.lift(&function),
-                };
-                hooks.insert(name, callback_json(shared, id));
+                hooks.insert(name, callback_json(shared, shared.lift(&function)));
             }
         }
     }
     let name = declared.class.path();
     let params = declared.params.borrow().clone();
-    Some(json!({"name": name, "fingerprint": extended.index, "hooks": hooks, "params": params}))
+    let mut class = json!({"name": name, "fingerprint": extended.index, "hooks": hooks, "params": params});
+    let mut observers = Map::new();
+    for (log, observer) in declared.class.chain().flat_map(|one| &one.observers) {
+        observers.entry(log.as_str()).or_insert_with(|| observer.clone());
+    }
+    if !observers.is_empty() {
+        class["observers"] = Json::Object(observers);
+    }
+    Some(class)
+}
+
+/// The observers that an object of the class begins with: log name → object, or a class of which one is made.
+fn observers(
+    lua: &Lua,
+    shared: &Shared,
+    fields: &Table,
+    problems: &mut Vec<Problem>,
+) -> mlua::Result<Map<String, Json>> {
+    let mut all = Map::new();
+    let observers: Option<Table> = fields.raw_get("observers")?;
+    for pair in observers.iter().flat_map(Table::pairs::<String, Value>) {
+        let (log, observer) = pair?;
+        let mut reader = crate::convert::Reader::new(lua, shared);
+        let shape = crate::shape::Shape { form: crate::shape::Form::Object, renderable: false };
+        let read = reader.option(&format!("observers.{log}"), &observer, &shape);
+        problems.append(&mut reader.problems);
+        all.extend(read.map(|read| (log, read)));
+    }
+    Ok(all)
 }
 
 /// What `X:with{…}` carries over to the copy.

@@ -6,6 +6,27 @@ use mlua::Error;
 /// Longest message and traceback that is kept.
 const MAX_TEXT: usize = 8 * 1024;
 
+/// An error whose kind is known: it ends a call with that kind where nothing catches it.
+#[derive(Debug)]
+pub(crate) struct Marked {
+    kind: ScriptErrorKind,
+    message: String,
+}
+
+impl Marked {
+    pub fn error(kind: ScriptErrorKind, message: impl Into<String>) -> Error {
+        Error::external(Marked { kind, message: message.into() })
+    }
+}
+
+impl std::fmt::Display for Marked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Marked {}
+
 /// The message alone: `master.lua:12: …`.
 pub(crate) fn message_of(error: &Error) -> String {
     split(error).0
@@ -13,6 +34,9 @@ pub(crate) fn message_of(error: &Error) -> String {
 
 /// The error as it leaves this room.
 pub(crate) fn script_error(error: &Error) -> ScriptError {
+    if let Some(Marked { kind, message }) = error.downcast_ref::<Marked>() {
+        return ScriptError { kind: *kind, message: message.clone(), traceback: String::new() };
+    }
     let kind = if is_memory(error) { ScriptErrorKind::Memory } else { ScriptErrorKind::Raise };
     let (message, traceback) = split(error);
     ScriptError { kind, message, traceback }

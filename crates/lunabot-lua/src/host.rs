@@ -5,9 +5,12 @@ use crate::script_errors::ScriptErrors;
 use crate::serve::Job;
 use futures::future::{Either, select};
 use lunabot_model::config::LuaLimits;
-use lunabot_model::script::CallSite;
-use lunabot_model::{Arg, BoxFuture, Callback, Clock, Json, ScriptError, ScriptErrorKind, ScriptHost};
+use lunabot_model::script::{CallSite, Keep};
+use lunabot_model::{
+    Arg, BoxFuture, Callback, Clock, Instance, Json, ScriptError, ScriptErrorKind, ScriptHost,
+};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,6 +22,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Implements [`ScriptHost`] for one generation.
 pub(crate) struct Caller {
     jobs: mpsc::Sender<Job>,
+    /// Ids of [`Keep`]s that have ended.
+    ended: mpsc::UnboundedSender<u64>,
+    next_keep: AtomicU64,
     clock: Arc<dyn Clock>,
     errors: Arc<ScriptErrors>,
     generation: u64,
@@ -26,9 +32,16 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub fn new(options: &LoadOptions, limits: &LuaLimits, jobs: mpsc::Sender<Job>) -> Self {
+    pub fn new(
+        options: &LoadOptions,
+        limits: &LuaLimits,
+        jobs: mpsc::Sender<Job>,
+        ended: mpsc::UnboundedSender<u64>,
+    ) -> Self {
         Caller {
             jobs,
+            ended,
+            next_keep: AtomicU64::new(1),
             clock: options.clock.clone(),
             errors: options.errors.clone(),
             generation: options.generation,
@@ -36,7 +49,7 @@ impl Caller {
         }
     }
 
-    async fn ask(&self, callback: &Callback, args: Vec<Arg>) -> Result<Json, ScriptError> {
+    async fn ask(&self, callback: &Callback, endless: bool, args: Vec<Arg>) -> Result<Json, ScriptError> {
         if callback.generation != self.generation {
             let message = format!("belongs to generation {}, not {}", callback.generation, self.generation);
             return Err(failed(ScriptErrorKind::Gone, message));
@@ -44,9 +57,12 @@ impl Caller {
         let gone = || failed(ScriptErrorKind::Gone, "the script host ended".into());
         let exchange = async {
             let (reply, answer) = oneshot::channel();
-            self.jobs.send(Job { id: callback.id, args, reply }).await.map_err(|_| gone())?;
+            self.jobs.send(Job { id: callback.id, endless, args, reply }).await.map_err(|_| gone())?;
             answer.await.unwrap_or_else(|_| Err(gone()))
         };
+        if endless {
+            return exchange.await;
+        }
         match select(std::pin::pin!(exchange), self.clock.sleep(self.longest)).await {
             Either::Left((answer, _)) => answer,
             Either::Right(_) => {
@@ -57,7 +73,7 @@ impl Caller {
     }
 
     fn tell(&self, callback: &Callback, site: &CallSite, error: &ScriptError) {
-        let CallSite { callback: name, concerns } = site;
+        let CallSite { callback: name, concerns, .. } = site;
         let message = &error.message;
         if error.traceback.is_empty() {
             tracing::error!("callback {name} of {concerns}: {message}");
@@ -85,11 +101,11 @@ impl ScriptHost for Caller {
     ) -> BoxFuture<'a, Result<Json, ScriptError>> {
         Box::pin(async move {
             let started = self.clock.mono();
-            let result = self.ask(callback, args).await;
+            let result = self.ask(callback, site.endless, args).await;
             let seconds = (self.clock.mono() - started).as_secs_f64();
             metrics::histogram!("lunabot_callback_seconds", "callback" => site.callback.clone())
                 .record(seconds);
-            if let Err(error) = &result {
+            if let Some(error) = result.as_ref().err().filter(|error| error.kind.is_fault()) {
                 self.tell(callback, &site, error);
             }
             result
@@ -103,6 +119,25 @@ impl ScriptHost for Caller {
 
     fn generation(&self) -> u64 {
         self.generation
+    }
+
+    fn introduce(&self, instance: Arc<Instance>) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            // Id 0 is no function: the arguments are all there is.
+            let job = Job { id: 0, endless: true, args: vec![Arg::Instance(instance)], reply };
+            if self.jobs.send(job).await.is_ok() {
+                let _ = answer.await;
+            }
+        })
+    }
+
+    fn keep(&self) -> Keep {
+        let ended = self.ended.clone();
+        // Where the host has ended, nothing is remembered any more.
+        Keep::new(self.next_keep.fetch_add(1, Ordering::Relaxed), move |id| {
+            let _ = ended.send(id);
+        })
     }
 }
 

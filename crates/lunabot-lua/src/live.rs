@@ -1,15 +1,16 @@
 //! Live objects as callbacks see them: fields are a snapshot, methods act at once (lua-api § 2, "Objects").
 
 use crate::convert::Reader;
+use crate::declared::Declared;
+use crate::failure::Marked;
 use crate::origin::raise;
+use crate::props::{self, properties_to_lua};
 use crate::shape::Shape;
 use crate::state::Shared;
 use crate::values::to_lua;
-use futures::FutureExt;
 use lunabot_model::kind::nearest;
-use lunabot_model::{Arg, BoxFuture, Json, LiveObject, Properties, ScriptObject};
+use lunabot_model::{Arg, CallError, Json, ScriptErrorKind, ScriptObject};
 use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
-use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -39,30 +40,29 @@ impl<F: Future> Future for Outside<F> {
     }
 }
 
-/// An argument of a call as a Lua value.
-pub(crate) fn arg_to_lua(
-    lua: &Lua,
-    shared: &Shared,
-    arg: Arg,
-    instance: Option<&AnyUserData>,
-) -> mlua::Result<Value> {
+/// An argument of a call, or what a method answers, as a Lua value.
+pub(crate) fn arg_to_lua(lua: &Lua, shared: &Shared, arg: Arg) -> mlua::Result<Value> {
     match arg {
         Arg::Value(json) => to_lua(lua, shared, &json),
         Arg::Bytes(bytes) => Ok(Value::String(lua.create_string(bytes)?)),
+        Arg::Lines(lines) => Ok(Value::String(lua.create_string(lines)?)),
         Arg::Object(object) if object.class == "master" => {
             Ok(Value::Table(shared.prelude_table("master_table")?))
         }
-        Arg::Object(object) => Live::make(lua, object, instance.cloned()),
+        Arg::Object(object) if object.class == "lines" => {
+            let source = Live::make(lua, object)?;
+            shared.prelude("lines_of")?.call(source)
+        }
+        Arg::Object(object) => Live::make(lua, object),
+        Arg::Instance(instance) => crate::instances::value(lua, shared, &instance),
         Arg::List(objects) => {
             let list = lua.create_table_with_capacity(objects.len(), 0)?;
             for object in objects {
-                list.raw_push(Live::make(lua, object, None)?)?;
+                list.raw_push(Live::make(lua, object)?)?;
             }
             Ok(Value::Table(list))
         }
-        Arg::Properties(live, values) => {
-            Ok(Value::UserData(lua.create_userdata(Props { live, values: RefCell::new(values) })?))
-        }
+        Arg::Properties(live, values) => props::make(lua, live, values),
     }
 }
 
@@ -72,25 +72,51 @@ pub(crate) fn args_to_json(lua: &Lua, args: MultiValue) -> mlua::Result<Vec<Json
     let mut reader = Reader::new(lua, &shared);
     let mut all: Vec<Json> =
         args.iter().map(|v| reader.value(v, &Shape::ANY, true).unwrap_or(Json::Null)).collect();
-    if let Some(problem) = reader.problems.first() {
-        return Err(raise(lua, format!("{}: {}", problem.path, problem.message)));
-    }
+    told(lua, &reader)?;
     while all.last().is_some_and(Json::is_null) && args.get(all.len() - 1).is_some_and(Value::is_nil) {
         all.pop();
     }
     Ok(all)
 }
 
+fn told(lua: &Lua, reader: &Reader<'_>) -> mlua::Result<()> {
+    match reader.problems.first() {
+        Some(problem) if problem.path.is_empty() => Err(raise(lua, &problem.message)),
+        Some(problem) => Err(raise(lua, format!("{}: {}", problem.path, problem.message))),
+        None => Ok(()),
+    }
+}
+
+/// Arguments of a method with what JSON cannot hold. Objects that are handed over are kept for `scope`.
+fn args_of(lua: &Lua, mut args: MultiValue, scope: u64) -> mlua::Result<Vec<Arg>> {
+    while args.back().is_some_and(Value::is_nil) {
+        args.pop_back();
+    }
+    let shared = Shared::of(lua);
+    let mut reader = Reader::new(lua, &shared);
+    reader.scope = scope;
+    let mut all = Vec::with_capacity(args.len());
+    for value in &args {
+        all.push(match value {
+            Value::String(text) if text.to_str().is_err() => Arg::Bytes(text.as_bytes().to_vec()),
+            other => match live_of(other) {
+                Some(object) => Arg::Object(object),
+                None => Arg::Value(reader.value(other, &Shape::ANY, true).unwrap_or(Json::Null)),
+            },
+        });
+    }
+    told(lua, &reader)?;
+    Ok(all)
+}
+
 /// A [`ScriptObject`] as a Lua value.
 pub(crate) struct Live {
     object: ScriptObject,
-    /// The declared object whose class has further methods, for `self` of a method.
-    instance: Option<AnyUserData>,
 }
 
 impl Live {
-    fn make(lua: &Lua, object: ScriptObject, instance: Option<AnyUserData>) -> mlua::Result<Value> {
-        Ok(Value::UserData(lua.create_userdata(Live { object, instance })?))
+    pub fn make(lua: &Lua, object: ScriptObject) -> mlua::Result<Value> {
+        Ok(Value::UserData(lua.create_userdata(Live { object })?))
     }
 
     pub fn key(&self) -> &str {
@@ -99,38 +125,13 @@ impl Live {
 
     fn index(&self, lua: &Lua, name: &str) -> mlua::Result<Value> {
         let object = &self.object;
-        if let Some(value) = object.field(name) {
-            return self.field(lua, &value);
-        }
-        if object.methods.contains(&name) {
-            return method(lua, name);
-        }
-        if let Some((_, child)) = object.children.iter().find(|(known, _)| *known == name) {
-            return Live::make(lua, child.clone(), None);
-        }
-        if let Some(instance) = &self.instance {
-            return mlua::ObjectLike::get(instance, name);
+        if let Some(found) = member(lua, object, name)? {
+            return Ok(found);
         }
         if object.assignable.contains(&name) {
             return Ok(Value::Nil);
         }
-        Err(raise(lua, format!("{} has no {name}{}", object.class, self.hint(name))))
-    }
-
-    fn hint(&self, name: &str) -> String {
-        let object = &self.object;
-        let all = object.all_fields();
-        let fields = all.as_object().into_iter().flat_map(|map| map.keys().map(String::as_str));
-        let children = object.children.iter().map(|(name, _)| *name);
-        let near = nearest(name, fields.chain(object.methods.iter().copied()).chain(children));
-        near.map_or(String::new(), |near| format!(", did you mean {near}?"))
-    }
-
-    fn field(&self, lua: &Lua, value: &Json) -> mlua::Result<Value> {
-        match value.get("$properties") {
-            Some(properties) => properties_to_lua(lua, properties, self.object.handle.clone()),
-            None => to_lua(lua, &Shared::of(lua), value),
-        }
+        Err(raise(lua, format!("{} has no {name}{}", object.class, hint(object, name))))
     }
 
     fn assign(&mut self, lua: &Lua, name: &str, value: &Value) -> mlua::Result<()> {
@@ -140,12 +141,47 @@ impl Live {
             let hint = near.map_or(String::new(), |near| format!(", did you mean {near}?"));
             return Err(raise(lua, format!("{}.{name} cannot be assigned{hint}", object.class)));
         }
-        let json = args_to_json(lua, MultiValue::from_iter([value.clone()]))?.pop().unwrap_or(Json::Null);
-        object.handle.set(name, json.clone()).map_err(|error| raise(lua, error))?;
+        let json = set(lua, object, name, value)?;
         if let Json::Object(fields) = &mut object.fields {
             fields.insert(name.to_string(), json);
         }
         Ok(())
+    }
+}
+
+/// Assigns a field of the master's.
+pub(crate) fn set(lua: &Lua, object: &ScriptObject, name: &str, value: &Value) -> mlua::Result<Json> {
+    let json = args_to_json(lua, MultiValue::from_iter([value.clone()]))?.pop().unwrap_or(Json::Null);
+    object.handle.set(name, json.clone()).map_err(|error| raise(lua, error))?;
+    Ok(json)
+}
+
+/// A field, method or child of this name.
+pub(crate) fn member(lua: &Lua, object: &ScriptObject, name: &str) -> mlua::Result<Option<Value>> {
+    if object.methods.contains(&name) {
+        return method(lua, name).map(Some);
+    }
+    if let Some((_, child)) = object.children.iter().find(|(known, _)| *known == name) {
+        return arg_to_lua(lua, &Shared::of(lua), child.clone()).map(Some);
+    }
+    match object.field(name) {
+        Some(value) => field(lua, object, &value).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn hint(object: &ScriptObject, name: &str) -> String {
+    let all = object.all_fields();
+    let fields = all.as_object().into_iter().flat_map(|map| map.keys().map(String::as_str));
+    let children = object.children.iter().map(|(name, _)| *name);
+    let near = nearest(name, fields.chain(object.methods.iter().copied()).chain(children));
+    near.map_or(String::new(), |near| format!(", did you mean {near}?"))
+}
+
+fn field(lua: &Lua, object: &ScriptObject, value: &Json) -> mlua::Result<Value> {
+    match value.get("$properties") {
+        Some(properties) => properties_to_lua(lua, properties, object.handle.clone()),
+        None => to_lua(lua, &Shared::of(lua), value),
     }
 }
 
@@ -172,12 +208,6 @@ impl UserData for Live {
     }
 }
 
-/// Properties as they are on the wire: name → value and source.
-pub(crate) fn properties_to_lua(lua: &Lua, wire: &Json, live: Arc<dyn LiveObject>) -> mlua::Result<Value> {
-    let values = serde_json::from_value(wire.clone()).map_err(|error| raise(lua, error))?;
-    Ok(Value::UserData(lua.create_userdata(Props { live, values: RefCell::new(values) })?))
-}
-
 /// `pairs` over the names and values of a plain object.
 pub(crate) fn walk(lua: &Lua, fields: &Json) -> mlua::Result<(mlua::Function, Value, Value)> {
     let table = to_lua(lua, &Shared::of(lua), fields)?;
@@ -189,146 +219,73 @@ pub(crate) fn set_up(lua: &Lua) -> mlua::Result<()> {
     lua.set_named_registry_value(METHODS, lua.create_table()?)
 }
 
-fn method(lua: &Lua, name: &str) -> mlua::Result<Value> {
+/// The function that calls the method of this name, of whatever object.
+pub(crate) fn method(lua: &Lua, name: &str) -> mlua::Result<Value> {
     let known: Table = lua.named_registry_value(METHODS)?;
     let found: Value = known.raw_get(name)?;
     if !found.is_nil() {
         return Ok(found);
     }
-    let shared_name: Arc<str> = name.into();
-    let function = lua.create_async_function(move |lua, (this, args): (Value, MultiValue)| {
-        let name = shared_name.clone();
-        async move { call_method(&lua, &this, &name, args).await }
-    })?;
+    // Some are said best in Lua, in terms of others.
+    let of_prelude: Value = Shared::of(lua).prelude_table("live_methods")?.raw_get(name)?;
+    if !of_prelude.is_nil() {
+        known.raw_set(name, &of_prelude)?;
+        return Ok(of_prelude);
+    }
+    let function = plain_method(lua, name)?;
     known.raw_set(name, &function)?;
     Ok(Value::Function(function))
 }
 
+/// The same without those of the prelude.
+pub(crate) fn plain_method(lua: &Lua, name: &str) -> mlua::Result<mlua::Function> {
+    let shared_name: Arc<str> = name.into();
+    lua.create_async_function(move |lua, (this, args): (Value, MultiValue)| {
+        let name = shared_name.clone();
+        async move { call_method(&lua, &this, &name, args).await }
+    })
+}
+
+/// What the master sees of a value.
+pub(crate) fn live_of(value: &Value) -> Option<ScriptObject> {
+    let object: &AnyUserData = value.as_userdata()?;
+    if let Ok(live) = object.borrow::<Live>() {
+        return Some(live.object.clone());
+    }
+    object.borrow::<Declared>().ok()?.live.borrow().clone()
+}
+
 async fn call_method(lua: &Lua, this: &Value, name: &str, args: MultiValue) -> mlua::Result<Value> {
-    let handle = match this.as_userdata().and_then(|u| u.borrow::<Live>().ok()) {
-        Some(live) => live.object.handle.clone(),
-        None => return Err(raise(lua, format!("call it with a colon: x:{name}(…)"))),
+    let Some(object) = live_of(this) else {
+        return Err(raise(lua, no_receiver(this, name)));
     };
-    let args = args_to_json(lua, args)?;
+    if !object.methods.contains(&name) {
+        let message = format!("{} has no method {name}{}", object.class, hint(&object, name));
+        return Err(raise(lua, message));
+    }
+    let args = args_of(lua, args, object.scope)?;
     let shared = Shared::of(lua);
-    let answer = Outside::new(&shared, handle.call(name, args)).await;
-    let answer = answer.map_err(|error| raise(lua, error))?;
-    match answer.get("$properties") {
-        Some(properties) => properties_to_lua(lua, properties, handle),
-        None => to_lua(lua, &shared, &answer),
+    let answer = Outside::new(&shared, object.handle.invoke(name, args)).await;
+    match answer.map_err(|error| raised(lua, error))? {
+        Arg::Value(json) => field(lua, &object, &json),
+        other => arg_to_lua(lua, &shared, other),
     }
 }
 
-/// Properties: values readable by name, and methods (lua-api § 2).
-pub(crate) struct Props {
-    live: Arc<dyn LiveObject>,
-    values: RefCell<Properties>,
-}
-
-/// Fixed names, which win over properties of the same name in the short form.
-const PROPS_METHODS: [&str; 7] =
-    ["getProperty", "hasProperty", "getPropertySource", "asDict", "asList", "setProperty", "render"];
-const PROPS_FIELDS: [&str; 4] = ["build", "files", "sourcestamps", "changes"];
-
-impl Props {
-    pub fn as_dict(&self) -> serde_json::Map<String, Json> {
-        self.values.borrow().as_dict()
-    }
-
-    fn index(&self, lua: &Lua, name: &str) -> mlua::Result<Value> {
-        let shared = Shared::of(lua);
-        if PROPS_METHODS.contains(&name) {
-            return Ok(Value::Function(shared.prelude(&format!("props_{name}"))?));
+fn no_receiver(this: &Value, name: &str) -> String {
+    let declared = this.as_userdata().and_then(|object| object.borrow::<Declared>().ok());
+    match declared {
+        Some(declared) => {
+            format!("{}: {name} works while it runs, not before", declared.class.path())
         }
-        if PROPS_FIELDS.contains(&name) {
-            // Known to the caller without waiting.
-            let answer = self.live.call("field", vec![name.into()]).now_or_never();
-            let json = answer.and_then(Result::ok).unwrap_or(Json::Null);
-            return to_lua(lua, &shared, &json);
-        }
-        self.values.borrow().get(name).map_or(Ok(Value::Nil), |json| to_lua(lua, &shared, json))
+        None => format!("call it with a colon: x:{name}(…)"),
     }
 }
 
-impl UserData for Props {
-    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_meta_method(MetaMethod::Index, |lua, this, name: Value| match name {
-            Value::String(name) => this.index(lua, &name.to_string_lossy()),
-            _ => Ok(Value::Nil),
-        });
-        methods.add_meta_method(
-            MetaMethod::NewIndex,
-            |lua, _, (name, _): (String, Value)| -> mlua::Result<()> {
-                Err(raise(lua, format!("write p:setProperty({name:?}, value, source)")))
-            },
-        );
-        methods.add_meta_method(MetaMethod::Pairs, |lua, this, ()| walk(lua, &Json::Object(this.as_dict())));
-        methods.add_meta_method(MetaMethod::ToString, |_, _, ()| Ok("properties"));
+/// An error of a method, at the caller's line; of which kind it is, is known where nothing catches it.
+fn raised(lua: &Lua, error: CallError) -> mlua::Error {
+    match error.kind {
+        ScriptErrorKind::Raise => raise(lua, error.message),
+        kind => Marked::error(kind, error.message),
     }
-}
-
-fn props(lua: &Lua, this: &Value, method: &str) -> mlua::Result<mlua::UserDataRef<Props>> {
-    let found = this.as_userdata().and_then(|object| object.borrow::<Props>().ok());
-    found.ok_or_else(|| raise(lua, format!("call it with a colon: p:{method}(…)")))
-}
-
-/// Methods of properties, entered into the prelude under `props_NAME`.
-pub(crate) fn add_methods(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
-    let get = lua.create_function(|lua, (this, name, default): (Value, String, Value)| {
-        let props = props(lua, &this, "getProperty")?;
-        let values = props.values.borrow();
-        values.get(&name).map_or(Ok(default), |json| to_lua(lua, &Shared::of(lua), json))
-    })?;
-    prelude.raw_set("props_getProperty", get)?;
-    let has = lua.create_function(|lua, (this, name): (Value, String)| {
-        Ok(props(lua, &this, "hasProperty")?.values.borrow().contains(&name))
-    })?;
-    prelude.raw_set("props_hasProperty", has)?;
-    let source = lua.create_function(|lua, (this, name): (Value, String)| {
-        let props = props(lua, &this, "getPropertySource")?;
-        let source = props.values.borrow().property(&name).map(|property| property.source.clone());
-        Ok(source)
-    })?;
-    prelude.raw_set("props_getPropertySource", source)?;
-    let dict = lua.create_function(|lua, this: Value| {
-        let dict = props(lua, &this, "asDict")?.as_dict();
-        to_lua(lua, &Shared::of(lua), &Json::Object(dict))
-    })?;
-    prelude.raw_set("props_asDict", dict)?;
-    let list = lua.create_function(|lua, this: Value| {
-        let props = props(lua, &this, "asList")?;
-        let values = props.values.borrow();
-        let triple = |(name, property): (&str, &lunabot_model::Property)| {
-            serde_json::json!([name, property.value, property.source])
-        };
-        let mut all: Vec<Json> = values.iter().map(triple).collect();
-        all.sort_by(|a, b| a[0].as_str().cmp(&b[0].as_str()));
-        to_lua(lua, &Shared::of(lua), &Json::Array(all))
-    })?;
-    prelude.raw_set("props_asList", list)?;
-    prelude.raw_set("props_setProperty", lua.create_async_function(set_property)?)?;
-    prelude.raw_set("props_render", lua.create_async_function(render)?)
-}
-
-async fn set_property(lua: Lua, (this, args): (Value, MultiValue)) -> mlua::Result<()> {
-    let json = args_to_json(&lua, args)?;
-    let live = props(&lua, &this, "setProperty")?.live.clone();
-    act(&lua, live.call("setProperty", json.clone())).await?;
-    if let [Json::String(name), rest @ ..] = json.as_slice() {
-        let source = rest.get(1).and_then(Json::as_str).unwrap_or_default();
-        let value = rest.first().cloned().unwrap_or(Json::Null);
-        props(&lua, &this, "setProperty")?.values.borrow_mut().set_runtime(name, value, source);
-    }
-    Ok(())
-}
-
-async fn render(lua: Lua, (this, args): (Value, MultiValue)) -> mlua::Result<Value> {
-    let json = args_to_json(&lua, args)?;
-    let live = props(&lua, &this, "render")?.live.clone();
-    let answer = act(&lua, live.call("render", json)).await?;
-    to_lua(&lua, &Shared::of(&lua), &answer)
-}
-
-async fn act(lua: &Lua, call: BoxFuture<'_, Result<Json, String>>) -> mlua::Result<Json> {
-    Outside::new(&Shared::of(lua), call).await.map_err(|error| raise(lua, error))
 }

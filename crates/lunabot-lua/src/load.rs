@@ -3,7 +3,7 @@
 use crate::cached::Kept;
 use crate::script_errors::ScriptErrors;
 use lunabot_model::config::{Config, ConfigError};
-use lunabot_model::script::MasterPort;
+use lunabot_model::script::{LiveKind, MasterPort};
 use lunabot_model::{Clock, Kind, ScriptHost};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ pub struct LoadOptions {
     pub config_file: PathBuf,
     /// All kinds that a configuration may declare, of all rooms.
     pub kinds: Vec<&'static Kind>,
+    /// Kinds whose objects act as soon as a function makes them.
+    pub live: Vec<LiveKind>,
     /// The number of the generation that this load makes.
     pub generation: u64,
     pub clock: Arc<dyn Clock>,

@@ -9,8 +9,8 @@ use crate::shape::Shape;
 use crate::vm::Vm;
 use lunabot_model::config::LuaLimits;
 use lunabot_model::{Arg, Json, Mono, ScriptError, ScriptErrorKind};
-use mlua::MultiValue;
-use std::cell::RefCell;
+use mlua::{Function, IntoLuaMulti, MultiValue, Value};
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
 use std::rc::Rc;
@@ -18,8 +18,11 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// Callbacks that run at the same time; further ones wait in the queue.
+/// Callbacks that run at the same time; further ones wait in the queue. Endless ones, of which there is about one for
+/// each build, do not count: they wait for others.
 const MAX_RUNNING: usize = 4096;
+/// Lines for which a function is called in one go.
+const LINES: usize = 256;
 /// A callback that exceeded its limits this often in a row is suspended.
 const STRIKES: u32 = 3;
 /// For how long at first; twice as long each further time.
@@ -31,6 +34,8 @@ const MAX_SUSPENSION: Duration = Duration::from_secs(900);
 pub(crate) struct Job {
     /// The id of the callback.
     pub id: u64,
+    /// It has no deadline.
+    pub endless: bool,
     pub args: Vec<Arg>,
     pub reply: oneshot::Sender<Result<Json, ScriptError>>,
 }
@@ -46,18 +51,33 @@ struct Server {
     vm: Vm,
     limits: LuaLimits,
     strikes: RefCell<HashMap<u64, Strikes>>,
+    /// How many callbacks with a deadline run.
+    bounded: Cell<usize>,
 }
 
 /// Serves calls until nobody can send any more.
-pub(crate) async fn serve(vm: Vm, limits: LuaLimits, mut jobs: mpsc::Receiver<Job>) {
+pub(crate) async fn serve(
+    vm: Vm,
+    limits: LuaLimits,
+    mut jobs: mpsc::Receiver<Job>,
+    mut ended: mpsc::UnboundedReceiver<u64>,
+) {
     let shared = vm.shared.clone();
-    let server = Rc::new(Server { vm, limits, strikes: RefCell::default() });
+    let server = Rc::new(Server { vm, limits, strikes: RefCell::default(), bounded: Cell::new(0) });
     std::future::poll_fn(|cx| {
-        while shared.tasks.len() < MAX_RUNNING {
+        while let Poll::Ready(Some(keep)) = ended.poll_recv(cx) {
+            shared.instances.forget(keep);
+        }
+        while server.bounded.get() < MAX_RUNNING {
             match jobs.poll_recv(cx) {
                 Poll::Ready(Some(job)) => {
                     let server = server.clone();
-                    shared.tasks.spawn(async move { server.run(job).await });
+                    server.bounded.set(server.bounded.get() + usize::from(!job.endless));
+                    shared.tasks.spawn(async move {
+                        let bounded = usize::from(!job.endless);
+                        server.run(job).await;
+                        server.bounded.set(server.bounded.get() - bounded);
+                    });
                 }
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => break,
@@ -71,9 +91,9 @@ pub(crate) async fn serve(vm: Vm, limits: LuaLimits, mut jobs: mpsc::Receiver<Jo
 
 impl Server {
     async fn run(&self, job: Job) {
-        let Job { id, args, mut reply } = job;
+        let Job { id, endless, args, mut reply } = job;
         let result = {
-            let attempt = std::pin::pin!(self.attempt(id, args));
+            let attempt = std::pin::pin!(self.attempt(id, endless, args));
             let gone = std::pin::pin!(reply.closed());
             match futures::future::select(attempt, gone).await {
                 futures::future::Either::Left((result, _)) => result,
@@ -85,7 +105,7 @@ impl Server {
         let _ = reply.send(result);
     }
 
-    async fn attempt(&self, id: u64, args: Vec<Arg>) -> Result<Json, ScriptError> {
+    async fn attempt(&self, id: u64, endless: bool, args: Vec<Arg>) -> Result<Json, ScriptError> {
         let shared = &self.vm.shared;
         let clock = &shared.options.clock;
         if let Some(until) =
@@ -93,30 +113,75 @@ impl Server {
         {
             return Err(self.suspended(id, until - clock.mono()));
         }
+        if id == 0 {
+            for arg in args {
+                arg_to_lua(&self.vm.lua, shared, arg).map_err(|e| script_error(&e))?;
+            }
+            return Ok(Json::Null);
+        }
         let index = usize::try_from(id).unwrap_or(usize::MAX).wrapping_sub(1);
-        let lifted = shared.lifted.borrow().get(index).map(|l| (l.function.clone(), l.instance.clone()));
-        let Some((function, instance)) = lifted else {
+        let lifted = shared.lifted.borrow().get(index).map(|l| l.function.clone());
+        let Some(function) = lifted else {
             return Err(error(ScriptErrorKind::Gone, "no such callback".into(), String::new()));
         };
+        let scope = args.iter().map(scope_of).find(|scope| *scope != 0).unwrap_or(0);
+        let (lines, args): (Vec<Arg>, Vec<Arg>) =
+            args.into_iter().partition(|arg| matches!(arg, Arg::Lines(_)));
         let mut values = MultiValue::with_capacity(args.len());
-        for (place, arg) in args.into_iter().enumerate() {
-            let instance = instance.as_ref().filter(|_| place == 0);
-            let value = arg_to_lua(&self.vm.lua, shared, arg, instance);
+        for arg in args {
+            let value = arg_to_lua(&self.vm.lua, shared, arg);
             values.push_back(value.map_err(|e| script_error(&e))?);
         }
+        let call = async {
+            match lines.first() {
+                Some(Arg::Lines(lines)) => self.each_line(id, &function, &values, lines).await,
+                _ => self.one_call(id, &function, values, scope).await,
+            }
+        };
+        if endless {
+            return call.await;
+        }
+        self.in_time(call).await.unwrap_or_else(|| Err(self.too_late(id)))
+    }
+
+    async fn one_call(
+        &self,
+        id: u64,
+        function: &Function,
+        values: MultiValue,
+        scope: u64,
+    ) -> Result<Json, ScriptError> {
         let meter = Meter::new(self.limits.callback_cpu_seconds.std(), true);
         let call = function.call_async::<MultiValue>(values);
-        let metered = Metered::new(call, meter.clone(), self.vm.limits.clone());
-        match self.bounded(metered).await {
-            None => Err(self.too_late(id)),
-            Some(None) => Err(self.too_long(id, &meter)),
-            Some(Some(Err(e))) => Err(script_error(&e)),
-            Some(Some(Ok(values))) => self.answer(&values),
+        match Metered::new(call, meter.clone(), self.vm.limits.clone()).await {
+            None => Err(self.too_long(id, &meter)),
+            Some(Err(e)) => Err(script_error(&e)),
+            Some(Ok(values)) => self.answer(&values, scope),
         }
     }
 
+    /// Calls the function for each line, so many at a time that the way between the threads does not count.
+    async fn each_line(
+        &self,
+        id: u64,
+        function: &Function,
+        values: &MultiValue,
+        lines: &str,
+    ) -> Result<Json, ScriptError> {
+        let (lua, this) = (&self.vm.lua, values.front().cloned().unwrap_or(Value::Nil));
+        let driver = self.vm.shared.prelude("each_line").map_err(|e| script_error(&e))?;
+        let mut lines = lines.split_terminator('\n').peekable();
+        while lines.peek().is_some() {
+            let batch = lua.create_sequence_from(lines.by_ref().take(LINES)).map_err(|e| script_error(&e))?;
+            let args = (function.clone(), this.clone(), batch);
+            let args = args.into_lua_multi(lua).map_err(|e| script_error(&e))?;
+            self.one_call(id, &driver, args, 0).await?;
+        }
+        Ok(Json::Null)
+    }
+
     /// Ends at the deadline. Most callbacks never wait: for those no timer is made.
-    async fn bounded<F: Future>(&self, call: F) -> Option<F::Output> {
+    async fn in_time<F: Future>(&self, call: F) -> Option<F::Output> {
         let mut call = std::pin::pin!(call);
         if let std::task::Poll::Ready(done) = futures::poll!(call.as_mut()) {
             return Some(done);
@@ -128,8 +193,9 @@ impl Server {
         }
     }
 
-    fn answer(&self, values: &MultiValue) -> Result<Json, ScriptError> {
+    fn answer(&self, values: &MultiValue, scope: u64) -> Result<Json, ScriptError> {
         let mut reader = Reader::new(&self.vm.lua, &self.vm.shared);
+        reader.scope = scope;
         let mut all: Vec<Json> = Vec::with_capacity(values.len());
         for value in values {
             all.push(reader.option("result", value, &Shape::ANY).unwrap_or(Json::Null));
@@ -192,6 +258,15 @@ impl Server {
             let doubled = SUSPENSION.saturating_mul(1 << (strikes.count - STRIKES).min(10));
             strikes.until = Some(now + doubled.min(MAX_SUSPENSION));
         }
+    }
+}
+
+/// What objects that the function makes are kept for.
+fn scope_of(arg: &Arg) -> u64 {
+    match arg {
+        Arg::Object(object) => object.scope,
+        Arg::Instance(instance) => instance.live.scope,
+        _ => 0,
     }
 }
 

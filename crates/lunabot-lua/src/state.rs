@@ -1,6 +1,7 @@
 //! What all parts of one interpreter share: errors so far, files read, functions lifted out.
 
 use crate::class::Class;
+use crate::instances::Instances;
 use crate::load::LoadOptions;
 use crate::origin::{Origin, origin, origin_of, raise};
 use crate::shape::{Fields, fields_of};
@@ -27,8 +28,6 @@ pub(crate) enum Phase {
 pub(crate) struct Lifted {
     pub function: Function,
     pub at: String,
-    /// For methods of extended classes: what `self` also reads from.
-    pub instance: Option<AnyUserData>,
 }
 
 /// A factory that is in use.
@@ -59,6 +58,7 @@ pub(crate) struct Shared {
     /// Classes that the configuration made.
     pub extended: RefCell<Vec<Rc<Class>>>,
     next_id: Cell<u64>,
+    pub instances: Instances,
     /// Functions of ours, by name (`prelude.lua`).
     pub prelude: RefCell<Option<Table>>,
     pub tasks: Tasks,
@@ -92,6 +92,7 @@ impl Shared {
             fields: RefCell::default(),
             classes: RefCell::default(),
             extended: RefCell::default(),
+            instances: Instances::default(),
             next_id: Cell::new(1),
             prelude: RefCell::default(),
             tasks: Tasks::default(),
@@ -158,26 +159,21 @@ impl Shared {
     /// The id under which a function can be called from outside.
     pub fn lift(&self, function: &Function) -> u64 {
         let mut ids = self.lifted_ids.borrow_mut();
-        *ids.entry(function.to_pointer()).or_insert_with(|| self.push(function, None))
+        *ids.entry(function.to_pointer()).or_insert_with(|| self.push(function))
     }
 
     /// As [`Shared::lift`], for a function of ours that calls `method`, which is what messages name.
     pub fn lift_bound(&self, function: &Function, method: &Function) -> u64 {
-        let id = self.push(function, None);
+        let id = self.push(function);
         if let Some(lifted) = self.lifted.borrow_mut().last_mut() {
             lifted.at = origin_of(method).to_string();
         }
         id
     }
 
-    /// As [`Shared::lift`], for a method that belongs to an object of an extended class.
-    pub fn lift_method(&self, function: &Function, instance: AnyUserData) -> u64 {
-        self.push(function, Some(instance))
-    }
-
-    fn push(&self, function: &Function, instance: Option<AnyUserData>) -> u64 {
+    fn push(&self, function: &Function) -> u64 {
         let mut all = self.lifted.borrow_mut();
-        all.push(Lifted { function: function.clone(), at: origin_of(function).to_string(), instance });
+        all.push(Lifted { function: function.clone(), at: origin_of(function).to_string() });
         all.len() as u64
     }
 

@@ -1,6 +1,7 @@
 //! Waiting and doing several things at once: `util.gather`, `util.spawn`, `util.mutex`, `util.sleep`, and calls to
 //! the master.
 
+use crate::declared::Declared;
 use crate::limits::{Limits, Meter, Metered};
 use crate::live::{Outside, args_to_json};
 use crate::origin::raise;
@@ -9,9 +10,10 @@ use crate::values::to_lua;
 use futures::StreamExt;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture, join_all};
 use futures::stream::FuturesUnordered;
-use lunabot_model::Json;
+use lunabot_model::script::CallSite;
+use lunabot_model::{Json, ScriptError, ScriptErrorKind};
 use mlua::{AnyUserData, Function, Lua, MultiValue, Table, UserData, UserDataMethods, Value};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -32,20 +34,14 @@ pub(crate) struct Tasks {
     /// Started while others are polled.
     new: RefCell<Vec<LocalBoxFuture<'static, ()>>>,
     waker: RefCell<Option<Waker>>,
-    count: Cell<usize>,
 }
 
 impl Tasks {
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.new.borrow_mut().push(Box::pin(task));
-        self.count.set(self.count.get() + 1);
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
-    }
-
-    pub fn len(&self) -> usize {
-        self.count.get()
     }
 
     /// Gives each task that is ready a turn. Never completes.
@@ -57,7 +53,6 @@ impl Tasks {
             if !matches!(running.poll_next_unpin(cx), Poll::Ready(Some(()))) {
                 break;
             }
-            self.count.set(self.count.get() - 1);
         }
         if !self.new.borrow().is_empty() {
             cx.waker().wake_by_ref();
@@ -77,6 +72,7 @@ impl Tasks {
 pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set("gather", lua.create_async_function(gather)?)?;
     host.raw_set("spawn", lua.create_function(spawn)?)?;
+    host.raw_set("spawn_for", lua.create_function(spawn_for)?)?;
     host.raw_set("task_wait", lua.create_async_function(wait)?)?;
     host.raw_set("task_wait_any", lua.create_async_function(wait_any)?)?;
     host.raw_set(
@@ -104,6 +100,15 @@ pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
                 None => Ok(Value::String(lua.create_string(crate::failure::message_of(&error))?)),
             },
             other => Ok(other),
+        })?,
+    )?;
+    host.raw_set(
+        "fail",
+        lua.create_function(|lua, message: String| -> mlua::Result<()> {
+            if Shared::of(lua).loading() {
+                return Err(raise(lua, message));
+            }
+            Err(crate::failure::Marked::error(lunabot_model::ScriptErrorKind::Failed, message))
         })?,
     )?;
     host.raw_set("cannot_wait", crate::failure::CANNOT_WAIT)?;
@@ -165,6 +170,54 @@ fn spawn(lua: &Lua, call: Function) -> mlua::Result<AnyUserData> {
         done.notify_waiters();
     });
     lua.create_userdata(task)
+}
+
+/// Before a task that failed runs again at first; twice as long each further time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// At most; one that ran for longer begins anew.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Runs a function for an object that acts, until that ends; again and again after errors.
+fn spawn_for(lua: &Lua, (this, call): (AnyUserData, Function)) -> mlua::Result<()> {
+    let declared = this.borrow::<Declared>()?;
+    if declared.live.borrow().is_none() {
+        return Err(raise(lua, "spawn works while it runs, not before"));
+    }
+    let limits = lua.app_data_ref::<Rc<Limits>>().ok_or_else(|| raise(lua, "no limits"))?.clone();
+    let (abort, registration) = AbortHandle::new_pair();
+    declared.tasks.borrow_mut().push(abort);
+    let (shared, path) = (Shared::of(lua), declared.class.path());
+    let clock = shared.options.clock.clone();
+    let work = async move {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let started = clock.mono();
+            let metered =
+                Metered::new(call.call_async::<Value>(()), Meter::new(TASK_CPU, true), limits.clone());
+            let error = match metered.await {
+                Some(Ok(_)) => return,
+                Some(Err(error)) => crate::failure::script_error(&error),
+                None => ScriptError {
+                    kind: ScriptErrorKind::Cpu,
+                    message: "the task computes for too long".into(),
+                    traceback: String::new(),
+                },
+            };
+            tracing::error!("spawn of {path}: {}; it runs again in {} s", error.message, pause.as_secs());
+            let at = crate::origin::origin_of(&call).to_string();
+            shared.options.errors.record(&CallSite::new("spawn", path.clone()), &error, &at, &*clock);
+            if clock.mono() - started > LONGEST_PAUSE {
+                pause = FIRST_PAUSE;
+            }
+            clock.sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    };
+    Shared::of(lua).tasks.spawn(async move {
+        // Aborted: its object has ended.
+        let _ = Abortable::new(work, registration).await;
+    });
+    Ok(())
 }
 
 async fn wait(_: Lua, task: AnyUserData) -> mlua::Result<Value> {

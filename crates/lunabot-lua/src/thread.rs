@@ -64,9 +64,11 @@ async fn run(options: LoadOptions, outside: Option<tokio::runtime::Handle>, repl
         tracing::warn!("c.lua.memory_limit is not in force: {error}");
     }
     let (jobs, inbox) = mpsc::channel::<Job>(MAX_QUEUE);
-    let sent = reply.send(Ok(success(&shared, config, jobs)));
+    // As many as there are objects of classes that act; each is taken at once.
+    let (ended, endings) = mpsc::unbounded_channel();
+    let sent = reply.send(Ok(success(&shared, config, jobs, ended)));
     if sent.is_ok() {
-        serve(vm, limits, inbox).await;
+        serve(vm, limits, inbox, endings).await;
     }
 }
 
@@ -177,8 +179,13 @@ fn failure(shared: &Shared) -> LoadFailure {
     }
 }
 
-fn success(shared: &Shared, config: Config, jobs: mpsc::Sender<Job>) -> Loaded {
-    let host = Arc::new(Caller::new(&shared.options, &config.lua, jobs));
+fn success(
+    shared: &Shared,
+    config: Config,
+    jobs: mpsc::Sender<Job>,
+    ended: mpsc::UnboundedSender<u64>,
+) -> Loaded {
+    let host = Arc::new(Caller::new(&shared.options, &config.lua, jobs, ended));
     Loaded {
         config,
         host,

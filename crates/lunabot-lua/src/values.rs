@@ -51,7 +51,7 @@ fn object_to_lua(lua: &Lua, shared: &Shared, map: &Map<String, Json>) -> mlua::R
         return Declared::from_json(lua, shared, map);
     }
     if let Some(properties) = map.get("$properties") {
-        return crate::live::properties_to_lua(
+        return crate::props::properties_to_lua(
             lua,
             properties,
             std::sync::Arc::new(lunabot_model::script::Inert),

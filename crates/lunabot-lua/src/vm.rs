@@ -19,6 +19,7 @@ const PRELUDE: &[(&str, &str)] = &[
     ("ini", include_str!("prelude/ini.lua")),
     ("http", include_str!("prelude/http.lua")),
     ("master", include_str!("prelude/master.lua")),
+    ("classes", include_str!("prelude/classes.lua")),
 ];
 
 /// An interpreter, ready to run the configuration file.
@@ -78,7 +79,7 @@ fn prelude(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Table> {
     host.raw_set("basedir", shared.options.basedir.to_string_lossy())?;
     add_files(lua, &host)?;
     crate::declared::add_methods(lua, &host)?;
-    crate::live::add_methods(lua, &host)?;
+    crate::props::add_methods(lua, &host)?;
     crate::extend::add_methods(lua, &host)?;
     crate::tasks::add(lua, &host)?;
     host.raw_set("util", crate::helpers::table(lua)?)?;

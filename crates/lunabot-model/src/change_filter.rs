@@ -252,15 +252,7 @@ pub fn change_object(change: &Change) -> ScriptObject {
     fields["who"] = change.author.as_str().into();
     let properties = fields["properties"].take();
     fields["properties"] = serde_json::json!({"$properties": properties});
-    ScriptObject {
-        class: "change",
-        key: format!("change-{}", change.changeid),
-        fields,
-        children: Vec::new(),
-        methods: &[],
-        assignable: &[],
-        handle: Arc::new(Inert),
-    }
+    ScriptObject::new("change", format!("change-{}", change.changeid), fields, Arc::new(Inert))
 }
 
 #[cfg(test)]

@@ -231,6 +231,9 @@ pub struct FactoryConfig {
     pub steps: Vec<AnyObject>,
     /// Folder of the steps below the builder's; may be a renderable.
     pub workdir: Option<Renderable<String>>,
+    /// The class of its builds: one that extends `util.Build`.
+    #[serde(rename = "buildClass")]
+    pub build_class: Option<AnyObject>,
 }
 
 /// A builder with the place where it was declared.

@@ -31,6 +31,10 @@ pub enum Category {
     Service,
     /// `util.RemoteCommand`: made inside functions.
     Command,
+    /// Sees the lines of a log: made inside functions.
+    Observer,
+    /// `util.Build`.
+    Build,
     /// Anything else that is only data.
     Value,
 }

@@ -6,6 +6,7 @@
 //! pure, or asynchronous only because a port they call is.
 
 pub mod change_filter;
+pub mod class;
 pub mod clock;
 pub mod config;
 pub mod endpoint;
@@ -30,6 +31,7 @@ pub mod script;
 pub mod source_stamp_filter;
 pub mod text;
 
+pub use class::ClassOf;
 pub use clock::{Clock, Mono, Time};
 pub use endpoint::{Endpoint, EndpointError};
 pub use event::{Event, Pattern, Topic};
@@ -37,7 +39,10 @@ pub use kind::{CallbackSpec, Category, Kind, Problem};
 pub use object::{AnyObject, Callback, Duration, Names, Object, Renderable, StringOrList};
 pub use properties::{Properties, Property};
 pub use results::Results;
-pub use script::{Arg, LiveObject, ScriptError, ScriptErrorKind, ScriptHost, ScriptObject, SecretSource};
+pub use script::{
+    Arg, CallError, Instance, LiveObject, ScriptError, ScriptErrorKind, ScriptHost, ScriptObject,
+    SecretSource,
+};
 
 /// JSON, the form of everything that leaves a room without a type of its own.
 pub use serde_json::Value as Json;

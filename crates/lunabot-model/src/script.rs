@@ -1,7 +1,10 @@
 //! Ports to the script host and to secrets: how rooms call functions of the configuration.
 
+mod live;
+
+pub use live::{CallError, Inert, Instance, Keep, LiveKind, LiveObject, ScriptObject};
+
 use crate::{BoxFuture, Callback, Json};
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,6 +31,18 @@ pub trait ScriptHost: Send + Sync {
 
     /// The number of the generation whose functions this host calls.
     fn generation(&self) -> u64;
+
+    /// Tells the host of an instance whose methods are called by the configuration alone, before the master calls any.
+    fn introduce(&self, instance: Arc<Instance>) -> BoxFuture<'_, ()> {
+        drop(instance);
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Something that the host remembers until it is dropped: an [`Instance`], or a scope
+    /// ([`ScriptObject::scope`]). A host without classes remembers nothing.
+    fn keep(&self) -> Keep {
+        Keep::nothing()
+    }
 }
 
 /// Where a call comes from.
@@ -35,11 +50,19 @@ pub trait ScriptHost: Send + Sync {
 pub struct CallSite {
     pub callback: String,
     pub concerns: String,
+    /// It has no deadline: the caller drops the call when it no longer wants the answer. What it computes between
+    /// two waits stays bounded.
+    pub endless: bool,
 }
 
 impl CallSite {
     pub fn new(callback: impl Into<String>, concerns: impl Into<String>) -> Self {
-        CallSite { callback: callback.into(), concerns: concerns.into() }
+        CallSite { callback: callback.into(), concerns: concerns.into(), endless: false }
+    }
+
+    /// The same without a deadline.
+    pub fn endless(self) -> Self {
+        CallSite { endless: true, ..self }
     }
 }
 
@@ -50,6 +73,11 @@ pub enum Arg {
     /// A text of any bytes.
     Bytes(Vec<u8>),
     Object(ScriptObject),
+    /// An object of a class of the configuration: the same `self` in every call.
+    Instance(Arc<Instance>),
+    /// Lines, each ending in a newline: the function is called once for each, without its newline. Its answers do not
+    /// count.
+    Lines(String),
     /// A list of objects, e.g. the builders given to `prioritizeBuilders`.
     List(Vec<ScriptObject>),
     /// Properties as the contract wants them: values readable by name, with `getProperty` and the like.
@@ -65,86 +93,28 @@ impl fmt::Debug for Arg {
             Arg::Value(value) => write!(f, "{value}"),
             Arg::Bytes(bytes) => write!(f, "{:?}", String::from_utf8_lossy(bytes)),
             Arg::Object(object) => object.fmt(f),
+            Arg::Instance(instance) => instance.live.fmt(f),
+            Arg::Lines(lines) => write!(f, "{lines:?}"),
             Arg::List(items) => f.debug_list().entries(items).finish(),
             Arg::Properties(_, properties) => write!(f, "{properties:?}"),
         }
     }
 }
 
-/// An object that Lua sees: fields that are a snapshot, and methods that act at once.
-///
-/// When a callback returns such an object, the answer holds `{"$ref": key}` in its place.
-#[derive(Clone)]
-pub struct ScriptObject {
-    /// `builder`, `buildrequest`, `worker`, `workerforbuilder`, `change`, `build`, `step`, `master` (in whose place
-    /// the script host puts `lunabot.master`).
-    pub class: &'static str,
-    /// Identifies the object in answers; unique among the arguments of one call.
-    pub key: String,
-    /// Data fields. `{"$properties": {name: [value, source]}}`, at any depth, becomes a Properties object; the
-    /// numbers `f64::MAX` and `-f64::MAX` become `math.huge` and `-math.huge`, which JSON lacks.
-    pub fields: Json,
-    /// Fields that are objects themselves (`wfb.worker`, `wfb.builder`).
-    pub children: Vec<(&'static str, ScriptObject)>,
-    /// Names that `handle` answers; everything else is a field or an error that names the nearest.
-    pub methods: &'static [&'static str],
-    /// Fields that may be assigned.
-    pub assignable: &'static [&'static str],
-    pub handle: Arc<dyn LiveObject>,
-}
-
-impl ScriptObject {
-    /// A data field, of those known beforehand and those that `handle` tells when asked.
-    pub fn field(&self, name: &str) -> Option<Cow<'_, Json>> {
-        let known = self.fields.get(name).map(Cow::Borrowed);
-        known.or_else(|| self.handle.field(name).map(Cow::Owned))
-    }
-
-    /// All data fields.
-    pub fn all_fields(&self) -> Json {
-        let mut all = self.handle.fields();
-        all.extend(self.fields.as_object().cloned().unwrap_or_default());
-        Json::Object(all)
-    }
-}
-
-impl fmt::Debug for ScriptObject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.class, self.key)
-    }
-}
-
-/// The live side of a [`ScriptObject`].
-pub trait LiveObject: Send + Sync {
-    /// Calls a method; it may wait. The error is raised at the caller's line in Lua. A table in the answer may have
-    /// `"$answers": {name: value}`: methods without arguments that give these values.
-    fn call<'a>(&'a self, method: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>>;
-
-    /// Assigns a field.
-    fn set(&self, field: &str, value: Json) -> Result<(), String>;
-
-    /// A data field that costs too much to be told where nobody may ask for it. It tells what was when the object was
-    /// made.
-    fn field(&self, name: &str) -> Option<Json> {
-        let _ = name;
-        None
-    }
-
-    /// All that [`LiveObject::field`] tells.
-    fn fields(&self) -> serde_json::Map<String, Json> {
-        serde_json::Map::new()
-    }
-}
-
-/// For objects that have neither methods nor assignable fields.
-pub struct Inert;
-
-impl LiveObject for Inert {
-    fn call<'a>(&'a self, method: &'a str, _: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
-        Box::pin(async move { Err(format!("no method {method}")) })
-    }
-    fn set(&self, field: &str, _: Json) -> Result<(), String> {
-        Err(format!("{field} cannot be assigned"))
+impl Arg {
+    /// A plain value; the error says what cannot be one.
+    pub fn into_json(self) -> Result<Json, String> {
+        match self {
+            Arg::Value(value) => Ok(value),
+            Arg::Bytes(_) => Err("expected text in UTF-8, got other bytes".into()),
+            Arg::Lines(lines) => Ok(lines.into()),
+            Arg::Object(object) => Ok(serde_json::json!({"$ref": object.key})),
+            Arg::Instance(instance) => Ok(serde_json::json!({"$ref": instance.live.key})),
+            Arg::List(items) => {
+                Ok(items.into_iter().map(|item| serde_json::json!({"$ref": item.key})).collect())
+            }
+            Arg::Properties(_, properties) => Ok(Json::Object(properties.as_dict())),
+        }
     }
 }
 
@@ -170,6 +140,12 @@ pub enum ScriptErrorKind {
     Memory,
     /// The configuration it belongs to is gone.
     Gone,
+    /// It gave up what it was doing (`util.fail`); no fault of the function.
+    Failed,
+    /// What it waited for was stopped; no fault of the function.
+    Cancelled,
+    /// The worker that it waited for is lost; no fault of the function.
+    Lost,
 }
 
 impl ScriptErrorKind {
@@ -182,7 +158,15 @@ impl ScriptErrorKind {
             Self::Deadline => "deadline",
             Self::Memory => "memory",
             Self::Gone => "gone",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Lost => "lost",
         }
+    }
+
+    /// Whether the function is to blame.
+    pub const fn is_fault(self) -> bool {
+        !matches!(self, Self::Failed | Self::Cancelled | Self::Lost)
     }
 }
 

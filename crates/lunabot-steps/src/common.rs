@@ -46,7 +46,7 @@ pub const fn step_kind(
         schema,
         check,
         callbacks: CALLBACKS,
-        extensible: false,
+        extensible: true,
     }
 }
 

@@ -5,6 +5,7 @@
 //! to workers, the store, Lua.
 
 mod assert;
+mod build_step;
 mod bzr;
 mod cmake;
 mod common;
@@ -62,6 +63,8 @@ use lunabot_model::Kind;
 
 /// Every step that a configuration can declare.
 pub static STEPS: &[&StepKind] = &[
+    &build_step::BUILD_STEP,
+    &build_step::SHELL_MIXIN,
     &shell_command::SHELL_COMMAND,
     &configure::CONFIGURE,
     &warning_counting_shell_command::WARNING_COUNTING_SHELL_COMMAND,
@@ -170,13 +173,13 @@ mod tests {
     const DEFAULTS: &[(&str, &str)] = &[
         (
             "f",
-            "Assert:Assert Cppcheck:cppcheck DELETE:HTTPStep GET:HTTPStep GitCommit:gitcommit GitDiffInfo:GitDiffInfo \
+            "Assert:Assert BuildStep:generic Cppcheck:cppcheck DELETE:HTTPStep GET:HTTPStep GitCommit:gitcommit GitDiffInfo:GitDiffInfo \
              GitPush:gitpush GitTag:gittag HEAD:HTTPStep HTTPStep:HTTPStep LogRenderable:LogRenderable \
              MsBuild12:compile MsBuild14:compile MsBuild141:compile MsBuild16:compile MsBuild17:compile \
              MsBuild4:compile OPTIONS:HTTPStep POST:HTTPStep PUT:HTTPStep PyLint:pylint \
              RemoveWorkerFileSecret:RemoveWorkerFileSecret Robocopy:generic SetProperties:SetProperties \
              SetPropertiesFromEnv:SetPropertiesFromEnv SetProperty:SetProperty SetPropertyFromCommand:setproperty \
-             ShellCommand:shell ShellSequence:generic SubunitShellCommand:shell TreeSize:treesize Trial:trial \
+             ShellCommand:shell ShellMixin:generic ShellSequence:generic SubunitShellCommand:shell TreeSize:treesize Trial:trial \
              Trigger:trigger VC10:compile VC11:compile VC12:compile VC14:compile VC141:compile VC6:compile \
              VC7:compile VC8:compile VC9:compile VCExpress9:compile VS2019:compile VS2022:compile \
              WarningCountingShellCommand:generic",

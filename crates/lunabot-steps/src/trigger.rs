@@ -11,9 +11,7 @@ use lunabot_engine::step_params;
 use lunabot_model::kind::{self, check_as, schema_of};
 use lunabot_model::kinds::locks::LOCKS;
 use lunabot_model::text::shortened;
-use lunabot_model::{
-    Arg, Callback, CallbackSpec, Json, Kind, Names, Problem, Properties, Renderable, percent,
-};
+use lunabot_model::{Callback, CallbackSpec, Json, Kind, Names, Problem, Properties, Renderable, percent};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -239,7 +237,7 @@ impl Trigger {
             "unimportantSchedulerNames": names(&self.params.unimportant_scheduler_names).0,
             "set_properties": given(&self.params.set_properties).unwrap_or_default(),
         });
-        let step = Arg::Object(cx.script_object_with(options));
+        let step = cx.script_arg(options);
         let answer = cx.call(function, ASK, vec![step]).await?;
         let answer = match cx.render(&answer).await? {
             // An empty table is an empty list.

@@ -1,22 +1,10 @@
 //! Every example and every Lua block of the documentation is a configuration that loads.
 
 use anyhow::{Context, Result};
-use lunabot_tests::{lunabot_binary, project_root, site_packages};
+use lunabot_tests::{BEFORE, lunabot_binary, project_root, site_packages};
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
-
-/// What a block that is only a part of a configuration may rely on.
-const BEFORE: &str = r#"
-local lunabot = require "lunabot"
-local changes, schedulers, secrets, steps, util, worker =
-  lunabot.changes, lunabot.schedulers, lunabot.secrets, lunabot.steps, lunabot.util, lunabot.worker
-local c = {}
-c.workers = { worker.LocalWorker{"local"} }
-local f = util.BuildFactory{}
-c.builders = { util.BuilderConfig{name = "runtests", workernames = {"local"}, factory = f} }
-c.schedulers = { schedulers.ForceScheduler{name = "force", builderNames = {"runtests"}} }
-"#;
 
 /// Where the documentation has the packages of Buildbot.
 const PACKAGES: &str = "/opt/buildbot-www/lib/python3.13/site-packages";

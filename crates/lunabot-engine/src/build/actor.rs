@@ -2,6 +2,7 @@
 
 use super::locking::LockStep;
 use super::machine::{Effect, Event, Machine};
+use super::scripted::Remaining;
 use super::{BuildShared, Outcome, PropertyStore, Services, properties};
 use crate::logs::Masks;
 use crate::plan::{BuilderPlan, WorkerPlan};
@@ -13,7 +14,7 @@ use lunabot_data::{Data, DataError};
 use lunabot_model::resources::{Build, Change, LogType};
 use lunabot_model::script::CallSite;
 use lunabot_model::{Arg, BuildId, Callback, Json, Results, StepId, object::is_dynamic};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Answers that may wait for the actor; it takes each at once, and at most one is outstanding at a time.
@@ -41,7 +42,7 @@ pub(crate) struct BuildJob {
 
 /// Runs a build from its row to its end, request settled included.
 pub(crate) async fn run(job: BuildJob) -> Outcome {
-    let (machine, first) = Machine::new(job.builder.steps.len());
+    let (machine, first) = Machine::new();
     let (inbox, answers) = mpsc::channel(INBOX);
     let (interrupt, _) = watch::channel(None);
     let BuildJob { services, builder, worker_plan, worker, request, orders, added } = job;
@@ -59,6 +60,7 @@ pub(crate) async fn run(job: BuildJob) -> Outcome {
         lock_step: None,
         outcome: None,
         undecided: None,
+        last: Arc::default(),
     };
     actor.live(machine, first, answers, orders).await
 }
@@ -83,6 +85,8 @@ pub(super) struct Actor {
     outcome: Option<Outcome>,
     /// Why it is not known whether the build is wanted.
     undecided: Option<StepError>,
+    /// How the newest step ended.
+    last: Arc<Mutex<Option<StepEnd>>>,
 }
 
 impl Actor {
@@ -158,7 +162,7 @@ impl Actor {
                 let stored = self.end_locks(results, why.as_deref()).await;
                 self.note("step locks_acquire", stored)
             }
-            Effect::RunStep { index, only_if_always } => self.run_step(index, only_if_always).await,
+            Effect::RunStep { only_if_always } => self.run_step(only_if_always),
             Effect::Interrupt(reason) => {
                 self.interrupt.send_replace(Some(reason));
                 None
@@ -281,6 +285,9 @@ impl Actor {
             workdir: OnceLock::new(),
             locks: OnceLock::new(),
             statistics: Mutex::default(),
+            kept: OnceLock::new(),
+            remaining: Mutex::new(Remaining::new(&self.builder.steps)),
+            script: OnceLock::new(),
             info,
         })
     }
@@ -307,6 +314,7 @@ impl Actor {
         self.data().announce_build(id).await?.detach();
         saved?;
         self.set_workdir(&shared).await?;
+        shared.begin_script().await?;
         locked
     }
 
@@ -386,29 +394,45 @@ impl Actor {
         Ok(())
     }
 
-    async fn run_step(&mut self, index: usize, only_if_always: bool) -> Option<Event> {
-        let (shared, step) = (self.shared.clone()?, self.builder.steps.get(index)?.clone());
-        if only_if_always && !always_runs(&shared, &step).await {
-            return Some(Event::StepPassed);
-        }
+    /// Finds the next step and runs it, beside the actor: a class may have to be asked.
+    fn run_step(&mut self, only_if_always: bool) -> Option<Event> {
+        let shared = self.shared.clone()?;
         let (interrupt, stopped) = watch::channel(None);
         self.interrupt = interrupt;
-        let inbox = self.inbox.clone();
+        let (inbox, last) = (self.inbox.clone(), self.last.clone());
         let work = tokio::spawn(async move {
+            let before = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let step = match shared.next_step(before.as_ref()).await {
+                Ok(Some(step)) => step,
+                Ok(None) => return Event::NoStep(shared.remaining().finish),
+                Err(error) => {
+                    tracing::error!(build = shared.info.buildid, "no next step: {error}");
+                    return Event::Broken;
+                }
+            };
+            let only_if_always = only_if_always || stopped.borrow().is_some();
+            if only_if_always && !always_runs(&shared, &step).await {
+                return Event::StepPassed;
+            }
             let end = run_step(shared.clone(), step, stopped).await;
             // After every step (04.004).
             if let Err(error) = shared.save_properties().await {
                 tracing::error!(build = shared.info.buildid, "could not store properties: {error}");
             }
-            end
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(end.clone());
+            Event::StepEnded(end)
         });
         tokio::spawn(async move {
-            let end = work.await.unwrap_or_else(|error| StepEnd {
-                results: Results::Exception,
-                flags: lunabot_model::results::ResultFlags::default(),
-                summary: Some(format!("internal error: {error}")),
+            let event = work.await.unwrap_or_else(|error| {
+                Event::StepEnded(StepEnd {
+                    name: String::new(),
+                    results: Results::Exception,
+                    flags: lunabot_model::results::ResultFlags::default(),
+                    summary: Some(format!("internal error: {error}")),
+                    finish: None,
+                })
             });
-            let _ = inbox.send(Event::StepEnded(end)).await;
+            let _ = inbox.send(event).await;
         });
         None
     }

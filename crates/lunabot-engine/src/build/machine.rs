@@ -24,6 +24,10 @@ pub enum Event {
     /// It has its locks (item 12); the error says why it never will.
     Locks(Result<(), String>),
     StepEnded(StepEnd),
+    /// All steps have run; with how functions want the build to end.
+    NoStep(Option<Results>),
+    /// The next step could not be found (05.010).
+    Broken,
     /// A step that runs only where `alwaysRun` says so did not.
     StepPassed,
     Stop {
@@ -53,8 +57,8 @@ pub enum Effect {
         results: Results,
         why: Option<String>,
     },
+    /// The next one; it is answered by [`Event::NoStep`] where there is none.
     RunStep {
-        index: usize,
         only_if_always: bool,
     },
     Interrupt(Arc<str>),
@@ -91,7 +95,7 @@ enum Phase {
     Pinging { deadline: Mono },
     Starting,
     Locking,
-    Running { index: usize },
+    Running,
     Done,
 }
 
@@ -99,8 +103,6 @@ enum Phase {
 #[derive(Debug)]
 pub struct Machine {
     phase: Phase,
-    /// How many steps the factory has.
-    steps: usize,
     has_locks: bool,
     overall: Results,
     terminated: bool,
@@ -113,11 +115,10 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A build of so many steps, and what is to be done first.
-    pub fn new(steps: usize) -> (Self, Vec<Effect>) {
+    /// A build, and what is to be done first.
+    pub fn new() -> (Self, Vec<Effect>) {
         let machine = Machine {
             phase: Phase::Adding,
-            steps,
             has_locks: false,
             overall: Results::Success,
             terminated: false,
@@ -149,15 +150,20 @@ impl Machine {
             }
             (Phase::Locking, Event::Locks(Ok(()))) => self.locked(),
             (Phase::Locking, Event::Locks(Err(why))) => self.not_locked(Results::Exception, why),
-            (Phase::Running { index }, Event::StepEnded(end)) => self.step_ended(index, end),
-            (Phase::Running { index }, Event::StepPassed) => self.next_step(index + 1),
+            (Phase::Running, Event::StepEnded(end)) => self.step_ended(end),
+            (Phase::Running, Event::StepPassed) => self.next_step(),
+            (Phase::Running, Event::NoStep(wanted)) => {
+                self.overall = wanted.map_or(self.overall, |wanted| self.overall.worst(wanted));
+                self.finish()
+            }
+            (Phase::Running, Event::Broken) => self.broken(),
             (
                 Phase::Adding
                 | Phase::SettingUp
                 | Phase::Pinging { .. }
                 | Phase::Starting
                 | Phase::Locking
-                | Phase::Running { .. },
+                | Phase::Running,
                 late,
             ) => {
                 tracing::debug!("an answer that nobody waits for any more: {late:?}");
@@ -174,7 +180,7 @@ impl Machine {
             | Phase::SettingUp
             | Phase::Starting
             | Phase::Locking
-            | Phase::Running { .. }
+            | Phase::Running
             | Phase::Done => None,
         }
     }
@@ -187,7 +193,7 @@ impl Machine {
             | Phase::SettingUp
             | Phase::Starting
             | Phase::Locking
-            | Phase::Running { .. }
+            | Phase::Running
             | Phase::Done => Vec::new(),
         }
     }
@@ -281,28 +287,42 @@ impl Machine {
 
     fn build(&mut self) -> Vec<Effect> {
         let mut effects = vec![Effect::State("building")];
-        effects.extend(self.next_step(0));
+        effects.extend(self.next_step());
         effects
     }
 
     /// Item 14.
-    fn next_step(&mut self, index: usize) -> Vec<Effect> {
-        if index >= self.steps || self.lost || self.hurried {
+    fn next_step(&mut self) -> Vec<Effect> {
+        if self.lost || self.hurried {
             return self.finish();
         }
-        self.phase = Phase::Running { index };
+        self.phase = Phase::Running;
         let only_if_always = self.terminated || self.stopped.is_some();
-        vec![Effect::RunStep { index, only_if_always }]
+        vec![Effect::RunStep { only_if_always }]
     }
 
-    fn step_ended(&mut self, index: usize, end: StepEnd) -> Vec<Effect> {
+    /// 05.010.
+    fn broken(&mut self) -> Vec<Effect> {
+        if self.lost || self.stopped.is_some() {
+            return self.finish();
+        }
+        self.phase = Phase::Done;
+        let outcome = Outcome { results: Results::Exception, unprepared: false };
+        vec![Effect::Finish { text: "build exception".into(), outcome }]
+    }
+
+    fn step_ended(&mut self, end: StepEnd) -> Vec<Effect> {
         let (overall, terminate) = combine(self.overall, end.results, end.flags);
         self.overall = overall;
         self.terminated |= terminate;
         self.texts.extend(end.summary);
         // A connection may be found lost by the step before its owner says so.
         self.lost |= end.results == Results::Retry;
-        self.next_step(index + 1)
+        if let Some(wanted) = end.finish {
+            self.overall = self.overall.worst(wanted);
+            self.terminated = true;
+        }
+        self.next_step()
     }
 
     /// 05.013.
@@ -312,7 +332,7 @@ impl Machine {
         let results = self.stopped.as_ref().map_or(results, |(_, earlier)| results.worst(*earlier));
         self.stopped = Some((reason.clone(), results));
         match self.phase {
-            Phase::Running { .. } => vec![Effect::Interrupt(reason)],
+            Phase::Running => vec![Effect::Interrupt(reason)],
             Phase::Locking => self.not_locked(results, reason.to_string()),
             // No step has run: there is nothing to wait for, least of all a worker that does not answer.
             Phase::Pinging { .. } | Phase::Starting => self.stopped_early(),
@@ -330,11 +350,11 @@ impl Machine {
                 self.texts.push("lost connection".into());
                 self.not_locked(Results::Retry, "lost connection to the worker".into())
             }
-            Phase::Running { .. } if first => {
+            Phase::Running if first => {
                 self.texts.push("lost connection".into());
                 Vec::new()
             }
-            Phase::Adding | Phase::SettingUp | Phase::Running { .. } | Phase::Done => Vec::new(),
+            Phase::Adding | Phase::SettingUp | Phase::Running | Phase::Done => Vec::new(),
         }
     }
 

@@ -3,8 +3,8 @@ use lunabot_model::results::ResultFlags;
 
 const NOW: Mono = Mono(Duration::ZERO);
 
-fn running(steps: usize) -> Machine {
-    let (mut machine, first) = Machine::new(steps);
+fn running() -> Machine {
+    let (mut machine, first) = Machine::new();
     assert_eq!(first, [Effect::Add]);
     for event in [Event::Added(Ok(())), Event::SetUp(Ok(false)), Event::Pinged(true), Event::Started(true)] {
         machine.handle(NOW, event);
@@ -13,15 +13,21 @@ fn running(steps: usize) -> Machine {
 }
 
 fn ended(results: Results, flags: ResultFlags, summary: Option<&str>) -> Event {
-    Event::StepEnded(StepEnd { results, flags, summary: summary.map(str::to_string) })
+    Event::StepEnded(StepEnd {
+        name: "s".into(),
+        results,
+        flags,
+        summary: summary.map(str::to_string),
+        finish: None,
+    })
 }
 
 fn stop(results: Results) -> Event {
     Event::Stop { reason: "no more".into(), results }
 }
 
-fn run(index: usize, only_if_always: bool) -> Vec<Effect> {
-    vec![Effect::RunStep { index, only_if_always }]
+fn run(only_if_always: bool) -> Vec<Effect> {
+    vec![Effect::RunStep { only_if_always }]
 }
 
 fn finish(text: &str, results: Results, unprepared: bool) -> Effect {
@@ -34,16 +40,19 @@ fn last(effects: Vec<Effect>) -> Effect {
 
 #[test]
 fn row_05_007_the_states_of_a_trivial_build_in_order() {
-    let (mut machine, _) = Machine::new(1);
+    let (mut machine, _) = Machine::new();
     assert_eq!(machine.handle(NOW, Event::Added(Ok(()))), [Effect::SetUp]);
     let states = [Effect::State("preparing worker"), Effect::State("pinging worker"), Effect::Ping];
     assert_eq!(machine.handle(NOW, Event::SetUp(Ok(false))), states);
     let ready = [Effect::EndPreparation { results: Results::Success, why: None }, Effect::StartRemote];
     assert_eq!(machine.handle(NOW, Event::Pinged(true)), ready);
-    let building = [Effect::State("building"), Effect::RunStep { index: 0, only_if_always: false }];
+    let building = [Effect::State("building"), Effect::RunStep { only_if_always: false }];
     assert_eq!(machine.handle(NOW, Event::Started(true)), building);
-    let end = machine.handle(NOW, ended(Results::Success, ResultFlags::default(), None));
-    assert_eq!(end, [finish("build successful", Results::Success, false)]);
+    assert_eq!(machine.handle(NOW, ended(Results::Success, ResultFlags::default(), None)), run(false));
+    assert_eq!(
+        machine.handle(NOW, Event::NoStep(None)),
+        [finish("build successful", Results::Success, false)]
+    );
     assert!(machine.handle(NOW, Event::Lost).is_empty(), "no effect once finished");
 }
 
@@ -51,7 +60,7 @@ fn row_05_007_the_states_of_a_trivial_build_in_order() {
 fn row_05_007_an_unwanted_build_is_skipped_without_a_step() {
     for (before, results) in [(None, Results::Skipped), (Some(stop(Results::Cancelled)), Results::Cancelled)]
     {
-        let (mut machine, _) = Machine::new(1);
+        let (mut machine, _) = Machine::new();
         before.map(|event| machine.handle(NOW, event));
         let [Effect::Finish { outcome, .. }] = &machine.handle(NOW, Event::Unwanted)[..] else {
             panic!("an end")
@@ -62,31 +71,30 @@ fn row_05_007_an_unwanted_build_is_skipped_without_a_step() {
 
 #[test]
 fn row_05_003_halting_leaves_only_steps_that_always_run() {
-    let mut machine = running(3);
+    let mut machine = running();
     let halts = ResultFlags { halt_on_failure: true, ..ResultFlags::default() };
-    assert_eq!(
-        machine.handle(NOW, ended(Results::Failure, halts, Some("'make test' (failure)"))),
-        run(1, true)
-    );
-    assert_eq!(machine.handle(NOW, Event::StepPassed), run(2, true));
-    let end = machine.handle(NOW, ended(Results::Success, ResultFlags::default(), None));
+    assert_eq!(machine.handle(NOW, ended(Results::Failure, halts, Some("'make test' (failure)"))), run(true));
+    assert_eq!(machine.handle(NOW, Event::StepPassed), run(true));
+    assert_eq!(machine.handle(NOW, ended(Results::Success, ResultFlags::default(), None)), run(true));
+    let end = machine.handle(NOW, Event::NoStep(None));
     assert_eq!(end, [finish("failed 'make test' (failure)", Results::Failure, false)]);
 }
 
 #[test]
 fn row_05_013_a_stopped_build_interrupts_its_step_and_ends_cancelled_with_the_reason() {
-    let mut machine = running(2);
+    let mut machine = running();
     assert_eq!(machine.handle(NOW, stop(Results::Cancelled)), [Effect::Interrupt("no more".into())]);
     let next = machine.handle(NOW, ended(Results::Cancelled, ResultFlags::default(), Some("x (cancelled)")));
-    assert_eq!(next, run(1, true));
-    let end = machine.handle(NOW, Event::StepPassed);
+    assert_eq!(next, run(true));
+    assert_eq!(machine.handle(NOW, Event::StepPassed), run(true));
+    let end = machine.handle(NOW, Event::NoStep(None));
     assert_eq!(end, [finish("cancelled (no more) x (cancelled)", Results::Cancelled, false)]);
     assert!(machine.handle(NOW, stop(Results::Cancelled)).is_empty(), "no effect once finished");
 }
 
 #[test]
 fn row_05_014_a_lost_worker_ends_in_retry_and_nothing_more_runs() {
-    let mut machine = running(3);
+    let mut machine = running();
     assert!(machine.handle(NOW, Event::Lost).is_empty());
     let end = machine.handle(NOW, ended(Results::Retry, ResultFlags::default(), None));
     assert_eq!(end, [finish("retry lost connection", Results::Retry, false)]);
@@ -94,7 +102,7 @@ fn row_05_014_a_lost_worker_ends_in_retry_and_nothing_more_runs() {
 
 #[test]
 fn row_07_029_a_build_stopped_for_shutdown_ends_in_retry_whatever_its_step_says() {
-    let mut machine = running(2);
+    let mut machine = running();
     machine.handle(NOW, stop(Results::Retry));
     let end = machine.handle(NOW, ended(Results::Cancelled, ResultFlags::default(), None));
     assert_eq!(end, [finish("retry (no more)", Results::Retry, false)]);
@@ -103,7 +111,7 @@ fn row_07_029_a_build_stopped_for_shutdown_ends_in_retry_whatever_its_step_says(
 #[test]
 fn row_05_007_preparation_that_fails_quarantines_unless_stopped() {
     let until_ping = || {
-        let (mut machine, _) = Machine::new(1);
+        let (mut machine, _) = Machine::new();
         machine.handle(NOW, Event::Added(Ok(())));
         machine.handle(NOW, Event::SetUp(Ok(false)));
         machine
@@ -124,7 +132,7 @@ fn row_05_007_preparation_that_fails_quarantines_unless_stopped() {
 
 #[test]
 fn row_05_007_a_build_stopped_before_its_worker_is_asked_ends_at_once() {
-    let (mut machine, _) = Machine::new(1);
+    let (mut machine, _) = Machine::new();
     machine.handle(NOW, stop(Results::Cancelled));
     machine.handle(NOW, Event::Added(Ok(())));
     let end = last(machine.handle(NOW, Event::SetUp(Ok(false))));
@@ -133,7 +141,7 @@ fn row_05_007_a_build_stopped_before_its_worker_is_asked_ends_at_once() {
 
 #[test]
 fn row_05_007_a_setup_that_fails_is_an_exception() {
-    let (mut machine, _) = Machine::new(1);
+    let (mut machine, _) = Machine::new();
     machine.handle(NOW, Event::Added(Ok(())));
     let end = last(machine.handle(NOW, Event::SetUp(Err("why".into()))));
     assert_eq!(end, finish("Build.setupBuild failed", Results::Exception, true));
@@ -144,7 +152,7 @@ fn row_05_007_a_setup_that_fails_is_an_exception() {
 }
 
 fn locking() -> Machine {
-    let (mut machine, _) = Machine::new(1);
+    let (mut machine, _) = Machine::new();
     for event in [Event::Added(Ok(())), Event::SetUp(Ok(true)), Event::Pinged(true)] {
         machine.handle(NOW, event);
     }
@@ -163,7 +171,7 @@ fn row_05_061_a_build_with_locks_waits_for_them_before_its_steps() {
     let building = [
         Effect::EndLocks { results: Results::Success, why: None },
         Effect::State("building"),
-        Effect::RunStep { index: 0, only_if_always: false },
+        Effect::RunStep { only_if_always: false },
     ];
     assert_eq!(machine.handle(NOW, Event::Locks(Ok(()))), building);
 }
@@ -203,7 +211,7 @@ fn row_05_013_a_build_that_waits_for_locks_ends_when_stopped_lost_or_refused() {
 
 #[test]
 fn row_05_013_a_build_stopped_before_it_asks_for_its_locks_does_not_ask() {
-    let (mut machine, _) = Machine::new(1);
+    let (mut machine, _) = Machine::new();
     for event in [Event::Added(Ok(())), Event::SetUp(Ok(true)), Event::Pinged(true)] {
         machine.handle(NOW, event);
     }
@@ -259,13 +267,36 @@ fn row_05_013_row_07_024_a_stop_at_every_moment_ends_the_build_and_a_person_has_
         ("shut down and lost", running(), vec![retry(), Event::Lost, lost_step()], Results::Retry),
     ];
     for (moment, before, after, want) in stories {
-        let (mut machine, _) = Machine::new(2);
+        let (mut machine, _) = Machine::new();
         before.into_iter().for_each(|event| drop(machine.handle(NOW, event)));
-        let effects: Vec<Effect> = after.into_iter().flat_map(|event| machine.handle(NOW, event)).collect();
+        let after = after.into_iter().chain([Event::NoStep(None)]);
+        let effects: Vec<Effect> = after.flat_map(|event| machine.handle(NOW, event)).collect();
         let Some(Effect::Finish { text, outcome }) = effects.last() else { panic!("{moment}: {effects:?}") };
         assert_eq!((outcome.results, outcome.unprepared), (want, false), "{moment}");
         assert!(text.contains("(no more)"), "{moment}: {text}");
         assert_eq!(machine.next_wake(), None, "{moment}");
         assert!(machine.handle(NOW, cancel()).is_empty(), "{moment}: over is over");
     }
+}
+
+#[test]
+fn row_05_010_a_class_that_breaks_ends_the_build_and_one_may_say_how_it_ends() {
+    let mut broken = running();
+    assert_eq!(broken.handle(NOW, Event::Broken), [finish("build exception", Results::Exception, false)]);
+    let mut stopped = running();
+    stopped.handle(NOW, stop(Results::Cancelled));
+    assert_eq!(
+        last(stopped.handle(NOW, Event::Broken)),
+        finish("cancelled (no more)", Results::Cancelled, false)
+    );
+    let mut wanted = running();
+    let end = StepEnd {
+        name: "s".into(),
+        results: Results::Success,
+        flags: ResultFlags::default(),
+        summary: None,
+        finish: Some(Results::Warnings),
+    };
+    assert_eq!(wanted.handle(NOW, Event::StepEnded(end)), run(true));
+    assert_eq!(last(wanted.handle(NOW, Event::NoStep(None))), finish("warnings", Results::Warnings, false));
 }

@@ -8,6 +8,7 @@ mod machine;
 pub(crate) mod properties;
 mod prospect;
 mod render;
+pub(crate) mod scripted;
 mod shared;
 
 pub(crate) use actor::{BuildJob, Orders, run as run_build};

@@ -1,15 +1,17 @@
 //! What everything inside one build shares: facts, properties, secrets to mask, the worker.
 
+use super::scripted::{BuildScript, RemainingSteps};
 use crate::locks::client::LockDesk;
 use crate::logs::{Masks, SizeLimits};
 use crate::plan::BuilderPlan;
 use crate::scheduler::Schedulers;
-use crate::step::{BuildInfo, StepError};
+use crate::step::{BuildInfo, StepError, StepKind};
 use crate::worker::WorkerHandle;
 use lunabot_data::Data;
 use lunabot_model::locks::LockUse;
+use lunabot_model::script::Keep;
 use lunabot_model::{Clock, Json, Properties, Property};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,13 +25,21 @@ pub struct Services {
     pub locks: LockDesk,
     /// For steps that trigger.
     pub schedulers: Arc<Schedulers>,
+    /// All kinds of steps, for those that functions make.
+    pub steps: HashMap<&'static str, &'static StepKind>,
     /// Numbers remote commands (05.037).
     next_command: AtomicU64,
 }
 
 impl Services {
-    pub fn new(data: Data, clock: Arc<dyn Clock>, locks: LockDesk, schedulers: Arc<Schedulers>) -> Self {
-        Services { data, clock, locks, schedulers, next_command: AtomicU64::new(1) }
+    pub fn new(
+        data: Data,
+        clock: Arc<dyn Clock>,
+        locks: LockDesk,
+        schedulers: Arc<Schedulers>,
+        steps: HashMap<&'static str, &'static StepKind>,
+    ) -> Self {
+        Services { data, clock, locks, schedulers, steps, next_command: AtomicU64::new(1) }
     }
 
     pub fn command_id(&self) -> String {
@@ -52,6 +62,12 @@ pub struct BuildShared {
     /// The build's own locks, rendered (05.061).
     pub locks: std::sync::OnceLock<Vec<LockUse>>,
     pub statistics: Mutex<Statistics>,
+    /// What functions make and hand over is kept for as long as the build, once something asks for it.
+    pub kept: std::sync::OnceLock<Keep>,
+    /// Steps that were not run yet.
+    pub remaining: RemainingSteps,
+    /// Of a build whose class is the configuration's.
+    pub script: std::sync::OnceLock<BuildScript>,
 }
 
 impl BuildShared {
@@ -61,6 +77,11 @@ impl BuildShared {
 
     pub fn statistics(&self) -> MutexGuard<'_, Statistics> {
         self.statistics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See [`lunabot_model::ScriptObject::scope`].
+    pub fn scope(&self) -> u64 {
+        self.kept.get_or_init(|| self.builder.generation.host.keep()).id()
     }
 
     pub fn log_limits(&self) -> SizeLimits {
@@ -102,6 +123,12 @@ impl Statistics {
     pub fn get(&self, step: &str, name: &str) -> Option<&Json> {
         let (_, own) = self.0.iter().find(|(known, _)| known == step)?;
         own.get(name)
+    }
+
+    /// All of one step.
+    pub fn of(&self, step: &str) -> Json {
+        let own = self.0.iter().find(|(known, _)| known == step);
+        own.map_or_else(|| serde_json::json!({}), |(_, own)| serde_json::json!(own))
     }
 
     /// The values of one statistic, step by step.

@@ -16,6 +16,8 @@ pub struct FinishedCommand {
     pub stats: Vec<Stat>,
     /// Answers of `glob` and `listdir`.
     pub files: Vec<String>,
+    /// Whether it answered with files, be they none.
+    pub listed: bool,
     /// Every other update by its key, in order.
     pub updates: BTreeMap<String, Vec<Value>>,
     pub elapsed: Option<f64>,

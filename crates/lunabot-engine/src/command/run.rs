@@ -198,7 +198,10 @@ impl State {
                 Update::Elapsed(seconds) => self.finished.elapsed = Some(seconds),
                 Update::FailureReason(reason) => self.finished.failure_reason = Some(reason),
                 Update::Stat(stat) => self.finished.stats.push(stat),
-                Update::Files(files) => self.finished.files.extend(files),
+                Update::Files(files) => {
+                    self.finished.listed = true;
+                    self.finished.files.extend(files);
+                }
                 Update::Other { key, value } => self.finished.updates.entry(key).or_default().push(value),
             }
         }

@@ -81,7 +81,7 @@ impl Bare {
             }
             Update::Elapsed(seconds) => self.note("elapsed", seconds.into()),
             Update::FailureReason(reason) => self.note("failure_reason", reason.as_str().into()),
-            Update::Other { key, value } => self.note(&key, json_of(&value)),
+            Update::Other { key, value } => self.note(&key, value_to_json(&value)),
             Update::Header(_) | Update::Log { .. } => {}
         }
     }
@@ -95,7 +95,7 @@ impl Bare {
 }
 
 /// In the order of the wire protocols.
-fn numbers(s: &Stat) -> Json {
+pub(super) fn numbers(s: &Stat) -> Json {
     json!([s.mode, s.ino, s.dev, s.nlink, s.uid, s.gid, s.size, s.atime, s.mtime, s.ctime])
 }
 
@@ -156,7 +156,7 @@ impl Drop for Running<'_> {
 }
 
 /// The options as the caller wrote them, with what a shell command needs besides.
-fn arguments(name: &str, args: &Json) -> Result<Dict, String> {
+pub(super) fn arguments(name: &str, args: &Json) -> Result<Dict, String> {
     let none = Map::new();
     let map = match args {
         Json::Object(map) => map,
@@ -196,7 +196,7 @@ fn value_of(json: &Json) -> Value {
 }
 
 /// What a worker said, as functions see it; what JSON has no word for is shown as text.
-fn json_of(value: &Value) -> Json {
+pub(super) fn value_to_json(value: &Value) -> Json {
     match value {
         Value::None => Json::Null,
         Value::Bool(truth) => (*truth).into(),
@@ -204,7 +204,7 @@ fn json_of(value: &Value) -> Json {
         Value::Float(number) => (*number).into(),
         Value::Str(text) => text.as_str().into(),
         Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into(),
-        Value::List(items) | Value::Tuple(items) => items.iter().map(json_of).collect(),
+        Value::List(items) | Value::Tuple(items) => items.iter().map(value_to_json).collect(),
         Value::Dict(_) => format!("{value:?}").into(),
     }
 }

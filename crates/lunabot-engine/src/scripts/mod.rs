@@ -2,14 +2,20 @@
 //!
 //! What must never enter: decisions of the master's own (those are the machines').
 
+pub(crate) mod args;
 mod asked;
 mod bare;
+mod build;
 mod changes;
+pub(crate) mod command;
+mod log;
 mod objects;
 mod step;
+mod triggered;
 mod worker;
 
 pub(crate) use asked::Asked;
+pub(crate) use build::{build_object, done_step, planned_step};
 pub(crate) use changes::RequestChanges;
 pub(crate) use objects::{BuilderView, builder_object, master_object, request_object};
-pub(crate) use step::{build_object, step_object};
+pub(crate) use step::step_object;

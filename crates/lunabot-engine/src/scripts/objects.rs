@@ -64,6 +64,7 @@ pub(crate) fn builder_object(view: &BuilderView) -> ScriptObject {
         ],
         assignable: &[],
         handle: Arc::new(view.clone()),
+        scope: 0,
     }
 }
 
@@ -168,15 +169,8 @@ pub(crate) fn request_object(
     changes: Vec<Change>,
 ) -> ScriptObject {
     let view = RequestView { builder: builder.plan.clone(), request: request.clone(), changes };
-    ScriptObject {
-        class: "buildrequest",
-        key: format!("buildrequest:{}", request.request.buildrequestid),
-        fields: Json::Null,
-        children: Vec::new(),
-        methods: &[],
-        assignable: &[],
-        handle: Arc::new(view),
-    }
+    let key = format!("buildrequest:{}", request.request.buildrequestid);
+    ScriptObject::new("buildrequest", key, Json::Null, Arc::new(view))
 }
 
 pub(super) fn change_fields(change: &Change) -> Json {
@@ -188,15 +182,7 @@ pub(super) fn change_fields(change: &Change) -> Json {
 
 /// `lunabot.master`, as an argument; the script host puts its own object in its place.
 pub(crate) fn master_object() -> ScriptObject {
-    ScriptObject {
-        class: "master",
-        key: "master".into(),
-        fields: json!({}),
-        children: Vec::new(),
-        methods: &[],
-        assignable: &[],
-        handle: Arc::new(Inert),
-    }
+    ScriptObject::new("master", "master", json!({}), Arc::new(Inert))
 }
 
 /// The id in an answer that refers to an object of this sort.

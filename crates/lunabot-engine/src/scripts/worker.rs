@@ -1,13 +1,16 @@
 //! Workers as functions of the configuration see them: what they may do to an idle one (reference 07.018).
 
 use super::bare::{self, Bare};
+use super::command::ScriptCommand;
 use crate::build::Services;
 use crate::command::RemoteCommandParams;
 use crate::distributor::{Actor, Event, Message, Run, WorkerOrder};
 use crate::plan::{BuilderPlan, WorkerPlan};
 use crate::worker::WorkerHandle;
 use lunabot_model::script::{Inert, LiveObject};
-use lunabot_model::{AnyObject, BoxFuture, BuilderId, Duration, Json, Properties, ScriptObject, WorkerId};
+use lunabot_model::{
+    AnyObject, Arg, BoxFuture, BuilderId, CallError, Duration, Json, Properties, ScriptObject, WorkerId,
+};
 use lunabot_proto::names;
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
@@ -63,10 +66,21 @@ impl WorkerView {
         bare::run(&self.services, &self.handle, &self.builder, name, args).await
     }
 
-    async fn command(&self, command: &Json) -> Result<Json, String> {
-        let object = AnyObject::from_json(command).filter(|object| object.kind == "util.RemoteCommand");
-        let object = object.ok_or("run takes a util.RemoteCommand{name, {…}}")?;
-        let params: RemoteCommandParams = object.typed().map_err(|error| error.to_string())?.args;
+    /// Runs a command that a function has made, or that was declared before.
+    async fn command(&self, command: Option<&Arg>) -> Result<Json, String> {
+        let params = match command {
+            Some(Arg::Object(object)) => {
+                let handle: Arc<dyn std::any::Any + Send + Sync> = object.handle.clone();
+                handle.downcast::<ScriptCommand>().ok().and_then(|command| command.params())
+            }
+            Some(Arg::Value(json)) => AnyObject::from_json(json)
+                .filter(|object| object.kind == "util.RemoteCommand")
+                .map(|object| object.typed::<RemoteCommandParams>().map(|object| object.args))
+                .transpose()
+                .map_err(|error| error.to_string())?,
+            _ => None,
+        };
+        let params = params.ok_or("run takes a util.RemoteCommand{name, {…}}")?;
         let args = serde_json::to_value(&params.args).unwrap_or_default();
         Ok(self.run(&params.remote_command, &args).await?.command(&params))
     }
@@ -99,7 +113,6 @@ impl WorkerView {
             "stat" => Ok(self.run(names::STAT, first).await?.stat()),
             "glob" => Ok(self.run(names::GLOB, first).await?.files()),
             "listdir" => Ok(self.run(names::LISTDIR, first).await?.files()),
-            "run" => self.command(first).await,
             _ => Err(format!("a worker has no method {method}")),
         }
     }
@@ -140,6 +153,16 @@ const METHODS: &[&str] = &[
 ];
 
 impl LiveObject for WorkerView {
+    fn invoke<'a>(&'a self, method: &'a str, args: Vec<Arg>) -> BoxFuture<'a, Result<Arg, CallError>> {
+        Box::pin(async move {
+            if method == "run" {
+                return Ok(Arg::Value(self.command(args.first()).await?));
+            }
+            let args = args.into_iter().map(Arg::into_json).collect::<Result<_, _>>()?;
+            Ok(Arg::Value(self.call(method, args).await?))
+        })
+    }
+
     fn call<'a>(&'a self, method: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
         Box::pin(async move { self.method(method, &args).await })
     }
@@ -171,20 +194,17 @@ fn worker_object(view: &WorkerView) -> ScriptObject {
         methods: METHODS,
         assignable: &["quarantine_timeout"],
         handle: Arc::new(view.clone()),
+        scope: 0,
     }
 }
 
 /// A worker offered to a builder, with the properties a build there would begin with.
 pub(crate) fn wfb_object(view: &WorkerView, properties: &Properties) -> ScriptObject {
+    let fields = json!({
+        "builder_name": view.builder.config.name, "properties": {"$properties": properties},
+    });
     ScriptObject {
-        class: "workerforbuilder",
-        key: format!("wfb:{}", view.plan.id),
-        fields: json!({
-            "builder_name": view.builder.config.name, "properties": {"$properties": properties},
-        }),
-        children: vec![("worker", worker_object(view))],
-        methods: &[],
-        assignable: &[],
-        handle: Arc::new(Inert),
+        children: vec![("worker", Arg::Object(worker_object(view)))],
+        ..ScriptObject::new("workerforbuilder", format!("wfb:{}", view.plan.id), fields, Arc::new(Inert))
     }
 }

@@ -73,7 +73,7 @@ macro_rules! shared {
     ($group:ident { $($name:literal => $field:ident,)* $(; $null:literal => $nullable:ident,)* }) => {
         impl $group {
             /// The names of these options.
-            pub(super) const NAMES: &[&str] = &[$($name,)* $($null,)*];
+            pub(crate) const NAMES: &[&str] = &[$($name,)* $($null,)*];
 
             /// Takes the value of the option `name`; false: it is none of these, and nothing was taken.
             pub(super) fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {

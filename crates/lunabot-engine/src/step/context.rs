@@ -2,6 +2,7 @@
 //! [`super::remote`].
 
 use super::encoding::bytes_of;
+use super::scripted::{Calls, Scripted, error_of};
 use super::test_results::TestResults;
 use super::{LineObserver, LogEncoding, LogHandle, LogObserver, Observed, StepError};
 use crate::build::{BuildShared, PropertiesHandle};
@@ -10,12 +11,13 @@ use crate::locks::client::Ticket;
 use crate::logs::Masks;
 use lunabot_model::resources::{Change, LogType, SourceStamp};
 use lunabot_model::script::CallSite;
-use lunabot_model::{Arg, BuildId, BuilderId, Callback, Clock, Json, Properties, ScriptObject, StepId, Time};
+use lunabot_model::{Arg, BuildId, BuilderId, Callback, Clock, Json, Properties, Results, StepId, Time};
 use lunabot_proto::WorkerInfo;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 /// Facts about the build that a step runs in; they do not change while it runs.
 #[derive(Debug, Clone)]
@@ -68,6 +70,14 @@ pub(crate) struct Inner {
     pub max_lines_reached: AtomicBool,
     /// Its locks, while it holds them.
     pub ticket: Mutex<Option<Ticket>>,
+    /// Of a step whose class is the configuration's.
+    pub script: OnceLock<Arc<Scripted>>,
+    /// Calls of its methods that functions wait for.
+    pub calls: Calls,
+    /// It is over: nothing acts on it any more.
+    pub ended: CancellationToken,
+    /// The best that observers let its result be.
+    pub at_best: Mutex<Option<Results>>,
 }
 
 impl StepContext {
@@ -92,6 +102,10 @@ impl StepContext {
             timed_out: AtomicBool::new(false),
             max_lines_reached: AtomicBool::new(false),
             ticket: Mutex::default(),
+            script: OnceLock::new(),
+            calls: Calls::default(),
+            ended: CancellationToken::new(),
+            at_best: Mutex::default(),
         }))
     }
 
@@ -204,8 +218,7 @@ impl StepContext {
     /// Calls a function of the configuration; `option` is its name in messages. An error of it is the step's.
     pub async fn call(&self, callback: &Callback, option: &str, args: Vec<Arg>) -> Result<Json, StepError> {
         let host = &self.0.build.builder.generation.host;
-        let result = host.call(callback, self.site(option), args).await;
-        result.map_err(|error| StepError::Exception(with_traceback(error.message, &error.traceback)))
+        host.call(callback, self.site(option), args).await.map_err(error_of)
     }
 
     /// The error for a function whose answer is not what the option `option` wants; it is counted and listed as well.
@@ -235,14 +248,13 @@ impl StepContext {
         CallSite::new(option, format!("step {} of builder {}", self.name(), self.build().builder))
     }
 
-    /// The step as functions of its options see it.
-    pub fn script_object(&self) -> ScriptObject {
-        self.script_object_with(Json::Null)
-    }
-
-    /// The same with further fields, e.g. options that the function goes by.
-    pub fn script_object_with(&self, fields: Json) -> ScriptObject {
-        crate::scripts::step_object(self, fields)
+    /// The step as an argument of a function: `self`, where its class is the configuration's; else with further fields,
+    /// e.g. options that the function goes by.
+    pub fn script_arg(&self, fields: Json) -> Arg {
+        match self.0.script.get().and_then(|script| script.this()) {
+            Some(instance) => Arg::Instance(instance),
+            None => Arg::Object(crate::scripts::step_object(self, fields)),
+        }
     }
 
     /// The build's properties as an argument of a function.
@@ -408,6 +420,9 @@ impl StepContext {
     /// Marks the final text with ` (timed out)` or ` (max lines)` (05.022, 05.042). Done for every command of
     /// [`StepContext::run_command`].
     pub fn note_outcome(&self, command: &FinishedCommand) {
+        if let Some(script) = self.0.script.get() {
+            script.note_command(command);
+        }
         self.0.timed_out.fetch_or(command.timed_out(), Ordering::Relaxed);
         self.0.max_lines_reached.fetch_or(command.max_lines_reached(), Ordering::Relaxed);
     }

@@ -1,5 +1,6 @@
 //! The life cycle around a step's own work (reference 05c).
 
+use super::scripted::{OwnSummary, Scripted};
 use super::summary::{self, Texts};
 use super::{BaseStepParams, Step, StepContext, StepError, Switch, given};
 use crate::build::BuildShared;
@@ -23,10 +24,14 @@ const LOST_GRACE: Duration = Duration::from_secs(5);
 /// How a step ended, for the build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StepEnd {
+    /// Its unique name.
+    pub name: String,
     pub results: Results,
     pub flags: ResultFlags,
     /// Its contribution to the build's text (05.025).
     pub summary: Option<String>,
+    /// How functions of the step want the build to end.
+    pub finish: Option<Results>,
 }
 
 /// Whether a step runs although the build has ended; renderables are asked (04.038). One that cannot be rendered counts
@@ -60,13 +65,20 @@ pub(crate) async fn run_step(
                 }
             };
             let end = finish(&cx, &step, results, flags, texts, hidden).await;
+            cx.0.ended.cancel();
             super::locks::release(&cx);
             end
         }
         Err(error) => {
             tracing::error!(build = build.info.buildid, "step at {}: {error}", step.at);
             let text = build.masks.mask(&error.to_string()).into_owned();
-            StepEnd { results: Results::Exception, flags, summary: Some(text) }
+            StepEnd {
+                name: String::new(),
+                results: Results::Exception,
+                flags,
+                summary: Some(text),
+                finish: None,
+            }
         }
     }
 }
@@ -106,16 +118,23 @@ async fn name_of(build: &BuildShared, step: &PlannedStep) -> String {
 }
 
 /// Items 3 to 10.
-async fn perform(cx: &StepContext, step: &PlannedStep, flags: &mut ResultFlags) -> (Results, Texts, bool) {
+async fn perform(
+    cx: &StepContext,
+    step: &Arc<PlannedStep>,
+    flags: &mut ResultFlags,
+) -> (Results, Texts, bool) {
     let prepared = match prepare(cx, step).await {
         Ok(prepared) => prepared,
         Err(error) => return (fail(cx, &error).await, Texts::default(), false),
     };
     *flags = flags_of(&prepared.base, step.kind.defaults.flags);
-    let (texts, mut results) = match work(cx, step, &prepared.base, &prepared.rendered).await {
+    let (texts, mut results) = match work(cx, step, &prepared).await {
         Ok(ended) => ended,
         Err(error) => (Texts::of(&prepared.base, &step.kind.defaults), fail(cx, &error).await),
     };
+    if let Some(script) = cx.0.script.get() {
+        *flags = script.flags(*flags);
+    }
     // Item 9.
     if cx.0.stopped.borrow().is_some() && !matches!(results, Results::Retry | Results::Cancelled) {
         results = Results::Exception;
@@ -129,20 +148,24 @@ async fn perform(cx: &StepContext, step: &PlannedStep, flags: &mut ResultFlags) 
 struct Prepared {
     base: BaseStepParams,
     rendered: Json,
+    /// Of its class.
+    params: Json,
 }
 
 /// Item 3: all options at once, before anything else sees them (04.037).
 async fn prepare(cx: &StepContext, step: &PlannedStep) -> Result<Prepared, StepError> {
+    let params = step.class.as_ref().map(|class| &class.params).cloned().unwrap_or_default();
     if !step.dynamic {
         cx.take_options(&step.base).await?;
-        return Ok(Prepared { base: step.base.clone(), rendered: step.args.clone() });
+        return Ok(Prepared { base: step.base.clone(), rendered: step.args.clone(), params });
     }
+    let params = cx.render(&params).await?;
     let mut rendered = cx.render(&step.args).await?;
     decide_flags(&step.args, &mut rendered);
     let base: BaseStepParams = serde_path_to_error::deserialize(&rendered)
         .map_err(|error| StepError::Exception(format!("{}: {}: {}", step.at, error.path(), error.inner())))?;
     cx.take_options(&base).await?;
-    Ok(Prepared { base, rendered })
+    Ok(Prepared { base, rendered, params })
 }
 
 /// Options that are true or false; what is rendered for one counts by its truth, an unset property as false (04.038).
@@ -180,19 +203,61 @@ impl StepContext {
     }
 }
 
+/// What does the work: a step of ours, or one of a class of the configuration.
+enum Acting {
+    Plain(Box<dyn Step>),
+    Scripted(Arc<Scripted>),
+}
+
+impl Acting {
+    async fn begin(cx: &StepContext, step: &Arc<PlannedStep>, with: &Prepared) -> Result<Self, StepError> {
+        match Scripted::begin(cx, step, &with.rendered, &with.params).await? {
+            Some(script) => Ok(Acting::Scripted(script)),
+            None => Ok(Acting::Plain((step.kind.build)(&with.rendered)?)),
+        }
+    }
+
+    fn current_summary(&self) -> Option<String> {
+        match self {
+            Acting::Plain(step) => step.current_summary(),
+            Acting::Scripted(script) => script.base_words_before(),
+        }
+    }
+
+    async fn run(&mut self, cx: &StepContext) -> Result<Results, StepError> {
+        match self {
+            Acting::Plain(step) => step.run(cx).await,
+            Acting::Scripted(script) => script.run(cx).await,
+        }
+    }
+
+    async fn tell(&mut self, results: Results, texts: &mut Texts) {
+        let (own, tells, done) = match self {
+            Acting::Plain(step) => {
+                let own = step.result_summary(results);
+                (own, step.tells_its_result(), step.description_done(texts.done()))
+            }
+            Acting::Scripted(script) => script.base_words(results, texts.done()).await,
+        };
+        texts.tells_its_result = tells && own.is_some();
+        texts.own_result = own;
+        texts.found(done);
+    }
+}
+
 /// Items 4 to 8.
 async fn work(
     cx: &StepContext,
-    step: &PlannedStep,
-    base: &BaseStepParams,
-    rendered: &Json,
+    step: &Arc<PlannedStep>,
+    prepared: &Prepared,
 ) -> Result<(Texts, Results), StepError> {
-    let mut instance = (step.kind.build)(rendered)?;
+    let base = &prepared.base;
+    let mut acting = Acting::begin(cx, step, prepared).await?;
     let mut texts = Texts::of(base, &step.kind.defaults);
-    texts.own_current = instance.current_summary();
+    texts.own_current = acting.current_summary();
     show(cx, &texts).await?;
     let results = if starts(cx, base).await? {
-        locked(cx, base, instance.as_mut(), &texts).await
+        locked(cx, base, &mut acting, &texts).await
     } else {
         Ok(Results::Skipped)
     };
@@ -200,9 +265,10 @@ async fn work(
         Ok(results) => results,
         Err(error) => fail(cx, &error).await,
     };
-    texts.own_result = instance.result_summary(results);
-    texts.tells_its_result = instance.tells_its_result() && texts.own_result.is_some();
-    texts.found(instance.description_done(texts.done()));
+    if let Some(script) = cx.0.script.get() {
+        texts.renew(&script.base_options(), &step.kind.defaults);
+    }
+    acting.tell(results, &mut texts).await;
     Ok((texts, results))
 }
 
@@ -210,21 +276,21 @@ async fn work(
 async fn locked(
     cx: &StepContext,
     base: &BaseStepParams,
-    step: &mut dyn Step,
+    acting: &mut Acting,
     texts: &Texts,
 ) -> Result<Results, StepError> {
     super::locks::acquire(cx, base).await?;
     if base.locks.is_some() {
         show(cx, texts).await?;
     }
-    attended(cx, step, texts).await
+    attended(cx, acting, texts).await
 }
 
 /// Runs the step's own code, attending to interruptions and to its texts meanwhile.
-async fn attended(cx: &StepContext, step: &mut dyn Step, texts: &Texts) -> Result<Results, StepError> {
+async fn attended(cx: &StepContext, acting: &mut Acting, texts: &Texts) -> Result<Results, StepError> {
     let clock = cx.0.build.services.clock.clone();
     let lost = cx.0.build.worker.lost.clone();
-    let mut run = pin!(step.run(cx));
+    let mut run = pin!(acting.run(cx));
     let mut noted = false;
     let mut shown = clock.mono();
     let mut due: Option<Mono> = None;
@@ -242,6 +308,7 @@ async fn attended(cx: &StepContext, step: &mut dyn Step, texts: &Texts) -> Resul
             () = cx.interrupted(), if !noted => {
                 noted = true;
                 note_interruption(cx, "cancelled").await?;
+                interrupt(cx);
             }
             () = lost.cancelled(), if doomed.is_none() => doomed = Some(clock.mono() + LOST_GRACE),
             () = cx.0.summary_changed.notified() => {
@@ -253,10 +320,24 @@ async fn attended(cx: &StepContext, step: &mut dyn Step, texts: &Texts) -> Resul
                 }
                 due = None;
                 shown = clock.mono();
-                show(cx, texts).await?;
+                tokio::select! {
+                    biased;
+                    ended = &mut run => return ended,
+                    shown = show(cx, texts) => shown?,
+                }
             }
         }
     }
+}
+
+/// Tells a class of the configuration, beside the step's work.
+fn interrupt(cx: &StepContext) {
+    let Some(script) = cx.0.script.get().cloned() else { return };
+    let (cx, reason) = (cx.clone(), cx.0.stopped.borrow().clone());
+    tokio::spawn(async move {
+        let reason = reason.unwrap_or_else(|| "lost connection to the worker".into());
+        script.interrupt(&cx, &reason).await;
+    });
 }
 
 /// 05.027.
@@ -268,8 +349,17 @@ pub(super) async fn note_interruption(cx: &StepContext, log: &str) -> Result<(),
 
 /// The text of a running step (05.022).
 async fn show(cx: &StepContext, texts: &Texts) -> Result<(), StepError> {
+    if let Some(script) = cx.0.script.get()
+        && let Some(text) = script.current_summary(cx).await
+    {
+        return say(cx, &text).await;
+    }
     let chosen = cx.0.summary.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let text = chosen.unwrap_or_else(|| texts.current());
+    let text = match (chosen, cx.0.script.get()) {
+        (Some(chosen), _) => chosen,
+        (None, Some(script)) => script.base_current_summary(cx),
+        (None, None) => texts.current(),
+    };
     say(cx, &text).await
 }
 
@@ -301,7 +391,7 @@ async fn decide(
     let Some(callback) = switch.callback() else {
         return Ok(lunabot_model::render::truthy(switch.source()));
     };
-    args.push(Arg::Object(cx.script_object()));
+    args.push(cx.script_arg(Json::Null));
     match cx.call(&callback, option, args).await? {
         Json::Bool(truth) => Ok(truth),
         Json::Null => Ok(false),
@@ -363,14 +453,43 @@ async fn finish(
     for fault in cx.take_faults() {
         results = fail(cx, &StepError::Exception(format!("log observer: {fault}"))).await;
     }
-    let text = texts.result(results, &cx.0);
-    let text = cx.masks().mask(&text).into_owned();
+    if let Some(best) = *cx.0.at_best.lock().unwrap_or_else(PoisonError::into_inner)
+        && results != Results::Skipped
+    {
+        results = results.worst(best);
+    }
+    let own = match own_summary(cx, results).await {
+        Ok(own) => own,
+        Err(error) => {
+            results = fail(cx, &error).await;
+            None
+        }
+    };
+    let mask = |text: String| cx.masks().mask(&text).into_owned();
+    let text = match own.as_ref().and_then(|own| own.step.clone()) {
+        Some(text) => mask(text),
+        None => mask(texts.result(results, &cx.0)),
+    };
     if let Err(error) = store_end(cx, results, &text, hidden).await {
         tracing::error!(step = cx.step_id(), "could not store the end of the step: {error}");
     }
     let policy = step.base.update_build_summary_policy.as_ref();
     let counts = summary::counts_for_build(policy, flags, results);
-    StepEnd { results, flags, summary: counts.then_some(text) }
+    let of_class = own.and_then(|own| own.build).map(mask);
+    StepEnd {
+        name: cx.name().to_string(),
+        results,
+        flags,
+        summary: of_class.or(counts.then_some(text)),
+        finish: cx.0.build.remaining().finish,
+    }
+}
+
+/// What a class of the configuration says of its end (05.025).
+async fn own_summary(cx: &StepContext, results: Results) -> Result<Option<OwnSummary>, StepError> {
+    let Some(script) = cx.0.script.get() else { return Ok(None) };
+    script.set_results(results);
+    script.result_summary(cx).await
 }
 
 async fn store_end(cx: &StepContext, results: Results, text: &str, hidden: bool) -> Result<(), StepError> {

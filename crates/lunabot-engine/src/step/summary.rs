@@ -40,6 +40,12 @@ impl Texts {
         }
     }
 
+    /// The options have changed while the step ran.
+    pub fn renew(&mut self, base: &BaseStepParams, class: &StepDefaults) {
+        let own_current = self.own_current.take();
+        *self = Texts { own_current, ..Texts::of(base, class) };
+    }
+
     /// `descriptionDone`, of the configuration or else of the class.
     pub fn done(&self) -> Option<&str> {
         self.done.as_deref()

@@ -26,7 +26,7 @@ fn object(arg: &Arg) -> &lunabot_model::ScriptObject {
 
 fn worker_name(wfb: &Arg) -> String {
     let (_, worker) = &object(wfb).children[0];
-    worker.fields["name"].as_str().unwrap().to_string()
+    object(worker).fields["name"].as_str().unwrap().to_string()
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn row_07_018_can_start_build_may_run_commands_and_put_the_worker_in_quara
     master.host.set_waiting(1, move |args| {
         let enough = enough.load(Ordering::SeqCst);
         Box::pin(async move {
-            let worker = object(&args[1]).children[0].1.handle.clone();
+            let worker = object(&object(&args[1]).children[0].1).handle.clone();
             let stat = worker.call("stat", vec![json!({"file": "space"})]).await?;
             assert_eq!(stat["size"], 9);
             if !enough {
@@ -147,7 +147,7 @@ async fn row_07_014_next_worker_chooses_the_worker() {
     let mut master = Master::start(with_option("nextWorker", &["w", "v", "u"], "true")).await;
     master.host.set(1, |args| {
         let Arg::List(wfbs) = &args[1] else { panic!("a list") };
-        let index = wfbs.iter().position(|wfb| wfb.children[0].1.fields["name"] == "v").unwrap();
+        let index = wfbs.iter().position(|wfb| object(&wfb.children[0].1).fields["name"] == "v").unwrap();
         Ok(reference(&args[1], index))
     });
     for name in ["w", "v", "u"] {

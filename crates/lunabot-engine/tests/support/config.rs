@@ -50,7 +50,11 @@ pub fn builder(name: &str, workers: &[&str], steps: Vec<AnyObject>) -> DeclaredB
 pub fn builder_with(mut options: Json, steps: Vec<AnyObject>) -> DeclaredBuilder {
     options["factory"] = serde_json::to_value(object("util.BuildFactory", json!({}))).unwrap();
     let config: BuilderConfig = serde_json::from_value(options).unwrap();
-    DeclaredBuilder { at: "master.lua:1".into(), config, factory: FactoryConfig { steps, workdir: None } }
+    DeclaredBuilder {
+        at: "master.lua:1".into(),
+        config,
+        factory: FactoryConfig { steps, ..FactoryConfig::default() },
+    }
 }
 
 /// A step that runs a command: `true`, `false`, `exit N`, `hold NAME` (until the test lets it go), `print TEXT`.

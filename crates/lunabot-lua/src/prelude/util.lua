@@ -29,7 +29,7 @@ function util.is_null(v) return v == null end
 function util.truthy(v)
   return not (v == nil or v == null or v == false or v == "" or v == 0 or (type(v) == "table" and next(v) == nil))
 end
-function util.fail(message) error(message, 2) end
+function util.fail(message) host.fail(tostring(message)) end
 for _, level in next, { "debug", "info", "warn", "error" } do
   util.log[level] = function(message, fields) host.log(level, tostring(message), fields) end
 end

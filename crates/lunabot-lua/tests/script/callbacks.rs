@@ -25,24 +25,13 @@ impl LiveObject for Recorder {
 }
 
 fn worker(key: &str, handle: Arc<dyn LiveObject>) -> ScriptObject {
-    let child = ScriptObject {
-        class: "builder",
-        key: "b1".into(),
-        fields: json!({"name": "runtests"}),
-        children: vec![],
-        methods: &[],
-        assignable: &[],
-        handle: Arc::new(Inert),
-    };
+    let child = ScriptObject::new("builder", "b1", json!({"name": "runtests"}), Arc::new(Inert));
+    let fields = json!({"name": key, "quarantine_timeout": 10, "gone": null,
+                       "properties": {"$properties": {"os": ["linux", "Worker"]}}});
     ScriptObject {
-        class: "worker",
-        key: key.into(),
-        fields: json!({"name": key, "quarantine_timeout": 10, "gone": null,
-                       "properties": {"$properties": {"os": ["linux", "Worker"]}}}),
-        children: vec![("builder", child)],
-        methods: &["pause", "refuse"],
+        children: vec![("builder", Arg::Object(child))],
         assignable: &["quarantine_timeout"],
-        handle,
+        ..ScriptObject::new("worker", key, fields, handle).with_methods(&["pause", "refuse"])
     }
 }
 
@@ -175,27 +164,9 @@ async fn the_default_rule_for_collapsing_is_there() {
     let (loaded, callback) = function("util.BuildRequest.canBeCollapsed").await;
     let request = |id: i64, bsid: i64, stamp: Json, properties: Json| {
         let fields = json!({"id": id, "bsid": bsid, "properties": {"$properties": properties}, "sources": {"": stamp}});
-        Arg::Object(ScriptObject {
-            class: "buildrequest",
-            key: format!("r{id}"),
-            fields,
-            children: vec![],
-            methods: &[],
-            assignable: &[],
-            handle: Arc::new(Inert),
-        })
+        Arg::Object(ScriptObject::new("buildrequest", format!("r{id}"), fields, Arc::new(Inert)))
     };
-    let master = || {
-        Arg::Object(ScriptObject {
-            class: "master",
-            key: "master".into(),
-            fields: json!({}),
-            children: vec![],
-            methods: &[],
-            assignable: &[],
-            handle: Arc::new(Inert),
-        })
-    };
+    let master = || Arg::Object(ScriptObject::new("master", "master", json!({}), Arc::new(Inert)));
     let stamp = |branch: &str, revision: &str, changes: Json| json!({"repository": "r", "branch": branch, "project": "", "patch": null, "revision": revision, "changes": changes});
     let plain = || stamp("main", "1", json!([]));
     let none = || json!({});

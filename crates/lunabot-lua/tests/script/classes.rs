@@ -2,7 +2,7 @@
 
 use crate::support::{call, errors, load};
 use lunabot_model::script::{CallSite, Inert};
-use lunabot_model::{Arg, Callback, ScriptObject};
+use lunabot_model::{Arg, Callback, Instance, ScriptObject};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -38,17 +38,10 @@ async fn defaults_params_and_init_make_the_options_of_the_base() {
         (&json!("Annotate"), &json!({"how_many": 3, "what": "frobee"}))
     );
     let run = Callback::from_json(&class["hooks"]["run"]).unwrap();
-    let this = ScriptObject {
-        class: "step",
-        key: "s".into(),
-        fields: json!({"name": "running"}),
-        children: vec![],
-        methods: &[],
-        assignable: &[],
-        handle: Arc::new(Inert),
-    };
+    let live = ScriptObject::new("step", "s", json!({"name": "running"}), Arc::new(Inert));
+    let this = Arc::new(Instance { keep: loaded.host.keep(), of: step.id, live });
     let site = CallSite::new("run", "step annotate");
-    let answer = loaded.host.call(&run, site, vec![Arg::Object(this)]).await.unwrap();
+    let answer = loaded.host.call(&run, site, vec![Arg::Instance(this)]).await.unwrap();
     assert_eq!(answer, json!("n3running0"));
 }
 

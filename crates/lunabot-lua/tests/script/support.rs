@@ -220,6 +220,7 @@ impl Folder {
         LoadOptions {
             config_file: self.dir.path().join("master.lua"),
             kinds: kinds(),
+            live: Vec::new(),
             generation: 1,
             clock: Arc::new(RealClock::new()),
             basedir: self.dir.path().to_path_buf(),

@@ -36,7 +36,7 @@ fn add(config: &mut Config, janitor: &AnyObject, params: &JanitorParams) {
         args,
     };
     let steps = steps(params).into_iter().map(|(kind, args)| object(kind, args)).collect();
-    let factory = FactoryConfig { steps, workdir: None };
+    let factory = FactoryConfig { steps, ..FactoryConfig::default() };
     let written = serde_json::to_value(&factory).unwrap_or_default();
     config.workers.push(object("worker.LocalWorker", json!({"name": NAME})));
     config.builders.push(DeclaredBuilder {

@@ -85,6 +85,28 @@ pub const BUILDER_CONFIG: Kind = Kind {
     extensible: false,
 };
 
+/// `util.Build`: what a class of builds may change is in its methods.
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BuildParams {}
+
+impl Params for BuildParams {}
+
+/// `util.Build`.
+pub const BUILD: Kind = Kind {
+    namespace: "util",
+    name: "Build",
+    aliases: &[],
+    category: Category::Build,
+    positional: &[],
+    flat: false,
+    doc: "A build: extend it with setupBuild or getNextStep, and give the class to a factory as buildClass.",
+    schema: schema_of::<BuildParams>,
+    check: check_as::<BuildParams>,
+    callbacks: &[],
+    extensible: true,
+};
+
 /// `util.BuildFactory`.
 pub const BUILD_FACTORY: Kind = Kind {
     namespace: "util",

@@ -238,7 +238,7 @@ impl GnuAutoconfParams {
             add("steps.Test", default(self.distcheck, json!(["make", "distcheck"]))),
         ];
         let steps = std::iter::once(self.source).chain(own.into_iter().flatten()).chain(self.steps);
-        FactoryConfig { steps: steps.collect(), workdir: self.workdir }
+        FactoryConfig { steps: steps.collect(), workdir: self.workdir, ..FactoryConfig::default() }
     }
 }
 
@@ -251,7 +251,7 @@ impl CpanParams {
             step(factory, "steps.PerlModuleTest", json!({"command": ["make", "test"]})),
         ];
         let steps = std::iter::once(self.source).chain(own).chain(self.steps);
-        FactoryConfig { steps: steps.collect(), workdir: self.workdir }
+        FactoryConfig { steps: steps.collect(), workdir: self.workdir, ..FactoryConfig::default() }
     }
 }
 
@@ -276,7 +276,7 @@ impl TrialFactoryParams {
         let build = json!({"command": [python, "./setup.py", "build"], "env": env});
         let own = [step(factory, "steps.Compile", build), step(factory, "steps.Trial", trial)];
         let steps = std::iter::once(self.source).chain(own).chain(self.steps);
-        FactoryConfig { steps: steps.collect(), workdir: self.workdir }
+        FactoryConfig { steps: steps.collect(), workdir: self.workdir, ..FactoryConfig::default() }
     }
 }
 

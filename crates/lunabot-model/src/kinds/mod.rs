@@ -37,6 +37,7 @@ pub static KINDS: &[Kind] = &[
     builders::BUILDER_CONFIG,
     collapse::COLLAPSE_BY,
     builders::BUILD_FACTORY,
+    builders::BUILD,
     janitor::JANITOR_CONFIGURATOR,
     factories::GNU_AUTOCONF,
     factories::CPAN,

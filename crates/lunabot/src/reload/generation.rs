@@ -164,6 +164,7 @@ impl Loader {
         LoadOptions {
             config_file: self.base.config().to_owned(),
             kinds: kinds::all(),
+            live: lunabot_engine::REMOTE_COMMANDS.to_vec(),
             generation,
             clock: Arc::clone(&self.clock),
             basedir: self.base.dir().to_owned(),

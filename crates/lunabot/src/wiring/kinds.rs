@@ -8,6 +8,7 @@ pub fn all() -> Vec<&'static Kind> {
     kinds.extend(lunabot_engine::worker::KINDS);
     kinds.extend(lunabot_engine::scheduler::KINDS);
     kinds.extend(lunabot_engine::command::KINDS);
+    kinds.extend(lunabot_engine::step::OBSERVERS);
     kinds.extend(lunabot_engine::services::KINDS);
 
     kinds.extend(lunabot_steps::kinds());

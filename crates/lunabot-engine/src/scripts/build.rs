@@ -1,0 +1,210 @@
+//! A build as functions of the configuration see it (lua-api § 2 and § 3, reference 05.016).
+
+use super::args::{Args, Method, NOTHING, Reply, call, methods, names, value};
+use super::objects::change_fields;
+use crate::build::BuildShared;
+use crate::build::scripted::show_next;
+use crate::plan::PlannedStep;
+use crate::step::run::StepEnd;
+use lunabot_model::resources::{Change, SourceStamp};
+use lunabot_model::script::{Inert, LiveObject};
+use lunabot_model::{AnyObject, Arg, BoxFuture, CallError, Json, Results, ScriptObject};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock, Weak};
+
+static METHODS: &[Method<BuildShared>] = methods! {
+    "getProperty"("name", "default*") => get_property,
+    "hasProperty"("name") => has_property,
+    "setProperty"("name", "value*", "source") => set_property,
+    "getProperties"() => get_properties,
+    "render"("value*") => render,
+    "summaryValues"("name") => summary_values,
+    "allChanges"() => all_changes,
+    "allFiles"() => all_files,
+    "blamelist"() => blamelist,
+    "getSourceStamp"("codebase") => get_source_stamp,
+    "getAllSourceStamps"() => get_all_source_stamps,
+    "addStepsAfterCurrentStep"("steps*") => add_steps_after_current,
+    "addStepsAfterLastStep"("steps*") => add_steps_after_last,
+    "finish"("result") => finish,
+    "setupBuild"() => set_up,
+    "getNextStep"("last") => next_step,
+};
+/// `getSummaryStatistic` is said in Lua, in terms of `summaryValues`.
+static NAMES: LazyLock<Vec<&'static str>> =
+    LazyLock::new(|| names(&[METHODS]).into_iter().chain(["getSummaryStatistic"]).collect());
+
+pub(crate) fn build_object(shared: &BuildShared) -> ScriptObject {
+    let build = &shared.info;
+    let fields = json!({
+        "buildid": build.buildid, "number": build.number, "reason": build.reason, "builderid": build.builderid,
+        "builder": {"name": build.builder, "builderid": build.builderid}, "worker": worker_fields(shared),
+        "url": build.url,
+    });
+    let handle = Arc::new(BuildHandle(shared.itself.clone()));
+    ScriptObject {
+        scope: shared.scope(),
+        ..ScriptObject::new("build", format!("build:{}", build.buildid), fields, handle).with_methods(&NAMES)
+    }
+}
+
+pub(super) fn worker_fields(build: &BuildShared) -> Json {
+    let info = build.worker.link.info();
+    json!({"name": build.info.worker, "worker_basedir": info.basedir, "worker_system": info.system})
+}
+
+/// What the methods act on. It does not keep the build alive.
+struct BuildHandle(Weak<BuildShared>);
+
+impl LiveObject for BuildHandle {
+    fn invoke<'a>(&'a self, method: &'a str, args: Vec<Arg>) -> BoxFuture<'a, Result<Arg, CallError>> {
+        Box::pin(async move {
+            let build = self.0.upgrade().ok_or("the build has ended")?;
+            call(&[METHODS], &*build, method, args).await
+        })
+    }
+
+    fn field(&self, name: &str) -> Option<Json> {
+        let build = self.0.upgrade()?;
+        match name {
+            "properties" => Some(json!({"$properties": build.properties().all()})),
+            _ => None,
+        }
+    }
+}
+
+async fn get_property(build: &BuildShared, mut args: Args) -> Reply {
+    let found = build.properties().all().get(&args.text("name")?).cloned();
+    value(match found {
+        Some(found) => found,
+        None => args.maybe::<Json>("default")?.unwrap_or_default(),
+    })
+}
+
+async fn has_property(build: &BuildShared, mut args: Args) -> Reply {
+    value(build.properties().all().contains(&args.text("name")?))
+}
+
+async fn set_property(build: &BuildShared, mut args: Args) -> Reply {
+    let (name, new) = (args.text("name")?, args.maybe::<Json>("value")?.unwrap_or_default());
+    let source = args.maybe::<String>("source")?.unwrap_or_else(|| "Unknown".into());
+    build.properties().set(&name, new, &source)?;
+    Ok(NOTHING)
+}
+
+async fn get_properties(build: &BuildShared, _: Args) -> Reply {
+    let all = json!({"$properties": build.properties().all()});
+    value(all)
+}
+
+async fn render(build: &BuildShared, mut args: Args) -> Reply {
+    let rendered =
+        lunabot_model::render::render(&args.maybe::<Json>("value")?.unwrap_or_default(), build).await;
+    value(rendered.map_err(|error| error.0)?)
+}
+
+/// The values of a statistic, in the order of the steps.
+async fn summary_values(build: &BuildShared, mut args: Args) -> Reply {
+    let name = args.text("name")?;
+    let values = build.statistics().all(&name);
+    value(values)
+}
+
+async fn all_changes(build: &BuildShared, _: Args) -> Reply {
+    value(build.info.changes.iter().map(change_fields).collect::<Vec<Json>>())
+}
+
+async fn all_files(build: &BuildShared, _: Args) -> Reply {
+    let files = build.info.changes.iter().flat_map(|change| change.files.clone());
+    value(files.map(Json::from).collect::<Vec<Json>>())
+}
+
+async fn blamelist(build: &BuildShared, _: Args) -> Reply {
+    let authors = authors(&build.info.changes, &build.info.sourcestamps);
+    value(authors.into_iter().map(Json::from).collect::<Vec<Json>>())
+}
+
+fn stamp_fields(build: &BuildShared, stamp: &SourceStamp) -> Json {
+    let mut fields = serde_json::to_value(stamp).unwrap_or_default();
+    let own = build.info.changes.iter().filter(|change| change.codebase == stamp.codebase);
+    fields["changes"] = own.map(change_fields).collect();
+    fields
+}
+
+async fn get_source_stamp(build: &BuildShared, mut args: Args) -> Reply {
+    let codebase = args.maybe::<String>("codebase")?.unwrap_or_default();
+    let stamp = build.info.sourcestamp(&codebase).map(|stamp| stamp_fields(build, stamp));
+    value(stamp.unwrap_or_default())
+}
+
+async fn get_all_source_stamps(build: &BuildShared, _: Args) -> Reply {
+    value(build.info.sourcestamps.iter().map(|stamp| stamp_fields(build, stamp)).collect::<Vec<Json>>())
+}
+
+/// The steps of a list, or one.
+fn planned(build: &BuildShared, args: &mut Args) -> Result<Vec<Arc<PlannedStep>>, CallError> {
+    let given: Json = args.need("steps")?;
+    let items = match given {
+        Json::Array(items) => items,
+        one => vec![one],
+    };
+    let wrong = || args.wrong("steps: expected a list of steps");
+    let objects = items.iter().map(|item| AnyObject::from_json(item).ok_or_else(wrong));
+    let objects: Vec<AnyObject> = objects.collect::<Result<_, _>>()?;
+    objects.iter().map(|object| Ok(build.plan(object)?)).collect()
+}
+
+async fn add_steps_after_current(build: &BuildShared, mut args: Args) -> Reply {
+    let steps = planned(build, &mut args)?;
+    build.remaining().add_first(steps);
+    Ok(NOTHING)
+}
+
+async fn add_steps_after_last(build: &BuildShared, mut args: Args) -> Reply {
+    let steps = planned(build, &mut args)?;
+    build.remaining().add_last(steps);
+    Ok(NOTHING)
+}
+
+/// The build ends with this or worse: only steps with `alwaysRun` still run.
+async fn finish(build: &BuildShared, mut args: Args) -> Reply {
+    let result: i64 = args.need("result")?;
+    let Some(results) = Results::from_code(result) else {
+        return Err(args.wrong(&format!("result: {result} is no result; write util.WARNINGS and the like")));
+    };
+    build.remaining().finish = Some(results);
+    Ok(NOTHING)
+}
+
+/// The class of all builds has nothing to set up.
+async fn set_up(_: &BuildShared, _: Args) -> Reply {
+    Ok(NOTHING)
+}
+
+/// The next step of those that are left.
+async fn next_step(build: &BuildShared, mut args: Args) -> Reply {
+    args.take("last");
+    Ok(show_next(build))
+}
+
+/// A step that was not run yet, as a build's class sees it.
+pub(crate) fn planned_step(id: u64, step: &PlannedStep) -> ScriptObject {
+    let mut fields = step.args.as_object().cloned().unwrap_or_default();
+    let name = step.base.name.as_ref().and_then(lunabot_model::Renderable::literal);
+    fields.insert("name".into(), name.unwrap_or_else(|| step.kind.defaults.name.to_string()).into());
+    ScriptObject::new("plannedstep", format!("planned:{id}"), fields.into(), Arc::new(Inert))
+}
+
+/// A step that has run, as a build's class sees it.
+pub(crate) fn done_step(end: &StepEnd) -> ScriptObject {
+    let fields = json!({"name": end.name, "results": end.results.code()});
+    ScriptObject::new("finishedstep", "finishedstep", fields, Arc::new(Inert))
+}
+
+/// Who wrote the changes and the patches, each once.
+fn authors(changes: &[Change], stamps: &[SourceStamp]) -> BTreeSet<String> {
+    let patches = stamps.iter().filter_map(|stamp| stamp.patch.as_ref()).map(|patch| patch.author.clone());
+    let all = changes.iter().map(|change| change.author.clone()).chain(patches);
+    all.filter(|name| !name.is_empty()).collect()
+}

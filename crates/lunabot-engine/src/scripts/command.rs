@@ -1,0 +1,236 @@
+//! Remote commands that functions make and run (reference 05.037, 05.038, lua-api § 3).
+
+use super::args::{Args, Method, NOTHING, Reply, call, methods, names, value};
+use super::bare::{arguments, numbers, value_to_json};
+use super::log::ScriptLog;
+use crate::command::{FinishedCommand, LogTarget, LogUse, RemoteCommand, RemoteCommandParams};
+use crate::step::{LogHandle, StepContext, StepError};
+use lunabot_model::script::{LiveKind, LiveObject};
+use lunabot_model::{Arg, BoxFuture, CallError, Json, Results, ScriptObject};
+use lunabot_proto::names as commands;
+use serde_json::json;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+/// The log of a command's own output.
+const STDIO: &str = "stdio";
+
+/// `util.RemoteCommand{…}` inside functions.
+pub static REMOTE_COMMANDS: &[LiveKind] = &[LiveKind { path: "util.RemoteCommand", make }];
+
+/// What stands behind a command in Lua.
+pub(crate) struct ScriptCommand(Mutex<State>);
+
+struct State {
+    name: String,
+    todo: Todo,
+    /// Logs that it was told to use, by the name the worker knows.
+    logs: Vec<(String, LogHandle, bool)>,
+    finished: Option<FinishedCommand>,
+}
+
+enum Todo {
+    /// As `util.RemoteCommand` was told.
+    Params(RemoteCommandParams),
+    /// By `makeRemoteShellCommand`.
+    Made(Box<RemoteCommand>),
+    /// It ran, or runs.
+    Nothing,
+}
+
+static METHODS: &[Method<ScriptCommand>] = methods! {
+    "didFail"() => did_fail,
+    "results"() => results,
+    "useLog"("log", "closeWhenFinished", "name") => use_log,
+};
+static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| names(&[METHODS]));
+
+fn make(args: &Json) -> Result<ScriptObject, String> {
+    let params: RemoteCommandParams =
+        serde_json::from_value(args.clone()).map_err(|error| error.to_string())?;
+    Ok(object(params.remote_command.clone(), Todo::Params(params)))
+}
+
+/// A command that is ready to run.
+pub(crate) fn made(command: RemoteCommand) -> ScriptObject {
+    object(command.name.clone(), Todo::Made(Box::new(command)))
+}
+
+/// One that has run.
+pub(crate) fn ended(finished: FinishedCommand) -> ScriptObject {
+    let state =
+        State { name: String::new(), todo: Todo::Nothing, logs: Vec::new(), finished: Some(finished) };
+    of(state)
+}
+
+fn object(name: String, todo: Todo) -> ScriptObject {
+    of(State { name, todo, logs: Vec::new(), finished: None })
+}
+
+fn of(state: State) -> ScriptObject {
+    let handle = Arc::new(ScriptCommand(Mutex::new(state)));
+    ScriptObject::new("command", "command", Json::Null, handle).with_methods(&NAMES)
+}
+
+impl ScriptCommand {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As it was declared, for a worker without a build.
+    pub fn params(&self) -> Option<RemoteCommandParams> {
+        match &self.state().todo {
+            Todo::Params(params) => Some(params.clone()),
+            Todo::Made(_) | Todo::Nothing => None,
+        }
+    }
+
+    /// Runs it for the step.
+    pub async fn run(&self, cx: &StepContext) -> Result<(), CallError> {
+        let (todo, logs, name) = {
+            let mut state = self.state();
+            let todo = std::mem::replace(&mut state.todo, Todo::Nothing);
+            (todo, std::mem::take(&mut state.logs), state.name.clone())
+        };
+        let mut command = match todo {
+            Todo::Made(command) => *command,
+            Todo::Params(params) => declared(cx, &params, logs.iter().all(|(log, ..)| log != STDIO)).await?,
+            Todo::Nothing => return Err("the command has run; make another for another run".into()),
+        };
+        let known = &cx.worker_info().worker_commands;
+        if !known.is_empty() && known.iter().all(|(known, _)| *known != name) {
+            cx.check_worker_has_command(&name)?;
+        }
+        for (name, log, close_when_finished) in logs {
+            let used = LogUse { log, close_when_finished };
+            if name == STDIO {
+                command.stdio_log = Some(used);
+            } else {
+                command.logs.insert(name, LogTarget::Ready(used));
+            }
+        }
+        let finished = cx.run_command(command).await?;
+        self.state().finished = Some(finished);
+        Ok(())
+    }
+}
+
+/// The command that `util.RemoteCommand` describes.
+async fn declared(
+    cx: &StepContext,
+    params: &RemoteCommandParams,
+    own_log: bool,
+) -> Result<RemoteCommand, CallError> {
+    let args = cx.render(&serde_json::to_value(&params.args).unwrap_or_default()).await?;
+    let mut dict = arguments(&params.remote_command, &args)?;
+    if params.remote_command == commands::SHELL {
+        for (name, given) in [("workdir", args.get("workdir")), ("timeout", args.get("timeout"))] {
+            match (name, given) {
+                ("workdir", None) => dict.insert(name, cx.workdir()),
+                ("timeout", None) => dict.insert(name, crate::step::DEFAULT_TIMEOUT),
+                _ => {}
+            }
+        }
+    }
+    let mut command = RemoteCommand::new(params.remote_command.as_str(), dict);
+    command.ignore_updates.clone_from(&params.ignore_updates);
+    command.collect_stdout = params.collect_stdout;
+    command.collect_stderr = params.collect_stderr;
+    if let Some(codes) = &params.decode_rc {
+        let codes = codes.iter().filter_map(|(rc, code)| Some((*rc, Results::from_code(*code)?)));
+        command.decode_rc = codes.collect();
+    }
+    if own_log {
+        let log = cx.log_for_commands(params.stdio_log_name.as_deref().unwrap_or(STDIO)).await?;
+        command = command.use_log(log, false);
+    }
+    Ok(command)
+}
+
+impl LiveObject for ScriptCommand {
+    fn invoke<'a>(&'a self, method: &'a str, args: Vec<Arg>) -> BoxFuture<'a, Result<Arg, CallError>> {
+        Box::pin(async move { call(&[METHODS], self, method, args).await })
+    }
+
+    fn field(&self, name: &str) -> Option<Json> {
+        let state = self.state();
+        let finished = state.finished.as_ref();
+        Some(match name {
+            "remote_command" => state.name.as_str().into(),
+            "rc" => finished.map(|finished| json!(finished.rc))?,
+            "stdout" => finished.map(|finished| finished.stdout.as_str())?.into(),
+            "stderr" => finished.map(|finished| finished.stderr.as_str())?.into(),
+            "updates" => finished.map(updates)?,
+            _ => return None,
+        })
+    }
+
+    fn fields(&self) -> serde_json::Map<String, Json> {
+        let all = ["remote_command", "rc", "stdout", "stderr", "updates"];
+        all.into_iter().filter_map(|name| Some((name.to_string(), self.field(name)?))).collect()
+    }
+}
+
+/// What the worker told, by key.
+fn updates(finished: &FinishedCommand) -> Json {
+    let mut all = serde_json::Map::new();
+    for (key, values) in &finished.updates {
+        all.insert(key.clone(), values.iter().map(value_to_json).collect());
+    }
+    if let Some(rc) = finished.rc {
+        all.insert("rc".into(), json!([rc]));
+    }
+    if !finished.stats.is_empty() {
+        all.insert("stat".into(), finished.stats.iter().map(numbers).collect());
+    }
+    if !finished.files.is_empty() || finished.listed {
+        all.insert("files".into(), json!([finished.files]));
+    }
+    if let Some(elapsed) = finished.elapsed {
+        all.insert("elapsed".into(), json!([elapsed]));
+    }
+    if let Some(reason) = &finished.failure_reason {
+        all.insert("failure_reason".into(), json!([reason.as_str()]));
+    }
+    all.into()
+}
+
+fn outcome(command: &ScriptCommand) -> Result<Results, CallError> {
+    let results = command.state().finished.as_ref().map(FinishedCommand::results);
+    results.ok_or_else(|| "the command has not run yet: self:runCommand(cmd)".into())
+}
+
+impl ScriptCommand {
+    /// What came of it, once it has run.
+    pub fn results(&self) -> Result<Results, CallError> {
+        outcome(self)
+    }
+}
+
+async fn did_fail(command: &ScriptCommand, _: Args) -> Reply {
+    value(outcome(command)? == Results::Failure)
+}
+
+async fn results(command: &ScriptCommand, _: Args) -> Reply {
+    value(outcome(command)?.code())
+}
+
+async fn use_log(command: &ScriptCommand, mut args: Args) -> Reply {
+    let log = args.object::<ScriptLog>("log", "a log (self:addLog(name))")?;
+    let close = args.maybe("closeWhenFinished")?.unwrap_or(false);
+    let name = args.maybe::<String>("name")?.unwrap_or_else(|| STDIO.into());
+    command.state().logs.push((name, log.0.clone(), close));
+    Ok(NOTHING)
+}
+
+/// For steps whose command is the step's.
+impl From<CallError> for StepError {
+    fn from(error: CallError) -> Self {
+        use lunabot_model::ScriptErrorKind as Kind;
+        match error.kind {
+            Kind::Failed => StepError::Failed(error.message),
+            Kind::Cancelled => StepError::Cancelled,
+            Kind::Lost => StepError::Lost,
+            _ => StepError::Exception(error.message),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Logs of a step and their observers.
+
+use crate::scripts::args::{Args, Method, NOTHING, Reply, methods};
+use crate::scripts::log::log_object;
+use crate::step::{StepContext, observers};
+use lunabot_model::resources::LogType;
+use lunabot_model::{AnyObject, Arg, CallError, Json};
+
+pub(super) static METHODS: &[Method<StepContext>] = methods! {
+    "addLog"("name", "type") => add_log,
+    "getLog"("name") => get_log,
+    "addCompleteLog"("name", "text") => add_complete_log,
+    "addHTMLLog"("name", "html") => add_html_log,
+    "addLogObserver"("logname", "observer*") => add_log_observer,
+};
+
+async fn add_log(cx: &StepContext, mut args: Args) -> Reply {
+    let (name, kind) = (args.text("name")?, args.maybe::<String>("type")?);
+    let kind = match kind.as_deref() {
+        None | Some("s") => LogType::Stdio,
+        Some("t") => LogType::Text,
+        Some("h") => LogType::Html,
+        Some(other) => {
+            return Err(args.wrong(&format!("type: expected \"s\", \"t\" or \"h\", got {other:?}")));
+        }
+    };
+    Ok(Arg::Object(log_object(cx.add_log(&name, kind).await?)))
+}
+
+async fn get_log(cx: &StepContext, mut args: Args) -> Reply {
+    let name = args.text("name")?;
+    let found = cx.get_log(&name);
+    let missing = || CallError::from(format!("the step has no log {name}"));
+    Ok(Arg::Object(log_object(found.ok_or_else(missing)?)))
+}
+
+fn text(args: &mut Args, name: &str) -> Result<String, CallError> {
+    Ok(String::from_utf8_lossy(&args.bytes(name)?).into_owned())
+}
+
+async fn add_complete_log(cx: &StepContext, mut args: Args) -> Reply {
+    let name = args.text("name")?;
+    cx.add_complete_log(&name, &text(&mut args, "text")?).await?;
+    Ok(NOTHING)
+}
+
+async fn add_html_log(cx: &StepContext, mut args: Args) -> Reply {
+    let name = args.text("name")?;
+    cx.add_html_log(&name, &text(&mut args, "html")?).await?;
+    Ok(NOTHING)
+}
+
+async fn add_log_observer(cx: &StepContext, mut args: Args) -> Reply {
+    let log = args.text("logname")?;
+    let observer = match args.take("observer") {
+        Some(Arg::Value(json)) => AnyObject::from_json(&json),
+        _ => None,
+    };
+    let wanted = "observer: expected an observer, e.g. one of a class that extends util.LogLineObserver";
+    let observer = observer.ok_or_else(|| args.wrong(wanted))?;
+    let observer = observers::make(cx, &observer).await.map_err(|error| match error {
+        crate::step::StepError::Exception(text) => args.wrong(&text),
+        other => other.into(),
+    })?;
+    cx.add_log_observer(&log, observer).await;
+    Ok(Arg::Value(Json::Null))
+}

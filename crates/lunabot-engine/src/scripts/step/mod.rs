@@ -1,0 +1,92 @@
+//! A running step as functions of the configuration see it, as an argument or as `self` (lua-api § 2 and § 3).
+
+mod base;
+mod commands;
+mod facts;
+mod files;
+mod logs;
+
+use super::args::{Method, call, names};
+use super::build::{build_object, worker_fields};
+use crate::step::{Inner, StepContext};
+use lunabot_model::script::LiveObject;
+use lunabot_model::{Arg, BoxFuture, CallError, Json, ScriptObject};
+use serde_json::json;
+use std::sync::{Arc, LazyLock, Weak};
+
+static TABLES: &[&[Method<StepContext>]] =
+    &[facts::METHODS, logs::METHODS, commands::METHODS, files::METHODS, base::METHODS];
+static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| names(TABLES));
+
+/// What a class may change of its step while it runs.
+pub(crate) const ASSIGNABLE: &[&str] = &[
+    "description",
+    "descriptionDone",
+    "descriptionSuffix",
+    "haltOnFailure",
+    "flunkOnFailure",
+    "flunkOnWarnings",
+    "warnOnFailure",
+    "warnOnWarnings",
+];
+
+/// The step, with these fields besides its own.
+pub(crate) fn step_object(cx: &StepContext, more: Json) -> ScriptObject {
+    let mut fields = match more {
+        Json::Object(more) => more,
+        _ => serde_json::Map::new(),
+    };
+    let own = json!({"name": cx.name(), "workdir": cx.workdir(), "worker": worker_fields(&cx.0.build)});
+    fields.extend(own.as_object().cloned().unwrap_or_default());
+    let handle = Arc::new(StepHandle(Arc::downgrade(&cx.0)));
+    ScriptObject {
+        children: vec![("build", Arg::Object(build_object(&cx.0.build)))],
+        assignable: if cx.0.script.get().is_some() { ASSIGNABLE } else { &[] },
+        scope: cx.0.build.scope(),
+        ..ScriptObject::new("step", "step", fields.into(), handle).with_methods(&NAMES)
+    }
+}
+
+/// What the methods act on. It does not keep the step alive.
+pub(crate) struct StepHandle(Weak<Inner>);
+
+impl StepHandle {
+    fn step(&self) -> Option<StepContext> {
+        self.0.upgrade().map(StepContext).filter(|cx| !cx.0.ended.is_cancelled())
+    }
+}
+
+/// Told of an object that is used after its time.
+const ENDED: &str = "the step has ended";
+
+impl LiveObject for StepHandle {
+    fn invoke<'a>(&'a self, method: &'a str, args: Vec<Arg>) -> BoxFuture<'a, Result<Arg, CallError>> {
+        Box::pin(async move {
+            let cx = self.step().ok_or(ENDED)?;
+            let _counted = cx.0.calls.enter();
+            tokio::select! {
+                biased;
+                answer = call(TABLES, &cx, method, args) => answer,
+                () = cx.0.ended.cancelled() => Err(ENDED.into()),
+            }
+        })
+    }
+
+    fn set(&self, field: &str, value: Json) -> Result<(), String> {
+        let cx = self.step().ok_or(ENDED)?;
+        match cx.0.script.get() {
+            Some(script) => script.assign(&cx, field, value),
+            None => Err(format!("{field} cannot be assigned here")),
+        }
+    }
+
+    fn field(&self, name: &str) -> Option<Json> {
+        let cx = StepContext(self.0.upgrade()?);
+        match name {
+            "stopped" => Some(cx.is_interrupted().into()),
+            "results" => cx.0.script.get()?.results().map(|results| results.code().into()),
+            "properties" => Some(json!({"$properties": cx.properties()})),
+            _ => None,
+        }
+    }
+}

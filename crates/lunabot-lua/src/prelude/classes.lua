@@ -1,0 +1,45 @@
+-- What objects of classes do best in Lua: methods in terms of others, and calls for many lines at once.
+local host = ...
+local type, select, ipairs = type, select, ipairs
+local raise = host.raise
+
+-- Calls a method for each line of a batch.
+function host.each_line(method, this, lines)
+  for i = 1, #lines do method(this, lines[i]) end
+end
+
+-- An iterator over lines that come in batches.
+function host.lines_of(source)
+  local stream, batch, i = nil, {}, 0
+  return function()
+    while i >= #batch do
+      local got = source:next()
+      if not got then return nil end
+      stream, batch, i = got.stream, got.lines, 0
+    end
+    i = i + 1
+    return stream, batch[i]
+  end
+end
+
+-- Methods of the master's objects, of whatever class.
+local methods = {}
+host.live_methods = methods
+
+-- self:spawn(fn) of a change source: runs beside it until it is stopped, again after an error.
+function methods.spawn(source, fn)
+  if type(fn) ~= "function" then raise("takes a function: self:spawn(function() … end)") end
+  host.spawn_for(source, fn)
+end
+
+-- build:getSummaryStatistic(name, fold, initial): one value out of those of all steps (05.016).
+function methods.getSummaryStatistic(build, name, fold, initial)
+  if type(fold) ~= "function" then
+    raise("getSummaryStatistic takes a name, a function of two values and the first value")
+  end
+  local result = initial
+  for i, value in ipairs(build:summaryValues(name)) do
+    if i == 1 and initial == nil then result = value else result = fold(result, value) end
+  end
+  return result
+end

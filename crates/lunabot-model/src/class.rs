@@ -1,0 +1,108 @@
+//! Classes that a configuration makes of a kind (lua-api § 3): what an object tells of its class, and the methods of it
+//! that are called.
+
+use crate::{Callback, Category, Json};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The `$class` of a declared object.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ClassOf {
+    pub name: String,
+    /// Equal for classes that do the same.
+    #[serde(default)]
+    pub fingerprint: Json,
+    /// The methods of the class and of those that it extends.
+    #[serde(default)]
+    pub hooks: BTreeMap<String, Callback>,
+    /// Values of its own parameters, as written.
+    #[serde(default)]
+    pub params: Json,
+    /// Observers that a step begins with: log name → object.
+    #[serde(default)]
+    pub observers: BTreeMap<String, Json>,
+}
+
+impl ClassOf {
+    /// Reads the `$class` of an object. The error is ours: the script host wrote it.
+    pub fn read(class: &Json) -> Result<Self, String> {
+        Self::deserialize(class).map_err(|error| error.to_string())
+    }
+
+    pub fn hook(&self, name: &str) -> Option<&Callback> {
+        self.hooks.get(name)
+    }
+}
+
+/// A method that is called where a class has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hook {
+    pub name: &'static str,
+    /// Its arguments besides `self`.
+    pub takes: &'static [&'static str],
+    /// What it returns, in words.
+    pub returns: &'static str,
+    /// The outcome when it fails.
+    pub on_error: &'static str,
+}
+
+const fn hook(
+    name: &'static str,
+    takes: &'static [&'static str],
+    returns: &'static str,
+    on_error: &'static str,
+) -> Hook {
+    Hook { name, takes, returns, on_error }
+}
+
+const EXCEPTION: &str = "EXCEPTION of the step";
+const OF_BUILD: &str = "EXCEPTION of the build";
+const NOTHING: &str = "nothing";
+
+const STEP: &[Hook] = &[
+    hook("before_start", &[], NOTHING, EXCEPTION),
+    hook("run", &[], "a result", EXCEPTION),
+    hook("getCurrentSummary", &[], "{step =}", "the old text stays"),
+    hook("getResultSummary", &[], "{step =, build =}", EXCEPTION),
+    hook("evaluateCommand", &["cmd"], "a result", EXCEPTION),
+    hook("interrupt", &["reason"], NOTHING, "it is told"),
+    hook(
+        "getSchedulersAndProperties",
+        &[],
+        "a list of {sched_name =, props_to_set =, unimportant =}",
+        EXCEPTION,
+    ),
+];
+
+const OBSERVER: &[Hook] = &[
+    hook("outReceived", &["data"], NOTHING, EXCEPTION),
+    hook("errReceived", &["data"], NOTHING, EXCEPTION),
+    hook("headerReceived", &["data"], NOTHING, EXCEPTION),
+    hook("outLineReceived", &["line"], NOTHING, EXCEPTION),
+    hook("errLineReceived", &["line"], NOTHING, EXCEPTION),
+    hook("headerLineReceived", &["line"], NOTHING, EXCEPTION),
+    hook("finishReceived", &[], NOTHING, EXCEPTION),
+];
+
+const BUILD: &[Hook] = &[
+    hook("setupBuild", &[], NOTHING, OF_BUILD),
+    hook("getNextStep", &["last"], "a step, or nil for the end", OF_BUILD),
+];
+
+const CHANGE_SOURCE: &[Hook] = &[
+    hook("activate", &[], NOTHING, "repeated with back-off, and shown"),
+    hook("deactivate", &[], NOTHING, "repeated with back-off until it succeeds"),
+    hook("describe", &[], "a text", "the name is shown"),
+    hook("poll", &[], NOTHING, "it is logged, shown and repeated"),
+];
+
+/// The methods that are called on objects of a category.
+pub const fn hooks(category: Category) -> &'static [Hook] {
+    match category {
+        Category::Step => STEP,
+        Category::Observer => OBSERVER,
+        Category::Build => BUILD,
+        Category::ChangeSource => CHANGE_SOURCE,
+        _ => &[],
+    }
+}

@@ -1,0 +1,383 @@
+//! Steps of classes of the configuration: the examples of the documentation, and what may go wrong (lua-api § 3).
+
+use anyhow::{Context, Result};
+use lunabot_tests::{Master, documented, lunabot_binary, running};
+use serde_json::{Value, json};
+
+/// Name, result and text of each step after the worker's preparation.
+pub async fn steps(master: &Master, build: i64) -> Result<Vec<(String, i64, String)>> {
+    let steps = master.get(&format!("builds/{build}/steps?order=number")).await?;
+    let text = |step: &Value, key: &str| step[key].as_str().unwrap_or_default().to_string();
+    let all = steps["steps"].as_array().context("steps")?.iter().skip(1);
+    Ok(all
+        .map(|step| (text(step, "name"), step["results"].as_i64().unwrap_or(-1), text(step, "state_string")))
+        .collect())
+}
+
+/// Forces a build of the configuration and waits for its end.
+pub async fn built(config: &str) -> Result<(Master, Value)> {
+    let master = Master::start(config).await?;
+    master.force("runtests").await?;
+    let build = master.finished_build(1).await?;
+    Ok((master, build))
+}
+
+async fn properties(master: &Master, build: i64) -> Result<Value> {
+    let answer = master.get(&format!("builds/{build}/properties")).await?;
+    Ok(answer["properties"][0].clone())
+}
+
+fn step(name: &str, results: i64, text: &str) -> (String, i64, String) {
+    (name.into(), results, text.into())
+}
+
+#[tokio::test]
+async fn row_06_013_two_commands_in_one_step_share_a_log() -> Result<()> {
+    let (master, build) =
+        built(&documented("customization/steps.md", "Two commands in one step", "")?).await?;
+    assert_eq!(build["results"], 0, "{build}");
+    assert_eq!(steps(&master, 1).await?[1], step("cleanup", 0, "finished"));
+    let log = master.step_log(1, "cleanup", "stdio").await?;
+    assert!(log.contains("program finished with exit code 1") && log.contains("--force"), "{log}");
+    let told = checked(
+        "c.builders[1].factory:addStep(steps.ShellMixin:extend('X', {prohibitArgs = {'command'}}){command = 'x'})",
+    )?;
+    assert!(told.contains("X: command: is not an option of X"), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn rows_04_042_05_020_06_060_parameters_are_checked_rendered_and_inherited() -> Result<()> {
+    let config = documented("customization/steps.md", "Parameters", "")?;
+    let (master, build) = built(&config).await?;
+    assert_eq!(build["results"], 0, "{build}");
+    let told = steps(&master, 1).await?;
+    assert_eq!((told[0].0.as_str(), told[1].0.as_str()), ("frobnify", "fast"));
+    assert!(master.step_log(1, "frobnify", "stdio").await?.contains("frobbing 3"));
+    assert!(master.step_log(1, "fast", "stdio").await?.contains("frobbing 1"));
+    assert_eq!(properties(&master, 1).await?["frobbed"], json!(["frobee", "Frobnify"]));
+    for (wrong, told) in [
+        ("how_many = 0", "Frobnify: how_many must be at least 1"),
+        ("how_mny = 1, how_many = 1", "how_mny: unknown option"),
+        ("frob_what = 1, how_many = 1", "Frobnify: frob_what: expected a text, got the number 1"),
+    ] {
+        let config =
+            documented("customization/steps.md", "Parameters", &format!("f:addStep(Frobnify{{{wrong}}})"))?;
+        let output = check(&config)?;
+        assert!(output.contains(told), "{output}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn rows_05_016_05_025_05_029_05_030_06_062_06_063_a_step_says_what_it_found() -> Result<()> {
+    let (master, build) = built(&documented("customization/steps.md", "What the step says", "")?).await?;
+    let told = steps(&master, 1).await?;
+    assert_eq!(told[0], step("lint", 1, "2 kinds of errors"));
+    assert_eq!(told[1], step("lint again", 1, "2 kinds of errors"));
+    assert_eq!(properties(&master, 1).await?["kinds"][0], "x", "both statistics were added up");
+    assert_eq!(build["state_string"], "build successful lint found something lint found something");
+    assert_eq!(master.step_log(1, "lint", "summary").await?.trim(), "E1: 2\nE2: 1");
+    let logs = master.get("builds/1/steps/lint/logs").await?;
+    let kinds: Vec<&str> =
+        logs["logs"].as_array().context("logs")?.iter().filter_map(|log| log["type"].as_str()).collect();
+    assert_eq!(kinds, ["s", "t", "h"]);
+    let row = master.get("builds/1/steps/lint").await?;
+    assert_eq!(
+        row["steps"][0]["urls"],
+        json!([{"name": "what they mean", "url": "https://example.org/lint"}])
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn rows_06_040_05_036_05_046_files_are_found() -> Result<()> {
+    let (master, build) = built(&documented("customization/steps.md", "Files on the worker", "")?).await?;
+    assert_eq!(build["results"], 0, "{build}");
+    assert_eq!(
+        steps(&master, 1).await?[2..],
+        [
+            step("some", 0, "Found pycs"),
+            step("none", 0, "No pycs found"),
+            step("file", 1, "'tis not a directory (warnings)"),
+            step("missing", 2, "File not found. (failure)"),
+        ]
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_built_in_step_may_judge_its_command_otherwise() -> Result<()> {
+    let config = documented("customization/steps.md", "A built-in step with another verdict", "")?;
+    let (master, _) = built(&config).await?;
+    let told: Vec<i64> = steps(&master, 1).await?.iter().map(|step| step.1).collect();
+    assert_eq!(told, [1, 2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn everything_a_step_offers_works() -> Result<()> {
+    let block = r#"
+local All = steps.BuildStep:extend("All", {name = "all", count = 0, before_start = function(self) self.own = {} end,
+  run = function(self)
+    assert(self.name == "all" and self.build.number == 1 and self.stopped == false and self.count == 0)
+    self.count = self.count + 1
+    self.own.x = 1
+    local log = self:addLog("output", "t")
+    log:addContent("text\n")
+    log:addStdout("more\n")
+    log:finish()
+    assert(self:getLog("output").name == "output")
+    local cmd = util.RemoteCommand{"shell", {command = "echo out; cat"}, collectStdout = true, decodeRC = {[0] = util.WARNINGS}}
+    local other = self:addLog("other")
+    cmd:useLog(other, true)
+    assert(self:runCommand(cmd):results() == util.WARNINGS and cmd.stdout == "out\n" and cmd.rc == 0)
+    self:runMkdir("made/below")
+    assert(self:pathExists("made") and not self:pathExists("missing"))
+    assert(self:downloadFileContentToWorker("bytes", "a\255b", {workdir = "made"}))
+    assert(self:getFileContentFromWorker("bytes", "made") == "a\255b")
+    assert(self:runStat("made/bytes").size == 3 and self:runStat("missing") == nil)
+    local names = self:runListdir("made")
+    assert(util.contains(names, "bytes") and #self:runGlob("made/by*") == 1)
+    self:runRmFile("made/bytes")
+    assert(self:runRmFile("made/bytes", {abandonOnFailure = false}) == false)
+    self:runRmdir("made")
+    self:setStatistic("n", 5)
+    assert(self:hasStatistic("n") and self:getStatistics().n == 5 and self:getStatistic("m", 7) == 7)
+    self:setProperty("p", {a = 1}, "All")
+    assert(self:getProperty("p").a == 1 and self:getProperty("q", "d") == "d" and self:getProperties().p.a == 1)
+    assert(self.build:getProperty("p").a == 1 and self.properties.p.a == 1)
+    assert(self:render(util.Property("buildername")) == "runtests")
+    self:setBuildData("data", "a\255", "All")
+    local set = self:addTestResultSet("tests", "pass_fail", "boolean")
+    self:addTestResult(set, "1", {test_name = "one"})
+    self:addTestResult(set, 0, "two")
+    assert(self:workerVersion("shell") and not self:workerVersionIsOlderThan("shell", "1.0"))
+    assert(self:workerVersion("nothing", "old") == "old")
+    assert(#self.build:getAllSourceStamps() == 1 and #self.build:allChanges() == 0 and #self.build:blamelist() == 0)
+    self.flunkOnFailure = false
+    self.description = {"doing", "it"}
+    self:updateSummary()
+    util.fail("enough")
+  end})
+f:addStep(All{})
+f:addStep(All{name = "all", doStepIf = function(step) return step.count ~= 0 end})
+"#;
+    let (master, build) = built(&running(block)).await?;
+    let log = master.step_log(1, "all", "stdio").await.unwrap_or_default();
+    let errors = master.step_log(1, "all", "err_text").await.unwrap_or_default();
+    assert_eq!(build["results"], 0, "{build}\n{log}\n{errors}");
+    let told = steps(&master, 1).await?;
+    assert_eq!(told[0], step("all", 2, "doing it (failure)"));
+    assert_eq!(told[1].1, 3, "doStepIf sees the object itself, and no other run's fields: {told:?}");
+    assert!(log.contains("enough"), "{log}");
+    assert_eq!(master.step_log(1, "all", "output").await?, "text\nmore\n");
+    let sets = master.get("builds/1/test_result_sets").await?;
+    assert_eq!(sets["test_result_sets"][0]["tests_passed"], 1);
+    assert_eq!(sets["test_result_sets"][0]["tests_failed"], 1);
+    Ok(())
+}
+
+/// One step `bad` of this body.
+fn body(run: &str, more: &str) -> String {
+    running(&format!(
+        "f:addStep(steps.ShellMixin:extend('Bad', {{name = 'bad', run = function(self) {run} end, {more}}}){{}})"
+    ))
+}
+
+#[tokio::test]
+async fn faults_of_run_have_their_outcome_and_say_where() -> Result<()> {
+    for (run, more, results, told) in [
+        ("error('oh no')", "", 4, "oh no"),
+        ("error({code = 1})", "", 4, "master.lua:"),
+        ("", "", 4, "run returned nothing; return a result such as util.SUCCESS"),
+        ("return 'fine'", "", 4, "run returned \\\"fine\\\""),
+        ("return 17", "", 4, "run returned 17"),
+        ("while true do end", "", 4, "computed longer than"),
+        ("local t = {} while true do t[#t + 1] = ('x'):rep(1000000) .. #t end", "", 4, "not enough memory"),
+        ("self:addURL('x')", "", 4, "addURL(name, url): url is missing"),
+        ("self:addURL('x', 'y', 'z')", "", 4, "addURL(name, url): takes 2 arguments, got 3"),
+        ("self:addLog('x', 'q')", "", 4, "type: expected \"s\", \"t\" or \"h\", got \"q\""),
+        ("self.addURL('x', 'y')", "", 4, "call it with a colon"),
+        ("self:runCommand('ls')", "", 4, "cmd: expected a command"),
+        (
+            "self:runCommand(util.RemoteCommand{'frob', {}})",
+            "",
+            4,
+            "worker is too old, does not know about frob",
+        ),
+        ("self:makeRemoteShellCommand{comand = 'x'}", "", 4, "unknown option comand, did you mean command?"),
+        ("self.build = 'x'", "", 4, "build is the master's; use another name"),
+        ("self.command = 'x'", "", 4, "the option command does not change while it runs"),
+        ("self.haltOnFailure = 3", "", 4, "haltOnFailure: expected true or false, got 3"),
+        ("self:frobnicate()", "", 4, "frobnicate"),
+        ("steps.BuildStep.frob(self)", "", 4, "step has no method frob"),
+        ("self:trigger{scheduler = 'nobody'}", "", 4, "nobody"),
+        ("util.Property{}", "", 4, "key is missing"),
+        ("return util.SUCCESS", "before_start = function() error('early') end", 4, "early"),
+        (
+            "return util.SUCCESS",
+            "getResultSummary = function() return 'text' end",
+            4,
+            "getResultSummary returned",
+        ),
+        ("return util.SUCCESS", "getResultSummary = function() error('late') end", 4, "late"),
+    ] {
+        let (master, build) = built(&body(run, more)).await?;
+        assert_eq!(build["results"], results, "{run} {more}: {build}");
+        let log = master.step_log(1, "bad", "err_text").await.with_context(|| run.to_string())?;
+        assert!(log.contains(&told.replace("\\\"", "\"")), "{run} {more}: {log}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_finished_step_that_is_used_says_so() -> Result<()> {
+    let block = r#"
+local kept = {}
+f:addStep(steps.BuildStep:extend("One", {name = "one", run = function(self)
+  kept.step, kept.log, kept.build = self, self:addLog("l"), self.build
+  return util.SUCCESS
+end}){})
+f:addStep(steps.BuildStep:extend("Two", {name = "two", run = function(self)
+  local ok, why = pcall(kept.step.addURL, kept.step, "x", "y")
+  self:setProperty("step", tostring(why), "Two")
+  kept.log:addStdout("dropped\n")
+  self:setProperty("build", kept.build:getProperty("buildername"), "Two")
+  return util.SUCCESS
+end}){})
+f:addStep(steps.SetProperty{property = "later", value = util.renderer(function()
+  local ok, why = pcall(kept.old and kept.old.getProperty or error, kept.old or "first", "x")
+  kept.old = kept.build
+  return tostring(why)
+end)})
+"#;
+    let (master, build) = built(&running(block)).await?;
+    assert_eq!(build["results"], 0, "{build}");
+    let told = properties(&master, 1).await?;
+    assert!(told["step"][0].as_str().is_some_and(|text| text.ends_with("the step has ended")), "{told}");
+    assert_eq!(told["build"][0], "runtests");
+    master.force("runtests").await?;
+    master.finished_build(2).await?;
+    let told = properties(&master, 2).await?;
+    assert!(told["later"][0].as_str().is_some_and(|text| text.ends_with("the build has ended")), "{told}");
+    Ok(())
+}
+
+async fn stopped(config: &str) -> Result<(Master, Value)> {
+    let master = Master::start(config).await?;
+    master.force("runtests").await?;
+    let waits = |answer: &Value| {
+        answer["steps"].as_array().is_some_and(|steps| {
+            steps.iter().any(|step| step["urls"].as_array().is_some_and(|urls| !urls.is_empty()))
+        })
+    };
+    master.until("builds/1/steps", waits).await?;
+    master.control("builds/1", "stop", json!({"reason": "enough"})).await?;
+    let build = master.finished_build(1).await?;
+    Ok((master, build))
+}
+
+#[tokio::test]
+async fn rows_05_027_05_028_a_stopped_step_ends_whatever_it_waits_for() -> Result<()> {
+    let ready = "self:addURL('ready', 'http://x/')";
+    // A command: interrupted, and the step's own code goes on.
+    let command = format!(
+        "local cmd = self:makeRemoteShellCommand{{command = 'sleep 1000'}} {ready} self:runCommand(cmd) \
+         self:setProperty('after', true, 'x') self:runCommand(self:makeRemoteShellCommand{{command = 'true'}}) return cmd:results()"
+    );
+    let (master, build) = stopped(&body(&command, "")).await?;
+    assert_eq!((&build["results"], steps(&master, 1).await?[0].1), (&json!(6), 6), "{build}");
+    assert_eq!(properties(&master, 1).await?["after"][0], true);
+    // Something that has nothing to do with the worker: given up.
+    let (master, _) = stopped(&body(&format!("{ready} util.sleep(1000) return util.SUCCESS"), "")).await?;
+    assert_eq!(steps(&master, 1).await?[0].1, 6);
+    assert!(master.step_log(1, "bad", "cancelled").await?.contains("enough"));
+    // A class that says how it ends.
+    let run = format!("{ready} while not self.over do util.sleep(0.05) end return util.CANCELLED");
+    let interrupt =
+        "interrupt = function(self, reason) self.over = true self:setProperty('why', reason, 'x') end";
+    let (master, _) = stopped(&body(&run, interrupt)).await?;
+    assert_eq!(steps(&master, 1).await?[0].1, 6);
+    assert_eq!(properties(&master, 1).await?["why"][0], "enough");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_step_that_waits_for_builds_links_them_and_takes_their_result() -> Result<()> {
+    let block = r#"
+c.builders[2] = util.BuilderConfig{name = "child", workernames = {"local"}, factory = util.BuildFactory{steps.ShellCommand{command = "exit 1"}}}
+c.schedulers[2] = schedulers.Triggerable{name = "other", builderNames = {"child"}}
+f:addStep(steps.BuildStep:extend("Start", {name = "start", run = function(self)
+  local started = self:trigger{scheduler = "other", set_properties = {a = util.Property("buildername")}, waited_for = true}
+  assert(started.bsid and #started.brids == 1)
+  return started:wait()
+end}){})
+"#;
+    let (master, build) = built(&running(block)).await?;
+    assert_eq!(build["results"], 2, "{build}");
+    let row = master.get("builds/1/steps/start").await?;
+    assert_eq!(row["steps"][0]["urls"].as_array().map(Vec::len), Some(2), "{row}");
+    assert_eq!(properties(&master, 2).await?["a"][0], "runtests");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reload_leaves_running_steps_alone_and_a_killed_master_builds_again() -> Result<()> {
+    let gate = tempfile::tempdir()?;
+    let run = |text: &str| {
+        let wait = format!(
+            "self:addURL('ready', 'http://x/') local cmd = self:makeRemoteShellCommand{{command = 'until test -e {0}/open; do sleep 0.05; done'}} self:runCommand(cmd)",
+            gate.path().display()
+        );
+        body(&format!("{wait} self:setProperty('says', '{text}', 'x') return cmd:results()"), "")
+    };
+    let master = Master::start(&run("old")).await?;
+    master.force("runtests").await?;
+    let ready = |answer: &Value| answer["steps"][1]["urls"].as_array().is_some_and(|urls| !urls.is_empty());
+    master.until("builds/1/steps?order=number", ready).await?;
+    master.rewrite_config(&run("new"))?;
+    let output = std::process::Command::new(lunabot_binary()).arg("reconfig").arg(master.dir()).output()?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    master.force("runtests").await?;
+    std::fs::write(gate.path().join("open"), "")?;
+    master.finished_build(1).await?;
+    master.finished_build(2).await?;
+    assert_eq!(properties(&master, 1).await?["says"][0], "old");
+    assert_eq!(properties(&master, 2).await?["says"][0], "new");
+    std::fs::remove_file(gate.path().join("open"))?;
+    master.force("runtests").await?;
+    master.until("builds/3/steps?order=number", ready).await?;
+    let master = Master::start_in(master.kill().await?).await?;
+    std::fs::write(gate.path().join("open"), "")?;
+    assert_eq!(master.finished_build(4).await?["results"], 0);
+    assert_eq!(master.get("builds/3").await?["builds"][0]["results"], 5);
+    Ok(())
+}
+
+fn check(config: &str) -> Result<String> {
+    let dir = tempfile::tempdir()?;
+    std::fs::write(dir.path().join("master.lua"), config)?;
+    let output = std::process::Command::new(lunabot_binary()).arg("checkconfig").arg(dir.path()).output()?;
+    Ok(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+}
+
+fn checked(block: &str) -> Result<String> {
+    check(&running(block))
+}
+
+#[test]
+fn odd_classes_are_told_when_the_file_is_loaded() -> Result<()> {
+    for (block, told) in [
+        ("steps.BuildStep:extend('X', {run = function(self, more) end})", "run is called with (self) alone"),
+        ("steps.Git:extend('X', {mode_full = function(self) end})", "mode_full is a method of your own"),
+        ("steps.BuildStep:extend('X', {observers = {stdio = 3}})", "observers.stdio: expected an object"),
+        ("util.LogLineObserver:extend('X', {}){frob = 1}", "frob: unknown option"),
+        ("util.PatternObserver{'('}", "util.PatternObserver: pattern:"),
+        ("util.PatternObserver{'x'}", "says nothing of what to do"),
+    ] {
+        let output = checked(block)?;
+        assert!(output.contains(told), "{block}: {output}");
+    }
+    Ok(())
+}
