@@ -44,6 +44,8 @@ mod old_workers;
 mod own_builds;
 #[path = "whole/own_observers.rs"]
 mod own_observers;
+#[path = "whole/own_sources.rs"]
+mod own_sources;
 #[path = "whole/own_steps.rs"]
 mod own_steps;
 #[path = "whole/own_worker.rs"]

@@ -2,7 +2,8 @@
 
 use crate::source::Poller;
 use crate::{
-    bzr_poller, gerrit, git_poller, hg_poller, maildir, p4_source, pull_requests, secrets, svn_poller,
+    bzr_poller, gerrit, git_poller, hg_poller, maildir, own_source, p4_source, pull_requests, secrets,
+    svn_poller,
 };
 use lunabot_model::kind::{Params, check_as};
 use lunabot_model::{AnyObject, Kind, Problem};
@@ -43,6 +44,8 @@ pub static CHANGE_SOURCES: &[ChangeSourceKind] = &[
     maildir::CVS,
     maildir::SUBVERSION,
     maildir::LAUNCHPAD,
+    own_source::SOURCE,
+    own_source::POLLER,
 ];
 
 /// All secret stores.

@@ -17,6 +17,7 @@ mod hg_poller;
 mod kinds;
 mod known;
 mod maildir;
+mod own_source;
 mod p4_source;
 mod poller_params;
 pub mod program;

@@ -30,6 +30,26 @@ pub trait Poller: Send + Sync {
     /// What it watches, in words.
     fn describe(&self) -> String;
 
+    /// The same in the words of a class of the configuration, asked once it runs.
+    async fn described(&self, _: &SourceContext) -> Option<String> {
+        None
+    }
+
+    /// Whether it acts by itself: [`Poller::activate`] and [`Poller::deactivate`] mean something.
+    fn is_active(&self) -> bool {
+        false
+    }
+
+    /// It begins to act. Repeated until it succeeds.
+    async fn activate(&self, _: &SourceContext) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    /// It acts no more. Repeated until it succeeds.
+    async fn deactivate(&self, _: &SourceContext) -> Result<(), SourceError> {
+        Ok(())
+    }
+
     /// Finds what would make every poll fail, e.g. a secret nobody knows (12.009).
     async fn check(&self, cx: &SourceContext) -> Result<(), SourceError>;
 

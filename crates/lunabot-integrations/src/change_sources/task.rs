@@ -7,6 +7,7 @@ use futures::FutureExt;
 use lunabot_model::Mono;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,31 @@ pub(super) struct SourceTask {
     pub chance: Chance,
 }
 
+/// Before something that failed is tried again at first; twice as long each further time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// At most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// So long a source that is stopped is waited for.
+const FAREWELL: Duration = Duration::from_secs(15);
+
+/// Lets a source act no more; what fails again and again is given up.
+async fn deactivate(poller: &dyn Poller, context: &SourceContext) {
+    let attempts = async {
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = poller.deactivate(context).await {
+            tracing::error!(source = %context.name, %error, "could not be deactivated; it will be tried again");
+            context.clock.sleep(pause).await;
+            pause *= 2;
+        }
+    };
+    tokio::select! {
+        () = attempts => {}
+        () = context.clock.sleep(FAREWELL) => {
+            tracing::error!(source = %context.name, "could not be deactivated; it is given up");
+        }
+    }
+}
+
 enum Wake {
     Poll,
     Redeclared,
@@ -47,20 +73,40 @@ enum Wake {
 
 impl SourceTask {
     pub async fn run(mut self) {
+        let Declared { poller, context } = self.declared.borrow_and_update().clone();
+        let mut acting = poller.is_active().then_some((poller, context));
+        if let Some((poller, context)) = &acting
+            && !self.activate(&**poller, context).await
+        {
+            return;
+        }
+        self.poll_on(&mut acting).await;
+        if let Some((poller, context)) = &acting {
+            deactivate(&**poller, context).await;
+        }
+    }
+
+    /// Polls until it is stopped. What acts is exchanged where a reload brings the same source anew.
+    async fn poll_on(&mut self, acting: &mut Option<(Arc<dyn Poller>, SourceContext)>) {
         let start = self.declared.borrow().context.clock.mono();
         let mut first = true;
         let mut due = self.first_due(start);
         loop {
             match self.wait(due).await {
                 Wake::Stop => return,
-                Wake::Redeclared => continue,
+                Wake::Redeclared => {
+                    if !self.exchange(acting).await {
+                        return;
+                    }
+                    continue;
+                }
                 Wake::Skip(skip) => {
                     self.skip(skip).await;
                     continue;
                 }
                 Wake::Poll => {}
             }
-            let Declared { poller, mut context } = self.declared.borrow_and_update().clone();
+            let Declared { poller, mut context } = self.declared.borrow().clone();
             context.first = first;
             let stop = self.stop.clone();
             tokio::select! {
@@ -70,6 +116,46 @@ impl SourceTask {
             due = next_poll(start, context.clock.mono(), &poller.times(), (self.chance)());
             self.note_next(&context, due);
         }
+    }
+
+    /// Lets a source begin to act; false: it was stopped before.
+    async fn activate(&self, poller: &dyn Poller, context: &SourceContext) -> bool {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let stop = self.stop.clone();
+            let outcome = tokio::select! {
+                () = stop.cancelled() => return false,
+                outcome = poller.activate(context) => outcome,
+            };
+            let Err(error) = outcome else { break };
+            tracing::error!(source = %context.name, %error, "could not be activated; it will be tried again");
+            self.board.update(&context.name, |row| {
+                row.failures += 1;
+                row.last_error = Some(error.to_string());
+            });
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = context.clock.sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            }
+        }
+        let described = poller.described(context).await;
+        self.board.update(&context.name, |row| {
+            row.last_error = None;
+            if let Some(text) = described {
+                row.describe = text;
+            }
+        });
+        true
+    }
+
+    /// The same source of a newer configuration takes over.
+    async fn exchange(&mut self, acting: &mut Option<(Arc<dyn Poller>, SourceContext)>) -> bool {
+        let Some((old, before)) = acting.take() else { return true };
+        deactivate(&*old, &before).await;
+        let Declared { poller, context } = self.declared.borrow().clone();
+        let active = self.activate(&*poller, &context).await;
+        *acting = active.then_some((poller, context));
+        active
     }
 
     fn first_due(&self, start: Mono) -> Option<Mono> {
