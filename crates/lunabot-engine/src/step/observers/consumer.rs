@@ -13,7 +13,7 @@ use serde_json::json;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 /// How long the function may go on after the last line.
 const LAST: Duration = Duration::from_secs(60);
@@ -70,8 +70,12 @@ impl Consumer {
                 return Err(StepError::Exception(text));
             }
         };
-        done.unwrap_or_else(|error| Err(StepError::Exception(error.to_string())))
+        outcome(done)
     }
+}
+
+fn outcome(done: Result<Result<(), StepError>, JoinError>) -> Result<(), StepError> {
+    done.unwrap_or_else(|error| Err(StepError::Exception(error.to_string())))
 }
 
 impl Drop for Consumer {
@@ -89,13 +93,22 @@ impl LogObserver for Consumer {
             Channel::Header => "h",
         };
         let batch: Vec<&str> = short_lines(text, MAX_LINE_LENGTH).collect();
-        let Some(lines) = &self.lines else { return Ok(()) };
-        if batch.is_empty() || lines.send(json!({"stream": stream, "lines": batch})).await.is_ok() {
-            return Ok(());
+        let Some(lines) = self.lines.clone().filter(|_| !batch.is_empty()) else { return Ok(()) };
+        tokio::select! {
+            biased;
+            // The function wants no more lines, or broke. What it holds on to may still look like a receiver.
+            done = &mut self.work => {
+                self.lines = None;
+                outcome(done)
+            }
+            sent = lines.send(json!({"stream": stream, "lines": batch})) => match sent {
+                Ok(()) => Ok(()),
+                Err(_) => {
+                    self.lines = None;
+                    self.end().await
+                }
+            }
         }
-        // The function wants no more lines, or broke.
-        self.lines = None;
-        self.end().await
     }
 
     async fn finished(&mut self) -> Result<(), StepError> {

@@ -6,6 +6,7 @@ use crate::step::context::Inner;
 use crate::step::observe::{LogObserver, MAX_LINE_LENGTH};
 use crate::step::{StepContext, StepError, short_lines};
 use async_trait::async_trait;
+use lunabot_model::resources::LogType;
 use lunabot_model::{AnyObject, pattern};
 use regex::{Captures, Regex};
 use std::sync::{Arc, PoisonError, Weak};
@@ -105,7 +106,11 @@ impl LogObserver for PatternObserver {
             cx.set_statistic(name, self.count.into());
         }
         if let Some(name) = &self.params.log {
-            cx.log_for_commands(name).await?.add_stdout(&copied).await?;
+            let log = match cx.get_log(name) {
+                Some(log) => log,
+                None => cx.add_log(name, LogType::Text).await?,
+            };
+            log.add_stdout(&copied).await?;
         }
         Ok(())
     }
