@@ -15,6 +15,9 @@ use tokio::sync::watch;
 /// Longer than anything a test waits for on a busy machine; reaching it is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Said in the log before the address of the pages.
+const PAGES: &str = "the pages are at ";
+
 /// The program under test, built beside the tests.
 pub fn lunabot_binary() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
@@ -91,14 +94,9 @@ impl Master {
             lines,
             http: lunabot_net::http::builder().build()?,
         };
-        let line = master.log_line(|line| line.contains("http://")).await?;
-        let url = line
-            .split("http://")
-            .nth(1)
-            .and_then(|rest| rest.split(['/', ' ', '"']).next())
-            .context("a URL")?;
-        master.base =
-            format!("http://{}", url.replace("0.0.0.0", "127.0.0.1").replace("localhost", "127.0.0.1"));
+        let line = master.log_line(|line| line.contains(PAGES)).await?;
+        let url = line.split(PAGES).nth(1).and_then(|rest| rest.split([' ', '"']).next()).context("a URL")?;
+        master.base = url.trim_end_matches('/').replace("http://localhost", "http://127.0.0.1");
         Ok(master)
     }
 
@@ -111,7 +109,7 @@ impl Master {
         self.dir.clone()
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, or with `https` where the configuration says so.
     pub fn base(&self) -> &str {
         &self.base
     }

@@ -56,6 +56,8 @@ mod pipeline;
 mod properties;
 #[path = "whole/queue.rs"]
 mod queue;
+#[path = "whole/reach.rs"]
+mod reach;
 #[path = "whole/reload.rs"]
 mod reload;
 #[path = "whole/service.rs"]

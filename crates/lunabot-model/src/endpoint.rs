@@ -24,12 +24,23 @@ pub enum Endpoint {
         path: PathBuf,
         mode: u32,
     },
+    /// A socket that systemd listens at and hands over.
+    Systemd(Passed),
+}
+
+/// Which of the sockets that systemd hands over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Passed {
+    /// In the order of the socket unit, from 0.
+    Index(usize),
+    /// `FileDescriptorName` of the socket unit.
+    Name(String),
 }
 
 /// A value that names no place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0} is not a place to listen at: a port, \"host:port\", \"tcp:8010:interface=127.0.0.1\", \"ssl:8010:privateKey=key.pem:certKey=cert.pem\" or \"unix:/path\" is"
+    "{0} is not a place to listen at: a port, \"host:port\", \"tcp:8010:interface=127.0.0.1\", \"ssl:8010:privateKey=key.pem:certKey=cert.pem\", \"unix:/path\" or \"systemd:index=0\" is"
 )]
 pub struct EndpointError(pub String);
 
@@ -41,6 +52,8 @@ impl fmt::Display for Endpoint {
             }
             Endpoint::Tcp { host, port } | Endpoint::Ssl { host, port, .. } => write!(f, "{host}:{port}"),
             Endpoint::Unix { path, .. } => write!(f, "{}", path.display()),
+            Endpoint::Systemd(Passed::Index(index)) => write!(f, "socket {index} of systemd"),
+            Endpoint::Systemd(Passed::Name(name)) => write!(f, "socket {name} of systemd"),
         }
     }
 }
@@ -53,6 +66,7 @@ impl Endpoint {
     pub fn collides_with(&self, other: &Endpoint) -> bool {
         match (self, other) {
             (Endpoint::Unix { path: a, .. }, Endpoint::Unix { path: b, .. }) => a == b,
+            (Endpoint::Systemd(a), Endpoint::Systemd(b)) => a == b,
             (
                 Endpoint::Tcp { port: a, host: at } | Endpoint::Ssl { port: a, host: at, .. },
                 Endpoint::Tcp { port: b, host: other } | Endpoint::Ssl { port: b, host: other, .. },
@@ -83,6 +97,9 @@ impl Endpoint {
         }
         if let Some(rest) = text.strip_prefix("unix:") {
             return Self::parse_unix(&split_escaped(rest));
+        }
+        if let Some(rest) = text.strip_prefix("systemd:") {
+            return Self::parse_systemd(&split_escaped(rest));
         }
         if let Ok(port) = text.parse() {
             return Some(Endpoint::Tcp { host: ANY_HOST.into(), port });
@@ -135,6 +152,20 @@ impl Endpoint {
         }
         path.filter(|p| !p.as_os_str().is_empty()).map(|path| Endpoint::Unix { path, mode })
     }
+
+    /// What kind of socket it is can be seen when it is there.
+    fn parse_systemd(parts: &[String]) -> Option<Endpoint> {
+        let mut passed = None;
+        for part in parts {
+            match part.split_once('=') {
+                Some(("domain", "INET" | "INET6" | "UNIX")) => {}
+                Some(("index", index)) => passed = Some(Passed::Index(index.parse().ok()?)),
+                Some(("name", name)) if !name.is_empty() => passed = Some(Passed::Name(name.into())),
+                None | Some(_) => return None,
+            }
+        }
+        passed.map(Endpoint::Systemd)
+    }
 }
 
 /// Splits at colons; `\:` is a colon of the text.
@@ -180,6 +211,10 @@ mod tests {
                     certificate: "c.pem".into(),
                 }),
             ),
+            (json!("systemd:domain=INET:index=0"), Some(Endpoint::Systemd(Passed::Index(0)))),
+            (json!("systemd:name=www"), Some(Endpoint::Systemd(Passed::Name("www".into())))),
+            (json!("systemd:"), None),
+            (json!("systemd:index=x"), None),
             (json!("ssl:9989"), None),
             (json!("unix:"), None),
             (json!("tcp:interface=127.0.0.1"), None),

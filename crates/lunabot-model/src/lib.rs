@@ -33,7 +33,7 @@ pub mod text;
 
 pub use class::ClassOf;
 pub use clock::{Clock, Mono, Time};
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{Endpoint, EndpointError, Passed};
 pub use event::{Event, Pattern, Topic};
 pub use kind::{CallbackSpec, Category, Kind, Problem};
 pub use object::{AnyObject, Callback, Duration, Names, Object, Renderable, StringOrList};

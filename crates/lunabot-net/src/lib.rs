@@ -1,10 +1,11 @@
-//! What goes out to other servers: one HTTP client, set up once, for whoever asks the web something (steps, pollers,
-//! hooks, functions of the configuration).
+//! What goes to other machines: one HTTP client, set up once, for whoever asks the web something (steps, pollers,
+//! hooks, functions of the configuration), and the TLS of ports that others come to.
 //!
 //! Connections and certificates are found here, and the limits that keep a strange server from hurting the master. What
 //! must never enter: what is asked of whom, and why.
 
 pub mod http;
+pub mod tls;
 
 pub use reqwest;
 

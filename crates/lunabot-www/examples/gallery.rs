@@ -39,7 +39,7 @@ async fn main() {
         tokio::spawn(work(world.data.clone(), world.clock.clone()));
     }
     let at = Endpoint::Tcp { host: "127.0.0.1".into(), port };
-    let listener = listen(&at).await.expect("a free port");
+    let listener = listen(&at, std::path::Path::new(".")).await.expect("a free port");
     serve(listener, world.router.clone(), CancellationToken::new()).await;
 }
 

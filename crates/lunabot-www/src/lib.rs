@@ -26,7 +26,7 @@ pub use hooks::{
     HookMeans, Hooks, PollPort, USER_PASSWORD_AUTH, missing_secrets as missing_hook_secrets,
     unprotected as hook_warnings, wrong as hook_errors,
 };
-pub use listen::{Endpoint, ListenError, Listener, listen};
+pub use listen::{Endpoint, ListenError, Listener, certificate, listen, take_passed_sockets};
 pub use router::{WwwState, router};
 pub use serve::serve;
 pub use site::{Declared, SharedSite, Site};

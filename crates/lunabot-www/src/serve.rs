@@ -1,11 +1,12 @@
 //! Accepts connections and bounds them: how many, how slowly a request's head may come, how long a stop may take.
 
-use crate::listen::Listener;
+use crate::listen::{Listener, Socket};
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use lunabot_net::tls::Tls;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -38,20 +39,22 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener.socket, &slots) => accepted,
         };
         let Some((stream, slot)) = accepted else { continue };
         let service = TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
+        let (builder, watcher) = (builder.clone(), graceful.watcher());
+        let (tls, shutdown) = (listener.tls.clone(), shutdown.clone());
         tokio::spawn(async move {
             let _slot = slot;
-            if let Err(e) = connection.await {
+            let Some(Some(stream)) = shutdown.run_until_cancelled(secured(stream, tls)).await else { return };
+            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            if let Err(e) = watcher.watch(connection).await {
                 tracing::debug!("connection: {e}");
             }
         });
     }
-    if let Listener::Unix(_, path) = &listener {
+    if let Socket::Unix(_, Some(path)) = &listener.socket {
         let _ = tokio::fs::remove_file(path).await;
     }
     drop(listener);
@@ -62,14 +65,27 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
 
 type Accepted = (Box<dyn Stream>, tokio::sync::OwnedSemaphorePermit);
 
-async fn accept(listener: &Listener, slots: &Arc<Semaphore>) -> Option<Accepted> {
+/// The stream as the web sees it; `None`: no TLS came about.
+async fn secured(stream: Box<dyn Stream>, tls: Option<Arc<Tls>>) -> Option<Box<dyn Stream>> {
+    let Some(tls) = tls else { return Some(stream) };
+    match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+        Ok(Ok(stream)) => Some(Box::new(stream)),
+        Ok(Err(e)) => {
+            tracing::debug!("no TLS with a web client: {e}");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+async fn accept(listener: &Socket, slots: &Arc<Semaphore>) -> Option<Accepted> {
     let slot = slots.clone().acquire_owned().await.ok()?;
     let stream: std::io::Result<Box<dyn Stream>> = match listener {
-        Listener::Tcp(socket) => socket.accept().await.map(|(stream, _)| {
+        Socket::Tcp(socket) => socket.accept().await.map(|(stream, _)| {
             let _ = stream.set_nodelay(true);
             Box::new(stream) as Box<dyn Stream>
         }),
-        Listener::Unix(socket, _) => socket.accept().await.map(|(stream, _)| Box::new(stream) as _),
+        Socket::Unix(socket, _) => socket.accept().await.map(|(stream, _)| Box::new(stream) as _),
     };
     match stream {
         Ok(stream) => Some((stream, slot)),

@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lunabot-net", &[]),
     ("lunabot-db", &["lunabot-model"]),
     ("lunabot-data", &["lunabot-model", "lunabot-db"]),
-    ("lunabot-engine", &["lunabot-model", "lunabot-proto", "lunabot-data"]),
+    ("lunabot-engine", &["lunabot-model", "lunabot-proto", "lunabot-data", "lunabot-net"]),
     ("lunabot-steps", &["lunabot-model", "lunabot-engine", "lunabot-net"]),
     ("lunabot-integrations", &["lunabot-model", "lunabot-data", "lunabot-net"]),
     ("lunabot-lua", &["lunabot-model", "lunabot-net"]),

@@ -469,9 +469,15 @@ async fn row_08_033_leftover_folders_go_where_the_worker_is_set_up_so() -> Resul
 
 /// A certificate for `localhost` with its key, made by the real openssl.
 pub(crate) async fn certificate(dir: &Path) -> Result<()> {
+    certificate_with(dir, &[]).await
+}
+
+/// The same with more options of `openssl req`.
+pub(crate) async fn certificate_with(dir: &Path, more: &[&str]) -> Result<()> {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
         .args(["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"])
+        .args(more)
         .current_dir(dir)
         .output()
         .await

@@ -29,7 +29,7 @@ pub async fn entry(app: Arc<App>, inner: Router, mut request: Request) -> Respon
     let site = app.www.site.load();
     let Some(client) = &site.client else { return pass(inner, request).await };
     let Some(rest) = client.below(request.uri().path()) else { return pass(inner, request).await };
-    let Some(rest) = rest.strip_prefix('/') else { return Redirect::permanent(&client.path).into_response() };
+    let Some(rest) = rest.strip_prefix('/') else { return client.with_slash().into_response() };
     if SHARED.contains(&rest.split('/').next().unwrap_or_default()) {
         return match moved(request.uri(), client.path.len() - 1) {
             Some(uri) => {
@@ -62,6 +62,12 @@ impl Client {
     fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
         let rest = path.strip_prefix(self.path.trim_end_matches('/'))?;
         (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+    }
+
+    /// To the folder itself, by an address that also holds below a proxy's prefix.
+    fn with_slash(&self) -> Redirect {
+        let last = self.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        Redirect::permanent(&format!("./{last}/"))
     }
 
     async fn answer(&self, rest: &str, request: Request) -> Response {

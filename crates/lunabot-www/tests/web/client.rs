@@ -56,7 +56,7 @@ async fn row_10_039_the_page_its_files_and_the_api_are_below_the_path() {
     let world =
         world(json!({"dir": "buildbot_www/static", "path": "/ui", "plugins": {"grid_view": {"n": 3}}})).await;
     let (status, headers, body) = get(&world, "/ui").await;
-    assert_eq!((status, headers["location"].to_str().unwrap(), body.as_str()), (308, "/ui/", ""));
+    assert_eq!((status, headers["location"].to_str().unwrap(), body.as_str()), (308, "./ui/", ""));
 
     let (status, headers, page) = get(&world, "/ui/").await;
     assert_eq!((status, headers["cache-control"].to_str().unwrap()), (200, "public,max-age=0"));

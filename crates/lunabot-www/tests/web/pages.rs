@@ -6,8 +6,9 @@ use axum::http::Request;
 use lunabot_data::new::*;
 use lunabot_model::resources::LogType;
 use lunabot_model::{Properties, Results};
+use lunabot_net::reqwest::Url;
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -354,5 +355,61 @@ async fn a_builder_page_shows_how_it_is_configured() {
         ["make &lt;all&gt;", "ends the build if it fails", "master.lua:9", "canStartBuild", "master.lua:30"]
     {
         assert!(shown.contains(wanted), "{wanted}: {shown}");
+    }
+}
+
+/// Where the links of a page below a proxy's prefix lead, without query and fragment.
+fn links(page: &str, at: &Url) -> Vec<Url> {
+    let attribute = regex::Regex::new(r#" (?:href|src|action)="([^"]*)""#).unwrap();
+    let found = attribute.captures_iter(page).filter_map(|one| {
+        at.join(&one[1].replace("&#x2f;", "/").replace("&#x27;", "'").replace("&amp;", "&")).ok()
+    });
+    let found = found.filter(|to| to.origin() == at.origin());
+    found
+        .map(|mut to| {
+            to.set_query(None);
+            to.set_fragment(None);
+            to
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_link_of_every_page_holds_below_a_prefix() {
+    let world = World::new().await;
+    seed::small(&world.data, &world.clock, 50).await;
+    let (mut seen, mut todo) = (BTreeSet::new(), vec![Url::parse("http://ci.example.org/a/ci/").unwrap()]);
+    while let Some(at) = todo.pop() {
+        let Some(path) = at.path().strip_prefix("/a/ci").map(str::to_owned) else {
+            panic!("a link leads out of the prefix: {at}");
+        };
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let response = world.send(Request::get(&path).body(Body::empty()).unwrap()).await;
+        let status = response.status().as_u16();
+        let html = response
+            .headers()
+            .get("content-type")
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+        assert!(matches!(status, 200 | 303 | 405), "{path}: {status}");
+        if let Some(to) = response.headers().get("location") {
+            todo.push(at.join(to.to_str().unwrap()).unwrap());
+        }
+        if html {
+            todo.extend(links(&text(response).await.1, &at));
+        }
+    }
+    for part in [
+        "/builders/",
+        "/builds/",
+        "/changes/",
+        "/workers/",
+        "/force/",
+        "/logs/",
+        "/static/",
+        "/buildrequests/",
+    ] {
+        assert!(seen.iter().any(|path| path.contains(part)), "no link with {part} among {seen:?}");
     }
 }

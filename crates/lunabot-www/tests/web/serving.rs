@@ -4,6 +4,7 @@ use crate::support::{World, seed};
 use futures::{SinkExt, StreamExt};
 use lunabot_www::{Endpoint, listen, serve};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -27,7 +28,7 @@ async fn read_until(stream: &mut TcpStream, wanted: &str) -> String {
 #[tokio::test]
 async fn a_stop_ends_event_streams_and_idle_connections() {
     let world = World::new().await;
-    let listener = listen(&Endpoint::read(&json!("127.0.0.1:0")).unwrap()).await.unwrap();
+    let listener = listen(&Endpoint::read(&json!("127.0.0.1:0")).unwrap(), Path::new(".")).await.unwrap();
     let port = listener.port().unwrap();
     let stop = CancellationToken::new();
     let serving = tokio::spawn(serve(listener, world.router.clone(), stop.clone()));
@@ -51,7 +52,8 @@ async fn a_unix_socket_serves_and_is_taken_away_10_001() {
     let world = World::new().await;
     let path = world.dir.path().join("www.sock");
     let listener =
-        listen(&Endpoint::read(&json!(format!("unix:{}:mode=600", path.display()))).unwrap()).await;
+        listen(&Endpoint::read(&json!(format!("unix:{}:mode=600", path.display()))).unwrap(), Path::new("."))
+            .await;
     let stop = CancellationToken::new();
     let serving = tokio::spawn(serve(listener.unwrap(), world.router.clone(), stop.clone()));
     let mut stream = UnixStream::connect(&path).await.unwrap();
@@ -74,7 +76,7 @@ async fn told(socket: &mut Socket) -> Option<Value> {
 #[tokio::test]
 async fn row_09_101_a_websocket_hears_what_it_consumes_once_and_until_it_stops() {
     let world = World::new().await;
-    let listener = listen(&Endpoint::read(&json!("127.0.0.1:0")).unwrap()).await.unwrap();
+    let listener = listen(&Endpoint::read(&json!("127.0.0.1:0")).unwrap(), Path::new(".")).await.unwrap();
     let port = listener.port().unwrap();
     let stop = CancellationToken::new();
     let serving = tokio::spawn(serve(listener, world.router.clone(), stop.clone()));

@@ -51,6 +51,7 @@ pub struct Settings {
 /// # Errors
 /// It could not start, or a part of it died.
 pub fn run(base: &BaseDir, settings: Settings) -> Result<()> {
+    lunabot_www::take_passed_sockets().context("cannot take what systemd handed over")?;
     let _pid = PidFile::take(&base.pid_file(), "master", "lunabot stop")?;
     let metrics = Metrics::install()?;
     let runtime =

@@ -1,16 +1,14 @@
 //! Reloading: all or nothing, and only what differs (lua-api § 5, 01.010).
 
 use super::rooms::Rooms;
-use super::web::Bound;
 use crate::control::Outcome;
 use crate::reload::diff::{Plan, Tense};
 use crate::reload::generation::Generation;
 use crate::reload::history::Load;
 use crate::reload::queue::Reloader;
 use crate::supervisor;
-use anyhow::Result;
 use lunabot_model::BoxFuture;
-use lunabot_model::config::{Config, ConfigError};
+use lunabot_model::config::ConfigError;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,7 +20,7 @@ impl Rooms {
         if !refused.is_empty() {
             return self.refused(Load { errors: refused, ..record }, &generation.files);
         }
-        let place = match self.place(generation.config()).await {
+        let place = match self.web.prepare(&generation.config().www, &self.loader.config_folder()).await {
             Ok(place) => place,
             Err(error) => {
                 let error = at(&generation, "www.port", format!("{error:#}"));
@@ -48,11 +46,6 @@ impl Rooms {
         lines.iter().for_each(|line| tracing::info!("{line}"));
         lines.push(format!("configuration update complete: generation {number} serves"));
         Outcome { ok: true, lines }
-    }
-
-    /// A bound place for the pages, if they are to move.
-    async fn place(&self, config: &Config) -> Result<Option<Bound>> {
-        if self.web.differs(&config.www) { Bound::bind(&config.www).await.map(Some) } else { Ok(None) }
     }
 
     /// What cannot be changed while the master runs (16.029), and what the change sources find.

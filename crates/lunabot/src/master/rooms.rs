@@ -1,7 +1,7 @@
 //! The rooms of a running master, and how a generation of the configuration is taken up by all of them.
 
 use super::open;
-use super::web::{Bound, Web};
+use super::web::{Bound, Place, Web};
 use crate::basedir::BaseDir;
 use crate::lifecycle::Lifecycle;
 use crate::reload::generation::{Generation, Loader};
@@ -69,7 +69,7 @@ impl Rooms {
             return Err(anyhow!("Configuration Errors:\n{}", lines.join("\n")));
         }
         // Before the store is opened: a port in use is found at once and nothing has happened.
-        let place = Bound::bind(&generation.config().www).await?;
+        let place = Bound::bind(&generation.config().www, &loader.config_folder()).await?;
         let data = open::store(base, generation.config(), clock).await?;
         let history = Arc::new(History::default());
         open::serve_lists(&data, &history, errors);
@@ -77,7 +77,7 @@ impl Rooms {
         let rooms = Self::furnish(ground, loader, data, history, Arc::new(generation)).await?;
         let current = rooms.current();
         let workers = rooms.prepare_workers(&current).await?;
-        rooms.take_up(&current, Some(place), workers).await?;
+        rooms.take_up(&current, Place::Moves(place), workers).await?;
         rooms.history.add(record);
         Ok(Arc::new(rooms))
     }
@@ -111,12 +111,12 @@ impl Rooms {
         };
         Ok(Rooms {
             clock: Arc::clone(clock),
-            loader,
             history,
             watch: Arc::new(FileWatch::new()),
             web: open::web(&data, &site, health, ground),
             workers: LocalWorkers::new(engine.clone(), base.dir(), ground.simulated_workers.clone()),
-            remote: RemoteWorkers::new(engine.clone(), Arc::clone(clock), base.dir()),
+            remote: RemoteWorkers::new(engine.clone(), Arc::clone(clock), &loader.config_folder()),
+            loader,
             data,
             engine,
             sources,
@@ -130,7 +130,7 @@ impl Rooms {
     pub(super) async fn take_up(
         &self,
         generation: &Arc<Generation>,
-        place: Option<Bound>,
+        place: Place,
         workers: Prepared,
     ) -> Result<()> {
         generation.connect(&self.data);
@@ -140,9 +140,7 @@ impl Rooms {
         self.workers.apply(generation.config()).await?;
         self.sources.apply(&generation.sources()).await?;
         self.site.store(site_of(generation, &self.data));
-        if let Some(place) = place {
-            self.web.move_to(place);
-        }
+        self.web.take_up(place);
         self.watch.set(generation.watched(), generation.loaded_at);
         *self.lock() = Arc::clone(generation);
         Ok(())

@@ -4,8 +4,10 @@ use crate::lifecycle::Lifecycle;
 use anyhow::Result;
 use lunabot_model::Json;
 use lunabot_model::config::WwwConfig;
-use lunabot_www::{Endpoint, ListenError, Listener, WwwState, listen, router, serve};
-use std::sync::{Mutex, PoisonError};
+use lunabot_net::tls::{ServerConfig, Tls};
+use lunabot_www::{Endpoint, ListenError, Listener, WwwState, certificate, listen, router, serve};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 /// A bound place that is not served yet: nothing else can fail.
@@ -14,11 +16,23 @@ pub struct Bound {
     listener: Option<Listener>,
 }
 
+/// What a new configuration makes of the place. Nothing of it can fail any more.
+pub enum Place {
+    /// With the certificate as it is in its files now.
+    Stays(Option<Arc<ServerConfig>>),
+    Moves(Bound),
+}
+
+/// The place that the configuration names; none if it names none (no web server).
+fn endpoint(www: &WwwConfig) -> Result<Option<Endpoint>, ListenError> {
+    www.port.as_ref().map(Endpoint::read).transpose().map_err(ListenError::from)
+}
+
 impl Bound {
-    /// Takes the place that the configuration names; none if it names none (no web server).
-    pub async fn bind(www: &WwwConfig) -> Result<Self> {
-        let listener = match &www.port {
-            Some(port) => Some(listen(&Endpoint::read(port).map_err(ListenError::from)?).await?),
+    /// Takes the place that the configuration names. Relative paths start at `home`.
+    pub async fn bind(www: &WwwConfig, home: &Path) -> Result<Self> {
+        let listener = match endpoint(www)? {
+            Some(endpoint) => Some(listen(&endpoint, home).await?),
             None => None,
         };
         Ok(Bound { port: www.port.clone(), listener })
@@ -36,6 +50,7 @@ pub struct Web {
 struct Current {
     port: Option<Json>,
     url: Option<String>,
+    tls: Option<Arc<Tls>>,
     stop: CancellationToken,
 }
 
@@ -44,9 +59,33 @@ impl Web {
         Web { state, lifecycle, current: Mutex::default() }
     }
 
+    /// Takes the place that a new configuration names, or reads the certificate of the old one again.
+    pub async fn prepare(&self, www: &WwwConfig, home: &Path) -> Result<Place> {
+        if self.lock().port != www.port {
+            return Bound::bind(www, home).await.map(Place::Moves);
+        }
+        match endpoint(www)? {
+            Some(endpoint) => Ok(Place::Stays(certificate(&endpoint, home).await?)),
+            None => Ok(Place::Stays(None)),
+        }
+    }
+
+    /// Goes over to what was prepared.
+    pub fn take_up(&self, place: Place) {
+        match place {
+            Place::Moves(bound) => self.move_to(bound),
+            Place::Stays(certificate) => {
+                if let (Some(tls), Some(certificate)) = (&self.lock().tls, certificate) {
+                    tls.set(certificate);
+                }
+            }
+        }
+    }
+
     /// Serves at `place` and leaves the old one, whose answers under way end in peace.
-    pub fn move_to(&self, place: Bound) {
+    fn move_to(&self, place: Bound) {
         let url = place.listener.as_ref().map(Listener::url);
+        let tls = place.listener.as_ref().and_then(|listener| listener.tls.clone());
         let stop = CancellationToken::new();
         if let Some(listener) = place.listener {
             self.spawn(listener, stop.clone());
@@ -55,7 +94,7 @@ impl Web {
             Some(url) => tracing::info!("the pages are at {url}"),
             None => tracing::info!("there are no pages: c.www has no port"),
         }
-        let old = std::mem::replace(&mut *self.lock(), Current { port: place.port, url, stop });
+        let old = std::mem::replace(&mut *self.lock(), Current { port: place.port, url, tls, stop });
         old.stop.cancel();
     }
 
@@ -67,11 +106,6 @@ impl Web {
             hard.run_until_cancelled(serve(listener, router, stop)).await;
             Ok(())
         });
-    }
-
-    /// Whether a configuration wants another place than the one served at.
-    pub fn differs(&self, www: &WwwConfig) -> bool {
-        self.lock().port != www.port
     }
 
     /// Where the pages are.

@@ -177,8 +177,8 @@ impl Loader {
         }
     }
 
-    /// Where relative paths of the configuration start.
-    fn config_folder(&self) -> PathBuf {
+    /// Where relative paths of the configuration start (lua-api § 1).
+    pub fn config_folder(&self) -> PathBuf {
         self.base.config().parent().unwrap_or(self.base.dir()).to_owned()
     }
 }

@@ -82,7 +82,9 @@ impl Params for TryUserpassParams {
 pub(crate) fn port_problem(port: Option<&Json>) -> Option<Problem> {
     let port = port.filter(|port| !port.is_null())?;
     match Endpoint::read(port) {
-        Ok(Endpoint::Unix { .. }) => Some(Problem::new("port", "clients connect over TCP")),
+        Ok(Endpoint::Unix { .. } | Endpoint::Systemd(_)) => {
+            Some(Problem::new("port", "clients connect over TCP"))
+        }
         Ok(Endpoint::Tcp { .. } | Endpoint::Ssl { .. }) => None,
         Err(wrong) => Some(Problem::new("port", wrong.to_string())),
     }

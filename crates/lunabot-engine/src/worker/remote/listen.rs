@@ -4,10 +4,10 @@ use super::RemoteError;
 use super::clients::Gate;
 use super::hub::{Arrival, Hub};
 use super::login;
-use super::tls::{self, Tls};
 use super::transport::Stream;
 use lunabot_model::Endpoint;
 use lunabot_model::config::protocols::MSGPACK;
+use lunabot_net::tls::{self, ServerConfig, Tls};
 use socket2::{SockRef, TcpKeepalive};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long a login may take.
@@ -49,7 +48,7 @@ impl Bound {
         let place = endpoint.to_string();
         let (host, port) = match &endpoint {
             Endpoint::Tcp { host, port } | Endpoint::Ssl { host, port, .. } => (host.as_str(), *port),
-            Endpoint::Unix { .. } => {
+            Endpoint::Unix { .. } | Endpoint::Systemd(_) => {
                 let error = std::io::Error::new(std::io::ErrorKind::Unsupported, "workers connect over TCP");
                 return Err(RemoteError::Bind { option: gate.option(), place, error });
             }

@@ -16,7 +16,6 @@ mod password;
 mod running;
 mod seats;
 mod session;
-mod tls;
 mod transport;
 mod tries;
 
@@ -30,11 +29,11 @@ use hub::{Hub, Member};
 use listen::{Bound, Port};
 use lunabot_model::config::protocols::{MSGPACK, PB};
 use lunabot_model::{Clock, Endpoint};
+use lunabot_net::tls::ServerConfig;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio_rustls::rustls::ServerConfig;
 
 pub use changes::PB_CHANGES;
 pub use clients::{change_source_names, client_errors};

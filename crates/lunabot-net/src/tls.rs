@@ -1,19 +1,21 @@
-//! TLS of a port: certificates from files, read again with each load of the configuration.
+//! TLS of a port of the master's: certificates from files, read again with each load of the configuration.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
+pub use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::server::TlsStream;
+pub use tokio_rustls::server::TlsStream;
 
 /// What new connections are shown; the certificate may change while the port stays.
-pub(super) struct Tls(RwLock<Arc<ServerConfig>>);
+#[derive(Debug)]
+pub struct Tls(RwLock<Arc<ServerConfig>>);
 
 impl Tls {
+    /// Shows `config` until [`Tls::set`].
     pub fn new(config: Arc<ServerConfig>) -> Self {
         Tls(RwLock::new(config))
     }
@@ -23,14 +25,18 @@ impl Tls {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    pub async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    /// Secures a connection that came in.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+    ) -> std::io::Result<TlsStream<S>> {
         let config = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         TlsAcceptor::from(config).accept(stream).await
     }
 }
 
-/// Reads a private key and a chain of certificates, both PEM. The error names the file.
-pub(super) async fn load(key: &Path, certificate: &Path) -> Result<Arc<ServerConfig>, String> {
+/// Reads a private key and a chain of certificates, both PEM (`ssl:` of 01.026, 10.001). The error names the file.
+pub async fn load(key: &Path, certificate: &Path) -> Result<Arc<ServerConfig>, String> {
     let chain = CertificateDer::pem_slice_iter(&read(certificate).await?).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|error| format!("{}: {error}", certificate.display()))?;
     if chain.is_empty() {
