@@ -20,5 +20,7 @@ mod loading;
 mod locks;
 #[path = "script/renderables.rs"]
 mod renderables;
+#[path = "script/stubs.rs"]
+mod stubs;
 #[path = "script/support.rs"]
 mod support;

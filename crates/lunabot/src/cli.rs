@@ -57,6 +57,8 @@ pub enum Command {
     Try(Box<clients::Try>),
     /// Lay a job of `try --connect=ssh`, from standard input, into the folder of a Try_Jobdir
     Tryserver(clients::Tryserver),
+    /// Write definitions for the Lua language server, so that an editor completes and checks master.lua
+    LuaStubs(LuaStubs),
     /// Print completions for a shell, to be sourced from its start file
     Completions { shell: Shell },
     /// Print the manual page (roff): lunabot man | man -l -
@@ -200,6 +202,15 @@ pub struct Reconfig {
     /// Give up waiting for an answer after so long
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub progress_timeout: u64,
+    #[command(flatten)]
+    pub quiet: Quiet,
+}
+
+#[derive(Debug, Args)]
+pub struct LuaStubs {
+    /// The folder of the configuration
+    #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
     #[command(flatten)]
     pub quiet: Quiet,
 }

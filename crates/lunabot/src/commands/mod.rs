@@ -5,6 +5,7 @@ mod create_master;
 mod create_worker;
 mod daemon;
 mod db;
+mod lua_stubs;
 mod man;
 mod poller;
 mod reconfig;
@@ -39,6 +40,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Sendchange(args) => sendchange::run(&args),
         Command::Try(args) => try_job::run(*args),
         Command::Tryserver(args) => tryserver::run(&args),
+        Command::LuaStubs(args) => lua_stubs::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "lunabot", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -1,0 +1,249 @@
+---@meta _
+
+---The value that stands for Python's None where it differs from "not given".
+---@class lunabot.Null
+
+---What a constructor makes.
+---@class lunabot.Object
+---@field with fun(self: self, options: table): self a changed copy
+
+---@class lunabot.Class
+
+---A value that is computed later, from properties.
+---@class lunabot.Renderable : lunabot.Object
+---@field eq fun(self: self, value: any): lunabot.Renderable
+---@field ne fun(self: self, value: any): lunabot.Renderable
+---@field lt fun(self: self, value: any): lunabot.Renderable
+---@field le fun(self: self, value: any): lunabot.Renderable
+---@field gt fun(self: self, value: any): lunabot.Renderable
+---@field ge fun(self: self, value: any): lunabot.Renderable
+---@field in_ fun(self: self, values: any): lunabot.Renderable
+---@field not_ fun(self: self): lunabot.Renderable
+---@operator concat(any): lunabot.Renderable
+---@operator add(any): lunabot.Renderable
+---@operator sub(any): lunabot.Renderable
+---@operator mul(any): lunabot.Renderable
+---@operator div(any): lunabot.Renderable
+---@operator mod(any): lunabot.Renderable
+
+---@class lunabot.Lock : lunabot.Object
+---@field access fun(self: self, mode: "counting"|"exclusive", options?: { count?: integer }): lunabot.Object
+
+---@class lunabot.Command : lunabot.Object
+---@field rc integer
+---@field updates table<string, any[]>
+---@field stdout string
+---@field stderr string
+---@field didFail fun(self: self): boolean
+---@field results fun(self: self): integer
+---@field useLog fun(self: self, log: lunabot.Log, closeWhenFinished?: boolean, name?: string)
+
+---@class lunabot.Factory : lunabot.Object
+---@field steps lunabot.Object[]
+---@field workdir string|fun(source_stamps: table[]): string
+---@field buildClass lunabot.Class
+---@field addStep fun(self: self, step: lunabot.Object)
+---@field addSteps fun(self: self, steps: lunabot.Object[])
+
+---@class lunabot.Log
+---@field addStdout fun(self: self, text: string)
+---@field addStderr fun(self: self, text: string)
+---@field addHeader fun(self: self, text: string)
+---@field addContent fun(self: self, text: string)
+---@field finish fun(self: self)
+
+---@class lunabot.Properties
+---@field getProperty fun(self: self, name: string, default?: any): any
+---@field hasProperty fun(self: self, name: string): boolean
+---@field getPropertySource fun(self: self, name: string): string?
+---@field asDict fun(self: self): table<string, any>
+---@field setProperty fun(self: self, name: string, value: any, source?: string)
+---@field render fun(self: self, value: any): any
+---@field [string] any
+
+---A builder, in callbacks.
+---@class lunabot.BuilderView
+---@field name string
+---@field builderid integer
+---@field tags string[]
+---@field description? string
+---@field project? string
+---@field config table
+---@field building table[]
+---@field old_building table[]
+---@field getOldestRequestTime fun(self: self): number
+---@field getNewestCompleteTime fun(self: self): number
+---@field getHighestPriority fun(self: self): number
+
+---A request that waits.
+---@class lunabot.Request
+---@field buildrequestid integer
+---@field buildsetid integer
+---@field builderid integer
+---@field priority integer
+---@field submitted_at integer
+---@field waited_for boolean
+---@field reason string
+---@field properties lunabot.Properties
+---@field sources table<string, table>
+---@field source table
+---@field buildset table
+---@field parent_buildid? integer
+---@field changes lunabot.Change[]
+
+---A worker as one builder sees it.
+---@class lunabot.WorkerForBuilder
+---@field worker lunabot.WorkerView
+---@field builder_name string
+
+---@class lunabot.WorkerView
+---@field name string
+---@field info table
+---@field properties lunabot.Properties
+---@field quarantine_timeout number
+---@field paused boolean
+---@field worker_basedir string
+---@field worker_system string
+---@field builds table[]
+---@field exitQuarantine fun(self: self)
+---@field putInQuarantine fun(self: self, seconds?: number)
+---@field resetQuarantine fun(self: self)
+---@field pause fun(self: self, reason?: string)
+---@field unpause fun(self: self)
+---@field workerforbuilders fun(self: self): table[]
+---@field isBusy fun(self: self): boolean
+---@field shell fun(self: self, options: table): integer, string, string
+---@field stat fun(self: self, options: table): table?
+---@field glob fun(self: self, options: table): string[]
+---@field listdir fun(self: self, options: table): string[]
+---@field run fun(self: self, command: lunabot.Command): lunabot.Command
+
+---@class lunabot.Change
+---@field changeid integer
+---@field author string
+---@field who string
+---@field committer? string
+---@field files string[]
+---@field comments string
+---@field revision? string
+---@field branch? string
+---@field category? string
+---@field revlink? string
+---@field project string
+---@field repository string
+---@field codebase string
+---@field properties table<string, any>
+---@field when_timestamp integer
+
+---@class lunabot.Master
+---@field data { get: (fun(path: string|any[], options?: table): any), control: (fun(action: string, args: table, path: string|any[]): any), updates: table<string, function> }
+---@field state { get: (fun(key: string, default?: any): any), set: (fun(key: string, value: any)), update: (fun(key: string, fn: fun(value: any): any): any) }
+---@field basedir string
+---@field now fun(): number
+
+---What `return c` gives to the master.
+---@class lunabot.Config
+---@field title? string
+---@field titleURL? string
+---@field buildbotURL? string
+---@field workers? lunabot.Object[]
+---@field builders? (lunabot.Object|table)[]
+---@field schedulers? lunabot.Object[]
+---@field change_source? lunabot.Object|lunabot.Object[]
+---@field services? lunabot.Object[]
+---@field projects? lunabot.Object[]
+---@field secretsProviders? lunabot.Object[]
+---@field configurators? lunabot.Object[]
+---@field www? table
+---@field protocols? table<string, table>
+---@field db? table
+---@field properties? table<string, any>
+---@field lua? table
+---@field collapseRequests? boolean|lunabot.Object|fun(master: lunabot.Master, builder: lunabot.BuilderView, req1: lunabot.Request, req2: lunabot.Request): boolean, table?
+---@field prioritizeBuilders? fun(master: lunabot.Master, builders: lunabot.BuilderView[]): lunabot.BuilderView[]
+---@field [string] any
+
+---@class lunabot.Answer
+---@field status integer
+---@field ok boolean
+---@field url string
+---@field headers table<string, string>
+---@field cookies table<string, string>
+---@field body string
+---@field text string
+---@field json fun(self: self): any
+
+---@class lunabot.Task
+---@field wait fun(self: self): any
+---@field cancel fun(self: self)
+
+---@class lunabot.util
+---@field null lunabot.Null
+---@field SUCCESS 0
+---@field WARNINGS 1
+---@field FAILURE 2
+---@field SKIPPED 3
+---@field EXCEPTION 4
+---@field RETRY 5
+---@field CANCELLED 6
+---@field Results table<integer, string>
+---@field statusToString fun(result: integer?, count?: integer): string
+---@field worst_status fun(a: integer, b: integer): integer
+---@field is_null fun(value: any): boolean
+---@field truthy fun(value: any): boolean
+---@field fail fun(message: string)
+---@field list fun(items?: any[]): any[] a list for JSON, also an empty one
+---@field merge fun(...: table?): table
+---@field concat fun(...: any[]?): any[]
+---@field map fun(list: any[], fn: fun(item: any): any): any[]
+---@field filter fun(list: any[], fn: fun(item: any): boolean): any[]
+---@field any fun(list: any[], fn?: fun(item: any): boolean): boolean
+---@field equal fun(a: any, b: any): boolean
+---@field contains fun(where: string|table|nil, what: any): boolean
+---@field set fun(list: any[]): table<any, true>
+---@field keys fun(t: table): any[]
+---@field values fun(t: table): any[]
+---@field sorted fun(list: any[], less?: fun(a: any, b: any): boolean): any[]
+---@field sort_by fun(list: any[], key: (fun(item: any): any), options?: { reverse?: boolean }): any[]
+---@field split fun(text: string, separator?: string, max?: integer): string[]
+---@field strip fun(text: string): string
+---@field startswith fun(text: string, start: string): boolean
+---@field endswith fun(text: string, ending: string): boolean
+---@field fnmatch fun(text: string, pattern: string): boolean
+---@field shlex_split fun(text: string): string[]
+---@field path { join: (fun(...: string): string), basename: (fun(path: string): string), dirname: (fun(path: string): string) }
+---@field base64_encode fun(text: string): string
+---@field base64_decode fun(text: string): string
+---@field md5 fun(text: string): string
+---@field sha1 fun(text: string): string
+---@field sha256 fun(text: string): string
+---@field read_file fun(path: string): string
+---@field write_file fun(path: string, text: string)
+---@field append_file fun(path: string, text: string)
+---@field load_json fun(path: string): any
+---@field load_yaml fun(path: string): any
+---@field load_toml fun(path: string): any
+---@field load_ini fun(path: string): table
+---@field parse_json fun(text: string): any
+---@field parse_yaml fun(text: string): any
+---@field parse_toml fun(text: string): any
+---@field parse_ini fun(text: string): table
+---@field to_json fun(value: any): string
+---@field re fun(pattern: string, flags?: string): table
+---@field try_re fun(pattern: string, flags?: string): table?, string?
+---@field now fun(options?: { tz?: string }): { year: integer, month: integer, day: integer, hour: integer, min: integer, sec: integer, wday: integer, epoch: number, offset: integer }
+---@field format_time fun(epoch: number, format: string, tz?: string): string
+---@field parse_date fun(text: string): number
+---@field timedelta fun(units: table<string, number>): number
+---@field sleep fun(seconds: number|string)
+---@field process fun(options: { command: string[]|string, env?: table, cwd?: string, stdin?: string, timeout?: number|string, on_line?: fun(line: string) }): { rc: integer, stdout: string, stderr: string }
+---@field http table<string, fun(request: table|string): lunabot.Answer>
+---@field gather fun(list: any[], fn?: fun(item: any): any): any[]
+---@field spawn fun(fn: fun(): any): lunabot.Task
+---@field wait_any fun(map: table<any, lunabot.Task|fun(): any>): any, any
+---@field mutex fun(): { with: fun(self: any, fn: fun(): any): any }
+---@field cached fun(key: string, max_age: number|string, fn: fun(): any): any
+---@field log { debug: fun(message: any, fields?: table), info: fun(message: any, fields?: table), warn: fun(message: any, fields?: table), error: fun(message: any, fields?: table) }
+---@field svn table<string, fun(path: string): any>
+---@field BuildRequest { canBeCollapsed: fun(master: lunabot.Master, req1: lunabot.Request, req2: lunabot.Request): boolean }
+---@field enforceChosenWorker fun(builder: lunabot.BuilderView, wfb: lunabot.WorkerForBuilder, request: lunabot.Request): boolean

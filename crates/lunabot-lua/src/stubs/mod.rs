@@ -1,0 +1,150 @@
+//! `lunabot lua-stubs`: definitions for the Lua language server (lua-api § 6), made from the declarations that check the
+//! options, so that an editor knows what the master knows.
+
+mod types;
+
+use crate::modules::MODULES;
+use crate::shape::{Field, fields_of};
+use lunabot_model::{Category, Json, Kind};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use types::{of_callback, of_shape, quoted};
+
+/// Functions of `util`, objects that callbacks get, and the configuration table: what no [`Kind`] declares.
+const API: &str = include_str!("api.lua");
+
+/// The files of a library for the language server: names and contents.
+pub fn stubs(kinds: &[&'static Kind]) -> Vec<(String, String)> {
+    let mut modules: BTreeMap<&str, Vec<&Kind>> =
+        MODULES.into_iter().map(|name| (name, Vec::new())).collect();
+    for kind in kinds {
+        modules.entry(kind.namespace).or_default().push(kind);
+    }
+    let mut files = vec![("lunabot.lua".to_string(), package()), ("api.lua".to_string(), API.to_string())];
+    for (name, mut kinds) in modules {
+        kinds.sort_by_key(|kind| kind.name);
+        files.push((format!("{name}.lua"), module(name, &kinds)));
+    }
+    files
+}
+
+fn package() -> String {
+    let mut text = "---@meta lunabot\n\n---@class lunabot\n".to_string();
+    for module in MODULES {
+        let _ = writeln!(text, "---@field {module} lunabot.{module}");
+    }
+    text.push_str(
+        "---@field master lunabot.Master only inside functions\n---@field basedir string the master's folder\n\
+         ---@field config_file string\n---@field version string\nlocal lunabot = {}\nreturn lunabot\n",
+    );
+    text
+}
+
+fn module(name: &str, kinds: &[&Kind]) -> String {
+    let mut text = "---@meta _\n\n".to_string();
+    kinds.iter().for_each(|kind| class(&mut text, kind));
+    let _ = writeln!(text, "---@class lunabot.{name}");
+    for kind in kinds {
+        for called in std::iter::once(&kind.name).chain(kind.aliases) {
+            let _ = writeln!(text, "---@field {called} lunabot.{name}.{}.Class", kind.name);
+        }
+    }
+    text
+}
+
+/// The options of a kind, its objects, and what makes them.
+fn class(text: &mut String, kind: &Kind) {
+    let path = format!("lunabot.{}", kind.path());
+    let schema = (kind.schema)();
+    let schema = schema.as_value();
+    let fields = fields_of(kind);
+    let _ = writeln!(text, "---@class {path}.Options");
+    for field in &fields.known {
+        option(text, kind, schema, field);
+    }
+    for (place, name) in kind.positional.iter().enumerate().filter(|(_, name)| **name != "*") {
+        if let Some(field) = fields.get(name) {
+            let _ = writeln!(text, "---@field [{}]? {} {name}", place + 1, of_shape(&field.shape));
+        }
+    }
+    let rest = fields.rest.as_deref().map(of_shape);
+    let flat = kind.flat || kind.positional.contains(&"*");
+    if let Some(rest) = rest {
+        let _ = writeln!(text, "---@field [string] {rest}");
+    }
+    if flat {
+        let _ = writeln!(text, "---@field [any] any");
+    }
+    let _ = writeln!(text, "\n---@class {path} : {}", base(kind.category));
+    for field in fields.known.iter().filter(|field| is_name(&field.name)) {
+        let _ = writeln!(text, "---@field {} {}", field.name, of_shape(&field.shape));
+    }
+    let _ = writeln!(text);
+    documented(text, kind.doc);
+    let argument = match kind.positional {
+        [_, ..] => format!("{path}.Options|string|number|lunabot.Object"),
+        [] => format!("{path}.Options"),
+    };
+    let optional = if required(schema).next().is_none() { "?" } else { "" };
+    let _ = writeln!(
+        text,
+        "---@class {path}.Class : lunabot.Class\n---@overload fun(options{optional}: {argument}): {path}"
+    );
+    if kind.extensible {
+        let _ = writeln!(
+            text,
+            "---@field extend fun(self: {path}.Class, name: string|table, body?: table): {path}.Class"
+        );
+    }
+    let _ = writeln!(text);
+}
+
+fn option(text: &mut String, kind: &Kind, schema: &Json, field: &Field) {
+    let callback = kind.callbacks.iter().find(|spec| spec.option == field.name);
+    let kind_of = callback.map_or_else(|| of_shape(&field.shape), of_callback);
+    // Positions stand for names, so that none is required by itself.
+    let needed =
+        required(schema).any(|name| name == field.name) && !kind.positional.contains(&field.name.as_str());
+    let mark = if needed { "" } else { "?" };
+    let name = if is_name(&field.name) {
+        format!("{}{mark}", field.name)
+    } else {
+        format!("[{}]{mark}", quoted(&field.name))
+    };
+    let said = schema["properties"][&field.name]["description"].as_str().unwrap_or_default();
+    let _ = writeln!(text, "---@field {name} {kind_of} {}", one_line(said));
+}
+
+fn required(schema: &Json) -> impl Iterator<Item = &str> {
+    schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str)
+}
+
+/// The class of a kind's objects, for options that want one.
+fn base(category: Category) -> &'static str {
+    match category {
+        Category::Renderable => "lunabot.Renderable",
+        Category::Lock => "lunabot.Lock",
+        Category::Factory => "lunabot.Factory",
+        Category::Command => "lunabot.Command",
+        _ => "lunabot.Object",
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    const WORDS: [&str; 22] = [
+        "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in",
+        "local", "nil", "not", "or", "repeat", "return", "then", "true", "until", "while",
+    ];
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    plain && !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) && !WORDS.contains(&text)
+}
+
+fn documented(text: &mut String, doc: &str) {
+    for line in doc.lines() {
+        let _ = writeln!(text, "---{}", line.trim());
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
