@@ -50,6 +50,11 @@ impl Buildbot {
         format!("ws://127.0.0.1:{}", self.workers)
     }
 
+    /// `127.0.0.1:PORT` of its pages.
+    pub fn web(&self) -> String {
+        self.base.trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned()
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("twistd.log")).unwrap_or_default()
     }

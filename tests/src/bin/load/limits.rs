@@ -60,26 +60,32 @@ pub fn bare_route(bytes: usize) -> Result<()> {
 }
 
 /// Requests per second of `path` over so many connections.
-#[expect(clippy::disallowed_methods, reason = "measuring is what this program is for")]
 pub fn requests_per_second(address: &str, path: &str, connections: usize, time: Duration) -> Result<f64> {
+    Ok(asked(address, path, connections, time)?.0)
+}
+
+/// Requests per second of `path` over so many connections, and what 99 % of them stay under, in ms.
+#[expect(clippy::disallowed_methods, reason = "measuring is what this program is for")]
+pub fn asked(address: &str, path: &str, connections: usize, time: Duration) -> Result<(f64, f64)> {
     let client = |address: String, path: String| {
-        move || -> Result<usize> {
+        move || -> Result<Vec<f64>> {
             let mut http = Http::connect(&address)?;
-            let (begun, mut count) = (Instant::now(), 0);
+            let (begun, mut times) = (Instant::now(), Vec::new());
             while begun.elapsed() < time {
+                let sent = Instant::now();
                 http.get(&path)?;
-                count += 1;
+                times.push(sent.elapsed().as_secs_f64() * 1e3);
             }
-            Ok(count)
+            Ok(times)
         }
     };
     let threads: Vec<_> =
         (0..connections).map(|_| std::thread::spawn(client(address.to_string(), path.to_string()))).collect();
-    let mut total = 0;
+    let mut all = Vec::new();
     for thread in threads {
-        total += thread.join().map_err(|_| anyhow::anyhow!("a client died"))??;
+        all.append(&mut thread.join().map_err(|_| anyhow::anyhow!("a client died"))??);
     }
-    Ok(total as f64 / time.as_secs_f64())
+    Ok((all.len() as f64 / time.as_secs_f64(), median_and_p99(&mut all).1))
 }
 
 /// One byte there and back over loopback.

@@ -27,6 +27,8 @@ pub const ALL: &[Scenario] = &[
     ("collapse", crate::queue::collapse),
     ("decision", crate::queue::decision),
     ("workers", crate::fleet::workers),
+    ("api", crate::api::api),
+    ("events", crate::events::events),
 ];
 
 /// Builds of the history that lists are read from.
