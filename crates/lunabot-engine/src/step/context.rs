@@ -50,6 +50,19 @@ impl BuildInfo {
 #[derive(Clone)]
 pub struct StepContext(pub(crate) Arc<Inner>);
 
+/// What the marks below rest on.
+const fn crosses_threads<T: Send + Sync>() {}
+const _: () = crosses_threads::<Arc<Inner>>();
+
+// Said here once: the compiler would otherwise walk through all that a context reaches, which has circles, for every
+// future of every step, and take minutes for that.
+#[expect(unsafe_code, reason = "a mark that the compiler has checked above")]
+// SAFETY: its only field is `Send`, as checked above.
+unsafe impl Send for StepContext {}
+#[expect(unsafe_code, reason = "a mark that the compiler has checked above")]
+// SAFETY: its only field is `Sync`, as checked above.
+unsafe impl Sync for StepContext {}
+
 pub(crate) struct Inner {
     pub build: Arc<BuildShared>,
     pub step_id: StepId,
