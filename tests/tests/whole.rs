@@ -44,6 +44,8 @@ mod old_workers;
 mod own_builds;
 #[path = "whole/own_observers.rs"]
 mod own_observers;
+#[path = "whole/own_secrets.rs"]
+mod own_secrets;
 #[path = "whole/own_sources.rs"]
 mod own_sources;
 #[path = "whole/own_steps.rs"]

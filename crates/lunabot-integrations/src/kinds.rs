@@ -49,7 +49,7 @@ pub static CHANGE_SOURCES: &[ChangeSourceKind] = &[
 ];
 
 /// All secret stores.
-pub static SECRETS: &[&Kind] = &[&secrets::SECRET_IN_A_FILE];
+pub static SECRETS: &[&Kind] = &[&secrets::SECRET_IN_A_FILE, &secrets::SECRET_PROVIDER_BASE];
 
 /// Every kind of this room.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {

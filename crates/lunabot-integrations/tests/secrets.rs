@@ -2,10 +2,34 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use lunabot_integrations::Secrets;
-use lunabot_model::{AnyObject, SecretSource};
+use lunabot_model::script::CallSite;
+use lunabot_model::{AnyObject, Arg, BoxFuture, Callback, Json, ScriptError, ScriptHost, SecretSource};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
+
+/// A configuration without functions.
+struct NoFunctions;
+
+impl ScriptHost for NoFunctions {
+    fn call<'a>(
+        &'a self,
+        callback: &'a Callback,
+        _: CallSite,
+        _: Vec<Arg>,
+    ) -> BoxFuture<'a, Result<Json, ScriptError>> {
+        panic!("{callback:?} is called")
+    }
+    fn nonsense(&self, _: &Callback, _: CallSite, _: &str) {}
+    fn generation(&self) -> u64 {
+        1
+    }
+}
+
+fn no_functions() -> Arc<dyn ScriptHost> {
+    Arc::new(NoFunctions)
+}
 
 fn store(args: serde_json::Value) -> AnyObject {
     let object = json!({"$kind": "secrets.SecretInAFile", "$id": 1, "$at": "master.lua:7", "$args": args});
@@ -18,7 +42,13 @@ fn write(path: &Path, text: &str, mode: u32) {
 }
 
 async fn errors(declared: &[AnyObject], base: &Path) -> Vec<String> {
-    Secrets::load(declared, base).await.err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    Secrets::load(declared, base, &no_functions())
+        .await
+        .err()
+        .unwrap_or_default()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 #[tokio::test]
@@ -34,7 +64,7 @@ async fn files_are_secrets_and_the_first_store_wins() {
     std::fs::create_dir(dir.path().join("two/folder")).unwrap();
     let first = store(json!({"dirname": "one", "suffixes": [".secret"]}));
     let second = store(json!({"dirname": dir.path().join("two"), "strip": false}));
-    let secrets = Secrets::load(&[first, second], dir.path()).await.unwrap();
+    let secrets = Secrets::load(&[first, second], dir.path(), &no_functions()).await.unwrap();
     let get = |name: &'static str| {
         let secrets = &secrets;
         async move { secrets.get(name).await.unwrap() }

@@ -261,6 +261,8 @@ impl<'a> Reader<'a> {
     }
 
     fn table(&mut self, table: &Table, shape: &Shape, renderable: bool) -> Option<Json> {
+        let original = crate::instances::original(self.shared, table);
+        let table = original.as_ref().unwrap_or(table);
         if (renderable || shape.allows(|f| *f == Form::Any))
             && let Some(made) = crate::custom::renderable(self.lua, self.shared, table)
         {

@@ -11,7 +11,7 @@ use crate::values::to_lua;
 use futures::future::AbortHandle;
 use lunabot_model::kind::nearest;
 use lunabot_model::{Category, Json, Kind, Problem, ScriptObject};
-use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
+use mlua::{AnyUserData, Lua, LuaString, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
 use serde_json::{Map, json};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -37,8 +37,8 @@ pub(crate) struct Declared {
     pub proto: Option<Table>,
     /// Of an object that acts: what the master lends it.
     pub live: RefCell<Option<ScriptObject>>,
-    /// What `self:spawn` has started; it ends with the object.
-    pub tasks: RefCell<Vec<AbortHandle>>,
+    /// What `self:spawn` has started, and whether it has ended by itself; it ends with the object.
+    pub tasks: RefCell<Vec<(AbortHandle, Rc<Cell<bool>>)>>,
 }
 
 impl Declared {
@@ -136,7 +136,7 @@ impl Declared {
         }
         let inherited = self.class.field(name)?;
         if !inherited.is_nil() {
-            return Ok(inherited);
+            return crate::instances::read_only(&shared, &self.class.path(), name, inherited);
         }
         if methods_of(self.kind).any(|method| method == name) {
             return Ok(Value::Function(shared.prelude(&format!("object_{name}"))?));
@@ -156,9 +156,8 @@ impl Declared {
 
     fn assign(&self, lua: &Lua, name: &str, value: Value) -> mlua::Result<()> {
         let shared = Shared::of(lua);
-        let live = self.live.borrow().clone();
-        if let Some(live) = live {
-            return self.assign_acting(lua, &live, name, &value);
+        if let Some(live) = &*self.live.borrow() {
+            return self.assign_acting(lua, live, name, &value);
         }
         let option = shared.fields(self.kind).shape(name).is_some();
         if self.kind.category == Category::Factory && option && shared.loading() {
@@ -198,12 +197,20 @@ fn methods_of(kind: &Kind) -> impl Iterator<Item = &'static str> + use<> {
 
 impl UserData for Declared {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_meta_method(MetaMethod::Index, |lua, this, name: Value| match name {
-            Value::String(name) => this.index(lua, &name.to_string_lossy()),
-            _ => Ok(Value::Nil),
+        methods.add_meta_method(MetaMethod::Index, |lua, this, name: Value| {
+            // The quick way, for what an observer counts line by line.
+            let own = this.own(&name)?;
+            match name {
+                _ if !own.is_nil() => Ok(own),
+                Value::String(name) => this.index(lua, &name.to_string_lossy()),
+                _ => Ok(Value::Nil),
+            }
         });
-        methods.add_meta_method(MetaMethod::NewIndex, |lua, this, (name, value): (String, Value)| {
-            this.assign(lua, &name, value)
+        methods.add_meta_method(MetaMethod::NewIndex, |lua, this, (name, value): (LuaString, Value)| {
+            if this.assign_again(&name, &value)? {
+                return Ok(());
+            }
+            this.assign(lua, &name.to_string_lossy(), value)
         });
         methods.add_meta_method(MetaMethod::ToString, |_, this, ()| {
             Ok(format!("{} ({})", this.class.path(), this.at))

@@ -4,10 +4,9 @@ use crate::declared::Declared;
 use crate::live::member;
 use crate::origin::raise;
 use crate::state::Shared;
-use futures::future::AbortHandle;
 use lunabot_model::script::Instance;
 use lunabot_model::{Category, ScriptObject};
-use mlua::{AnyUserData, Lua, Value};
+use mlua::{AnyUserData, Lua, LuaString, Table, Value};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
@@ -43,7 +42,7 @@ impl Instances {
     pub fn forget(&self, keep: u64) {
         let ended = self.acting.borrow_mut().remove(&keep);
         if let Some(declared) = ended.as_ref().and_then(|object| object.borrow::<Declared>().ok()) {
-            declared.tasks.take().iter().for_each(AbortHandle::abort);
+            declared.tasks.take().iter().for_each(|(task, _)| task.abort());
             // Where the configuration holds on to it, it must not hold on to others.
             if let Some(live) = &mut *declared.live.borrow_mut() {
                 live.children.clear();
@@ -93,20 +92,40 @@ impl Declared {
     /// What an object that acts has besides: methods of its class first, then what the master lends, then what it
     /// shares with others.
     pub fn acting(&self, lua: &Lua, name: &str) -> mlua::Result<Option<Value>> {
-        let live = self.live.borrow().clone();
-        let Some(live) = live else { return Ok(None) };
+        let live = self.live.borrow();
+        let Some(live) = &*live else { return Ok(None) };
         let of_class = self.class.field(name)?;
         if of_class.is_function() && Shared::of(lua).fields(self.kind).get(name).is_none() {
             return Ok(Some(of_class));
         }
-        if let Some(found) = member(lua, &live, name)? {
+        if let Some(found) = member(lua, live, name)? {
             return Ok(Some(found));
         }
-        let shared: Value = match &self.proto {
+        let common: Value = match &self.proto {
             Some(proto) => proto.raw_get(name)?,
             None => Value::Nil,
         };
-        Ok(Some(shared).filter(|value| !value.is_nil()))
+        if common.is_nil() {
+            return Ok(None);
+        }
+        read_only(&Shared::of(lua), &self.class.path(), name, common).map(Some)
+    }
+
+    /// A field of its own.
+    pub fn own(&self, name: &Value) -> mlua::Result<Value> {
+        self.fields.as_ref().map_or(Ok(Value::Nil), |fields| fields.raw_get(name))
+    }
+
+    /// Assigns a field of an object that acts which it has already, and which is nothing of the master's.
+    pub fn assign_again(&self, name: &LuaString, value: &Value) -> mlua::Result<bool> {
+        let live = self.live.borrow();
+        let (Some(live), Some(fields)) = (&*live, &self.fields) else { return Ok(false) };
+        let masters = live.assignable.iter().any(|field| name.as_bytes() == field.as_bytes());
+        if masters || fields.raw_get::<Value>(name)?.is_nil() {
+            return Ok(false);
+        }
+        fields.raw_set(name, value)?;
+        Ok(true)
     }
 
     /// Assigns a field of an object that acts.
@@ -131,6 +150,22 @@ impl Declared {
             None => Ok(()),
         }
     }
+}
+
+/// A value that several objects share: of a table, a view that cannot be written.
+pub(crate) fn read_only(shared: &Shared, whose: &str, name: &str, value: Value) -> mlua::Result<Value> {
+    match value {
+        Value::Table(table) if table.metatable().is_none() => {
+            shared.prelude("read_only")?.call((table, whose, name))
+        }
+        other => Ok(other),
+    }
+}
+
+/// The table that a view of [`read_only`] shows.
+pub(crate) fn original(shared: &Shared, view: &Table) -> Option<Table> {
+    view.metatable()?;
+    shared.prelude_table("shared").ok()?.raw_get(view).ok()?
 }
 
 /// `self` of an instance: the object itself if a function made it, else a fresh one that reads from it.

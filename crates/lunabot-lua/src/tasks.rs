@@ -13,7 +13,7 @@ use futures::stream::FuturesUnordered;
 use lunabot_model::script::CallSite;
 use lunabot_model::{Json, ScriptError, ScriptErrorKind};
 use mlua::{AnyUserData, Function, Lua, MultiValue, Table, UserData, UserDataMethods, Value};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -185,7 +185,10 @@ fn spawn_for(lua: &Lua, (this, call): (AnyUserData, Function)) -> mlua::Result<(
     }
     let limits = lua.app_data_ref::<Rc<Limits>>().ok_or_else(|| raise(lua, "no limits"))?.clone();
     let (abort, registration) = AbortHandle::new_pair();
-    declared.tasks.borrow_mut().push(abort);
+    let over = Rc::new(Cell::new(false));
+    let mut tasks = declared.tasks.borrow_mut();
+    tasks.retain(|(_, over)| !over.get());
+    tasks.push((abort, over.clone()));
     let (shared, path) = (Shared::of(lua), declared.class.path());
     let clock = shared.options.clock.clone();
     let work = async move {
@@ -216,6 +219,7 @@ fn spawn_for(lua: &Lua, (this, call): (AnyUserData, Function)) -> mlua::Result<(
     Shared::of(lua).tasks.spawn(async move {
         // Aborted: its object has ended.
         let _ = Abortable::new(work, registration).await;
+        over.set(true);
     });
     Ok(())
 }

@@ -232,6 +232,42 @@ async fn faults_of_run_have_their_outcome_and_say_where() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_steps_of_a_class_share_cannot_be_written_through_one_of_them() -> Result<()> {
+    let block = r#"
+local Flags = steps.ShellMixin:extend("Flags", {
+  flags = {"-a", "-b"}, nested = {list = {"x"}},
+  run = function(self)
+    local seen = {}
+    for i, flag in ipairs(self.flags) do seen[i] = flag end
+    for _, flag in pairs(self.flags) do seen[#seen + 1] = flag end
+    assert(#self.flags == 2 and next(self.flags) == 1 and self.nested.list[1] == "x")
+    assert(table.concat(seen) == "-a-b-a-b" and util.contains(self.flags, "-b"))
+    for _, write in ipairs{
+      function() self.flags[3] = "-c" end, function() table.insert(self.flags, "-c") end,
+      function() self.nested.list[1] = "y" end,
+    } do
+      local ok, why = pcall(write)
+      assert(not ok and why:find("is shared by all of Flags; assign a table of its own", 1, true), why)
+    end
+    self.flags = util.concat(self.flags, {"-c"})
+    local cmd = self:makeRemoteShellCommand{command = {"echo", self.flags, self.nested.list}}
+    self:runCommand(cmd)
+    return cmd:results()
+  end,
+})
+f:addStep(Flags{name = "one"})
+f:addStep(Flags{name = "two"})
+"#;
+    let (master, build) = built(&running(block)).await?;
+    let log = master.step_log(1, "one", "err_text").await.unwrap_or_default();
+    assert_eq!(build["results"], 0, "{build} {log}");
+    for name in ["one", "two"] {
+        assert!(master.step_log(1, name, "stdio").await?.contains("\n-a -b -c x\n"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_finished_step_that_is_used_says_so() -> Result<()> {
     let block = r#"
 local kept = {}

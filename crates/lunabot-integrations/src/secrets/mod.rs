@@ -1,14 +1,17 @@
 //! Secret stores, asked in the order of the configuration; the first that knows a name wins (12.001, 12.007).
 
 mod file;
+mod own;
 
 pub use file::{SECRET_IN_A_FILE, SecretInAFile};
+pub use own::SECRET_PROVIDER_BASE;
 
 use crate::change_sources::error_at;
 use async_trait::async_trait;
 use lunabot_model::config::ConfigError;
-use lunabot_model::{AnyObject, BoxFuture, SecretSource};
+use lunabot_model::{AnyObject, BoxFuture, ScriptHost, SecretSource};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A store of secrets.
 #[async_trait]
@@ -23,10 +26,14 @@ pub struct Secrets(Vec<(String, Box<dyn Provider>)>);
 
 impl Secrets {
     /// Opens the declared stores; relative folders start at `base`. Collects every error.
-    pub async fn load(declared: &[AnyObject], base: &Path) -> Result<Self, Vec<ConfigError>> {
+    pub async fn load(
+        declared: &[AnyObject],
+        base: &Path,
+        host: &Arc<dyn ScriptHost>,
+    ) -> Result<Self, Vec<ConfigError>> {
         let (mut providers, mut errors) = (Vec::new(), Vec::new());
         for object in declared {
-            match open(object, base).await {
+            match open(object, base, host).await {
                 Ok(provider) => providers.push((object.kind.clone(), provider)),
                 Err(found) => errors.extend(found.into_iter().map(|message| error_at(object, message))),
             }
@@ -35,7 +42,14 @@ impl Secrets {
     }
 }
 
-async fn open(object: &AnyObject, base: &Path) -> Result<Box<dyn Provider>, Vec<String>> {
+async fn open(
+    object: &AnyObject,
+    base: &Path,
+    host: &Arc<dyn ScriptHost>,
+) -> Result<Box<dyn Provider>, Vec<String>> {
+    if object.kind == SECRET_PROVIDER_BASE.path() {
+        return Ok(Box::new(own::OwnProvider::open(object, host).map_err(|error| vec![error])?));
+    }
     if object.kind != SECRET_IN_A_FILE.path() {
         return Err(vec!["this secret store is not supported yet".into()]);
     }

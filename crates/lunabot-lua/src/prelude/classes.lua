@@ -32,6 +32,10 @@ function methods.spawn(source, fn)
   host.spawn_for(source, fn)
 end
 
+function methods.serve()
+  raise("serve is not supported yet; take a web hook, or util.process in self:spawn")
+end
+
 -- build:getSummaryStatistic(name, fold, initial): one value out of those of all steps (05.016).
 function methods.getSummaryStatistic(build, name, fold, initial)
   if type(fold) ~= "function" then

@@ -119,6 +119,29 @@ local function pairs(t)
   end, t, nil
 end
 
+-- Tables that several objects share are seen through others that cannot be written.
+local shared = setmetatable({}, { __mode = "k" })
+local views = setmetatable({}, { __mode = "kv" })
+local function read_only(t, whose, name)
+  local known = views[t]
+  if known then return known end
+  local view = setmetatable({}, {
+    __index = function(_, k)
+      local v = t[k]
+      if type(v) == "table" and getmetatable(v) == nil then return read_only(v, whose, name) end
+      return v
+    end,
+    __newindex = function()
+      raise(format("%s is shared by all of %s; assign a table of its own: self.%s = util.concat(self.%s, {…})", name, whose, name, name))
+    end,
+    __len = function() return #t end,
+    __pairs = function() return pairs(t) end,
+  })
+  shared[view], views[t] = t, view
+  return view
+end
+host.read_only, host.shared = read_only, shared
+
 -- The user's globals.
 local env = {}
 for name in gmatch("assert error getmetatable ipairs next rawequal rawget rawlen rawset select tonumber tostring type _VERSION", "%S+") do
@@ -130,6 +153,7 @@ for name in gmatch("math string table utf8", "%S+") do
   env[name] = copy
 end
 env._G = env
+function env.next(t, k) return next(shared[t] or t, k) end
 env.pcall, env.xpcall = user_pcall, user_xpcall
 env.pairs = pairs
 env.coroutine = coroutine

@@ -36,7 +36,7 @@ end
 
 local function want_table(v, what)
   if type(v) ~= "table" then raise(what .. " takes a table, got " .. type(v)) end
-  return v
+  return host.shared[v] or v
 end
 
 function util.merge(...)

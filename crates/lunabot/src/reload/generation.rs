@@ -138,7 +138,8 @@ impl Loader {
         let loaded_at = self.clock.now();
         let loaded = Host::load(self.options(number, port.clone(), reverse_pairs)).await?;
         let mut errors = check::all(&loaded.config);
-        let secrets = Secrets::load(&loaded.config.secrets_providers, &self.config_folder()).await;
+        let secrets =
+            Secrets::load(&loaded.config.secrets_providers, &self.config_folder(), &loaded.host).await;
         let secrets = secrets.unwrap_or_else(|mut found| {
             errors.append(&mut found);
             Secrets::default()
