@@ -40,7 +40,7 @@ pub(crate) fn build_object(shared: &BuildShared) -> ScriptObject {
     let fields = json!({
         "buildid": build.buildid, "number": build.number, "reason": build.reason, "builderid": build.builderid,
         "builder": {"name": build.builder, "builderid": build.builderid}, "worker": worker_fields(shared),
-        "url": build.url,
+        "url": build.url, "results": null,
     });
     let handle = Arc::new(BuildHandle(shared.itself.clone()));
     ScriptObject {

@@ -84,7 +84,13 @@ impl LiveObject for StepHandle {
         let cx = StepContext(self.0.upgrade()?);
         match name {
             "stopped" => Some(cx.is_interrupted().into()),
-            "results" => cx.0.script.get()?.results().map(|results| results.code().into()),
+            // Nothing before its end.
+            "results" => Some(
+                cx.0.script
+                    .get()
+                    .and_then(|script| script.results())
+                    .map_or(Json::Null, |known| known.code().into()),
+            ),
             "properties" => Some(json!({"$properties": cx.properties()})),
             _ => None,
         }
