@@ -1,5 +1,7 @@
 //! Lunabot as a user meets it: real processes, a real repository, HTTP.
 
+#[path = "whole/access.rs"]
+mod access;
 #[path = "whole/arrows.rs"]
 mod arrows;
 #[path = "whole/browser.rs"]

@@ -278,8 +278,10 @@ fn unflatten(lua: &Lua, kind: &'static Kind, fields: &Fields, written: Written) 
 }
 
 fn flat_map(lua: &Lua, kind: &'static Kind, fields: &Fields, written: Written) -> Result<Written, String> {
-    let (options, entries): (Vec<_>, Vec<_>) =
-        written.named.into_iter().partition(|(name, _)| fields.get(name).is_some());
+    let (options, entries): (Vec<_>, Vec<_>) = written
+        .named
+        .into_iter()
+        .partition(|(name, _)| fields.get(name).is_some() || known_option(&kind.path(), name));
     if entries.is_empty() {
         return Ok(Written { positional: written.positional, named: options });
     }

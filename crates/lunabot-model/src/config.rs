@@ -121,6 +121,20 @@ pub struct WwwConfig {
     /// One or more checkers, `util.UserPasswordAuth`: whoever uses a hook must be accepted by one (02.030).
     pub change_hook_auth: Option<Json>,
     pub json_cache_seconds: i64,
+    /// How people log in (10.003): a `util.UserPasswordAuth` or another; absent: nobody can.
+    pub auth: Option<Json>,
+    /// Who may do what: a `util.Authz` (10.027).
+    pub authz: Option<Json>,
+    /// Whether those who are not logged in may do what no rule is about. Absent: only where nobody can log in.
+    pub allow_anonymous_control: Option<bool>,
+    /// How long a session lasts (10.006); absent: a week.
+    pub cookie_expiration_time: Option<Duration>,
+    /// Addresses and networks of proxies in front; what they say about clients is believed. Absent: this machine's.
+    pub trusted_proxies: Option<Names>,
+    /// How much one client may ask.
+    pub rate_limit: RateLimit,
+    /// Where pictures of people come from (10.003): a list of `util.AvatarGravatar{}`, which is the default.
+    pub avatar_methods: Option<Json>,
     /// Buildbot's own web client, served beside the master's pages.
     pub client: Option<ClientConfig>,
     /// View plug-ins of the client, where Buildbot has them (10.002); the same as `client.plugins`.
@@ -131,6 +145,25 @@ pub struct WwwConfig {
     pub theme: BTreeMap<String, String>,
     /// More names and versions on the client's page "About" (10.008).
     pub versions: Vec<(String, String)>,
+}
+
+/// `c.www.rate_limit`: how much one client, an IP address (of IPv6 a network of 64 bits), may ask. Programs of the master's
+/// own machine are not limited, but for logins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimit {
+    /// Requests per second in the long run; 0: no limit.
+    pub requests: f64,
+    /// Requests at once, after a silence.
+    pub burst: u32,
+    /// Failed logins in a minute; 0: no limit.
+    pub logins: u32,
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        RateLimit { requests: 20.0, burst: 600, logins: 10 }
+    }
 }
 
 /// `c.www.client`: the web client of Buildbot 4.3, as the Python package `buildbot-www` installs it (10.039).

@@ -1,5 +1,6 @@
 //! Why a page cannot be shown.
 
+use crate::auth::OrderError;
 use axum::http::StatusCode;
 use lunabot_data::{ControlError, DataError};
 
@@ -53,6 +54,15 @@ impl From<ControlError> for PageError {
             ControlError::Unsupported(_) => PageError::Refused(StatusCode::NOT_IMPLEMENTED, e.to_string()),
             ControlError::InvalidParams(_) => PageError::Refused(StatusCode::BAD_REQUEST, e.to_string()),
             ControlError::Internal(text) => PageError::Internal(text),
+        }
+    }
+}
+
+impl From<OrderError> for PageError {
+    fn from(e: OrderError) -> Self {
+        match e {
+            OrderError::Denied(why) => PageError::Refused(StatusCode::FORBIDDEN, why),
+            OrderError::Control(e) => e.into(),
         }
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! Everything shown comes from [`lunabot_data::Data`]; every action goes through [`lunabot_data::Data::control`], so this
 //! room knows no engine. [`router`] needs no socket; [`listen`] and [`serve`] add them. What must never enter:
-//! SQL, decisions about builds, functions of the configuration other than those that hooks ask.
+//! SQL, decisions about builds, functions of the configuration other than those that hooks and rights ask.
 
 mod assets;
+mod auth;
+mod authz;
 mod client;
 mod error;
 mod events;
@@ -20,13 +22,45 @@ mod router;
 mod serve;
 mod site;
 
+pub use auth::{Access, Peer};
+pub use authz::{Question, explain};
 pub use client::Client;
 pub use health::{HealthPort, HealthReport, Queue};
 pub use hooks::{
-    HookMeans, Hooks, PollPort, USER_PASSWORD_AUTH, missing_secrets as missing_hook_secrets,
-    unprotected as hook_warnings, wrong as hook_errors,
+    HookMeans, Hooks, PollPort, missing_secrets as missing_hook_secrets, unprotected as hook_warnings,
+    wrong as hook_errors,
 };
 pub use listen::{Endpoint, ListenError, Listener, certificate, listen, take_passed_sockets};
 pub use router::{WwwState, router};
 pub use serve::serve;
 pub use site::{Declared, SharedSite, Site};
+
+/// What a configuration can declare about logins and rights.
+pub static KINDS: &[&lunabot_model::Kind] = &[
+    &auth::kinds::NO_AUTH,
+    &auth::kinds::USER_PASSWORD_AUTH,
+    &auth::kinds::HTPASSWD_AUTH,
+    &auth::kinds::CUSTOM_AUTH,
+    &auth::kinds::REMOTE_USER_AUTH,
+    &auth::kinds::AVATAR_GRAVATAR,
+    &auth::oauth::kinds::GITHUB,
+    &auth::oauth::kinds::GITLAB,
+    &auth::oauth::kinds::GOOGLE,
+    &auth::oauth::kinds::BITBUCKET,
+    &auth::oauth::kinds::OPEN_ID,
+    &authz::kinds::AUTHZ,
+    &authz::kinds::ANY_ENDPOINT,
+    &authz::kinds::ANY_CONTROL,
+    &authz::kinds::FORCE_BUILD,
+    &authz::kinds::STOP_BUILD,
+    &authz::kinds::REBUILD_BUILD,
+    &authz::kinds::ENABLE_SCHEDULER,
+    &authz::kinds::ENDPOINT,
+    &authz::kinds::FROM_GROUPS,
+    &authz::kinds::FROM_EMAILS,
+    &authz::kinds::FROM_DOMAIN,
+    &authz::kinds::FROM_USERNAME,
+    &authz::kinds::FROM_OWNER,
+    &authz::kinds::FROM_WORKER_OWNER,
+    &authz::kinds::ROLES,
+];

@@ -1,5 +1,6 @@
 //! All routes, and what every answer carries.
 
+use crate::auth::{self, Clients, Key};
 use crate::events::{Consumers, Sockets};
 use crate::health::HealthPort;
 use crate::site::SharedSite;
@@ -7,13 +8,14 @@ use crate::{assets, client, events, hooks, ops, pages, rest};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use lunabot_data::Data;
 use lunabot_model::Clock;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
@@ -46,14 +48,23 @@ pub(crate) struct App {
     pub consumers: Consumers,
     pub sockets: Sockets,
     pub templates: pages::Templates,
+    /// What sessions are signed with, once one was asked for.
+    pub key: OnceCell<Key>,
+    pub clients: Clients,
 }
 
 /// The whole web of a master; may be called without a socket.
 pub fn router(state: WwwState) -> Router {
     let templates =
         pages::Templates::new(&state.clock).expect("the embedded templates are compiled by a test");
-    let app =
-        Arc::new(App { www: state, consumers: Consumers::default(), sockets: Sockets::default(), templates });
+    let app = Arc::new(App {
+        www: state,
+        consumers: Consumers::default(),
+        sockets: Sockets::default(),
+        templates,
+        key: OnceCell::new(),
+        clients: Clients::default(),
+    });
     let compress = CompressionLayer::new()
         .compress_when(DefaultPredicate::new().and(NotForContentType::const_new("application/octet-stream")));
     let inner = Router::new()
@@ -62,8 +73,8 @@ pub fn router(state: WwwState) -> Router {
         .route("/api/{version}", any(rest::root))
         .route("/api/{version}/{*path}", any(rest::resource))
         .route("/sse/{*path}", get(events::sse))
-        .route("/ws", any(events::ws))
-        .route("/ws/", any(events::ws))
+        .route("/ws", get(events::ws))
+        .route("/ws/", get(events::ws))
         .route("/avatar", get(client::avatar))
         .route("/live", get(events::live))
         .route("/change_hook", any(hooks::base_dialect))
@@ -73,15 +84,22 @@ pub fn router(state: WwwState) -> Router {
         .route("/livez", get(ops::livez))
         .route("/readyz", get(ops::readyz))
         .route("/static/{name}", get(assets::asset))
-        .route("/robots.txt", get(assets::robots));
+        .route("/robots.txt", get(assets::robots))
+        .route("/auth/login", get(auth::login).post(auth::send))
+        .route("/auth/logout", get(auth::logout))
+        .route("/auth/{*rest}", any(auth::nothing))
+        // Of everything above: what is asked below the client's path comes here without it.
+        .layer(from_fn_with_state(app.clone(), auth::gate));
     // Everything of our own is found at once; only what is not goes the longer way.
-    let again = inner.clone().fallback(pages::not_found).with_state(app.clone());
-    let beyond = app.clone();
+    let nowhere = any(pages::not_found).layer(from_fn_with_state(app.clone(), auth::gate));
+    let again = inner.clone().fallback(nowhere).with_state(app.clone());
+    let (beyond, limited) = (app.clone(), app.clone());
     inner
         .fallback(move |request: Request| client::entry(beyond.clone(), again.clone(), request))
         .with_state(app)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
+        .layer(from_fn_with_state(limited, auth::limit))
         .layer(from_fn(protect))
         .layer(compress)
         .layer(CatchPanicLayer::custom(panicked))

@@ -1,5 +1,6 @@
 //! Accepts connections and bounds them: how many, how slowly a request's head may come, how long a stop may take.
 
+use crate::auth::Peer;
 use crate::listen::{Listener, Socket};
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower::Layer as _;
 
 /// Connections at once, event streams included; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 4096;
@@ -41,8 +43,8 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
             () = shutdown.cancelled() => break,
             accepted = accept(&listener.socket, &slots) => accepted,
         };
-        let Some((stream, slot)) = accepted else { continue };
-        let service = TowerToHyperService::new(router.clone());
+        let Some((stream, peer, slot)) = accepted else { continue };
+        let service = TowerToHyperService::new(Extension(peer).layer(router.clone()));
         let (builder, watcher) = (builder.clone(), graceful.watcher());
         let (tls, shutdown) = (listener.tls.clone(), shutdown.clone());
         tokio::spawn(async move {
@@ -63,7 +65,7 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
     }
 }
 
-type Accepted = (Box<dyn Stream>, tokio::sync::OwnedSemaphorePermit);
+type Accepted = (Box<dyn Stream>, Peer, tokio::sync::OwnedSemaphorePermit);
 
 /// The stream as the web sees it; `None`: no TLS came about.
 async fn secured(stream: Box<dyn Stream>, tls: Option<Arc<Tls>>) -> Option<Box<dyn Stream>> {
@@ -80,15 +82,17 @@ async fn secured(stream: Box<dyn Stream>, tls: Option<Arc<Tls>>) -> Option<Box<d
 
 async fn accept(listener: &Socket, slots: &Arc<Semaphore>) -> Option<Accepted> {
     let slot = slots.clone().acquire_owned().await.ok()?;
-    let stream: std::io::Result<Box<dyn Stream>> = match listener {
-        Socket::Tcp(socket) => socket.accept().await.map(|(stream, _)| {
+    let accepted: std::io::Result<(Box<dyn Stream>, Peer)> = match listener {
+        Socket::Tcp(socket) => socket.accept().await.map(|(stream, from)| {
             let _ = stream.set_nodelay(true);
-            Box::new(stream) as Box<dyn Stream>
+            (Box::new(stream) as Box<dyn Stream>, Peer(Some(from.ip())))
         }),
-        Socket::Unix(socket, _) => socket.accept().await.map(|(stream, _)| Box::new(stream) as _),
+        Socket::Unix(socket, _) => {
+            socket.accept().await.map(|(stream, _)| (Box::new(stream) as _, Peer(None)))
+        }
     };
-    match stream {
-        Ok(stream) => Some((stream, slot)),
+    match accepted {
+        Ok((stream, peer)) => Some((stream, peer, slot)),
         Err(e) => {
             tracing::warn!("accepting a connection: {e}");
             tokio::time::sleep(ACCEPT_PAUSE).await;

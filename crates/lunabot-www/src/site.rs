@@ -1,8 +1,10 @@
 //! What the web takes from the configuration, exchanged as a whole at a reload.
 
+use crate::auth::Access;
 use crate::client::Client;
 use crate::hooks::{HookMeans, Hooks};
 use lunabot_model::config::{Config, DeclaredBuilder, WwwConfig};
+use lunabot_model::render::ServiceScope;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// One generation's settings of the web.
@@ -20,6 +22,8 @@ pub struct Site {
     pub means: Option<HookMeans>,
     /// Buildbot's web client.
     pub client: Option<Arc<Client>>,
+    /// Who may come in and do what.
+    pub access: Arc<Access>,
 }
 
 /// Finds how a builder was declared, by its name.
@@ -39,7 +43,13 @@ impl Declared {
 }
 
 impl Site {
-    pub fn of(config: &Config, builders: Declared, means: HookMeans, client: Option<Arc<Client>>) -> Site {
+    pub fn of(
+        config: &Config,
+        builders: Declared,
+        means: HookMeans,
+        client: Option<Arc<Client>>,
+        access: Arc<Access>,
+    ) -> Site {
         Site {
             title: config.title.clone(),
             title_url: config.title_url.clone(),
@@ -49,7 +59,15 @@ impl Site {
             hooks: Arc::new(Hooks::new(&config.www)),
             means: Some(means),
             client,
+            access,
         }
+    }
+
+    /// Functions and secrets of the configuration, for what is named `concerns`; none where there is no configuration.
+    pub fn scope(&self, concerns: &str) -> Option<ServiceScope> {
+        let means = self.means.as_ref()?;
+        let (script, secrets) = (Arc::clone(&means.intake.script), Arc::clone(&means.secrets));
+        Some(ServiceScope { script, secrets, concerns: concerns.into() })
     }
 }
 

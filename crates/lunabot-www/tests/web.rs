@@ -4,6 +4,10 @@
 
 mod support;
 
+#[path = "web/auth.rs"]
+mod auth;
+#[path = "web/authz.rs"]
+mod authz;
 #[path = "web/client.rs"]
 mod client;
 #[path = "web/control.rs"]
@@ -12,6 +16,8 @@ mod control;
 mod events;
 #[path = "web/hooks.rs"]
 mod hooks;
+#[path = "web/oauth.rs"]
+mod oauth;
 #[path = "web/operations.rs"]
 mod operations;
 #[path = "web/pages.rs"]

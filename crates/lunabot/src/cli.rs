@@ -51,6 +51,9 @@ pub enum Command {
     /// Command a change source of a running master
     #[command(subcommand)]
     Poller(Poller),
+    /// Ask who may do what
+    #[command(subcommand)]
+    Authz(Authz),
     /// Report a change to a master's PBChangeSource
     Sendchange(Box<clients::Sendchange>),
     /// Have a work tree built before it is committed, by a master's Try_Userpass or Try_Jobdir
@@ -229,6 +232,34 @@ pub struct Skip {
     pub revision: String,
     #[command(flatten)]
     pub place: Place,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Authz {
+    /// Say whether somebody may do something, and which rule decides; exit status 1: they may not
+    Explain(Explain),
+}
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// A user name, or anonymous for who is not logged in
+    pub user: String,
+    /// get, or an action: force, stop, rebuild, cancel, set_priority, pause, unpause, kill, enable
+    pub method: String,
+    /// As in the API: builds/5, forceschedulers/force, workers/w1
+    pub path: String,
+    /// The master's folder
+    #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// The user's address, where it is not the name
+    #[arg(long, value_name = "ADDRESS")]
+    pub email: Option<String>,
+    /// A group that the user is in; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub group: Vec<String>,
+    /// With force: the builder; otherwise all of the scheduler's
+    #[arg(long, value_name = "NAME")]
+    pub builder: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,8 @@ local null, raise, keys_of = host.null, host.raise, host.keys_of
 local util = { null = null, log = {} }
 local RESULTS = { [0] = "success", "warnings", "failure", "skipped", "exception", "retry", "cancelled" }
 util.Results = RESULTS
+-- Values of stringsMatcher of util.Authz.
+util.fnmatchStrMatcher, util.reStrMatcher = "fnmatch", "regex"
 for code = 0, 6 do util[RESULTS[code]:upper()] = code end
 local WORST = { 6, 5, 4, 2, 1, 0, 3 }
 

@@ -53,10 +53,6 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
 
 /// Keys of `c.www` that Buildbot has and that are not read.
 pub(super) const REFUSED_WWW: &[(&str, &str)] = &[
-    ("auth", "not supported yet"),
-    ("authz", "not supported yet"),
-    ("avatar_methods", "not supported yet"),
-    ("cookie_expiration_time", "not supported yet"),
     ("custom_templates_dir", "has no effect, leave it out"),
     ("dashboards", "not supported yet"),
     ("debug", "not supported yet"),

@@ -468,11 +468,11 @@ mod tests {
     fn what_is_not_supported_says_so() {
         let mut table = good();
         table["multiMaster"] = json!(true);
-        table["www"] = json!({"authz": {}});
+        table["www"] = json!({"debug": true});
         table["db_url"] = json!("mysql://x");
         let told = told(&table);
         assert_eq!(told[0], "multiMaster: not supported yet");
-        assert!(told.contains(&"www.authz: not supported yet".to_string()), "{told:?}");
+        assert!(told.contains(&"www.debug: not supported yet".to_string()), "{told:?}");
         assert!(
             told.iter().any(|line| line.starts_with("db.db_url: mysql://x is not supported")),
             "{told:?}"

@@ -173,7 +173,6 @@ fn settings(config: &Config, path: &str, plugins: &BTreeMap<String, Plugin>) -> 
     json!({
         "port": config.www.port,
         "plugins": plugins,
-        "auth": {"name": "NoAuth"},
         "authz": {},
         "avatar_methods": {"name": "gravatar"},
         "ui_default_config": config.www.ui_default_config,

@@ -1,16 +1,18 @@
 //! What is answered below the client's path.
 
 use super::{Client, page};
+use crate::auth::User;
 use crate::router::App;
+use crate::site::Site;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{OriginalUri, Request};
+use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine;
 use lunabot_model::Json;
-use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use tower::ServiceExt;
 use tower_http::services::ServeDir;
 
 /// First parts of what the client asks for that the master answers at its root too.
-const SHARED: &[&str] = &["api", "auth", "avatar", "change_hook", "sse", "ws"];
+const SHARED: &[&str] = &["api", "avatar", "change_hook", "sse", "ws"];
 /// The client's own files may run, what they show may not.
 const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; \
      img-src 'self' data: https:; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'; \
@@ -43,8 +45,43 @@ pub async fn entry(app: Arc<App>, inner: Router, mut request: Request) -> Respon
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
+    if let Some(page) = rest.strip_prefix("auth/") {
+        return to_login(&client.path, page, request.uri().query().unwrap_or_default());
+    }
     let rest = rest.to_owned();
-    client.answer(&rest, request).await
+    let (parts, body) = request.into_parts();
+    let who = Who::of(&app, &site, &parts).await;
+    client.answer(&rest, &who, Request::from_parts(parts, body)).await
+}
+
+/// Logins are at the master's root; from there people come back to where they were in the client (10.013).
+fn to_login(client: &str, page: &str, query: &str) -> Response {
+    let back = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "redirect");
+    let back = back.map(|(_, back)| back).unwrap_or_default();
+    let back: String = form_urlencoded::byte_serialize(format!("{client}#{back}").as_bytes()).collect();
+    let root = "../".repeat(client.matches('/').count());
+    let page = if page == "logout" { "logout" } else { "login" };
+    match HeaderValue::from_str(&format!("{root}auth/{page}?redirect={back}")) {
+        Ok(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
+        Err(_) => StatusCode::BAD_REQUEST.into_response(),
+    }
+}
+
+/// What the client is told of who asks (10.012, 10.019).
+struct Who {
+    user: Arc<User>,
+    auth: Json,
+    avatars: bool,
+    /// 10.031
+    may_read: bool,
+}
+
+impl Who {
+    async fn of(app: &App, site: &Site, asked: &Parts) -> Who {
+        let user = app.visitor(&asked.extensions, &asked.headers).await;
+        let may_read = app.may_read(&user, "masters").await.is_ok();
+        Who { user: Arc::new(user), auth: site.access.for_client(), avatars: site.access.avatars, may_read }
+    }
 }
 
 async fn pass(inner: Router, request: Request) -> Response {
@@ -70,13 +107,13 @@ impl Client {
         Redirect::permanent(&format!("./{last}/"))
     }
 
-    async fn answer(&self, rest: &str, request: Request) -> Response {
+    async fn answer(&self, rest: &str, who: &Who, request: Request) -> Response {
         match rest {
-            "" => self.page(),
+            "" => self.page(who),
             "config" => {
                 let kind =
                     (header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-                ([kind, (header::CACHE_CONTROL, fresh())], self.settings().to_string()).into_response()
+                ([kind, (header::CACHE_CONTROL, fresh(who))], self.settings(who).to_string()).into_response()
             }
             _ => match rest.strip_prefix("plugins/").map(|of| of.split_once('/').unwrap_or((of, ""))) {
                 None => file(&self.dir, rest, request).await,
@@ -88,21 +125,26 @@ impl Client {
         }
     }
 
-    fn settings(&self) -> Json {
+    fn settings(&self, who: &Who) -> Json {
         let mut settings = self.settings.clone();
-        settings["user"] = json!({"anonymous": true});
+        settings["user"] = who.user.to_json();
+        settings["user_any_access_allowed"] = who.may_read.into();
+        settings["auth"] = who.auth.clone();
+        if !who.avatars {
+            settings["avatar_methods"] = Json::Array(Vec::new());
+        }
         settings
     }
 
     /// 10.011. The only script in the page is ours, and is let run by its digest.
-    fn page(&self) -> Response {
-        let script = page::script(&self.settings());
+    fn page(&self, who: &Who) -> Response {
+        let script = page::script(&self.settings(who));
         let digest = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(&script));
         let (before, after) = &self.page;
         let html = format!("{before}<script id=\"bb-config\">{script}</script>{after}");
         let mut response = axum::response::Html(html).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, fresh());
+        headers.insert(header::CACHE_CONTROL, fresh(who));
         if let Ok(policy) = HeaderValue::from_str(&format!("{POLICY} 'sha256-{digest}'")) {
             headers.insert(header::CONTENT_SECURITY_POLICY, policy);
         }
@@ -110,9 +152,10 @@ impl Client {
     }
 }
 
-/// Asked for again each time, as a reload can change it.
-fn fresh() -> HeaderValue {
-    HeaderValue::from_static("public,max-age=0")
+/// Asked for again each time, as a reload can change it, and kept for nobody else.
+fn fresh(who: &Who) -> HeaderValue {
+    let anonymous = who.user.is_anonymous();
+    HeaderValue::from_static(if anonymous { "public,max-age=0" } else { "private,max-age=0" })
 }
 
 async fn file(dir: &Path, rest: &str, request: Request) -> Response {

@@ -8,6 +8,13 @@ use serde_json::{Map, json};
 /// Why a command is refused: a status of HTTP, and the text.
 type Refusal = (u16, String);
 
+/// The path that a command asks to hear of.
+pub fn wanted(text: &str) -> Option<(Json, String)> {
+    let frame: Json =
+        serde_json::from_str(text).ok().filter(|frame: &Json| frame["cmd"] == "startConsuming")?;
+    Some((frame["_id"].clone(), frame["path"].as_str()?.to_owned()))
+}
+
 /// Carries out a command; the frame that answers it. `None`: it is no JSON object, and the connection ends.
 pub fn answer(text: &str, events: &mut Subscription) -> Option<Json> {
     let Ok(Json::Object(mut frame)) = serde_json::from_str(text) else { return None };
@@ -26,7 +33,7 @@ pub fn answer(text: &str, events: &mut Subscription) -> Option<Json> {
     })
 }
 
-fn refused(code: u16, text: &str, id: Json) -> Json {
+pub fn refused(code: u16, text: &str, id: Json) -> Json {
     json!({"error": text, "code": code, "_id": id})
 }
 

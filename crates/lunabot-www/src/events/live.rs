@@ -4,10 +4,12 @@
 //! with a thousand events per second costs a browser, and its network, next to nothing.
 
 use super::{KEEP_ALIVE, MAX_TOPICS};
+use crate::auth::Visitor;
 use crate::router::App;
 use crate::serve::Closing;
 use axum::Extension;
 use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
@@ -24,10 +26,17 @@ pub async fn live(
     State(app): State<Arc<App>>,
     RawQuery(query): RawQuery,
     closing: Option<Extension<Closing>>,
+    Visitor(user): Visitor,
 ) -> Response {
     let query = query.unwrap_or_default();
     let asked = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "on");
-    let patterns = asked.take(MAX_TOPICS).map(|(_, pattern)| Pattern::parse(&pattern)).collect();
+    let topics: Vec<String> = asked.take(MAX_TOPICS).map(|(_, topic)| topic.into_owned()).collect();
+    for topic in &topics {
+        if let Err(why) = super::may_hear(&app, &user, topic).await {
+            return (StatusCode::FORBIDDEN, why).into_response();
+        }
+    }
+    let patterns = topics.iter().map(|topic| Pattern::parse(topic)).collect();
     let subscription = app.www.data.bus().subscribe(patterns);
     let first = stream::once(async { SseEvent::default().event("ready").data("1") });
     let notices = stream::unfold((subscription, app.www.clock.clone()), notice);

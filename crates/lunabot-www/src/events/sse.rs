@@ -4,6 +4,7 @@
 //! does not keep up loses events and gets `event: lagged` with their number; it should read the data again.
 
 use super::{KEEP_ALIVE, MAX_TOPICS};
+use crate::auth::Visitor;
 use crate::router::App;
 use crate::serve::Closing;
 use axum::Extension;
@@ -77,9 +78,20 @@ pub async fn sse(
     Path(path): Path<String>,
     RawQuery(query): RawQuery,
     closing: Option<Extension<Closing>>,
+    Visitor(user): Visitor,
 ) -> Response {
     let (command, rest) = path.split_once('/').unwrap_or((&path, ""));
     let filters = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
+    let topic = match command {
+        "listen" => Some(rest),
+        "add" => rest.split_once('/').map(|(_, topic)| topic),
+        _ => None,
+    };
+    if let Some(topic) = topic.filter(|topic| !topic.is_empty())
+        && let Err(why) = super::may_hear(&app, &user, topic).await
+    {
+        return (StatusCode::FORBIDDEN, why).into_response();
+    }
     match command {
         "listen" => listen(&app, rest, filters, closing.map(|c| c.0).unwrap_or_default()),
         "add" | "remove" => change(&app, command, rest, filters).await,

@@ -3,6 +3,7 @@
 //! A listener that does not keep up loses events and gets one of the key `lagged` with their number; it should read the data again.
 
 use super::command;
+use crate::auth::{User, Visitor};
 use crate::origin;
 use crate::router::App;
 use crate::serve::Closing;
@@ -15,7 +16,7 @@ use futures::{SinkExt, StreamExt};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use lunabot_data::{Delivery, Subscription};
-use lunabot_model::Clock;
+use lunabot_model::{Clock, Json};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,7 @@ impl Default for Sockets {
 pub async fn ws(
     State(app): State<Arc<App>>,
     closing: Option<Extension<Closing>>,
+    Visitor(user): Visitor,
     mut request: Request<Body>,
 ) -> Response {
     if !origin::may_listen(&app.www.site.load(), request.headers()) {
@@ -67,7 +69,7 @@ pub async fn ws(
     tokio::spawn(async move {
         let served = async {
             match upgrade.await {
-                Ok(upgraded) => Listener::new(&app, upgraded, place).await.serve().await,
+                Ok(upgraded) => Listener::new(app, user, upgraded, place).await.serve().await,
                 Err(error) => tracing::debug!("a WebSocket was not opened: {error}"),
             }
         };
@@ -98,6 +100,8 @@ struct Listener {
     socket: WebSocketStream<TokioIo<Upgraded>>,
     events: Subscription,
     clock: Arc<dyn Clock>,
+    app: Arc<App>,
+    user: Arc<User>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -105,7 +109,12 @@ struct Listener {
 struct Gone;
 
 impl Listener {
-    async fn new(app: &App, upgraded: Upgraded, place: OwnedSemaphorePermit) -> Listener {
+    async fn new(
+        app: Arc<App>,
+        user: Arc<User>,
+        upgraded: Upgraded,
+        place: OwnedSemaphorePermit,
+    ) -> Listener {
         let limits = WebSocketConfig::default()
             .max_message_size(Some(MAX_COMMAND))
             .max_frame_size(Some(MAX_COMMAND))
@@ -115,6 +124,8 @@ impl Listener {
             socket: WebSocketStream::from_raw_socket(io, Role::Server, Some(limits)).await,
             events: app.www.data.bus().subscribe(Vec::new()),
             clock: app.www.clock.clone(),
+            app,
+            user,
             _place: place,
         }
     }
@@ -137,12 +148,25 @@ impl Listener {
     async fn heard(&mut self, message: Message) -> Result<(), Gone> {
         match message {
             Message::Text(text) => {
-                let answer = command::answer(&text, &mut self.events).ok_or(Gone)?;
+                let answer = match self.refused(&text).await {
+                    Some(refused) => refused,
+                    None => command::answer(&text, &mut self.events).ok_or(Gone)?,
+                };
                 self.send(Message::text(answer.to_string())).await
             }
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
             Message::Binary(_) | Message::Close(_) => Err(Gone),
         }
+    }
+
+    /// The answer to who may not read what is to be listened to.
+    async fn refused(&mut self, said: &str) -> Option<Json> {
+        if !self.app.www.site.load().access.authz.restricts_reading() {
+            return None;
+        }
+        let (id, path) = command::wanted(said)?;
+        let why = super::may_hear(&self.app, &self.user, &path).await.err()?;
+        Some(command::refused(403, &why, id))
     }
 
     /// Asks a silent client whether it is there.

@@ -16,7 +16,6 @@ mod poller;
 mod request;
 mod table;
 
-pub use auth::USER_PASSWORD_AUTH;
 pub use poller::PollPort;
 pub use table::{Hooks, unprotected, wrong};
 

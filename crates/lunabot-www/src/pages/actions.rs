@@ -1,6 +1,7 @@
 //! Buttons of the pages: plain forms, so that they work without JavaScript; the same control actions as REST's (09e).
 
 use super::render::{Asked, Shown};
+use crate::auth::User;
 use crate::error::PageError;
 use crate::origin::may_act;
 use crate::router::App;
@@ -39,7 +40,7 @@ pub async fn build(
 ) -> Response {
     let path = format!("builds/{id}");
     let done = match action.as_str() {
-        "stop" | "rebuild" => act(&app, &headers, &path, &action, &sent.reason).await,
+        "stop" | "rebuild" => act(&app, &asked.user, &headers, &path, &action, &sent.reason).await,
         _ => Err(unknown(&action)),
     };
     let to =
@@ -57,7 +58,7 @@ pub async fn cancel_request(
     headers: HeaderMap,
     Form(sent): Form<Reason>,
 ) -> Response {
-    let done = act(&app, &headers, &format!("buildrequests/{id}"), "cancel", &sent.reason).await;
+    let done = act(&app, &asked.user, &headers, &format!("buildrequests/{id}"), "cancel", &sent.reason).await;
     done.map(|_| see_other(format!("{}buildrequests/{id}", asked.root))).shown(&app, &asked)
 }
 
@@ -71,7 +72,7 @@ pub async fn worker(
 ) -> Response {
     let done = match action.as_str() {
         "pause" | "unpause" | "stop" | "kill" => {
-            act(&app, &headers, &format!("workers/{id}"), &action, &sent.reason).await
+            act(&app, &asked.user, &headers, &format!("workers/{id}"), &action, &sent.reason).await
         }
         _ => Err(unknown(&action)),
     };
@@ -87,10 +88,26 @@ pub async fn scheduler(
 ) -> Response {
     let done = match action.as_str() {
         "enable" => {
-            order(&app, &headers, &format!("schedulers/{id}"), "enable", json!({"enabled": true})).await
+            order(
+                &app,
+                &asked.user,
+                &headers,
+                &format!("schedulers/{id}"),
+                "enable",
+                json!({"enabled": true}),
+            )
+            .await
         }
         "disable" => {
-            order(&app, &headers, &format!("schedulers/{id}"), "enable", json!({"enabled": false})).await
+            order(
+                &app,
+                &asked.user,
+                &headers,
+                &format!("schedulers/{id}"),
+                "enable",
+                json!({"enabled": false}),
+            )
+            .await
         }
         _ => Err(unknown(&action)),
     };
@@ -107,6 +124,7 @@ fn see_other(to: String) -> Response {
 
 async fn act(
     app: &App,
+    user: &User,
     headers: &HeaderMap,
     path: &str,
     action: &str,
@@ -116,19 +134,19 @@ async fn act(
         "rebuild" => json!({}),
         _ => json!({"reason": reason.trim()}),
     };
-    order(app, headers, path, action, params).await
+    order(app, user, headers, path, action, params).await
 }
 
 async fn order(
     app: &App,
+    user: &User,
     headers: &HeaderMap,
     path: &str,
     action: &str,
-    mut params: Json,
+    params: Json,
 ) -> Result<Json, PageError> {
     if !may_act(&app.www.site.load(), headers) {
         return Err(foreign());
     }
-    params["owner"] = crate::rest::ANONYMOUS.into();
-    Ok(app.www.data.control(path, action, params).await?)
+    Ok(app.order(user, path, action, params).await?)
 }

@@ -2,6 +2,7 @@
 
 use super::read;
 use super::render::{Asked, Page, Shown};
+use crate::auth::OrderError;
 use crate::error::PageError;
 use crate::origin::may_act;
 use crate::router::App;
@@ -74,10 +75,9 @@ async fn force(
     collect(&scheduler.all_fields, &sent, &mut params, 0);
     let mut call = params.clone();
     call.insert("builderid".into(), Json::from(target.builderid.to_string()));
-    call.insert("owner".into(), Json::from(crate::rest::ANONYMOUS));
     let path = format!("forceschedulers/{}", read::part(name));
-    match app.www.data.control(&path, "force", Json::Object(call)).await {
-        Err(ControlError::InvalidParams(errors)) => {
+    match app.order(&asked.user, &path, "force", Json::Object(call)).await {
+        Err(OrderError::Control(ControlError::InvalidParams(errors))) => {
             let page = show(app, asked, builder, name, &params, Some(&errors)).await?;
             Ok((StatusCode::BAD_REQUEST, page).into_response())
         }

@@ -27,13 +27,14 @@ mod home;
 mod lines;
 mod log;
 mod pending;
-mod read;
+pub mod read;
 mod render;
 mod schedulers;
 mod view;
 mod workers;
 
-pub use render::{Templates, not_found};
+pub use actions::foreign;
+pub use render::{Asked, Page, Shown, Templates, not_found};
 
 use crate::router::App;
 use axum::Router;

@@ -1,6 +1,7 @@
 //! Templates, their filters, and the frame around every page.
 
 use super::view::Status;
+use crate::auth::{User, Visitor};
 use crate::error::PageError;
 use crate::router::App;
 use crate::{assets, format};
@@ -38,6 +39,7 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "request.html",
     "health.html",
     "error.html",
+    "login.html",
 ];
 
 /// All templates, compiled.
@@ -101,16 +103,29 @@ pub struct Asked {
     /// Without the frame.
     part: bool,
     query: Vec<(String, String)>,
-    /// Path and query, for links to the same page.
+    /// Path, for links to the same page.
     path: String,
+    uri: Uri,
+    /// Who asks.
+    pub user: Arc<User>,
 }
 
 impl Asked {
-    fn new(uri: &Uri, part: bool) -> Asked {
+    fn new(uri: &Uri, part: bool, user: Arc<User>) -> Asked {
         let depth = uri.path().matches('/').count().saturating_sub(1);
         let root = if depth == 0 { "./".to_string() } else { "../".repeat(depth) };
         let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-        Asked { root, part, query, path: uri.path().to_string() }
+        Asked { root, part, query, path: uri.path().to_string(), uri: uri.clone(), user }
+    }
+
+    /// Whether only a part of an open page is asked for.
+    pub fn is_part(&self) -> bool {
+        self.part
+    }
+
+    /// Path and query.
+    pub fn here(&self) -> &str {
+        self.uri.path_and_query().map_or("/", |whole| whole.as_str())
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -139,8 +154,9 @@ impl Asked {
 
 impl<S: Sync> FromRequestParts<S> for Asked {
     type Rejection = std::convert::Infallible;
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Asked::new(&parts.uri, parts.headers.contains_key("x-part")))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let Visitor(user) = Visitor::from_request_parts(parts, state).await?;
+        Ok(Asked::new(&parts.uri, parts.headers.contains_key("x-part"), user))
     }
 }
 
@@ -163,7 +179,8 @@ impl App {
         let frame = view! {
             root => asked.root, part => asked.part, path => asked.path,
             site => site.title, site_url => site.title_url, title => page.title, nav => page.nav,
-            live => live.finish(), q => asked.get("q"),
+            live => live.finish(), q => asked.get("q"), here => asked.here(), has_login => site.access.has_login(),
+            user => (!asked.user.is_anonymous()).then(|| asked.user.name()),
         };
         let context = merge_maps([Value::from(Serde(page.data)), frame]);
         let html = self.templates.0.get_template(page.template)?.render(context)?;
@@ -224,16 +241,20 @@ mod tests {
         assert!(safe_url("HTTPS://x/").is_some());
     }
 
+    fn nobody() -> Arc<User> {
+        Arc::new(User::anonymous())
+    }
+
     #[test]
     fn pages_know_their_way_back() {
         for (path, root) in [("/", "./"), ("/builders", "./"), ("/builders/3", "../"), ("/a/b/c", "../../")] {
-            assert_eq!(Asked::new(&path.parse().unwrap(), false).root, root);
+            assert_eq!(Asked::new(&path.parse().unwrap(), false, nobody()).root, root);
         }
     }
 
     #[test]
     fn links_keep_the_other_filters() {
-        let asked = Asked::new(&"/builders?tag=a%20b&q=x&page=2".parse().unwrap(), false);
+        let asked = Asked::new(&"/builders?tag=a%20b&q=x&page=2".parse().unwrap(), false, nobody());
         assert_eq!(asked.with("page", Some("3")), "?tag=a+b&q=x&page=3");
         assert_eq!(asked.with("tag", None), "?q=x&page=2");
     }

@@ -1,8 +1,9 @@
 //! Control actions over JSONRPC 2.0 (09.075–09.084).
 
+use crate::auth::{OrderError, Visitor};
 use crate::router::App;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lunabot_data::ControlError;
@@ -14,9 +15,6 @@ const INVALID_REQUEST: i64 = -32600;
 const METHOD_NOT_FOUND: i64 = -32601;
 const INVALID_PARAMS: i64 = -32602;
 const INTERNAL: i64 = -32603;
-
-/// Who acts, while there is no login (09.078).
-pub const ANONYMOUS: &str = "anonymous";
 
 struct Failure {
     status: StatusCode,
@@ -40,6 +38,18 @@ impl Failure {
         let body =
             format!("{{\"jsonrpc\": \"2.0\", {id}\"error\": {{\"code\": {code}, \"message\": {message}}}}}");
         (self.status, [(header::CONTENT_TYPE, super::JSON_TYPE)], body).into_response()
+    }
+}
+
+impl From<OrderError> for Failure {
+    fn from(e: OrderError) -> Self {
+        match e {
+            OrderError::Control(e) => e.into(),
+            // 09.052
+            OrderError::Denied(why) => {
+                Failure { status: StatusCode::FORBIDDEN, code: INVALID_REQUEST, message: why.into() }
+            }
+        }
     }
 }
 
@@ -72,7 +82,9 @@ pub async fn control(app: &App, path: &str, request: Request) -> Response {
     if let Err(failure) = check_content_type(request.headers()) {
         return failure.respond(None);
     }
-    let body = match Bytes::from_request(request, &()).await {
+    let (mut parts, body) = request.into_parts();
+    let Ok(Visitor(user)) = Visitor::from_request_parts(&mut parts, app).await;
+    let body = match Bytes::from_request(Request::from_parts(parts, body), &()).await {
         Ok(body) => body,
         Err(refused) => {
             let failure = Failure { status: refused.status(), ..Failure::bad_request(refused.body_text()) };
@@ -83,9 +95,8 @@ pub async fn control(app: &App, path: &str, request: Request) -> Response {
         Ok(call) => call,
         Err(failure) => return failure.respond(None),
     };
-    let Call { id, method, mut params } = call;
-    params.insert("owner".into(), Json::from(ANONYMOUS));
-    match app.www.data.control(path, &method, Json::Object(params)).await {
+    let Call { id, method, params } = call;
+    match app.order(&user, path, &method, Json::Object(params)).await {
         Err(e) => Failure::from(e).respond(Some(&id)),
         Ok(result) => {
             let mut reply = json!({"id": id, "jsonrpc": "2.0", "result": result});

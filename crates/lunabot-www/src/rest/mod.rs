@@ -5,8 +5,6 @@
 mod control;
 mod raw;
 
-pub use control::ANONYMOUS;
-
 use crate::origin::{Origin, origin};
 use crate::router::App;
 use axum::body::Bytes;
@@ -23,7 +21,7 @@ const JSON_TYPE: HeaderValue = HeaderValue::from_static("application/json; chars
 const TEXT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// A failed read: `{"error": "text"}` as text (09.049).
-pub struct RestError(StatusCode, String);
+pub struct RestError(pub StatusCode, pub String);
 
 impl From<DataError> for RestError {
     fn from(e: DataError) -> Self {

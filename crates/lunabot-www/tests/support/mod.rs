@@ -7,15 +7,16 @@ pub mod seed;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
+use base64::Engine as _;
 use http_body_util::BodyExt;
 use lunabot_data::intake::Intake;
 use lunabot_data::{ControlError, ControlHandler, Data, OpenOptions};
-use lunabot_model::config::WwwConfig;
+use lunabot_model::config::{Config, WwwConfig};
 use lunabot_model::script::CallSite;
 use lunabot_model::{Arg, Callback, ScriptError, ScriptErrorKind, ScriptHost, SecretSource};
 use lunabot_model::{BoxFuture, Clock, Json, Mono, Time};
 use lunabot_www::{
-    HealthPort, HealthReport, HookMeans, Hooks, PollPort, Queue, SharedSite, Site, WwwState, router,
+    Access, HealthPort, HealthReport, HookMeans, Hooks, PollPort, Queue, SharedSite, Site, WwwState, router,
 };
 use serde_json::json;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -87,7 +88,7 @@ impl ControlHandler for TestHandler {
     }
 }
 
-/// A function with fingerprint `echo` returns its argument's `repository.name`, any other fails.
+/// Functions are known by their fingerprints: `echo` returns its argument's `repository.name` …; any other fails.
 #[derive(Default)]
 pub struct TestScript {
     pub nonsense: Mutex<Vec<String>>,
@@ -102,8 +103,22 @@ impl ScriptHost for TestScript {
     ) -> BoxFuture<'a, Result<Json, ScriptError>> {
         let message = "master.lua:1: it failed".to_string();
         let error = ScriptError { kind: ScriptErrorKind::Raise, message, traceback: String::new() };
-        let answer = match (callback.fingerprint.as_str(), args.first()) {
-            ("echo", Some(Arg::Value(value))) => Ok(value["repository"]["name"].clone()),
+        let values: Vec<&Json> =
+            args.iter().map(|arg| if let Arg::Value(value) = arg { value } else { &Json::Null }).collect();
+        let answer = match (callback.fingerprint.as_str(), values.as_slice()) {
+            ("echo", [value]) => Ok(value["repository"]["name"].clone()),
+            ("check", [name, password]) if *password == "right" => {
+                Ok(json!({"full_name": name, "groups": ["staff"]}))
+            }
+            ("check", _) => Ok(json!(false)),
+            ("about docs", [endpoint, ..]) => Ok(json!(endpoint["builder"] == "docs")),
+            ("policy", [user, action, _]) if user["roles"] == json!(["staff"]) && *action == "get" => {
+                Ok(json!(true))
+            }
+            ("policy", [_, _, endpoint]) if endpoint["builder"] == "docs" => Ok(json!("the docs are frozen")),
+            ("policy", _) => Ok(Json::Null),
+            ("roles", [user]) if user["username"] == "joe" => Ok(json!(["builders"])),
+            ("roles", _) => Ok(Json::Null),
             _ => Err(error),
         };
         Box::pin(async move { answer })
@@ -140,6 +155,16 @@ impl PollPort for TestPollers {
         self.asked.lock().unwrap().extend(names.iter().cloned());
         Box::pin(async {})
     }
+}
+
+/// An object as a configuration declares it.
+pub fn object(kind: &str, args: Json) -> Json {
+    json!({"$kind": format!("util.{kind}"), "$id": 1, "$at": "master.lua:7", "$args": args})
+}
+
+/// A function that [`TestScript`] knows.
+pub fn function(fingerprint: &str) -> Json {
+    json!({"$fn": {"id": 1, "generation": 1, "fingerprint": fingerprint, "at": "master.lua:9"}})
 }
 
 /// Everything a test of the web needs.
@@ -222,6 +247,31 @@ impl World {
         assert!(wrong.is_empty(), "{wrong:?}");
         site.hooks = Arc::new(Hooks::new(&site.www));
         self.site.store(site);
+    }
+
+    /// Goes over to other logins and rules.
+    pub async fn access(&self, www: Json) {
+        let www = serde_json::from_value(www).unwrap();
+        let config = Config { buildbot_url: URL.into(), www, ..Config::default() };
+        let mut site = (*self.site.load()).clone();
+        site.access = Arc::new(Access::load(&config, self.dir.path()).await.unwrap());
+        self.site.store(site);
+    }
+
+    /// The cookie of somebody who has logged in with a name and a password.
+    pub async fn login(&self, user: &str, password: &str) -> String {
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+        let request = Request::get("/auth/login").header("authorization", format!("Basic {basic}"));
+        let response = self.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), 302, "{user}");
+        let cookie = response.headers()["set-cookie"].to_str().unwrap();
+        cookie.split(';').next().unwrap().to_owned()
+    }
+
+    /// GET with a cookie, which may be empty; status and body.
+    pub async fn get_as(&self, cookie: &str, path: &str) -> (u16, String) {
+        let request = Request::get(path).header("cookie", cookie).header("accept", "application/json");
+        text(self.send(request.body(Body::empty()).unwrap()).await).await
     }
 
     pub async fn send(&self, request: Request<Body>) -> Response<Body> {

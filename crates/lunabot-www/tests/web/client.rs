@@ -122,6 +122,9 @@ async fn row_10_032_an_avatar_is_gravatars() {
     let (status, headers, _) = get(&world, "/avatar?email=%20Ann@Example.org&size=64").await;
     let wanted = "//www.gravatar.com/avatar/8b5a6a28fc840441be692d74a81ccd1a?d=retro&s=64";
     assert_eq!((status, headers["location"].to_str().unwrap()), (302, wanted));
+    world.access(json!({"avatar_methods": []})).await;
+    let (status, headers, _) = get(&world, "/avatar?email=ann@example.org").await;
+    assert_eq!((status, headers["location"].to_str().unwrap()), (302, "img/nobody.png"));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod authz;
 mod checkconfig;
 mod create_master;
 mod create_worker;
@@ -37,6 +38,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Worker(args) => worker::run(&args),
         Command::Db { what } => db::run(&what),
         Command::Poller(crate::cli::Poller::Skip(args)) => poller::skip(&args),
+        Command::Authz(crate::cli::Authz::Explain(args)) => authz::explain(&args),
         Command::Sendchange(args) => sendchange::run(&args),
         Command::Try(args) => try_job::run(*args),
         Command::Tryserver(args) => tryserver::run(&args),

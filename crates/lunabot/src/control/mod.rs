@@ -24,6 +24,8 @@ pub enum Ask {
         source: String,
         revision: String,
     },
+    /// Say whether somebody may do something, and why.
+    Explain(lunabot_www::Question),
 }
 
 /// What the master says.

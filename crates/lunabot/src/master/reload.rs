@@ -125,6 +125,13 @@ impl Reloader for Rooms {
         Outcome { ok: true, lines }
     }
 
+    fn explain(&self, question: lunabot_www::Question) -> BoxFuture<'_, Outcome> {
+        Box::pin(async move {
+            let (ok, lines) = self.current().explain(&question, Some(self.data())).await;
+            Outcome { ok, lines }
+        })
+    }
+
     fn skip(&self, source: String, revision: String) -> BoxFuture<'_, Outcome> {
         Box::pin(async move {
             match self.sources.skip(&source, &revision).await {

@@ -223,5 +223,6 @@ fn site_of(generation: &Arc<Generation>, data: &Data) -> Site {
     let inner = Arc::clone(&generation.inner);
     let find =
         move |name: &str| inner.config.builders.iter().find(|builder| builder.config.name == name).cloned();
-    Site::of(generation.config(), Declared::new(find), generation.means(data), generation.client.clone())
+    let (client, access) = (generation.client.clone(), Arc::clone(&generation.access));
+    Site::of(generation.config(), Declared::new(find), generation.means(data), client, access)
 }

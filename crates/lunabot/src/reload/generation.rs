@@ -10,6 +10,7 @@ use lunabot_engine::worker::{PB_CHANGES, change_source_names};
 use lunabot_integrations::Secrets;
 use lunabot_lua::{Host, Kept, LoadFailure, LoadOptions, Loaded, ScriptErrors};
 use lunabot_model::config::{Config, ConfigError};
+use lunabot_model::render::ServiceScope;
 use lunabot_model::script::MasterPort;
 use lunabot_model::{Clock, Time};
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ pub struct Generation {
     port: Option<Arc<Port>>,
     /// Buildbot's web client, if it is wanted.
     pub client: Option<Arc<lunabot_www::Client>>,
+    /// Who may come in and do what.
+    pub access: Arc<lunabot_www::Access>,
 }
 
 impl Generation {
@@ -55,11 +58,14 @@ impl Generation {
         lunabot_www::HookMeans { intake: self.intake(data), secrets: Arc::clone(&self.inner.secrets) }
     }
 
-    /// Secrets of hooks that nobody knows (12.009).
+    /// Secrets of hooks and logins that nobody knows (12.009).
     pub async fn missing_secrets(&self) -> Vec<ConfigError> {
         let hooks = lunabot_www::Hooks::new(&self.config().www);
         let (script, secrets) = (Arc::clone(&self.inner.host), Arc::clone(&self.inner.secrets));
-        let missing = lunabot_www::missing_hook_secrets(&hooks, script, secrets).await;
+        let mut missing =
+            lunabot_www::missing_hook_secrets(&hooks, Arc::clone(&script), Arc::clone(&secrets)).await;
+        let scope = ServiceScope { script, secrets, concerns: "www.auth".into() };
+        missing.extend(self.access.missing(&scope).await);
         let told = missing.into_iter().map(|(path, message)| ConfigError {
             file: self.inner.file.clone(),
             line: None,
@@ -67,6 +73,17 @@ impl Generation {
             message,
         });
         told.collect()
+    }
+
+    /// Whether somebody may do something under this configuration, and why.
+    pub async fn explain(
+        &self,
+        question: &lunabot_www::Question,
+        data: Option<&Data>,
+    ) -> (bool, Vec<String>) {
+        let (script, secrets) = (Arc::clone(&self.inner.host), Arc::clone(&self.inner.secrets));
+        let scope = ServiceScope { script, secrets, concerns: "authz explain".into() };
+        lunabot_www::explain(&self.access, question, data, &scope).await
     }
 
     /// What the change sources work by.
@@ -149,16 +166,22 @@ impl Loader {
             errors.append(&mut found);
             None
         });
+        let access = lunabot_www::Access::load(&loaded.config, &self.config_folder()).await;
+        let access = access.unwrap_or_else(|mut found| {
+            errors.append(&mut found);
+            lunabot_www::Access::default()
+        });
         if !errors.is_empty() {
             return Err(refused(loaded, errors));
         }
         let Loaded { config, host, files, content_hash, mut warnings } = loaded;
         warnings.extend(check::warnings(&config));
+        warnings.extend(access.warnings(&config));
         let file = self.base.config().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let secrets = Arc::new(secrets);
         let inner = Arc::new(lunabot_engine::Generation { number, config, file, host, secrets });
-        let client = client.map(Arc::new);
-        Ok(Generation { inner, files, content_hash, warnings, loaded_at, port, client })
+        let (client, access) = (client.map(Arc::new), Arc::new(access));
+        Ok(Generation { inner, files, content_hash, warnings, loaded_at, port, client, access })
     }
 
     fn options(&self, generation: u64, port: Option<Arc<Port>>, reverse_pairs: bool) -> LoadOptions {

@@ -21,6 +21,8 @@ pub trait Reloader: Send + Sync + 'static {
     fn status(&self) -> Outcome;
     /// Makes a change source go past a revision; beside a reload.
     fn skip(&self, source: String, revision: String) -> BoxFuture<'_, Outcome>;
+    /// Says whether somebody may do something, and why; beside a reload.
+    fn explain(&self, question: lunabot_www::Question) -> BoxFuture<'_, Outcome>;
 }
 
 /// What the queue is told.
@@ -101,6 +103,10 @@ impl Waiting {
                 // It may wait for a poll, and is as bounded as the conversations are.
                 tokio::spawn(async move { answer.send(reloader.skip(source, revision).await) });
             }
+            Wish::Asked(Question { ask: Ask::Explain(question), answer }) => {
+                let reloader = Arc::clone(reloader);
+                tokio::spawn(async move { answer.send(reloader.explain(question).await) });
+            }
         }
     }
 
@@ -147,6 +153,9 @@ mod tests {
             Outcome { ok: true, lines: vec!["well".into()] }
         }
         fn skip(&self, _: String, _: String) -> BoxFuture<'_, Outcome> {
+            Box::pin(async { Outcome { ok: true, lines: Vec::new() } })
+        }
+        fn explain(&self, _: lunabot_www::Question) -> BoxFuture<'_, Outcome> {
             Box::pin(async { Outcome { ok: true, lines: Vec::new() } })
         }
     }

@@ -13,7 +13,7 @@ pub fn all() -> Vec<&'static Kind> {
 
     kinds.extend(lunabot_steps::kinds());
     kinds.extend(lunabot_integrations::kinds());
-    kinds.push(&lunabot_www::USER_PASSWORD_AUTH);
+    kinds.extend(lunabot_www::KINDS);
     kinds
 }
 
