@@ -26,6 +26,9 @@ pub(crate) enum Announcement {
     Worker(Box<Worker>, &'static str),
     Scheduler(Scheduler),
     Project(Project),
+    Codebase(Codebase),
+    Commit(Box<Commit>),
+    Branch(Branch),
 }
 
 fn json<T: Serialize>(row: &T) -> Json {
@@ -75,6 +78,9 @@ impl Announcement {
             Announcement::Worker(..) => &["workers"],
             Announcement::Scheduler(..) => &["schedulers"],
             Announcement::Project(..) => &["projects"],
+            Announcement::Codebase(..) => &["codebases"],
+            Announcement::Commit(..) => &["commits", "codebases"],
+            Announcement::Branch(..) => &["branches"],
         }
     }
 
@@ -118,6 +124,12 @@ impl Announcement {
             Announcement::Worker(w, what) => vec![Topic::new(&[&"workers", &w.workerid, what])],
             Announcement::Scheduler(s) => vec![Topic::new(&[&"schedulers", &s.schedulerid, &"updated"])],
             Announcement::Project(p) => vec![Topic::new(&[&"projects", &p.projectid, &"update"])],
+            Announcement::Codebase(c) => vec![Topic::new(&[&"codebases", &c.codebaseid, &"update"])],
+            Announcement::Commit(c) => vec![
+                Topic::new(&[&"commits", &c.commitid, &"new"]),
+                Topic::new(&[&"codebases", &c.codebaseid, &"commits", &c.commitid, &"new"]),
+            ],
+            Announcement::Branch(b) => vec![Topic::new(&[&"branches", &b.branchid, &"update"])],
         }
     }
 
@@ -138,6 +150,9 @@ impl Announcement {
             Announcement::Worker(worker, _) => json(worker),
             Announcement::Scheduler(scheduler) => json(scheduler),
             Announcement::Project(project) => json(project),
+            Announcement::Codebase(codebase) => json(codebase),
+            Announcement::Commit(commit) => json(commit),
+            Announcement::Branch(branch) => json(branch),
         }
     }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use lunabot_db::Batch;
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -54,22 +55,32 @@ pub(crate) struct Kept {
 }
 
 /// Serialised answers by path, query and form.
-pub(crate) struct Answers(moka::sync::Cache<Arc<str>, Kept>);
+pub(crate) struct Answers {
+    kept: moka::sync::Cache<Arc<str>, Kept>,
+    /// Of this process: versions count from its start.
+    start: RandomState,
+}
 
 impl Default for Answers {
     fn default() -> Self {
         let weigh =
             |key: &Arc<str>, kept: &Kept| u32::try_from(key.len() + kept.body.len() + 64).unwrap_or(u32::MAX);
-        Answers(moka::sync::Cache::builder().max_capacity(ANSWER_BYTES).weigher(weigh).build())
+        let kept = moka::sync::Cache::builder().max_capacity(ANSWER_BYTES).weigher(weigh).build();
+        Answers { kept, start: RandomState::new() }
     }
 }
 
 impl Answers {
+    /// What tells one state of one answer from any other.
+    pub fn tag(&self, key: &str, version: u64) -> String {
+        format!("{:016x}-{version:x}", self.start.hash_one(key))
+    }
+
     pub fn get(&self, key: &str, version: u64) -> Option<Bytes> {
-        self.0.get(key).filter(|kept| kept.version == version).map(|kept| kept.body)
+        self.kept.get(key).filter(|kept| kept.version == version).map(|kept| kept.body)
     }
 
     pub fn put(&self, key: &str, version: u64, body: Bytes) {
-        self.0.insert(key.into(), Kept { version, body });
+        self.kept.insert(key.into(), Kept { version, body });
     }
 }

@@ -196,6 +196,8 @@ async fn load(store: &Store, live: &mut Live) -> Result<()> {
     live.schedulers =
         store.all::<Scheduler>("", vec![]).await?.into_iter().map(|s| (s.schedulerid, s)).collect();
     live.projects = store.all::<Project>("", vec![]).await?.into_iter().map(|p| (p.projectid, p)).collect();
+    live.codebases =
+        store.all::<Codebase>("", vec![]).await?.into_iter().map(|c| (c.codebaseid, c)).collect();
     let sets = store.open_sets().await?;
     let mut properties =
         store.properties_of_many(PropertyOwners::Buildsets, sets.iter().map(|s| s.bsid).collect()).await?;

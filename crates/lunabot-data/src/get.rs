@@ -1,16 +1,20 @@
 //! Reading by path and query, as `/api/v2` does (09b, 09c, 09d). What is answered is what is committed.
 
 mod changes;
+mod commits;
 mod logs;
+mod openapi;
 mod path;
 
 pub use logs::{RawLog, RawStream};
+pub use openapi::openapi;
+pub use spec::all as dataspec;
 
 use crate::data::Data;
 use crate::error::{DataError, Result};
 use bytes::Bytes;
 use lunabot_db::endpoints::{Found, Target};
-use lunabot_db::resources::{Codebase, PropertyItem, TestResult, TestResultSet};
+use lunabot_db::resources::{PropertyItem, TestResult, TestResultSet};
 use lunabot_db::{ListQuery, PropertiesOf, PropertyOwners, Resource, field_specs};
 use lunabot_model::object::{MARKS, with_secrets_named};
 use lunabot_model::resources::*;
@@ -33,6 +37,14 @@ pub enum Answer {
     },
     /// `/raw`, `/raw_inline`, `/value`: streamed by [`Data::raw`].
     Raw,
+}
+
+/// A serialised answer.
+#[derive(Debug, Clone)]
+pub struct Serialised {
+    pub body: Bytes,
+    /// Differs wherever the body may: for conditional requests. Not for answers that are made from more than tables.
+    pub tag: Option<String>,
 }
 
 impl Answer {
@@ -132,6 +144,14 @@ macro_rules! for_resource {
                 type $type = Codebase;
                 Some($body)
             }
+            Target::Commits => {
+                type $type = Commit;
+                Some($body)
+            }
+            Target::Branches => {
+                type $type = Branch;
+                Some($body)
+            }
             Target::BuildData => {
                 type $type = BuildData;
                 Some($body)
@@ -154,6 +174,7 @@ macro_rules! for_resource {
             | Target::ChangePropertyList
             | Target::BuildDataValue
             | Target::BuildChanges
+            | Target::CommitGraph
             | Target::LogContents
             | Target::LogRaw
             | Target::LogRawInline
@@ -192,14 +213,12 @@ impl Data {
 
     /// Like [`Data::get`], serialised: the envelope of 09.045, compact or indented by two blanks. Kept until a table that
     /// it was made from changes. `Ok(None)`: a raw answer, see [`Data::raw`].
-    pub async fn get_json(&self, path: &str, query: &str, pretty: bool) -> Result<Option<Bytes>> {
-        let tables = path::find(path)
-            .ok()
-            .and_then(|found| for_resource!(found.endpoint.target, R => <R as Resource>::DECL.tables));
+    pub async fn get_json(&self, path: &str, query: &str, pretty: bool) -> Result<Option<Serialised>> {
+        let version = self.version_of(path);
         let key = format!("{}{path}?{query}", if pretty { '+' } else { '-' });
-        let version = tables.map(|tables| self.shared.versions.of(tables));
+        let tag = version.map(|version| self.shared.answers.tag(&key, version));
         if let Some(body) = version.and_then(|version| self.shared.answers.get(&key, version)) {
-            return Ok(Some(body));
+            return Ok(Some(Serialised { body, tag }));
         }
         let answer = match self.get(path, query).await? {
             Answer::Raw => return Ok(None),
@@ -213,7 +232,20 @@ impl Data {
         if let Some(version) = version {
             self.shared.answers.put(&key, version, body.clone());
         }
-        Ok(Some(body))
+        Ok(Some(Serialised { body, tag }))
+    }
+
+    /// The tag that [`Data::get_json`] would give now, without reading anything.
+    pub fn answer_tag(&self, path: &str, query: &str, pretty: bool) -> Option<String> {
+        let version = self.version_of(path)?;
+        Some(self.shared.answers.tag(&format!("{}{path}?{query}", if pretty { '+' } else { '-' }), version))
+    }
+
+    /// Grows whenever a table changes from which the path is answered; `None`: not answered from tables alone.
+    fn version_of(&self, path: &str) -> Option<u64> {
+        let found = path::find(path).ok()?;
+        let tables = for_resource!(found.endpoint.target, R => <R as Resource>::DECL.tables)?;
+        Some(self.shared.versions.of(tables))
     }
 
     /// Rows of a table.
@@ -272,6 +304,7 @@ impl Data {
             Target::LogRaw | Target::LogRawInline | Target::BuildDataValue => Ok(Answer::Raw),
             Target::LogContents => self.log_contents(found, query).await,
             Target::BuildChanges => self.build_changes(found, query).await,
+            Target::CommitGraph => self.commit_graph(found, query).await,
             Target::ForceSchedulers | Target::ForceScheduler | Target::ForceSchedulersOfBuilder => {
                 self.force_schedulers(found, query).await
             }

@@ -33,7 +33,7 @@ pub use bus::{Bus, Delivery, Subscription};
 pub use control::{ControlError, ControlHandler, Holdups};
 pub use data::{Data, OpenOptions};
 pub use error::DataError;
-pub use get::{Answer, RawLog, RawStream};
+pub use get::{Answer, RawLog, RawStream, Serialised, dataspec, openapi};
 pub use overview::PendingCount;
 pub use tidy::{Progress, Tidied};
 pub use updates::Collapser;

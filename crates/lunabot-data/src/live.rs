@@ -70,6 +70,7 @@ pub(crate) struct Live {
     pub workers: HashMap<WorkerId, Worker>,
     pub schedulers: HashMap<SchedulerId, Scheduler>,
     pub projects: HashMap<i64, Project>,
+    pub codebases: HashMap<i64, Codebase>,
     pub buildsets: HashMap<BuildsetId, LiveSet>,
     pub requests: HashMap<BuildRequestId, BuildRequest>,
     /// Of those that have any.

@@ -171,6 +171,27 @@ pub struct ProjectDecl {
     pub description_html: Option<String>,
 }
 
+/// A configured codebase (01.070).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CodebaseDecl {
+    pub name: String,
+    pub slug: String,
+    /// The name of its project.
+    pub project: String,
+}
+
+/// A commit as a change source sees it (09.017).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NewCommit {
+    pub author: String,
+    pub committer: Option<String>,
+    pub comments: String,
+    pub when_timestamp: i64,
+    pub revision: String,
+    /// The revision of its first parent.
+    pub parent: Option<String>,
+}
+
 /// A request that waits to be built, with all that decisions about it need; read in one go (07.015).
 #[derive(Debug, Clone, PartialEq)]
 pub struct PendingRequest {

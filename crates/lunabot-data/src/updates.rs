@@ -3,6 +3,7 @@
 mod builds;
 mod buildsets;
 mod changes;
+mod codebases;
 mod configured;
 mod logs;
 mod requests;

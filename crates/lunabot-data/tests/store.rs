@@ -5,6 +5,7 @@ mod support;
 mod store {
     pub mod builds;
     pub mod changes;
+    pub mod codebases;
     pub mod configured;
     pub mod crashes;
     pub mod faults;
@@ -56,6 +57,8 @@ stories! {
     changes::row_14_010_texts_with_a_nul_are_stored,
     changes::properties_of_changes_are_plain_values,
     changes::a_build_shows_what_is_new_in_it,
+    codebases::rows_09_016_to_09_018_09_043_09_094_commits_have_parents_and_branches_move,
+    codebases::row_09_043_test_results_of_a_range_of_commits,
     configured::rows_14_001_14_002_14_013_what_is_configured_can_be_read,
     configured::row_14_014_workers_come_and_go,
     crashes::rows_14_006_14_033_what_a_killed_master_left_is_put_right,

@@ -24,6 +24,10 @@ pub enum Target {
     ChangeSources,
     Projects,
     Codebases,
+    Commits,
+    Branches,
+    /// Not stored: what two commits of a codebase have in common.
+    CommitGraph,
     BuildData,
     TestResultSets,
     TestResults,
@@ -247,11 +251,33 @@ fn configured(table: &mut Table, builders: &[Named]) {
     table.list("projects", Target::Projects, "");
     table.one("projects/n:projectid", Target::Projects, "j.id = $1");
     table.one("projects/s:projectname", Target::Projects, "j.name = $1");
+    codebases(table);
+}
+
+fn codebases(table: &mut Table) {
     table.list("codebases", Target::Codebases, "");
     table.one("codebases/n:codebaseid", Target::Codebases, "k.id = $1");
-    table.list("projects/n:projectid/codebases", Target::Codebases, "k.projectid = $1");
-    table.one("projects/n:projectid/codebases/i:slug", Target::Codebases, "k.projectid = $1 AND k.slug = $2");
+    let named = "k.projectid = $1 AND k.name = $2";
+    table.one("projects/n:projectid/codebases/i:codebasename", Target::Codebases, named);
+    table.one("commits/n:commitid", Target::Commits, "q.id = $1");
+    table.list("codebases/n:codebaseid/commits", Target::Commits, "q.codebaseid = $1");
+    let by_revision = "q.codebaseid = $1 AND q.revision = $2";
+    table.one("codebases/n:codebaseid/commits_by_revision/s:revision", Target::Commits, by_revision);
+    table.one("branches/n:branchid", Target::Branches, "y.id = $1");
+    table.list("codebases/n:codebaseid/branches", Target::Branches, "y.codebaseid = $1");
+    let range = "codebases/n:codebaseid/commit_range/n:commitid1/n:commitid2";
+    table.one(&format!("{range}/commits_common_parent"), Target::CommitGraph, "");
+    table.list(&format!("{range}/test_result_sets"), Target::TestResultSets, OF_COMMITS);
 }
+
+/// The sets of builds of the commits from the second back to the first, if it comes from there.
+const OF_COMMITS: &str = "e.buildid IN (WITH RECURSIVE line (id, parent, revision, depth) AS ( \
+     SELECT q.id, q.parent_commitid, q.revision, 0 FROM codebase_commits q WHERE q.codebaseid = $1 AND q.id = $3 \
+     UNION ALL SELECT q.id, q.parent_commitid, q.revision, line.depth + 1 FROM codebase_commits q \
+     JOIN line ON q.id = line.parent WHERE line.id <> $2 AND line.depth < 1000) \
+     SELECT b.id FROM line JOIN sourcestamps s ON s.revision = line.revision \
+     JOIN buildset_sourcestamps x ON x.sourcestampid = s.id JOIN buildrequests r ON r.buildsetid = x.buildsetid \
+     JOIN builds b ON b.buildrequestid = r.id WHERE EXISTS (SELECT 1 FROM line z WHERE z.id = $2))";
 
 fn queue(table: &mut Table, builders: &[Named]) {
     table.list("buildrequests", Target::BuildRequests, "");

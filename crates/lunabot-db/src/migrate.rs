@@ -21,6 +21,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../../migrations/sqlite/0002_requests.sql"),
         postgres: include_str!("../../../migrations/postgres/0002_requests.sql"),
     },
+    Migration {
+        version: 3,
+        sqlite: include_str!("../../../migrations/sqlite/0003_codebases.sql"),
+        postgres: include_str!("../../../migrations/postgres/0003_codebases.sql"),
+    },
 ];
 
 const CREATE_VERSION: &str = "CREATE TABLE lunabot_schema (version BIGINT NOT NULL PRIMARY KEY)";

@@ -33,6 +33,8 @@ pub struct NextIds {
     pub steps: i64,
     pub logs: i64,
     pub test_result_sets: i64,
+    pub commits: i64,
+    pub branches: i64,
 }
 
 const OBJECTS: &str = "SELECT name, class_name, id FROM objects";
@@ -89,6 +91,8 @@ impl Store {
             steps: max_id!(self, "steps"),
             logs: max_id!(self, "logs"),
             test_result_sets: max_id!(self, "test_result_sets"),
+            commits: max_id!(self, "codebase_commits"),
+            branches: max_id!(self, "codebase_branches"),
         })
     }
 

@@ -4,7 +4,7 @@
 use crate::batch::Batch;
 use crate::pool::Value;
 use crate::resources::TestResultSet;
-use lunabot_model::resources::{Builder, Project};
+use lunabot_model::resources::{Branch, Builder, Codebase, Commit, Project};
 
 const CONNECT: &str =
     "INSERT INTO connected_workers (workerid, masterid) VALUES ($1, $2) ON CONFLICT DO NOTHING";
@@ -14,6 +14,13 @@ const PUT_PROJECT: &str = "INSERT INTO projects (id, name, slug, description, de
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET slug = excluded.slug, \
     description = excluded.description, description_format = excluded.description_format, \
     description_html = excluded.description_html";
+const PUT_CODEBASE: &str = "INSERT INTO codebases (id, projectid, name, slug) VALUES ($1, $2, $3, $4) \
+    ON CONFLICT (id) DO UPDATE SET slug = excluded.slug";
+const PUT_COMMIT: &str = "INSERT INTO codebase_commits (id, codebaseid, author, committer, comments, when_timestamp, \
+    revision, parent_commitid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
+const PUT_BRANCH: &str = "INSERT INTO codebase_branches (id, codebaseid, name, commitid, last_timestamp) \
+    VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE SET commitid = excluded.commitid, \
+    last_timestamp = excluded.last_timestamp";
 const PUT_BUILDER: &str = "INSERT INTO builders (id, name, description, description_format, description_html, projectid) \
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET description = excluded.description, \
     description_format = excluded.description_format, description_html = excluded.description_html, \
@@ -69,6 +76,9 @@ pub const ALL: &[&str] = &[
     CONNECT,
     DISCONNECT,
     PUT_PROJECT,
+    PUT_CODEBASE,
+    PUT_COMMIT,
+    PUT_BRANCH,
     PUT_BUILDER,
     PUT_BUILDER_MASTER,
     DROP_BUILDER_MASTER,
@@ -110,6 +120,37 @@ impl Batch {
                 project.description_format.clone().into(),
                 project.description_html.clone().into(),
             ],
+        );
+    }
+
+    pub fn codebase(&mut self, codebase: &Codebase) {
+        let Codebase { codebaseid, projectid, name, slug } = codebase.clone();
+        self.then(PUT_CODEBASE, vec![codebaseid.into(), projectid.into(), name.into(), slug.into()]);
+    }
+
+    /// A commit that is new; commits do not change.
+    pub fn commit(&mut self, commit: &Commit) {
+        let Commit { author, committer, comments, revision, .. } = commit.clone();
+        self.then(
+            PUT_COMMIT,
+            vec![
+                commit.commitid.into(),
+                commit.codebaseid.into(),
+                author.into(),
+                committer.into(),
+                comments.into(),
+                commit.when_timestamp.into(),
+                revision.into(),
+                commit.parent_commitid.into(),
+            ],
+        );
+    }
+
+    pub fn branch(&mut self, branch: &Branch) {
+        let Branch { branchid, codebaseid, name, commitid, last_timestamp } = branch.clone();
+        self.then(
+            PUT_BRANCH,
+            vec![branchid.into(), codebaseid.into(), name.into(), commitid.into(), last_timestamp.into()],
         );
     }
 

@@ -3,12 +3,13 @@
 mod builders;
 mod builds;
 mod changes;
+mod codebases;
 mod configured;
 mod requests;
 mod results;
 
 pub use builds::{PropertyItem, StepWithBuild};
-pub use results::{Codebase, TestResult, TestResultSet};
+pub use results::{TestResult, TestResultSet};
 
 use crate::error::Result;
 use crate::pool::{Pool, Row, Value};

@@ -9,11 +9,13 @@ use crate::scheduler::{Agenda, ApplyError, Schedulers, Surroundings};
 use crate::step::StepKind;
 use crate::worker::WorkerLink;
 use crate::{Generation, control, feed, orphans, services};
-use lunabot_data::new::{BuilderDecl, ProjectDecl, WorkerDecl};
+use lunabot_data::new::{BuilderDecl, CodebaseDecl, ProjectDecl, WorkerDecl};
 use lunabot_data::{Answer, Data, DataError};
 use lunabot_model::config::Config;
+use lunabot_model::kinds::projects::{CodebaseParams, ProjectParams};
+use lunabot_model::object::Object;
 use lunabot_model::resources::Worker;
-use lunabot_model::{AnyObject, BuilderId, Clock, Event, Id, Json, Topic};
+use lunabot_model::{AnyObject, BuilderId, Clock, Event, Id, Topic};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -142,6 +144,7 @@ impl Engine {
         let data = &self.0.data;
         data.set_log_compression(config.log_compression);
         let projects = data.sync_projects(&projects_of(&config.projects)).await?;
+        data.sync_codebases(&codebases_of(&config.codebases)).await?;
         let builders = data.sync_builders(&builders_of(&generation)).await?;
         let rows = data.sync_workers(&workers_of(&generation, &workers)).await?;
         let plan = make_plan(&generation, steps, workers, &projects, &builders, &rows);
@@ -244,18 +247,25 @@ impl Engine {
 }
 
 fn projects_of(objects: &[AnyObject]) -> Vec<ProjectDecl> {
-    let text = |object: &AnyObject, option| object.arg(option).and_then(Json::as_str).map(str::to_string);
-    let decl = |object: &AnyObject| {
-        let name = text(object, "name")?;
-        Some(ProjectDecl {
-            slug: text(object, "slug").unwrap_or_else(|| name.clone()),
-            description: text(object, "description"),
-            description_format: text(object, "description_format"),
-            description_html: None,
-            name,
-        })
+    let read = objects.iter().filter_map(|object| object.typed::<ProjectParams>().ok());
+    let decl = |object: Object<ProjectParams>| ProjectDecl {
+        slug: object.args.slug().to_owned(),
+        name: object.args.name,
+        description: object.args.description,
+        description_format: object.args.description_format,
+        description_html: None,
     };
-    objects.iter().filter_map(decl).collect()
+    read.map(decl).collect()
+}
+
+fn codebases_of(objects: &[AnyObject]) -> Vec<CodebaseDecl> {
+    let read = objects.iter().filter_map(|object| object.typed::<CodebaseParams>().ok());
+    let decl = |object: Object<CodebaseParams>| CodebaseDecl {
+        slug: object.args.slug().to_owned(),
+        name: object.args.name,
+        project: object.args.project,
+    };
+    read.map(decl).collect()
 }
 
 fn workers_of_builders(config: &Config) -> HashMap<String, Vec<String>> {

@@ -120,6 +120,7 @@ pub struct WwwConfig {
     pub change_hook_dialects: BTreeMap<String, Json>,
     /// One or more checkers, `util.UserPasswordAuth`: whoever uses a hook must be accepted by one (02.030).
     pub change_hook_auth: Option<Json>,
+    /// How long answers of the API may be kept (09.048); 0: not at all.
     pub json_cache_seconds: i64,
     /// How people log in (10.003): a `util.UserPasswordAuth` or another; absent: nobody can.
     pub auth: Option<Json>,
@@ -135,6 +136,8 @@ pub struct WwwConfig {
     pub rate_limit: RateLimit,
     /// Where pictures of people come from (10.003): a list of `util.AvatarGravatar{}`, which is the default.
     pub avatar_methods: Option<Json>,
+    /// Versions of the API below this one are not served (09.055); there is version 2.
+    pub rest_minimum_version: i64,
     /// Buildbot's own web client, served beside the master's pages.
     pub client: Option<ClientConfig>,
     /// View plug-ins of the client, where Buildbot has them (10.002); the same as `client.plugins`.
@@ -291,6 +294,7 @@ pub struct Config {
     pub services: Vec<AnyObject>,
     pub secrets_providers: Vec<AnyObject>,
     pub projects: Vec<AnyObject>,
+    pub codebases: Vec<AnyObject>,
     /// Protocol name → its options.
     pub protocols: BTreeMap<String, Json>,
     /// `sqlite:///state.sqlite`, `sqlite:////abs/path`, `postgresql://…`; relative to the base directory.

@@ -302,6 +302,51 @@ pub struct Project {
     pub description_html: Option<String>,
 }
 
+/// 09.016.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Codebase {
+    pub codebaseid: Id,
+    pub projectid: Id,
+    pub name: String,
+    pub slug: String,
+}
+
+/// 09.017.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Commit {
+    pub commitid: Id,
+    pub codebaseid: Id,
+    pub author: String,
+    pub committer: Option<String>,
+    pub comments: String,
+    pub when_timestamp: i64,
+    pub revision: String,
+    /// The first parent, where it is known.
+    pub parent_commitid: Option<Id>,
+}
+
+/// 09.018.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Branch {
+    pub branchid: Id,
+    pub codebaseid: Id,
+    pub name: String,
+    /// Where it stood when it was last seen to move.
+    pub commitid: Option<Id>,
+    pub last_timestamp: i64,
+}
+
+/// 09.018: how two commits are related.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommitGraph {
+    /// The newest commit that both come from.
+    pub common: Id,
+    /// From there to the first, both included.
+    pub to1: Vec<Id>,
+    /// From there to the second, both included.
+    pub to2: Vec<Id>,
+}
+
 /// 09.021.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BuildData {

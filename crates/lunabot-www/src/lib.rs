@@ -4,9 +4,21 @@
 //! room knows no engine. [`router`] needs no socket; [`listen`] and [`serve`] add them. What must never enter:
 //! SQL, decisions about builds, functions of the configuration other than those that hooks and rights ask.
 
+/// The variables of a template; any value that serialises.
+macro_rules! view {
+    (@value $name:ident) => { minijinja::Value::from(minijinja::value::Serde(&$name)) };
+    (@value $name:ident $value:expr) => { minijinja::Value::from(minijinja::value::Serde(&$value)) };
+    ($($name:ident $(=> $value:expr)?),* $(,)?) => {
+        minijinja::Value::from(std::collections::BTreeMap::from([
+            $((stringify!($name).to_string(), view!(@value $name $($value)?))),*
+        ]))
+    };
+}
+
 mod assets;
 mod auth;
 mod authz;
+mod badges;
 mod client;
 mod error;
 mod events;
@@ -24,6 +36,7 @@ mod site;
 
 pub use auth::{Access, Peer};
 pub use authz::{Question, explain};
+pub use badges::Badges;
 pub use client::Client;
 pub use health::{HealthPort, HealthReport, Queue};
 pub use hooks::{
@@ -31,6 +44,7 @@ pub use hooks::{
     wrong as hook_errors,
 };
 pub use listen::{Endpoint, ListenError, Listener, certificate, listen, take_passed_sockets};
+pub use rest::document as openapi_document;
 pub use router::{WwwState, router};
 pub use serve::serve;
 pub use site::{Declared, SharedSite, Site};

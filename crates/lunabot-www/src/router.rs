@@ -4,7 +4,7 @@ use crate::auth::{self, Clients, Key};
 use crate::events::{Consumers, Sockets};
 use crate::health::HealthPort;
 use crate::site::SharedSite;
-use crate::{assets, client, events, hooks, ops, pages, rest};
+use crate::{assets, badges, client, events, hooks, ops, pages, rest};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -70,13 +70,17 @@ pub fn router(state: WwwState) -> Router {
     let inner = Router::new()
         .merge(pages::routes())
         .route("/api", any(rest::versions))
+        .route("/api/openapi.json", get(rest::openapi))
+        .route("/api/docs", get(rest::docs))
         .route("/api/{version}", any(rest::root))
+        .route("/api/{version}/", any(rest::resource_of_nothing))
         .route("/api/{version}/{*path}", any(rest::resource))
         .route("/sse/{*path}", get(events::sse))
         .route("/ws", get(events::ws))
         .route("/ws/", get(events::ws))
         .route("/avatar", get(client::avatar))
         .route("/live", get(events::live))
+        .route("/plugins/badges/{*path}", get(badges::badge))
         .route("/change_hook", any(hooks::base_dialect))
         .route("/change_hook/", any(hooks::base_dialect))
         .route("/change_hook/{*path}", any(hooks::dialect))

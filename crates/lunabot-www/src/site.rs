@@ -1,6 +1,7 @@
 //! What the web takes from the configuration, exchanged as a whole at a reload.
 
 use crate::auth::Access;
+use crate::badges::Badges;
 use crate::client::Client;
 use crate::hooks::{HookMeans, Hooks};
 use lunabot_model::config::{Config, DeclaredBuilder, WwwConfig};
@@ -24,6 +25,8 @@ pub struct Site {
     pub client: Option<Arc<Client>>,
     /// Who may come in and do what.
     pub access: Arc<Access>,
+    /// Made of `www`; none: badges are off.
+    pub badges: Option<Badges>,
 }
 
 /// Finds how a builder was declared, by its name.
@@ -60,6 +63,8 @@ impl Site {
             means: Some(means),
             client,
             access,
+            // What is wrong with them was told when the configuration was checked.
+            badges: Badges::load(&config.www).ok().flatten(),
         }
     }
 

@@ -8,6 +8,8 @@ mod support;
 mod auth;
 #[path = "web/authz.rs"]
 mod authz;
+#[path = "web/badges.rs"]
+mod badges;
 #[path = "web/client.rs"]
 mod client;
 #[path = "web/control.rs"]

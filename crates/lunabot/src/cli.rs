@@ -62,6 +62,8 @@ pub enum Command {
     Tryserver(clients::Tryserver),
     /// Write definitions for the Lua language server, so that an editor completes and checks master.lua
     LuaStubs(LuaStubs),
+    /// Print what the REST API offers: every path with the type of its answers, as JSON
+    Dataspec(Dataspec),
     /// Print completions for a shell, to be sourced from its start file
     Completions { shell: Shell },
     /// Print the manual page (roff): lunabot man | man -l -
@@ -260,6 +262,19 @@ pub struct Explain {
     /// With force: the builder; otherwise all of the scheduler's
     #[arg(long, value_name = "NAME")]
     pub builder: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Dataspec {
+    /// Write it to a file; --: print it
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+    /// Make it a script that sets window.NAME
+    #[arg(short, long, value_name = "NAME")]
+    pub global: Option<String>,
+    /// As an OpenAPI 3.1 document
+    #[arg(long)]
+    pub openapi: bool,
 }
 
 #[derive(Debug, Args)]

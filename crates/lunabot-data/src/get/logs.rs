@@ -26,6 +26,8 @@ pub struct RawLog {
     pub content_type: &'static str,
     /// The name under which it is to be saved; absent: to be shown.
     pub filename: Option<String>,
+    /// What tells it from any other state of it, where it will not change under its reader: parts can be asked for.
+    pub tag: Option<String>,
     pub body: RawStream,
 }
 
@@ -73,6 +75,7 @@ impl Data {
         Ok(RawLog {
             content_type: "application/octet-stream",
             filename: Some(row.name),
+            tag: None,
             body: futures::stream::once(async { Ok(Bytes::from(value)) }).boxed(),
         })
     }
@@ -98,6 +101,7 @@ impl Data {
                 LogType::Stdio | LogType::Text | LogType::Deleted => "text/plain",
             },
             filename: attachment.then_some(filename),
+            tag: log.complete.then(|| format!("log-{}-{}-{}", log.logid, log.log_type.code(), log.num_lines)),
             body: head.chain(self.pieces(log)).boxed(),
         })
     }

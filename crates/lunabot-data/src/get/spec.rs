@@ -1,7 +1,7 @@
 //! What the API says of itself (09.024, 09.025): each path with what it answers, made from the declarations that answer it.
 
 use lunabot_db::endpoints::{self, Target};
-use lunabot_db::resources::{Codebase, TestResult, TestResultSet};
+use lunabot_db::resources::{TestResult, TestResultSet};
 use lunabot_db::{Decl, Resource};
 use lunabot_model::Json;
 use lunabot_model::resources::*;
@@ -31,6 +31,8 @@ const DECLARED: &[&Decl] = &[
     ChangeSource::DECL,
     Project::DECL,
     Codebase::DECL,
+    Commit::DECL,
+    Branch::DECL,
     BuildData::DECL,
     TestResultSet::DECL,
     TestResult::DECL,
@@ -40,7 +42,7 @@ const DECLARED: &[&Decl] = &[
 type Fields = Vec<(&'static str, &'static str)>;
 
 /// All paths, in the order of their texts.
-pub(super) fn all() -> Vec<Json> {
+pub fn all() -> Vec<Json> {
     let mut specs: Vec<Json> = endpoints::endpoints().iter().map(|e| spec(&e.pattern, e.target)).collect();
     specs.sort_by(|a, b| a["path"].as_str().cmp(&b["path"].as_str()));
     specs
@@ -52,12 +54,13 @@ fn spec(path: &str, target: Target) -> Json {
 }
 
 /// A target's type, and the key of its answers.
-fn names(target: Target) -> (&'static str, &'static str) {
+pub(super) fn names(target: Target) -> (&'static str, &'static str) {
     if let Some(plural) = for_resource!(target, R => R::DECL.plural) {
         return (singular(plural), plural);
     }
     match target {
         Target::BuildChanges => ("change", "changes"),
+        Target::CommitGraph => ("commit_graph", "commit_graphs"),
         Target::BuildDataValue => ("build_data", "build_data"),
         Target::ForceSchedulers | Target::ForceScheduler | Target::ForceSchedulersOfBuilder => {
             ("forcescheduler", "forceschedulers")
@@ -73,11 +76,14 @@ fn names(target: Target) -> (&'static str, &'static str) {
 }
 
 fn singular(plural: &'static str) -> &'static str {
-    plural.strip_suffix('s').unwrap_or(plural)
+    match plural {
+        "branches" => "branch",
+        _ => plural.strip_suffix('s').unwrap_or(plural),
+    }
 }
 
 /// What a type that is made of others holds.
-fn fields(name: &str) -> Option<Fields> {
+pub(super) fn fields(name: &str) -> Option<Fields> {
     if let Some(decl) = DECLARED.iter().find(|decl| singular(decl.plural) == name) {
         return Some(decl.fields.iter().map(|field| (field.name, field.api)).collect());
     }
@@ -100,6 +106,7 @@ fn fields(name: &str) -> Option<Fields> {
         ],
         "_property" => vec![("name", "string"), ("source", "string"), ("value", "jsonobject")],
         "logchunk" => vec![("logid", "integer"), ("firstline", "integer"), ("content", "string")],
+        "commit_graph" => vec![("common", "integer"), ("to1", "[integer]"), ("to2", "[integer]")],
         "master_id" => vec![("masterid", "integer")],
         "master_builder" => vec![("masterid", "integer"), ("builderid", "integer")],
         "Url" => vec![("name", "string"), ("url", "string")],
@@ -109,6 +116,23 @@ fn fields(name: &str) -> Option<Fields> {
         }
         _ => return None,
     })
+}
+
+/// The fields of a type as the query language sees them.
+pub(super) fn kinds(name: &str) -> Vec<(&'static str, FieldKind)> {
+    if let Some(decl) = DECLARED.iter().find(|decl| singular(decl.plural) == name) {
+        return decl.fields.iter().map(|field| (field.name, field.kind)).collect();
+    }
+    let kind = |api: &'static str| match parts(api).0 {
+        "integer" => FieldKind::Int,
+        "boolean" => FieldKind::Bool,
+        "string" => FieldKind::Text,
+        "identifier" => FieldKind::Identifier,
+        "[integer]" => FieldKind::Ints,
+        "[string]" | "[identifier]" => FieldKind::Texts,
+        _ => FieldKind::Json,
+    };
+    fields(name).into_iter().flatten().map(|(field, api)| (field, kind(api))).collect()
 }
 
 /// A type as it is told: named, a list, or an entity with its fields.
@@ -141,11 +165,11 @@ fn told_type(api: &'static str) -> String {
 }
 
 /// A type without its `?`, and whether it had one.
-fn parts(api: &'static str) -> (&'static str, bool) {
+pub(super) fn parts(api: &'static str) -> (&'static str, bool) {
     api.strip_suffix('?').map_or((api, false), |name| (name, true))
 }
 
 /// The type of a list's items.
-fn item(name: &'static str) -> Option<&'static str> {
+pub(super) fn item(name: &'static str) -> Option<&'static str> {
     name.strip_prefix('[')?.strip_suffix(']')
 }

@@ -191,7 +191,10 @@ impl Live {
 /// What is configured.
 impl Data {
     /// Changes the configuration and waits until that is durable.
-    async fn configure<T>(&self, change: impl FnOnce(&mut Live, MasterId) -> T + Send) -> Result<T> {
+    pub(super) async fn configure<T>(
+        &self,
+        change: impl FnOnce(&mut Live, MasterId) -> T + Send,
+    ) -> Result<T> {
         self.shared.room().await;
         let _one_at_a_time = self.shared.configuring.lock().await;
         let master = self.shared.master_id;

@@ -42,12 +42,12 @@ pub async fn builds_are_filtered_ordered_and_counted(place: Place) {
         let found: Vec<i64> = items.iter().map(|b| b["buildid"].as_i64().unwrap()).collect();
         assert_eq!((found, counted), (ids, Some(total)), "{query}");
     }
-    let body = data.get_json("builds", "limit=1&field=buildid", false).await.unwrap().unwrap();
+    let body = data.get_json("builds", "limit=1&field=buildid", false).await.unwrap().unwrap().body;
     assert_eq!(body, r#"{"builds":[{"buildid":1}],"meta":{"total":10}}"#);
-    let kept = data.get_json("builds", "limit=1&field=buildid", false).await.unwrap().unwrap();
+    let kept = data.get_json("builds", "limit=1&field=buildid", false).await.unwrap().unwrap().body;
     assert_eq!(kept.as_ptr(), body.as_ptr(), "the answer is kept");
     builds(&data, 1).await;
-    let fresh = data.get_json("builds", "limit=1&field=buildid", false).await.unwrap().unwrap();
+    let fresh = data.get_json("builds", "limit=1&field=buildid", false).await.unwrap().unwrap().body;
     assert_eq!(fresh, r#"{"builds":[{"buildid":1}],"meta":{"total":11}}"#);
 }
 

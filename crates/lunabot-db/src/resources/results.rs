@@ -1,46 +1,10 @@
-//! Codebases, which so far are only read, and test results.
+//! Test results.
 
-use super::{field, flag, int, opt_int, opt_text, text};
+use super::{flag, int, opt_int, opt_text, text};
 use crate::error::Result;
 use crate::pool::Cols;
-use crate::resource::{Column, Decl, Resource};
-use lunabot_model::result_spec::FieldKind;
+use crate::resource::{Decl, Resource};
 use serde::Serialize;
-
-/// 09.016.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Codebase {
-    pub codebaseid: i64,
-    pub projectid: i64,
-    pub name: String,
-    pub slug: String,
-}
-
-impl Resource for Codebase {
-    const DECL: &'static Decl = &Decl {
-        plural: "codebases",
-        from: "codebases k",
-        tables: &["codebases"],
-        columns: "k.id, k.projectid, k.name, k.slug",
-        key: "k.id",
-        grows: false,
-        fields: &[
-            int("codebaseid", "k.id"),
-            int("projectid", "k.projectid"),
-            text("name", "k.name").of("identifier"),
-            field("slug", FieldKind::Identifier, Column::Set("k.slug")),
-        ],
-    };
-
-    fn read(cols: &mut Cols<'_>) -> Result<Self> {
-        Ok(Codebase {
-            codebaseid: cols.int()?,
-            projectid: cols.int()?,
-            name: cols.text()?,
-            slug: cols.text()?,
-        })
-    }
-}
 
 /// 09.022.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -6,6 +6,8 @@ use super::{Encoding, GitError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
     pub revision: String,
+    /// The first one; a commit without has none.
+    pub parent: Option<String>,
     /// When it was committed, seconds since 1970.
     pub when: i64,
     /// `Name <address>`, by the repository's mailmap.
@@ -17,7 +19,7 @@ pub struct Commit {
 }
 
 /// The format whose output [`parse`] reads, with `-z --name-only`.
-pub const FORMAT: &str = "--format=%x00%H%x00%ct%x00%aN <%aE>%x00%cN <%cE>%x00%s%n%b%x00";
+pub const FORMAT: &str = "--format=%x00%H%x00%P%x00%ct%x00%aN <%aE>%x00%cN <%cE>%x00%s%n%b%x00";
 
 /// Reads what git printed. An empty field separates commits, which no file name can be.
 pub fn parse(output: &[u8], encoding: Encoding) -> Result<Vec<Commit>, GitError> {
@@ -27,7 +29,7 @@ pub fn parse(output: &[u8], encoding: Encoding) -> Result<Vec<Commit>, GitError>
         while fields.next_if(|field| field.is_empty()).is_some() {}
         let Some(revision) = fields.next() else { return Ok(commits) };
         let mut next = || fields.next().ok_or_else(|| nonsense(revision));
-        let (when, author, committer, comments) = (next()?, next()?, next()?, next()?);
+        let (parents, when, author, committer, comments) = (next()?, next()?, next()?, next()?, next()?);
         // The terminator of the format; then the files, the first after a line break.
         next()?;
         let mut files = Vec::new();
@@ -37,6 +39,7 @@ pub fn parse(output: &[u8], encoding: Encoding) -> Result<Vec<Commit>, GitError>
         }
         commits.push(Commit {
             revision: sha(revision)?,
+            parent: parents.split(|b| *b == b' ').next().filter(|p| !p.is_empty()).map(sha).transpose()?,
             when: std::str::from_utf8(when)
                 .ok()
                 .and_then(|t| t.parse().ok())
@@ -71,10 +74,12 @@ mod tests {
     #[test]
     fn commits_with_and_without_files_are_told_apart() {
         let (a, b) = ("a".repeat(40), "b".repeat(40));
-        let text =
-            format!("\0{a}\x001\0A <a>\0C <c>\0one\nmore\n\0\0\nx\0y z\0\0{b}\x002\0A <a>\0C <c>\0\n\0\0");
+        let text = format!(
+            "\0{a}\0\x001\0A <a>\0C <c>\0one\nmore\n\0\0\nx\0y z\0\0{b}\0{a} {b}\x002\0A <a>\0C <c>\0\n\0\0"
+        );
         let commits = parse(text.as_bytes(), Encoding::named("utf-8").unwrap()).unwrap();
         assert_eq!(commits.len(), 2);
+        assert_eq!((&commits[0].parent, &commits[1].parent), (&None, &Some(a)));
         assert_eq!((commits[0].comments.as_str(), commits[0].files.join("|")), ("one\nmore", "x|y z".into()));
         assert_eq!((commits[1].comments.as_str(), commits[1].files.len()), ("", 0));
     }

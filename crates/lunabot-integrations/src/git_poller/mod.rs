@@ -15,11 +15,11 @@ use crate::poller_params::{CATEGORY, CHANGE_FN, poller_kind};
 use crate::program::GIT;
 use crate::source::{PollTimes, Poller, SourceContext, SourceError};
 use async_trait::async_trait;
-use lunabot_data::new::NewChange;
+use lunabot_data::new::{CodebaseDecl, NewChange, NewCommit};
 use lunabot_model::git::RenderedAuth;
 use lunabot_model::kind;
 use lunabot_model::script::CallSite;
-use lunabot_model::{AnyObject, Arg, Callback, CallbackSpec, Json, Kind, Problem};
+use lunabot_model::{AnyObject, Arg, Callback, CallbackSpec, Id, Json, Kind, Problem};
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
@@ -164,13 +164,29 @@ impl GitPoller {
             revisions.iter().map(|revision| (branch.to_string(), revision.clone())).collect();
         known::announce(cx, &places).await?;
         let functions = self.params.common().functions();
+        let codebase = self.codebase(cx).await?;
         for (commit, place) in commits.into_iter().zip(places) {
+            let recorded = codebase.map(|codebase| (codebase, new_commit(&commit)));
             if !added.contains(&place) {
                 cx.intake.add(self.change(commit, branch), &functions, &cx.concerns()).await?;
+            }
+            if let Some((codebase, commit)) = recorded {
+                cx.data().add_commit(codebase, branch, commit).await?;
             }
             known.set(branch, &place.1);
         }
         Ok(())
+    }
+
+    /// The row of the codebase in which commits are recorded.
+    async fn codebase(&self, cx: &SourceContext) -> Result<Option<Id>, SourceError> {
+        let Some(codebase) = &self.params.codebase else { return Ok(None) };
+        let decl = CodebaseDecl {
+            name: codebase.args.name.clone(),
+            slug: codebase.args.slug().to_owned(),
+            project: codebase.args.project.clone(),
+        };
+        Ok(cx.data().sync_codebases(&[decl]).await?.pop())
     }
 
     fn change(&self, commit: Commit, branch: &str) -> NewChange {
@@ -295,13 +311,28 @@ impl GitPoller {
             for head in heads.iter().filter(|head| !added.contains(&place(head))) {
                 let commits = mirror.commits(std::slice::from_ref(&head.commit), self.encoding).await?;
                 for commit in commits {
-                    let change = self.change(commit, short_name(&head.name));
-                    cx.intake.add(change, &functions, &cx.concerns()).await?;
+                    let (branch, recorded) = (short_name(&head.name), new_commit(&commit));
+                    cx.intake.add(self.change(commit, branch), &functions, &cx.concerns()).await?;
+                    if let Some(codebase) = self.codebase(cx).await? {
+                        cx.data().add_commit(codebase, branch, recorded).await?;
+                    }
                 }
             }
         }
         heads.iter().for_each(|head| known.set(short_name(&head.name), &head.commit));
         known.save(cx).await
+    }
+}
+
+/// What a codebase keeps of a commit.
+fn new_commit(commit: &Commit) -> NewCommit {
+    NewCommit {
+        author: commit.author.clone(),
+        committer: Some(commit.committer.clone()),
+        comments: commit.comments.clone(),
+        when_timestamp: commit.when,
+        revision: commit.revision.clone(),
+        parent: commit.parent.clone(),
     }
 }
 

@@ -4,6 +4,7 @@ use crate::git::Encoding;
 use crate::poller_params::poller_params;
 use lunabot_model::git::{GitAuth, GitCredentialOptions};
 use lunabot_model::kind::Params;
+use lunabot_model::kinds::projects::CodebaseParams;
 use lunabot_model::{Callback, Json, Object, Problem, Renderable, StringOrList};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -30,9 +31,9 @@ pub struct GitPollerParams {
     /// Changes bear the time of their commit (default), or the time when they were found.
     #[serde(default = "yes")]
     pub usetimestamps: bool,
-    /// Not supported yet.
+    /// A `util.Codebase`, in which the commits and branches that it sees are recorded too.
     #[serde(default)]
-    pub codebase: Option<Json>,
+    pub codebase: Option<Object<CodebaseParams>>,
     /// How to read names and messages that are not UTF-8.
     #[serde(default = "default_encoding")]
     pub encoding: String,
@@ -99,8 +100,8 @@ impl GitPollerParams {
         if self.only_tags && (self.branch.is_some() || self.branches.is_some()) {
             add("only_tags", "only_tags excludes branch and branches");
         }
-        if self.codebase.is_some() {
-            add("codebase", "recording the commits of a codebase is not supported yet; leave it out");
+        if self.codebase.as_ref().is_some_and(|codebase| codebase.kind != "util.Codebase") {
+            add("codebase", "expected a util.Codebase");
         }
         if self.fetch_refspec.is_some() {
             add("fetch_refspec", "exists no more: just what is watched is fetched; leave it out");
@@ -195,7 +196,10 @@ mod tests {
             ["branch: branch and branches exclude each other"]
         );
         assert_eq!(problems(json!({"only_tags": true, "branches": ["a"]})).len(), 1);
-        assert!(problems(json!({"codebase": {}}))[0].contains("not supported yet"));
+        assert!(problems(json!({"codebase": "c"}))[0].starts_with("codebase: "));
+        let lock =
+            json!({"$kind": "util.Lock", "$id": 1, "$at": "x", "$args": {"name": "n", "project": "p"}});
+        assert_eq!(problems(json!({"codebase": lock})), ["codebase: expected a util.Codebase"]);
         assert!(problems(json!({"encoding": "klingon"}))[0].starts_with("encoding: unknown encoding"));
         assert_eq!(
             problems(json!({"repourl": "--upload-pack=x"})),

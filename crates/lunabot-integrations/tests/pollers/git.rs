@@ -361,3 +361,35 @@ async fn a_served_repository_is_polled() {
     server.wait().await.unwrap();
     assert!(master.poll().await.last_error.unwrap().contains("refused"));
 }
+
+/// 02.012, 09.016–09.018: with a codebase, commits and branches are recorded beside the changes, each once.
+#[tokio::test]
+async fn rows_02_012_09_017_09_018_a_codebase_keeps_commits_and_branches() {
+    let (repo, mut master) = (Repo::new(), Master::new().await);
+    let project = lunabot_data::new::ProjectDecl { name: "p".into(), slug: "p".into(), ..Default::default() };
+    master.data.sync_projects(&[project]).await.unwrap();
+    let codebase = json!({"$kind": "util.Codebase", "$id": 2, "$at": "master.lua:2",
+                          "$args": {"name": "lib", "project": "p"}});
+    let declared = poller(&repo, json!({"codebase": codebase}));
+    repo.commit("a", "before");
+    master.apply(vec![declared.clone()]).await;
+    master.poll_well().await;
+    let first = repo.commit("a", "one");
+    master.poll_well().await;
+    master.restart().await;
+    master.apply(vec![declared]).await;
+    let second = repo.commit("b", "two");
+    master.poll_well().await;
+
+    let rows = |path: &'static str| {
+        let data = master.data.clone();
+        async move { data.get(path, "").await.unwrap().into_json() }
+    };
+    let commits = rows("codebases/1/commits").await["commits"].clone();
+    let told = |i: usize| (commits[i]["revision"].clone(), commits[i]["parent_commitid"].clone());
+    assert_eq!((told(0), told(1)), ((json!(first), json!(null)), (json!(second), json!(1))));
+    assert_eq!((commits.as_array().unwrap().len(), &commits[1]["comments"]), (2, &json!("two")));
+    let branches = rows("codebases/1/branches").await["branches"].clone();
+    assert_eq!((&branches[0]["name"], &branches[0]["commitid"]), (&json!("main"), &json!(2)));
+    assert_eq!(master.told().await, ["main: one", "main: two"]);
+}

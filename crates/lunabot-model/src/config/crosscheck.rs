@@ -12,6 +12,7 @@ pub(super) fn check(config: &Config, table: &Map<String, Json>, errors: &mut Vec
     presence(config, table, errors);
     names(config, errors);
     builders(config, table, errors);
+    codebases(config, errors);
     services(config, table, errors);
     schedulers(config, table, errors);
     locks(config, errors);
@@ -51,11 +52,12 @@ fn name_of(object: &AnyObject) -> Option<&str> {
 
 /// Names within one section are unique (01.005, 01.007, 01.009), those of workers also well formed (01.019).
 fn names(config: &Config, errors: &mut Vec<ConfigError>) {
-    let sections: [(&str, &[AnyObject]); 4] = [
+    let sections: [(&str, &[AnyObject]); 5] = [
         ("worker", &config.workers),
         ("scheduler", &config.schedulers),
         ("change source", &config.change_sources),
         ("service", &config.services),
+        ("project", &config.projects),
     ];
     for (what, objects) in sections {
         let named = objects.iter().filter_map(|o| Some((name_of(o)?, o.at.as_str(), o.kind.as_str())));
@@ -127,6 +129,28 @@ fn builders(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigE
         if let Some(other) = folders.insert(folder, name).filter(|other| *other != name) {
             let text = format!("builder '{name}' has the builddir '{folder}' of builder '{other}'");
             errors.push(error_at(&builder.at, "util.BuilderConfig", text));
+        }
+    }
+}
+
+/// Each codebase, also that of a change source, is in a project that is there, once (01.023, 02.012).
+fn codebases(config: &Config, errors: &mut Vec<ConfigError>) {
+    let projects: Vec<&str> = config.projects.iter().filter_map(name_of).collect();
+    let of_sources = config.change_sources.iter().filter_map(|source| source.arg("codebase"));
+    let of_sources: Vec<AnyObject> = of_sources.filter_map(AnyObject::from_json).collect();
+    let mut seen: HashMap<(&str, &str), &str> = HashMap::new();
+    for (listed, codebase) in
+        config.codebases.iter().map(|c| (true, c)).chain(of_sources.iter().map(|c| (false, c)))
+    {
+        let Some(project) = codebase.arg("project").and_then(Json::as_str) else { continue };
+        let name = name_of(codebase).unwrap_or_default();
+        let mut tell = |text: String| errors.push(error_at(&codebase.at, codebase.kind.clone(), text));
+        if !projects.contains(&project) {
+            let hint = hint(project, &projects);
+            tell(format!("codebase '{name}' names the unknown project '{project}'{hint}"));
+        }
+        if listed && let Some(first) = seen.insert((project, name), &codebase.at) {
+            tell(format!("codebase '{name}' of project '{project}' is there twice, first at {first}"));
         }
     }
 }

@@ -8,6 +8,7 @@ pub(super) const KNOWN: &[&str] = &[
     "changeHorizon",
     "change_source",
     "codebaseGenerator",
+    "codebases",
     "collapseRequests",
     "configurators",
     "db",
@@ -38,7 +39,6 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     ("buildCacheSize", "is gone; caches size themselves, leave it out"),
     ("caches", "has no use: caches size themselves, leave it out"),
     ("changeCacheSize", "is gone; caches size themselves, leave it out"),
-    ("codebases", "not supported yet"),
     ("debugPassword", "is gone, leave it out"),
     ("logCompressionLimit", "has no effect; logs are always compressed, leave it out"),
     ("machines", "not supported yet"),
@@ -63,6 +63,5 @@ pub(super) const REFUSED_WWW: &[(&str, &str)] = &[
     ("logfileName", "has no use: requests are logged with everything else, leave it out"),
     ("maxRotatedFiles", "has no use: requests are logged with everything else, leave it out"),
     ("project_widgets", "not supported yet"),
-    ("rest_minimum_version", "not supported yet"),
     ("ws_ping_interval", "not supported yet"),
 ];

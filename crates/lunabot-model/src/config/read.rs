@@ -104,6 +104,7 @@ impl<'a> Reader<'a> {
             services: self.objects("services", ""),
             secrets_providers: self.objects("secretsProviders", "secrets."),
             projects: self.objects("projects", "util.Project"),
+            codebases: self.objects("codebases", "util.Codebase"),
             protocols: self.parsed("protocols").unwrap_or_default(),
             db_url: self.db_url(),
             www: self.www(),

@@ -11,6 +11,7 @@ pub mod filters;
 pub mod gerrit_filter;
 pub mod janitor;
 pub mod locks;
+pub mod projects;
 pub mod renderables;
 
 use crate::Kind;
@@ -35,6 +36,8 @@ pub static KINDS: &[Kind] = &[
     gerrit_filter::GERRIT_CHANGE_FILTER,
     filters::SOURCE_STAMP_FILTER,
     builders::BUILDER_CONFIG,
+    projects::PROJECT,
+    projects::CODEBASE,
     collapse::COLLAPSE_BY,
     builders::BUILD_FACTORY,
     builders::BUILD,

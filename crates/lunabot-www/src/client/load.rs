@@ -35,9 +35,11 @@ const TAKEN: &[&str] = &[
     "workers",
     "ws",
 ];
+/// The plug-in that needs no client.
+const BADGES: &str = "badges";
 /// Plug-ins of Buildbot that are not folders of files.
 const OTHER: &[(&str, &str)] = &[
-    ("badges", "not supported yet"),
+    (BADGES, "belongs into www.plugins"),
     ("wsgi_dashboards", "not supported yet"),
     ("base_react", "is the client itself, leave it out"),
 ];
@@ -51,7 +53,7 @@ impl Client {
         let www = &config.www;
         let Some(client) = &www.client else {
             let only = [
-                ("plugins", www.plugins.is_empty()),
+                ("plugins", www.plugins.keys().all(|name| name == BADGES)),
                 ("theme", www.theme.is_empty()),
                 ("ui_default_config", www.ui_default_config.is_empty()),
                 ("versions", www.versions.is_empty()),
@@ -66,7 +68,8 @@ impl Client {
         let page = read_page(client, folder, &www.theme).await.map_err(|e| errors.push(e));
         let mut plugins = BTreeMap::new();
         let here = client.plugins.iter().map(|(name, settings)| ("client.plugins", name, settings));
-        let there = www.plugins.iter().map(|(name, settings)| ("plugins", name, settings));
+        let views = www.plugins.iter().filter(|(name, _)| *name != BADGES);
+        let there = views.map(|(name, settings)| ("plugins", name, settings));
         for (place, name, settings) in here.chain(there) {
             match plugin(client, &format!("{place}.{name}"), name, settings, folder).await {
                 Ok(plugin) => drop(plugins.insert(name.clone(), plugin)),

@@ -3,17 +3,6 @@
 //! Everything comes from indexed queries of [`lunabot_data::Data`]; templates escape whatever they show. A page asked for
 //! with the header `X-Part` comes without its frame: that is how an open page renews itself (`static/live.js`).
 
-/// The variables of a template; any value that serialises.
-macro_rules! view {
-    (@value $name:ident) => { minijinja::Value::from(minijinja::value::Serde(&$name)) };
-    (@value $name:ident $value:expr) => { minijinja::Value::from(minijinja::value::Serde(&$value)) };
-    ($($name:ident $(=> $value:expr)?),* $(,)?) => {
-        minijinja::Value::from(std::collections::BTreeMap::from([
-            $((stringify!($name).to_string(), view!(@value $name $($value)?))),*
-        ]))
-    };
-}
-
 mod actions;
 mod ansi;
 mod build;

@@ -40,6 +40,7 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "health.html",
     "error.html",
     "login.html",
+    "api.html",
 ];
 
 /// All templates, compiled.

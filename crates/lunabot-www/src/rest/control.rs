@@ -37,7 +37,7 @@ impl Failure {
         let (code, message) = (self.code, self.message);
         let body =
             format!("{{\"jsonrpc\": \"2.0\", {id}\"error\": {{\"code\": {code}, \"message\": {message}}}}}");
-        (self.status, [(header::CONTENT_TYPE, super::JSON_TYPE)], body).into_response()
+        (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
     }
 }
 
@@ -101,7 +101,7 @@ pub async fn control(app: &App, path: &str, request: Request) -> Response {
         Ok(result) => {
             let mut reply = json!({"id": id, "jsonrpc": "2.0", "result": result});
             reply.sort_all_objects();
-            ([(header::CONTENT_TYPE, super::JSON_TYPE)], reply.to_string()).into_response()
+            ([(header::CONTENT_TYPE, "application/json")], reply.to_string()).into_response()
         }
     }
 }

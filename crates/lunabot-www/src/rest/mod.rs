@@ -2,8 +2,12 @@
 //!
 //! Paths and queries are the data room's; here are envelopes, content types, statuses and origins.
 
+pub mod conditional;
 mod control;
+mod openapi;
 mod raw;
+
+pub use openapi::{docs, document, openapi};
 
 use crate::origin::{Origin, origin};
 use crate::router::App;
@@ -19,6 +23,9 @@ use std::sync::Arc;
 
 const JSON_TYPE: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const TEXT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// The only version of the API (09.055).
+const VERSION: i64 = 2;
 
 /// A failed read: `{"error": "text"}` as text (09.049).
 pub struct RestError(pub StatusCode, pub String);
@@ -43,8 +50,11 @@ impl IntoResponse for RestError {
 
 /// `/api` (09.055).
 pub async fn versions(State(app): State<Arc<App>>, request: Request) -> Response {
-    let url = format!("{}api/v2", app.www.site.load().url);
-    let body = json!({"api_versions": {"v2": url}});
+    let site = app.www.site.load();
+    let body = match site.www.rest_minimum_version > VERSION {
+        true => json!({"api_versions": {}}),
+        false => json!({"api_versions": {"v2": format!("{}api/v2", site.url)}}),
+    };
     let json = wants_json(request.headers());
     let text = if json { body.to_string() } else { format!("{body:#}") };
     respond(request.method(), json, text.into())
@@ -53,6 +63,11 @@ pub async fn versions(State(app): State<Arc<App>>, request: Request) -> Response
 /// `/api/v2` without a path (09.025).
 pub async fn root(state: State<Arc<App>>, Path(version): Path<String>, request: Request) -> Response {
     answer(state.0, &version, "", request).await
+}
+
+/// `/api/v2/`: a slash too many (09.054).
+pub async fn resource_of_nothing() -> Response {
+    RestError(StatusCode::NOT_FOUND, "Invalid path: ".into()).into_response()
 }
 
 /// `/api/v2/…`.
@@ -67,7 +82,8 @@ pub async fn resource(
 }
 
 async fn answer(app: Arc<App>, version: &str, path: &str, request: Request) -> Response {
-    if !matches!(version, "v2" | "latest") {
+    let hidden = app.www.site.load().www.rest_minimum_version > VERSION;
+    if hidden || !matches!(version, "v2" | "latest") {
         return RestError(StatusCode::NOT_FOUND, format!("Invalid path: {version}/{path}")).into_response();
     }
     let allowed = match checked_origin(&app, request.method(), request.headers()) {
@@ -99,17 +115,16 @@ fn checked_origin(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Option<HeaderValue>, Box<Response>> {
-    let refuse = |text: &str| {
-        let body = format!("{{\"error\": {{\"message\": \"{text}\"}}}}");
-        Box::new((StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, TEXT_TYPE)], body).into_response())
+    let refuse = |text: &str| match *method {
+        // Who calls an action looks for the text where its other errors have it.
+        Method::POST => {
+            let body = format!("{{\"error\": {{\"message\": \"{text}\"}}}}");
+            Box::new((StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, TEXT_TYPE)], body).into_response())
+        }
+        _ => Box::new(RestError(StatusCode::BAD_REQUEST, text.into()).into_response()),
     };
     let Origin::Allowed(origin) = (match origin(&app.www.site.load(), headers) {
         Origin::None => return Ok(None),
-        Origin::Refused if *method == Method::GET => {
-            return Err(Box::new(
-                RestError(StatusCode::BAD_REQUEST, "invalid origin".into()).into_response(),
-            ));
-        }
         Origin::Refused => return Err(refuse("invalid origin")),
         allowed @ Origin::Allowed(_) => allowed,
     }) else {
@@ -125,12 +140,27 @@ fn checked_origin(
 async fn read(app: &App, path: &str, asked: &Parts) -> Result<Response, RestError> {
     let query = asked.uri.query().unwrap_or_default();
     let json = wants_json(&asked.headers);
-    let Some(body) = app.www.data.get_json(path, query, !json).await? else {
-        return raw::raw(app, path).await;
+    if asked.headers.contains_key(header::IF_NONE_MATCH)
+        && let Some(tag) = app.www.data.answer_tag(path, query, !json)
+        && conditional::matches(&asked.headers, header::IF_NONE_MATCH, &tag)
+    {
+        return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), Some(&tag)));
+    }
+    let Some(answer) = app.www.data.get_json(path, query, !json).await? else {
+        return raw::raw(app, path, asked).await;
     };
-    let mut response = respond(&asked.method, json, body);
+    let mut response = tagged(respond(&asked.method, json, answer.body), answer.tag.as_deref());
     expire(app, &mut response);
     Ok(response)
+}
+
+/// The tag is weak: what is sent may be compressed. The form depends on `Accept`.
+fn tagged(mut response: Response, tag: Option<&str>) -> Response {
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
+    if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&format!("W/\"{tag}\"")).ok()) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
 }
 
 /// Compact for who asks for JSON, else indented for people (09.046).

@@ -5,6 +5,7 @@ mod checkconfig;
 mod create_master;
 mod create_worker;
 mod daemon;
+mod dataspec;
 mod db;
 mod lua_stubs;
 mod man;
@@ -43,6 +44,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Try(args) => try_job::run(*args),
         Command::Tryserver(args) => tryserver::run(&args),
         Command::LuaStubs(args) => lua_stubs::run(&args),
+        Command::Dataspec(args) => dataspec::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "lunabot", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

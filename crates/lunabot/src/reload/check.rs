@@ -11,6 +11,7 @@ pub fn all(config: &Config) -> Vec<ConfigError> {
     let mut errors = change_sources(config);
     errors.extend(client_errors(config));
     errors.extend(lunabot_www::hook_errors(&config.www));
+    errors.extend(lunabot_www::Badges::load(&config.www).err().into_iter().flatten());
     errors.extend(log_encoding(config));
     errors
 }

@@ -49,6 +49,7 @@ impl Plan {
         let mut plan = Plan::default();
         plan.compare("setting", settings(old), settings(new));
         plan.compare("project", objects(&old.projects), objects(&new.projects));
+        plan.compare("codebase", objects(&old.codebases), objects(&new.codebases));
         plan.compare("worker", objects(&old.workers), objects(&new.workers));
         plan.compare("builder", builders(&old.builders), builders(&new.builders));
         plan.compare("scheduler", objects(&old.schedulers), objects(&new.schedulers));
