@@ -244,6 +244,8 @@
 ---@field mutex fun(): { with: fun(self: any, fn: fun(): any): any }
 ---@field cached fun(key: string, max_age: number|string, fn: fun(): any): any
 ---@field log { debug: fun(message: any, fields?: table), info: fun(message: any, fields?: table), warn: fun(message: any, fields?: table), error: fun(message: any, fields?: table) }
+---@field fnmatchStrMatcher "fnmatch"
+---@field reStrMatcher "regex"
 ---@field svn table<string, fun(path: string): any>
 ---@field BuildRequest { canBeCollapsed: fun(master: lunabot.Master, req1: lunabot.Request, req2: lunabot.Request): boolean }
 ---@field enforceChosenWorker fun(builder: lunabot.BuilderView, wfb: lunabot.WorkerForBuilder, request: lunabot.Request): boolean
