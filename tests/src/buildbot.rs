@@ -13,7 +13,7 @@ use tokio::process::Child;
 const LOOK: Duration = Duration::from_millis(100);
 const LOOKS: usize = 900;
 
-/// A running Buildbot master with a REST API and a port for msgpack workers. Killed when dropped.
+/// A running Buildbot master with a REST API and a port for workers. Killed when dropped.
 pub struct Buildbot {
     dir: TempDir,
     child: Child,
@@ -43,6 +43,27 @@ impl Buildbot {
 
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Waits until it has taken its configuration whole.
+    pub async fn running(&self) -> Result<()> {
+        for _ in 0..LOOKS {
+            if self.log().contains("BuildMaster is running") {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        bail!("Buildbot does not start:\n{}", self.log())
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn base(&self) -> &str {
+        self.base.trim_end_matches("/api/v2/")
+    }
+
+    /// The port for workers.
+    pub fn port(&self) -> u16 {
+        self.workers
     }
 
     /// Where workers connect.

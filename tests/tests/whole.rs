@@ -2,6 +2,8 @@
 
 #[path = "whole/access.rs"]
 mod access;
+#[path = "whole/api.rs"]
+mod api;
 #[path = "whole/arrows.rs"]
 mod arrows;
 #[path = "whole/browser.rs"]
