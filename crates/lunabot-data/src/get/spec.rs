@@ -7,6 +7,7 @@ use lunabot_model::Json;
 use lunabot_model::resources::*;
 use lunabot_model::result_spec::{FieldKind, FieldSpec};
 use serde_json::{Map, json};
+use std::sync::LazyLock;
 
 pub(super) const FIELDS: &[FieldSpec] = &[
     FieldSpec { name: "path", kind: FieldKind::Text },
@@ -41,11 +42,15 @@ const DECLARED: &[&Decl] = &[
 /// Fields and their types.
 type Fields = Vec<(&'static str, &'static str)>;
 
-/// All paths, in the order of their texts.
-pub fn all() -> Vec<Json> {
+static ALL: LazyLock<Vec<Json>> = LazyLock::new(|| {
     let mut specs: Vec<Json> = endpoints::endpoints().iter().map(|e| spec(&e.pattern, e.target)).collect();
     specs.sort_by(|a, b| a["path"].as_str().cmp(&b["path"].as_str()));
     specs
+});
+
+/// All paths, in the order of their texts.
+pub fn all() -> Vec<Json> {
+    ALL.clone()
 }
 
 fn spec(path: &str, target: Target) -> Json {

@@ -18,7 +18,6 @@ use lunabot_model::script::CallSite;
 use lunabot_model::{AnyObject, Arg, Callback, Json};
 use roles::Source;
 use rule::Rule;
-use std::borrow::Cow;
 
 /// The action that reading is.
 pub const GET: &str = "get";
@@ -242,18 +241,19 @@ impl Authz {
             Ok(Json::Bool(false)) => denied("the policy of this master does not allow it"),
             Ok(Json::String(why)) => denied(&why),
             Ok(other) => {
-                let shown = other.to_string();
-                let shown: Cow<'_, str> = lunabot_model::text::shortened(&shown);
-                scope.script.nonsense(
-                    policy,
-                    site,
-                    &format!("policy returned {shown}; wanted true, false, a text or nil"),
-                );
+                odd(scope, policy, site, "policy", &other, "true, false, a text or nil");
                 denied("the policy of this master failed; its log says more")
             }
             Err(_) => denied("the policy of this master failed; its log says more"),
         })
     }
+}
+
+/// Records that `what` returned something else than is `wanted`.
+fn odd(scope: &ServiceScope, function: &Callback, site: CallSite, what: &str, got: &Json, wanted: &str) {
+    let got = got.to_string();
+    let message = format!("{what} returned {}; wanted {wanted}", lunabot_model::text::shortened(&got));
+    scope.script.nonsense(function, site, &message);
 }
 
 /// A mistake in an object, at its place.

@@ -4,6 +4,7 @@ use super::endpoint::Facts;
 use super::kinds::{
     RoleParams, RoleTableParams, RolesFromGroupsParams, RolesFromUsernameParams, RolesParams,
 };
+use super::odd;
 use crate::auth::User;
 use lunabot_model::render::ServiceScope;
 use lunabot_model::script::CallSite;
@@ -112,13 +113,7 @@ async fn ask(function: &Callback, user: &User, scope: &ServiceScope) -> Vec<Stri
         // A list that is empty in Lua.
         Ok(Json::Object(empty)) if empty.is_empty() => Vec::new(),
         Ok(other) => {
-            let shown = other.to_string();
-            let shown = lunabot_model::text::shortened(&shown);
-            scope.script.nonsense(
-                function,
-                site,
-                &format!("it returned {shown}; wanted a role, a list of roles, or nil"),
-            );
+            odd(scope, function, site, "it", &other, "a role, a list of roles, or nil");
             Vec::new()
         }
         // The script host has told of it.

@@ -2,6 +2,7 @@
 
 use super::endpoint::{Asked, Facts};
 use super::kinds::{BuilderRuleParams, EndpointMatcherParams, Pattern, RuleParams, Strings};
+use super::odd;
 use super::{EVERYBODY, GET, Judge};
 use lunabot_model::script::CallSite;
 use lunabot_model::{AnyObject, Arg, Callback, Json};
@@ -119,13 +120,7 @@ impl Rule {
             Ok(Json::Bool(about)) => Some(about),
             Ok(Json::Null) => Some(false),
             Ok(other) => {
-                let shown = other.to_string();
-                let shown = lunabot_model::text::shortened(&shown);
-                scope.script.nonsense(
-                    function,
-                    site,
-                    &format!("match returned {shown}; wanted true or false"),
-                );
+                odd(scope, function, site, "match", &other, "true or false");
                 None
             }
             Err(_) => None,

@@ -87,27 +87,9 @@ pub async fn scheduler(
     headers: HeaderMap,
 ) -> Response {
     let done = match action.as_str() {
-        "enable" => {
-            order(
-                &app,
-                &asked.user,
-                &headers,
-                &format!("schedulers/{id}"),
-                "enable",
-                json!({"enabled": true}),
-            )
-            .await
-        }
-        "disable" => {
-            order(
-                &app,
-                &asked.user,
-                &headers,
-                &format!("schedulers/{id}"),
-                "enable",
-                json!({"enabled": false}),
-            )
-            .await
+        "enable" | "disable" => {
+            let params = json!({"enabled": action == "enable"});
+            order(&app, &asked.user, &headers, &format!("schedulers/{id}"), "enable", params).await
         }
         _ => Err(unknown(&action)),
     };

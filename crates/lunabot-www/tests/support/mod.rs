@@ -6,7 +6,7 @@ pub mod seed;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{HeaderMap, Request, Response};
 use base64::Engine as _;
 use http_body_util::BodyExt;
 use lunabot_data::intake::Intake;
@@ -276,6 +276,18 @@ impl World {
 
     pub async fn send(&self, request: Request<Body>) -> Response<Body> {
         self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// GET with headers; status, headers and body.
+    pub async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, String) {
+        let mut request = Request::get(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.send(request.body(Body::empty()).unwrap()).await;
+        let headers = response.headers().clone();
+        let (status, body) = text(response).await;
+        (status, headers, body)
     }
 
     /// GET; status and body.

@@ -1,8 +1,6 @@
 //! Logins and sessions (10.013, 10.018–10.023).
 
 use crate::support::{World, function, object, text};
-use axum::body::Body;
-use axum::http::{HeaderMap, Request};
 use lunabot_model::config::Config;
 use lunabot_www::Access;
 use serde_json::{Value, json};
@@ -12,17 +10,6 @@ const FORM: &str = "application/x-www-form-urlencoded";
 fn table() -> Value {
     let secret = object("Secret", json!({"secret_name": "forge"}));
     json!({"auth": object("UserPasswordAuth", json!({"users": {"joe": "pw", "ann@example.org": secret}}))})
-}
-
-async fn get(world: &World, path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, String) {
-    let mut request = Request::get(path);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let response = world.send(request.body(Body::empty()).unwrap()).await;
-    let headers = response.headers().clone();
-    let (status, body) = text(response).await;
-    (status, headers, body)
 }
 
 fn basic(user: &str, password: &str) -> String {
@@ -42,19 +29,19 @@ async fn shown(world: &World, cookie: &str) -> Option<String> {
 async fn row_10_021_a_name_and_a_password_begin_a_session() {
     let world = World::new().await;
     world.access(table()).await;
-    let (status, headers, body) = get(&world, "/auth/login?redirect=/builders/3", &[]).await;
+    let (status, headers, body) = world.ask("/auth/login?redirect=/builders/3", &[]).await;
     assert_eq!((status, body.as_str()), (401, "Unauthorized"));
     assert!(headers["www-authenticate"].to_str().unwrap().starts_with("Basic realm=\"buildbot\""));
     assert!(!headers.contains_key("set-cookie"));
 
     for (user, password) in [("joe", "wrong"), ("joe", ""), ("nobody", "pw"), ("", ""), ("joe", "pw ")] {
         let (status, headers, _) =
-            get(&world, "/auth/login", &[("authorization", &basic(user, password))]).await;
+            world.ask("/auth/login", &[("authorization", &basic(user, password))]).await;
         assert_eq!((status, headers.contains_key("set-cookie")), (401, false), "{user} {password}");
     }
     let login = basic("ann@example.org", "s3cret");
     let (status, headers, _) =
-        get(&world, "/auth/login?redirect=/builders/3", &[("authorization", &login)]).await;
+        world.ask("/auth/login?redirect=/builders/3", &[("authorization", &login)]).await;
     assert_eq!((status, headers["location"].to_str().unwrap()), (302, "../builders/3"));
     let set = headers["set-cookie"].to_str().unwrap();
     assert!(
@@ -71,8 +58,7 @@ async fn row_10_021_a_name_and_a_password_begin_a_session() {
 async fn a_browser_gets_a_form_and_no_other_site_can_send_it() {
     let world = World::new().await;
     world.access(table()).await;
-    let (status, headers, page) =
-        get(&world, "/auth/login?redirect=/a%22b", &[("accept", "text/html")]).await;
+    let (status, headers, page) = world.ask("/auth/login?redirect=/a%22b", &[("accept", "text/html")]).await;
     assert_eq!((status, headers.contains_key("www-authenticate")), (200, false));
     assert!(page.contains("type=\"password\"") && page.contains("value=\"&#x2f;a&quot;b\""), "{page}");
     let sent = "username=joe&password=pw&redirect=%2Fbuilders%3Fq%3Dx";
@@ -95,12 +81,9 @@ async fn row_10_018_sessions_end_and_are_nobody_elses() {
     let cookie = world.login("joe", "pw").await;
     assert_eq!(shown(&world, &format!("a=b; {cookie}; c=d")).await.as_deref(), Some("joe"));
     // Each login has a session of its own; none that was there before is taken over.
-    let (_, headers, _) = get(
-        &world,
-        "/auth/login",
-        &[("cookie", "TWISTED_SESSION=mine"), ("authorization", &basic("joe", "pw"))],
-    )
-    .await;
+    let (_, headers, _) = world
+        .ask("/auth/login", &[("cookie", "TWISTED_SESSION=mine"), ("authorization", &basic("joe", "pw"))])
+        .await;
     assert!(!headers["set-cookie"].to_str().unwrap().contains("=mine;"));
 
     let (signed, signature) = cookie.rsplit_once('.').unwrap();
@@ -142,19 +125,19 @@ async fn row_10_018_sessions_end_and_are_nobody_elses() {
 async fn row_10_013_logout_takes_the_cookie_away() {
     let world = World::new().await;
     world.access(table()).await;
-    let (status, headers, _) = get(&world, "/auth/logout?redirect=/workers", &[]).await;
+    let (status, headers, _) = world.ask("/auth/logout?redirect=/workers", &[]).await;
     assert_eq!((status, headers["location"].to_str().unwrap()), (302, "../workers"));
     assert!(headers["set-cookie"].to_str().unwrap().starts_with("TWISTED_SESSION=; Path=/; Max-Age=0"));
-    let (status, headers, _) = get(&world, "/auth/logout", &[("sec-fetch-site", "cross-site")]).await;
+    let (status, headers, _) = world.ask("/auth/logout", &[("sec-fetch-site", "cross-site")]).await;
     assert_eq!((status, headers.contains_key("set-cookie")), (403, false));
-    assert_eq!(get(&world, "/auth/nosuch", &[]).await.0, 404);
+    assert_eq!(world.ask("/auth/nosuch", &[]).await.0, 404);
 }
 
 #[tokio::test]
 async fn row_10_020_without_a_login_nobody_can_log_in() {
     let world = World::new().await;
     world.access(json!({"auth": object("NoAuth", json!({}))})).await;
-    let (status, headers, _) = get(&world, "/auth/login", &[("authorization", &basic("joe", "pw"))]).await;
+    let (status, headers, _) = world.ask("/auth/login", &[("authorization", &basic("joe", "pw"))]).await;
     assert_eq!((status, headers.contains_key("set-cookie")), (501, false));
     let (_, page) = world.get("/").await;
     assert!(!page.contains("Log in"));
@@ -168,11 +151,11 @@ async fn row_10_022_a_function_judges_names_and_passwords() {
         .await;
     let cookie = world.login("joe", "right").await;
     assert_eq!(shown(&world, &cookie).await.as_deref(), Some("joe"));
-    assert_eq!(get(&world, "/auth/login", &[("authorization", &basic("joe", "wrong"))]).await.0, 401);
+    assert_eq!(world.ask("/auth/login", &[("authorization", &basic("joe", "wrong"))]).await.0, 401);
     world
         .access(json!({"auth": object("CustomAuth", json!({"check_credentials": function("fails")}))}))
         .await;
-    assert_eq!(get(&world, "/auth/login", &[("authorization", &basic("joe", "right"))]).await.0, 401);
+    assert_eq!(world.ask("/auth/login", &[("authorization", &basic("joe", "right"))]).await.0, 401);
 }
 
 #[tokio::test]
@@ -182,11 +165,11 @@ async fn row_10_021_a_password_file_is_read_again_when_it_changes() {
     std::fs::write(&file, "joe:$apr1$lZL6V/ci$eIMz/iKDkbtys/uU7LEK00\nold:rqXexS6ZhobKA\n# x:y\n").unwrap();
     world.access(json!({"auth": object("HTPasswdAuth", json!({"passwdFile": "passwords"}))})).await;
     let cookie = world.login("joe", "password").await;
-    assert_eq!(get(&world, "/auth/login", &[("authorization", &basic("old", "password"))]).await.0, 401);
+    assert_eq!(world.ask("/auth/login", &[("authorization", &basic("old", "password"))]).await.0, 401);
     assert_eq!(shown(&world, &cookie).await.as_deref(), Some("joe"));
     std::fs::write(&file, "ann:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n").unwrap();
     world.login("ann", "password").await;
-    assert_eq!(get(&world, "/auth/login", &[("authorization", &basic("joe", "password"))]).await.0, 401);
+    assert_eq!(world.ask("/auth/login", &[("authorization", &basic("joe", "password"))]).await.0, 401);
     assert_eq!(shown(&world, &cookie).await, None, "who is not in the file any more is not logged in");
 }
 
@@ -195,19 +178,19 @@ async fn row_10_023_a_proxy_in_front_says_who_it_is() {
     let world = World::new().await;
     world.access(json!({"auth": object("RemoteUserAuth", json!({}))})).await;
     let user = [("remote_user", "joe@EXAMPLE.ORG")];
-    let (_, _, page) = get(&world, "/builders", &user).await;
+    let (_, _, page) = world.ask("/builders", &user).await;
     assert!(page.contains("<span class=\"me\">joe</span>"), "{page}");
-    let (status, headers, _) = get(&world, "/auth/login?redirect=/x", &user).await;
+    let (status, headers, _) = world.ask("/auth/login?redirect=/x", &user).await;
     assert_eq!(status, 302);
     let cookie = headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
     assert_eq!(shown(&world, &cookie).await.as_deref(), Some("joe"));
-    assert_eq!(get(&world, "/auth/login", &[]).await.0, 403);
-    assert_eq!(get(&world, "/auth/login", &[("remote_user", "nonsense")]).await.0, 403);
+    assert_eq!(world.ask("/auth/login", &[]).await.0, 403);
+    assert_eq!(world.ask("/auth/login", &[("remote_user", "nonsense")]).await.0, 403);
     // Another machine may say what it likes.
     world.access(json!({"auth": object("RemoteUserAuth", json!({})), "trusted_proxies": ["10.0.0.1"]})).await;
-    let (status, _, page) = get(&world, "/auth/login", &user).await;
+    let (status, _, page) = world.ask("/auth/login", &user).await;
     assert!(status == 403 && page.contains("trusted_proxies"), "{page}");
-    assert!(!get(&world, "/builders", &user).await.2.contains("class=\"me\""));
+    assert!(!world.ask("/builders", &user).await.2.contains("class=\"me\""));
 }
 
 #[tokio::test]
@@ -224,12 +207,12 @@ async fn passwords_cannot_be_tried_without_end() {
     let wrong = basic("joe", "wrong");
     let tried = [("authorization", wrong.as_str()), from];
     for _ in 0..3 {
-        assert_eq!(get(&world, "/auth/login", &tried).await.0, 401);
+        assert_eq!(world.ask("/auth/login", &tried).await.0, 401);
     }
-    let (status, headers, _) = get(&world, "/auth/login", &tried).await;
+    let (status, headers, _) = world.ask("/auth/login", &tried).await;
     assert_eq!((status, headers["retry-after"].to_str().unwrap()), (429, "20"));
     // Not even the right one, until some time has passed; and others are not held up.
-    assert_eq!(get(&world, "/auth/login", &[("authorization", &basic("joe", "pw")), from]).await.0, 429);
+    assert_eq!(world.ask("/auth/login", &[("authorization", &basic("joe", "pw")), from]).await.0, 429);
     world.login("joe", "pw").await;
     let sent = "username=joe&password=pw";
     assert_eq!(world.post("/auth/login", FORM, &[from], sent).await.status(), 429);
@@ -239,7 +222,7 @@ async fn passwords_cannot_be_tried_without_end() {
 async fn a_crawler_is_told_to_wait() {
     let world = World::new().await;
     world.access(json!({"rate_limit": {"requests": 1, "burst": 5}})).await;
-    let asked = async |from: &str| get(&world, "/api/v2/builders", &[("x-forwarded-for", from)]).await;
+    let asked = async |from: &str| world.ask("/api/v2/builders", &[("x-forwarded-for", from)]).await;
     for _ in 0..5 {
         assert_eq!(asked("203.0.113.9").await.0, 200);
     }
@@ -253,7 +236,7 @@ async fn a_crawler_is_told_to_wait() {
     assert_eq!(asked("2001:db8::6").await.0, 429);
     // Programs of this machine are not counted.
     for _ in 0..20 {
-        assert_eq!(get(&world, "/api/v2/builders", &[]).await.0, 200);
+        assert_eq!(world.ask("/api/v2/builders", &[]).await.0, 200);
     }
 }
 

@@ -1,8 +1,6 @@
 //! Buildbot's web client below its path, from a folder that looks like its package (10.011, 10.012, 10.039).
 
-use crate::support::{World, text};
-use axum::body::Body;
-use axum::http::Request;
+use crate::support::World;
 use lunabot_model::config::{ClientConfig, Config};
 use lunabot_www::Client;
 use serde_json::{Value, json};
@@ -44,11 +42,7 @@ async fn world(client: Value) -> World {
 }
 
 async fn get(world: &World, path: &str) -> (u16, axum::http::HeaderMap, String) {
-    let request = Request::get(path).header("accept", "application/json").body(Body::empty()).unwrap();
-    let response = world.send(request).await;
-    let headers = response.headers().clone();
-    let (status, body) = text(response).await;
-    (status, headers, body)
+    world.ask(path, &[("accept", "application/json")]).await
 }
 
 #[tokio::test]

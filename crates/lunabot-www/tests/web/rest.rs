@@ -186,39 +186,27 @@ async fn answers_may_be_kept_for_a_while_09_048() {
     assert_eq!(response.headers()["pragma"], "no-cache");
 }
 
-/// What a GET with these headers gives: status, headers, body.
-async fn ask(world: &World, path: &str, headers: &[(&str, &str)]) -> (u16, axum::http::HeaderMap, String) {
-    let mut request = Request::get(path);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let response = world.send(request.body(Body::empty()).unwrap()).await;
-    let headers = response.headers().clone();
-    let (status, body) = text(response).await;
-    (status, headers, body)
-}
-
 #[tokio::test]
 async fn an_answer_that_is_known_is_not_sent_again() {
     let world = World::new().await;
     let ids = seed::small(&world.data, &world.clock, 3).await;
     let path = "/api/v2/builders?order=name";
-    let (status, headers, body) = ask(&world, path, &[]).await;
+    let (status, headers, body) = world.ask(path, &[]).await;
     let tag = headers["etag"].to_str().unwrap();
     assert!(status == 200 && tag.starts_with("W/\"") && !body.is_empty());
-    let (status, headers, again) = ask(&world, path, &[("if-none-match", tag)]).await;
+    let (status, headers, again) = world.ask(path, &[("if-none-match", tag)]).await;
     assert_eq!((status, headers["etag"].to_str().unwrap(), again.as_str()), (304, tag, ""));
     // Another form, another question and another state have other tags; a bad question stays one.
     for (path, accept) in [(path, "application/json"), ("/api/v2/builders?order=-name", "*/*")] {
-        let (status, headers, _) = ask(&world, path, &[("if-none-match", tag), ("accept", accept)]).await;
+        let (status, headers, _) = world.ask(path, &[("if-none-match", tag), ("accept", accept)]).await;
         assert!(status == 200 && headers["etag"] != *tag, "{path}");
     }
-    assert_eq!(ask(&world, "/api/v2/builders?foo=1", &[("if-none-match", tag)]).await.0, 400);
+    assert_eq!(world.ask("/api/v2/builders?foo=1", &[("if-none-match", tag)]).await.0, 400);
     let decl = lunabot_data::new::BuilderDecl { name: "app-linux".into(), ..Default::default() };
     world.data.sync_builders(&[decl]).await.unwrap();
-    let (status, headers, _) = ask(&world, path, &[("if-none-match", tag)]).await;
+    let (status, headers, _) = world.ask(path, &[("if-none-match", tag)]).await;
     assert!(status == 200 && headers["etag"] != *tag);
-    let plain = ask(&world, &format!("/api/v2/builders/{}/builds/1/properties", ids[0]), &[]).await;
+    let plain = world.ask(&format!("/api/v2/builders/{}/builds/1/properties", ids[0]), &[]).await;
     assert!(plain.0 == 200 && !plain.1.contains_key("etag"), "made of more than tables");
 }
 
@@ -227,23 +215,23 @@ async fn parts_of_complete_logs_can_be_asked_for() {
     let world = World::new().await;
     let ids = seed::small(&world.data, &world.clock, 700).await;
     let path = format!("/api/v2/builders/{}/builds/4/steps/test/logs/stdio/raw", ids[1]);
-    let (status, headers, whole) = ask(&world, &path, &[]).await;
+    let (status, headers, whole) = world.ask(&path, &[]).await;
     assert_eq!((status, headers["accept-ranges"].to_str().unwrap()), (200, "bytes"));
     let (tag, total) = (headers["etag"].to_str().unwrap(), whole.len());
     for (range, from, to) in
         [("bytes=0-9", 0, 10), ("bytes=1000-", 1000, total), ("bytes=-7", total - 7, total)]
     {
-        let (status, headers, part) = ask(&world, &path, &[("range", range), ("if-range", tag)]).await;
+        let (status, headers, part) = world.ask(&path, &[("range", range), ("if-range", tag)]).await;
         assert_eq!((status, part.as_str()), (206, &whole[from..to]), "{range}");
         assert_eq!(headers["content-range"], format!("bytes {from}-{}/{total}", to - 1));
         assert_eq!(headers["content-length"], (to - from).to_string());
     }
-    let (status, headers, _) = ask(&world, &path, &[("range", "bytes=99999999-")]).await;
+    let (status, headers, _) = world.ask(&path, &[("range", "bytes=99999999-")]).await;
     assert_eq!((status, headers["content-range"].to_str().unwrap()), (416, &*format!("bytes */{total}")));
     for other in [&[("range", "bytes=0-9"), ("if-range", "\"old\"")][..], &[("range", "lines=0-9")]] {
-        assert_eq!(ask(&world, &path, other).await.2, whole);
+        assert_eq!(world.ask(&path, other).await.2, whole);
     }
-    assert_eq!(ask(&world, &path, &[("if-none-match", tag)]).await.0, 304);
+    assert_eq!(world.ask(&path, &[("if-none-match", tag)]).await.0, 304);
     // A log that grows has no parts yet.
     let running = format!("/api/v2/builders/{}/builds/7/steps", ids[0]);
     let steps = world.api(running.trim_start_matches("/api/v2/")).await;
@@ -256,7 +244,7 @@ async fn parts_of_complete_logs_can_be_asked_for() {
         .unwrap();
     world.data.flush().await.unwrap();
     let (status, headers, _) =
-        ask(&world, &format!("/api/v2/logs/{}/raw", log.logid), &[("range", "bytes=0-1")]).await;
+        world.ask(&format!("/api/v2/logs/{}/raw", log.logid), &[("range", "bytes=0-1")]).await;
     assert!(status == 200 && !headers.contains_key("accept-ranges"));
 }
 
@@ -311,7 +299,7 @@ async fn hostile_names_and_texts_stay_what_they_are() {
             .unwrap()
             .await
             .unwrap();
-        let (status, headers, body) = ask(&world, &format!("/api/v2/logs/{}/raw", log.logid), &[]).await;
+        let (status, headers, body) = world.ask(&format!("/api/v2/logs/{}/raw", log.logid), &[]).await;
         assert_eq!((status, body), (200, line));
         assert!(!headers.contains_key("set-cookie"), "{headers:?}");
         let disposition = headers["content-disposition"].to_str().unwrap();
@@ -322,7 +310,7 @@ async fn hostile_names_and_texts_stay_what_they_are() {
             assert!(headers["content-security-policy"].to_str().unwrap().starts_with("sandbox;"));
         }
         let page = format!("/builders/{builder}/builds/1/steps/{}/logs/{}", step.number, log.slug);
-        let (status, _, shown) = ask(&world, &page, &[]).await;
+        let (status, _, shown) = world.ask(&page, &[]).await;
         assert_eq!(status, 200, "{shown}");
         assert!(!shown.contains("<script>alert") && !shown.contains("href=\"javascript"), "{shown}");
     }
@@ -335,7 +323,7 @@ async fn hostile_names_and_texts_stay_what_they_are() {
         "/static/style.css%00.js".into(),
         "/plugins/badges/../../etc/passwd.svg".into(),
     ] {
-        let (status, _, body) = ask(&world, &path, &[]).await;
+        let (status, _, body) = world.ask(&path, &[]).await;
         assert!((400..500).contains(&status) && !body.contains("root:"), "{path}: {status}");
     }
 }
@@ -344,7 +332,7 @@ async fn hostile_names_and_texts_stay_what_they_are() {
 #[tokio::test]
 async fn the_api_describes_itself_09_025() {
     let world = World::new().await;
-    let (status, headers, body) = ask(&world, "/api/openapi.json", &[]).await;
+    let (status, headers, body) = world.ask("/api/openapi.json", &[]).await;
     assert_eq!((status, headers["content-type"].to_str().unwrap()), (200, "application/json; charset=utf-8"));
     let document: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
