@@ -3,7 +3,7 @@
 //! A subscriber that does not keep up loses events and is told how many, so that it can read the data again; it
 //! never costs unbounded memory and never slows the publisher.
 
-use lunabot_model::{Event, Json, Pattern, Topic};
+use lunabot_model::{Event, Json, Pattern, Payload, Topic};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Notify;
@@ -23,6 +23,8 @@ pub struct Bus {
 struct Index {
     by_prefix: HashMap<Box<str>, HashMap<Box<str>, Vec<Entry>>>,
     next: u64,
+    /// How many events were delivered; held while one is.
+    delivered: Mutex<u64>,
 }
 
 struct Entry {
@@ -40,6 +42,8 @@ struct Queue {
 #[derive(Default)]
 struct Waiting {
     events: VecDeque<Event>,
+    /// The number of the event that came last, so that it comes once however many patterns match.
+    last: u64,
     lost: u64,
     closed: bool,
 }
@@ -71,12 +75,10 @@ impl Index {
 
     /// Once to each subscriber, however many of its patterns match.
     fn deliver(&self, event: &Event) {
-        let mut served = Vec::new();
+        let mut number = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        *number += 1;
         for entry in self.matching(&event.topic) {
-            if !served.contains(&entry.subscription) {
-                served.push(entry.subscription);
-                entry.queue.push(event);
-            }
+            entry.queue.push(event, *number);
         }
     }
 
@@ -124,7 +126,7 @@ impl Bus {
         if wanted.is_empty() {
             return;
         }
-        let payload = Arc::new(payload());
+        let payload: Arc<Payload> = Arc::new(payload().into());
         for topic in wanted {
             index.deliver(&Event { topic, payload: payload.clone() });
         }
@@ -141,8 +143,11 @@ impl Bus {
 }
 
 impl Queue {
-    fn push(&self, event: &Event) {
+    fn push(&self, event: &Event, number: u64) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut waiting.last, number) == number {
+            return;
+        }
         // Once something is lost, all is dropped until the subscriber knows: it reads the data again then.
         if waiting.lost > 0 || waiting.events.len() >= QUEUE {
             waiting.lost += 1;
@@ -218,6 +223,14 @@ impl Subscription {
         self.patterns.len()
     }
 
+    /// A delivery that need not be waited for.
+    pub fn ready(&mut self) -> Option<Delivery> {
+        match self.queue.pop() {
+            Next::Delivery(delivery) => Some(delivery),
+            Next::Closed | Next::Nothing => None,
+        }
+    }
+
     /// The next delivery; `None` when the bus is gone. Cancel-safe.
     pub async fn next(&mut self) -> Option<Delivery> {
         loop {
@@ -235,7 +248,7 @@ mod tests {
     use super::*;
 
     fn event(path: &str, n: i64) -> Event {
-        Event { topic: Topic::parse(path), payload: Arc::new(n.into()) }
+        Event { topic: Topic::parse(path), payload: Arc::new(Json::from(n).into()) }
     }
 
     async fn values(subscription: &mut Subscription, count: usize) -> Vec<String> {

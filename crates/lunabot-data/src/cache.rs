@@ -5,7 +5,7 @@ use lunabot_db::Batch;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 /// Bytes of answers that are kept.
 const ANSWER_BYTES: u64 = 8 * 1024 * 1024;
@@ -50,8 +50,11 @@ impl Versions {
 /// A serialised answer, as of a version of its tables.
 #[derive(Clone)]
 pub(crate) struct Kept {
+    pub tables: &'static [&'static str],
     pub version: u64,
     pub body: Bytes,
+    /// The same, packed for who asked for that first.
+    pub packed: Arc<OnceLock<Bytes>>,
 }
 
 /// Serialised answers by path, query and form.
@@ -64,7 +67,8 @@ pub(crate) struct Answers {
 impl Default for Answers {
     fn default() -> Self {
         let weigh =
-            |key: &Arc<str>, kept: &Kept| u32::try_from(key.len() + kept.body.len() + 64).unwrap_or(u32::MAX);
+            // Packed it is half as large at most.
+            |key: &Arc<str>, kept: &Kept| u32::try_from(key.len() + kept.body.len() * 3 / 2 + 64).unwrap_or(u32::MAX);
         let kept = moka::sync::Cache::builder().max_capacity(ANSWER_BYTES).weigher(weigh).build();
         Answers { kept, start: RandomState::new() }
     }
@@ -76,11 +80,12 @@ impl Answers {
         format!("{:016x}-{version:x}", self.start.hash_one(key))
     }
 
-    pub fn get(&self, key: &str, version: u64) -> Option<Bytes> {
-        self.kept.get(key).filter(|kept| kept.version == version).map(|kept| kept.body)
+    /// The answer, if nothing has changed since.
+    pub fn get(&self, key: &str, versions: &Versions) -> Option<Kept> {
+        self.kept.get(key).filter(|kept| kept.version == versions.of(kept.tables))
     }
 
-    pub fn put(&self, key: &str, version: u64, body: Bytes) {
-        self.kept.insert(key.into(), Kept { version, body });
+    pub fn put(&self, key: &str, kept: Kept) {
+        self.kept.insert(key.into(), kept);
     }
 }

@@ -10,6 +10,7 @@ pub use logs::{RawLog, RawStream};
 pub use openapi::openapi;
 pub use spec::all as dataspec;
 
+use crate::cache::Kept;
 use crate::data::Data;
 use crate::error::{DataError, Result};
 use bytes::Bytes;
@@ -21,6 +22,10 @@ use lunabot_model::resources::*;
 use lunabot_model::result_spec::{FieldKind, FieldSpec, ResultSpec};
 use lunabot_model::{Json, Properties, Property};
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+/// Larger answers are made anew each time, in bytes.
+const MAX_KEPT: usize = 1 << 20;
 
 /// What a path holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +50,14 @@ pub struct Serialised {
     pub body: Bytes,
     /// Differs wherever the body may: for conditional requests. Not for answers that are made from more than tables.
     pub tag: Option<String>,
+    packed: Option<Arc<OnceLock<Bytes>>>,
+}
+
+impl Serialised {
+    /// The body packed by a function that is called once as long as the answer is kept; `None`: it is not kept.
+    pub fn packed(&self, pack: impl FnOnce(&[u8]) -> Bytes) -> Option<Bytes> {
+        Some(self.packed.as_ref()?.get_or_init(|| pack(&self.body)).clone())
+    }
 }
 
 impl Answer {
@@ -198,6 +211,16 @@ fn parse(query: &str, fields: &[FieldSpec], collection: bool) -> Result<ResultSp
     ResultSpec::parse(query, fields, collection).map_err(|e| DataError::BadQuery(e.0))
 }
 
+/// The tables from which a path is answered; `None`: not from tables alone.
+fn tables_of(path: &str) -> Option<&'static [&'static str]> {
+    let target = path::find(path).ok()?.endpoint.target;
+    match target {
+        // What is stored of a log changes only with the log.
+        Target::LogContents => Some(Log::DECL.tables),
+        _ => for_resource!(target, R => <R as Resource>::DECL.tables),
+    }
+}
+
 impl Data {
     /// Answers a path of `/api/v2` (09b) with a raw query string (09d): filters, fields, order, limit, offset, property.
     pub async fn get(&self, path: &str, query: &str) -> Result<Answer> {
@@ -214,12 +237,17 @@ impl Data {
     /// Like [`Data::get`], serialised: the envelope of 09.045, compact or indented by two blanks. Kept until a table that
     /// it was made from changes. `Ok(None)`: a raw answer, see [`Data::raw`].
     pub async fn get_json(&self, path: &str, query: &str, pretty: bool) -> Result<Option<Serialised>> {
-        let version = self.version_of(path);
+        let (answers, versions) = (&self.shared.answers, &self.shared.versions);
         let key = format!("{}{path}?{query}", if pretty { '+' } else { '-' });
-        let tag = version.map(|version| self.shared.answers.tag(&key, version));
-        if let Some(body) = version.and_then(|version| self.shared.answers.get(&key, version)) {
-            return Ok(Some(Serialised { body, tag }));
+        if let Some(Kept { version, body, packed, .. }) = answers.get(&key, versions) {
+            return Ok(Some(Serialised {
+                body,
+                tag: Some(answers.tag(&key, version)),
+                packed: Some(packed),
+            }));
         }
+        let of = tables_of(path).map(|tables| (tables, versions.of(tables)));
+        let tag = of.map(|(_, version)| answers.tag(&key, version));
         let answer = match self.get(path, query).await? {
             Answer::Raw => return Ok(None),
             answer => answer.into_json(),
@@ -229,23 +257,18 @@ impl Data {
             false => serde_json::to_vec(&answer),
         };
         let body = Bytes::from(body.map_err(|e| DataError::Storage(e.to_string()))?);
-        if let Some(version) = version {
-            self.shared.answers.put(&key, version, body.clone());
-        }
-        Ok(Some(Serialised { body, tag }))
+        let packed = of.filter(|_| body.len() <= MAX_KEPT).map(|(tables, version)| {
+            let packed = Arc::default();
+            answers.put(&key, Kept { tables, version, body: body.clone(), packed: Arc::clone(&packed) });
+            packed
+        });
+        Ok(Some(Serialised { body, tag, packed }))
     }
 
     /// The tag that [`Data::get_json`] would give now, without reading anything.
     pub fn answer_tag(&self, path: &str, query: &str, pretty: bool) -> Option<String> {
-        let version = self.version_of(path)?;
+        let version = self.shared.versions.of(tables_of(path)?);
         Some(self.shared.answers.tag(&format!("{}{path}?{query}", if pretty { '+' } else { '-' }), version))
-    }
-
-    /// Grows whenever a table changes from which the path is answered; `None`: not answered from tables alone.
-    fn version_of(&self, path: &str) -> Option<u64> {
-        let found = path::find(path).ok()?;
-        let tables = for_resource!(found.endpoint.target, R => <R as Resource>::DECL.tables)?;
-        Some(self.shared.versions.of(tables))
     }
 
     /// Rows of a table.
@@ -408,6 +431,10 @@ impl Data {
             self.registered().virtuals.get_key_value(path).map(|(plural, rows)| (*plural, rows.clone()));
         let Some((plural, rows)) = found else { return Ok(None) };
         let rows = rows();
+        if rows.is_empty() {
+            // Which fields they would have is not known, so none is wrong.
+            return Ok(Some(Answer::List { plural, items: rows, total: Some(0) }));
+        }
         let fields = path::fields_of(&rows);
         in_memory(plural, &fields, rows, query).map(Some)
     }

@@ -207,7 +207,7 @@ impl Engine {
         row["last_connection"] = lunabot_model::clock::ctime(last).into();
         row["notify"] = notify.into();
         let topic = Topic::new(&[&"workers", &id, &"missing"]);
-        self.0.data.bus().publish(Event { topic, payload: Arc::new(row) });
+        self.0.data.bus().publish(Event { topic, payload: Arc::new(row.into()) });
         Ok(())
     }
 

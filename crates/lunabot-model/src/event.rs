@@ -2,7 +2,8 @@
 
 use crate::Json;
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 /// A routing key: a tuple of texts, written `builds/12/finished`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,11 +78,38 @@ impl Pattern {
     }
 }
 
+/// A message's JSON, written as text once however many listen.
+#[derive(Debug)]
+pub struct Payload {
+    value: Json,
+    text: OnceLock<Box<str>>,
+}
+
+impl From<Json> for Payload {
+    fn from(value: Json) -> Self {
+        Payload { value, text: OnceLock::new() }
+    }
+}
+
+impl Deref for Payload {
+    type Target = Json;
+
+    fn deref(&self) -> &Json {
+        &self.value
+    }
+}
+
+impl fmt::Display for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text.get_or_init(|| self.value.to_string().into()))
+    }
+}
+
 /// One message on the bus. The payload is the resource as GET returns it, without properties (09.098).
 #[derive(Debug, Clone)]
 pub struct Event {
     pub topic: Topic,
-    pub payload: Arc<Json>,
+    pub payload: Arc<Payload>,
 }
 
 #[cfg(test)]

@@ -29,12 +29,13 @@ pub mod retention;
 pub mod revlink;
 pub mod script;
 pub mod source_stamp_filter;
+pub mod templates;
 pub mod text;
 
 pub use class::ClassOf;
 pub use clock::{Clock, Mono, Time};
 pub use endpoint::{Endpoint, EndpointError, Passed};
-pub use event::{Event, Pattern, Topic};
+pub use event::{Event, Pattern, Payload, Topic};
 pub use kind::{CallbackSpec, Category, Kind, Problem};
 pub use object::{AnyObject, Callback, Duration, Names, Object, Renderable, StringOrList};
 pub use properties::{Properties, Property};
@@ -46,6 +47,7 @@ pub use script::{
 
 /// JSON, the form of everything that leaves a room without a type of its own.
 pub use serde_json::Value as Json;
+pub use templates::{NoTemplates, Templates};
 
 /// A future that an object-safe port returns.
 pub type BoxFuture<'a, T> = futures::future::BoxFuture<'a, T>;

@@ -8,7 +8,7 @@ use crate::{assets, badges, client, events, hooks, ops, pages, rest};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{from_fn_with_state, map_request_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use lunabot_data::Data;
@@ -16,6 +16,7 @@ use lunabot_model::Clock;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
@@ -98,20 +99,22 @@ pub fn router(state: WwwState) -> Router {
     let nowhere = any(pages::not_found).layer(from_fn_with_state(app.clone(), auth::gate));
     let again = inner.clone().fallback(nowhere).with_state(app.clone());
     let (beyond, limited) = (app.clone(), app.clone());
+    // As one layer: with each of its own a router wraps all routes once more, and clones the whole pile for each request.
+    let around = ServiceBuilder::new()
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(compress)
+        .layer(map_response(protect))
+        .layer(map_request_with_state(limited, auth::limit))
+        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
+        .layer(DefaultBodyLimit::max(MAX_BODY));
     inner
         .fallback(move |request: Request| client::entry(beyond.clone(), again.clone(), request))
         .with_state(app)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
-        .layer(from_fn_with_state(limited, auth::limit))
-        .layer(from_fn(protect))
-        .layer(compress)
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer(around)
 }
 
 /// Headers that keep a browser from doing what no page of ours asks for.
-async fn protect(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+async fn protect(mut response: Response) -> Response {
     let fixed = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -33,7 +33,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// Serves until `shutdown`; then ends event streams, lets answers under way end, and returns.
 pub async fn serve(listener: Listener, router: Router, shutdown: CancellationToken) {
-    let router = router.layer(Extension(Closing(shutdown.clone())));
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut builder = Builder::new(TokioExecutor::new());
@@ -44,7 +43,8 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
             accepted = accept(&listener.socket, &slots) => accepted,
         };
         let Some((stream, peer, slot)) = accepted else { continue };
-        let service = TowerToHyperService::new(Extension(peer).layer(router.clone()));
+        let service = Extension(Closing(shutdown.clone())).layer(router.clone());
+        let service = TowerToHyperService::new(Extension(peer).layer(service));
         let (builder, watcher) = (builder.clone(), graceful.watcher());
         let (tls, shutdown) = (listener.tls.clone(), shutdown.clone());
         tokio::spawn(async move {

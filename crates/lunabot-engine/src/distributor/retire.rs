@@ -2,7 +2,7 @@
 
 use crate::control::NO_REASON;
 use lunabot_data::{Data, DataError};
-use lunabot_model::{BuildRequestId, Event, Properties, Results, Topic};
+use lunabot_model::{BuildRequestId, Event, Payload, Properties, Results, Topic};
 use std::sync::Arc;
 
 /// Source of the property that says why.
@@ -35,7 +35,7 @@ pub(crate) async fn retire(
 /// Event …/cancel, after …/complete.
 async fn announce(data: &Data, request: BuildRequestId) -> Result<(), DataError> {
     let Some(row) = data.build_request(request).await? else { return Ok(()) };
-    let payload = Arc::new(serde_json::to_value(&row).unwrap_or_default());
+    let payload: Arc<Payload> = Arc::new(serde_json::to_value(&row).unwrap_or_default().into());
     let (set, builder) = (row.buildsetid, row.builderid);
     for topic in [
         Topic::new(&[&"buildrequests", &request, &"cancel"]),

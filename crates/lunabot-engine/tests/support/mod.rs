@@ -125,7 +125,7 @@ impl Master {
             loop {
                 let event = next(&mut self.events).await;
                 if pattern.matches(&event.topic) && accept(&event.payload) {
-                    return (*event.payload).clone();
+                    return Json::clone(&event.payload);
                 }
             }
         });

@@ -136,7 +136,7 @@ impl Bench {
     pub async fn end(&self, mut finished: Subscription) -> Built {
         let delivery = tokio::time::timeout(std::time::Duration::from_secs(50), finished.next()).await;
         let Ok(Some(Delivery::Event(event))) = delivery else { panic!("no build finished: {delivery:?}") };
-        let mut payload = (*event.payload).clone();
+        let mut payload = Json::clone(&event.payload);
         payload["properties"] = json!({});
         let build = serde_json::from_value::<Build>(payload).unwrap();
         self.built(build).await

@@ -69,12 +69,12 @@ impl App {
 }
 
 /// Refuses clients that ask too much.
-pub async fn limit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub async fn limit(State(app): State<Arc<App>>, request: Request) -> Result<Request, Response> {
     let site = app.www.site.load();
     let asker = site.access.proxies.asker(request.extensions(), request.headers());
     match app.clients.request(asker, &site.access.limit, &*app.www.clock) {
-        Ok(()) => next.run(request).await,
-        Err(wait) => super::login::too_many(&wait),
+        Ok(()) => Ok(request),
+        Err(wait) => Err(super::login::too_many(&wait)),
     }
 }
 

@@ -30,6 +30,8 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 const MAX_SOCKETS: usize = 4096;
 /// Bytes of one command.
 const MAX_COMMAND: usize = 64 << 10;
+/// Bytes of events that are written at once when they come faster than they are sent.
+const TOGETHER: usize = 16 << 10;
 /// After such a silence the client is pinged; after another it is gone.
 const SILENCE: Duration = Duration::from_secs(30);
 /// A client must take a frame within this time.
@@ -118,7 +120,7 @@ impl Listener {
         let limits = WebSocketConfig::default()
             .max_message_size(Some(MAX_COMMAND))
             .max_frame_size(Some(MAX_COMMAND))
-            .write_buffer_size(0);
+            .write_buffer_size(TOGETHER);
         let io = TokioIo::new(upgraded);
         Listener {
             socket: WebSocketStream::from_raw_socket(io, Role::Server, Some(limits)).await,
@@ -139,9 +141,28 @@ impl Listener {
     /// One event, one command, or one silence.
     async fn turn(&mut self) -> Result<(), Gone> {
         tokio::select! {
-            delivery = self.events.next() => self.send(Message::text(frame(delivery.ok_or(Gone)?))).await,
+            delivery = self.events.next() => self.tell(delivery.ok_or(Gone)?).await,
             message = self.socket.next() => self.heard(message.ok_or(Gone)?.map_err(|_| Gone)?).await,
             () = self.clock.sleep(SILENCE) => self.is_there().await,
+        }
+    }
+
+    /// Sends an event, and with it those that have come meanwhile, as long as they fit into one write.
+    async fn tell(&mut self, first: Delivery) -> Result<(), Gone> {
+        let Self { socket, events, clock, .. } = self;
+        let telling = async {
+            let (mut next, mut bytes) = (Some(first), 0);
+            while let Some(delivery) = next {
+                let text = frame(delivery);
+                bytes += text.len();
+                socket.feed(Message::text(text)).await?;
+                next = if bytes < TOGETHER { events.ready() } else { None };
+            }
+            socket.flush().await
+        };
+        tokio::select! {
+            told = telling => told.map_err(|_| Gone),
+            () = clock.sleep(TAKING) => Err(Gone),
         }
     }
 

@@ -12,6 +12,17 @@ pub fn matches(headers: &HeaderMap, name: HeaderName, tag: &str) -> bool {
     })
 }
 
+/// Whether the client takes bodies that are packed by gzip.
+pub fn takes_gzip(headers: &HeaderMap) -> bool {
+    let texts = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    texts.flat_map(|text| text.split(',')).any(|one| {
+        let (name, quality) = one.split_once(';').unwrap_or((one, ""));
+        let refused =
+            quality.trim().strip_prefix("q=").is_some_and(|q| q.trim_matches(['0', '.']).is_empty());
+        name.trim().eq_ignore_ascii_case("gzip") && !refused
+    })
+}
+
 /// What `Range` asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -56,6 +67,21 @@ pub fn still(headers: &HeaderMap, tag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gzip_is_taken_where_it_is_named_and_not_refused() {
+        for (text, taken) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("deflate", false),
+            ("gzip;q=0", false),
+            ("gzip; q=0.00, br", false),
+            ("x-gzip", false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(text))]);
+            assert_eq!(takes_gzip(&headers), taken, "{text}");
+        }
+    }
 
     #[test]
     fn parts_of_ten_bytes() {

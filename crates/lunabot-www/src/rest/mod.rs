@@ -16,13 +16,19 @@ use axum::extract::{OriginalUri, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use lunabot_data::DataError;
 use lunabot_model::Json;
 use serde_json::json;
+use std::io::Write as _;
 use std::sync::Arc;
 
 const JSON_TYPE: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const TEXT_TYPE: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// Shorter answers are sent as they are, in bytes.
+const WORTH_PACKING: usize = 512;
 
 /// The only version of the API (09.055).
 const VERSION: i64 = 2;
@@ -149,9 +155,30 @@ async fn read(app: &App, path: &str, asked: &Parts) -> Result<Response, RestErro
     let Some(answer) = app.www.data.get_json(path, query, !json).await? else {
         return raw::raw(app, path, asked).await;
     };
-    let mut response = tagged(respond(&asked.method, json, answer.body), answer.tag.as_deref());
+    let packed = conditional::takes_gzip(&asked.headers) && answer.body.len() >= WORTH_PACKING;
+    let packed = if packed { answer.packed(gzip) } else { None };
+    let tag = answer.tag;
+    let mut response = match packed {
+        Some(packed) => encoded(respond(&asked.method, json, packed)),
+        None => respond(&asked.method, json, answer.body),
+    };
+    response = tagged(response, tag.as_deref());
     expire(app, &mut response);
     Ok(response)
+}
+
+/// As [`CompressionLayer`](tower_http::compression::CompressionLayer) would do it, but once for all who ask.
+fn gzip(body: &[u8]) -> Bytes {
+    let mut packer = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    // Into memory: this cannot fail.
+    let _ = packer.write_all(body);
+    packer.finish().unwrap_or_default().into()
+}
+
+fn encoded(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    response
 }
 
 /// The tag is weak: what is sent may be compressed. The form depends on `Accept`.

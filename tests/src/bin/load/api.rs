@@ -36,13 +36,15 @@ fn ours() -> String {
     format!(
         r#"
 local lunabot = require "lunabot"
-local steps, util, worker = lunabot.steps, lunabot.util, lunabot.worker
+local schedulers, steps, util, worker = lunabot.schedulers, lunabot.steps, lunabot.util, lunabot.worker
 local c = {{ workers = {{}}, builders = {{}}, www = {{ port = "127.0.0.1:0" }}, protocols = {{ pb = {{ port = "127.0.0.1:0" }} }} }}
 local f = util.BuildFactory{{ steps.ShellCommand{{command = "true"}} }}
 for i = 1, {BUILDERS} do
   c.workers[i] = worker.Worker{{"w" .. i, "pass"}}
   c.builders[i] = util.BuilderConfig{{name = "b" .. i, workernames = {{"w" .. i}}, factory = f}}
 end
+local names = util.map(c.builders, function(b) return b.name end)
+c.schedulers = {{ schedulers.ForceScheduler{{name = "force", builderNames = names}} }}
 return c
 "#
     )
@@ -51,13 +53,14 @@ return c
 fn theirs() -> String {
     format!(
         r#"
-from buildbot.plugins import steps, util, worker
+from buildbot.plugins import schedulers, steps, util, worker
 f = util.BuildFactory([steps.ShellCommand(command="true")])
 names = range(1, {BUILDERS} + 1)
 c = BuildmasterConfig = {{
     "workers": [worker.Worker(f"w{{i}}", "pass") for i in names],
     "builders": [util.BuilderConfig(name=f"b{{i}}", workernames=[f"w{{i}}"], factory=f) for i in names],
-    "schedulers": [], "protocols": {{"pb": {{"port": "tcp:%d:interface=127.0.0.1" % WORKERS}}}},
+    "schedulers": [schedulers.ForceScheduler(name="force", builderNames=[f"b{{i}}" for i in names])],
+    "protocols": {{"pb": {{"port": "tcp:%d:interface=127.0.0.1" % WORKERS}}}},
     "www": {{"port": "tcp:%d:interface=127.0.0.1" % WWW}}, "buildbotNetUsageData": None,
 }}
 "#
