@@ -12,6 +12,9 @@ need git git
 need svnserve subversion
 need hg mercurial
 need brz brz
+need luarocks luarocks
+need lua5.4 lua5.4
+[ -e /usr/include/lua5.4/lua.h ] || packages+=(liblua5.4-dev)
 need patch patch
 need cc gcc
 need sqlite3 sqlite3
@@ -32,7 +35,8 @@ fi
 # Buildbot's own worker and client, which the tests connect, and its master, which our worker connects to.
 venv=target/worker-venv
 wanted=(buildbot-worker==4.3.0 buildbot==4.3.0 buildbot-www==4.3.0
-    buildbot-waterfall-view==4.3.0 buildbot-console-view==4.3.0 buildbot-grid-view==4.3.0)
+    buildbot-waterfall-view==4.3.0 buildbot-console-view==4.3.0 buildbot-grid-view==4.3.0
+    buildbot-wsgi-dashboards==4.3.0)
 if [ "$("$venv/bin/pip" freeze 2>/dev/null | grep -cxF "$(printf '%s\n' "${wanted[@]}")")" != ${#wanted[@]} ]; then
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet "${wanted[@]}"

@@ -16,6 +16,8 @@ mod cli;
 mod client;
 #[path = "whole/crashes.rs"]
 mod crashes;
+#[path = "whole/dashboards.rs"]
+mod dashboards;
 #[path = "whole/documents.rs"]
 mod documents;
 #[path = "whole/faults.rs"]
@@ -48,6 +50,8 @@ mod old_workers;
 mod own_builds;
 #[path = "whole/own_observers.rs"]
 mod own_observers;
+#[path = "whole/own_rules.rs"]
+mod own_rules;
 #[path = "whole/own_secrets.rs"]
 mod own_secrets;
 #[path = "whole/own_sources.rs"]
@@ -58,6 +62,8 @@ mod own_steps;
 mod own_worker;
 #[path = "whole/pipeline.rs"]
 mod pipeline;
+#[path = "whole/plug_ins.rs"]
+mod plug_ins;
 #[path = "whole/properties.rs"]
 mod properties;
 #[path = "whole/queue.rs"]

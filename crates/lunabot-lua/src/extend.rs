@@ -47,6 +47,9 @@ fn extend(lua: &Lua, (base, a, b): (Value, Value, Value)) -> mlua::Result<AnyUse
     let observers = observers(lua, &shared, &fields, &mut problems)?;
     let extended = Extended { parent, name, fields, observers, index };
     let class = Rc::new(Class { kind: extended.parent.kind, extended: Some(extended) });
+    if let Some(own) = &class.extended {
+        crate::plugins::check_version(lua, &shared, &class.path(), &own.fields)?;
+    }
     judge(lua, &shared, &class, problems)?;
     shared.extended.borrow_mut().push(class.clone());
     lua.create_userdata(ClassRef(class))

@@ -1,8 +1,9 @@
 //! The side of the script host that other threads see: sends calls to the interpreter's thread and bounds them.
 
 use crate::load::LoadOptions;
-use crate::script_errors::ScriptErrors;
-use crate::serve::Job;
+use crate::profile::Spent;
+use crate::records::Records;
+use crate::serve::{Answer, Job};
 use futures::future::{Either, select};
 use lunabot_model::config::LuaLimits;
 use lunabot_model::script::{CallSite, Keep};
@@ -26,7 +27,7 @@ pub(crate) struct Caller {
     ended: mpsc::UnboundedSender<u64>,
     next_keep: AtomicU64,
     clock: Arc<dyn Clock>,
-    errors: Arc<ScriptErrors>,
+    records: Arc<Records>,
     generation: u64,
     longest: Duration,
 }
@@ -43,22 +44,23 @@ impl Caller {
             ended,
             next_keep: AtomicU64::new(1),
             clock: options.clock.clone(),
-            errors: options.errors.clone(),
+            records: options.records.clone(),
             generation: options.generation,
             longest: limits.callback_timeout.std().saturating_add(GRACE),
         }
     }
 
-    async fn ask(&self, callback: &Callback, endless: bool, args: Vec<Arg>) -> Result<Json, ScriptError> {
+    async fn ask(&self, callback: &Callback, endless: bool, args: Vec<Arg>) -> Answer {
         if callback.generation != self.generation {
             let message = format!("belongs to generation {}, not {}", callback.generation, self.generation);
-            return Err(failed(ScriptErrorKind::Gone, message));
+            return Answer::at_once(Err(failed(ScriptErrorKind::Gone, message)));
         }
-        let gone = || failed(ScriptErrorKind::Gone, "the script host ended".into());
+        let gone = |_| Answer::at_once(Err(failed(ScriptErrorKind::Gone, "the script host ended".into())));
         let exchange = async {
             let (reply, answer) = oneshot::channel();
-            self.jobs.send(Job { id: callback.id, endless, args, reply }).await.map_err(|_| gone())?;
-            answer.await.unwrap_or_else(|_| Err(gone()))
+            // Where it is not taken, its reply is dropped.
+            let _ = self.jobs.send(Job { id: callback.id, endless, args, reply }).await;
+            answer.await.unwrap_or_else(gone)
         };
         if endless {
             return exchange.await;
@@ -67,7 +69,7 @@ impl Caller {
             Either::Left((answer, _)) => answer,
             Either::Right(_) => {
                 let message = format!("{}: the script host does not come back", callback.at);
-                Err(failed(ScriptErrorKind::Deadline, message))
+                Answer::at_once(Err(failed(ScriptErrorKind::Deadline, message)))
             }
         }
     }
@@ -84,7 +86,7 @@ impl Caller {
             "lunabot_callback_errors_total", "callback" => name.clone(), "kind" => error.kind.name()
         )
         .increment(1);
-        self.errors.record(site, error, &callback.at, &*self.clock);
+        self.records.failed(site, error, &callback.at, &*self.clock);
     }
 }
 
@@ -101,10 +103,12 @@ impl ScriptHost for Caller {
     ) -> BoxFuture<'a, Result<Json, ScriptError>> {
         Box::pin(async move {
             let started = self.clock.mono();
-            let result = self.ask(callback, site.endless, args).await;
-            let seconds = (self.clock.mono() - started).as_secs_f64();
+            let Answer { result, busy } = self.ask(callback, site.endless, args).await;
+            let total = self.clock.mono() - started;
             metrics::histogram!("lunabot_callback_seconds", "callback" => site.callback.clone())
-                .record(seconds);
+                .record(total.as_secs_f64());
+            let spent = Spent { total, busy, failed: result.is_err() };
+            self.records.called(&site, &callback.at, spent, &*self.clock);
             if let Some(error) = result.as_ref().err().filter(|error| error.kind.is_fault()) {
                 self.tell(callback, &site, error);
             }

@@ -1,10 +1,10 @@
 //! The door of this room: load a configuration file, get the plain configuration and a host for its callbacks.
 
 use crate::cached::Kept;
-use crate::script_errors::ScriptErrors;
+use crate::records::Records;
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::script::{LiveKind, MasterPort};
-use lunabot_model::{Clock, Kind, ScriptHost};
+use lunabot_model::{Clock, Kind, ScriptHost, Templates};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,7 +29,9 @@ pub struct LoadOptions {
     /// Behind `lunabot.master` in callbacks; `None` where no master runs (`checkconfig`).
     pub master: Option<Arc<dyn MasterPort>>,
     /// Where failed callbacks are listed; one list serves all generations.
-    pub errors: Arc<ScriptErrors>,
+    pub records: Arc<Records>,
+    /// What `util.render` fills templates with.
+    pub templates: Arc<dyn Templates>,
     /// What `util.cached` keeps; one serves all generations.
     pub kept: Arc<Kept>,
     /// Reverses the order in which `pairs` walks plain tables (`checkconfig` loads a second time with it).

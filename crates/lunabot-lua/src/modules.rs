@@ -1,10 +1,11 @@
 //! The `lunabot` package: `lunabot.steps`, `lunabot.util` …, filled from the tables of kinds.
 
 use crate::class::{Class, ClassRef};
-use crate::origin::raise;
+use crate::origin::{origin, raise};
+use crate::plugins::plugin;
 use crate::state::Shared;
 use lunabot_model::kind::nearest;
-use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
+use mlua::{AnyUserData, Function, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
 
 /// The names that Buildbot and the contract have, by module: what is not among the kinds is not supported yet.
 const NAMES: &str = include_str!("names.txt");
@@ -63,13 +64,15 @@ impl UserData for Placeholder {
 }
 
 /// The package table; `util` comes with the helpers of the prelude.
-pub(crate) fn package(lua: &Lua, util: Table) -> mlua::Result<Table> {
+pub(crate) fn package(lua: &Lua, prelude: &Table) -> mlua::Result<Table> {
     let package = lua.create_table()?;
+    let util: Table = prelude.raw_get("util_table")?;
+    let member_of: Function = prelude.raw_get("member_of")?;
     for name in MODULES {
         let module = if name == "util" { util.clone() } else { lua.create_table()? };
         let meta = lua.create_table()?;
         let index = move |lua: &Lua, (table, key): (Table, Value)| member(lua, name, &table, &key);
-        meta.raw_set("__index", lua.create_function(index)?)?;
+        meta.raw_set("__index", member_of.call::<Function>(lua.create_function(index)?)?)?;
         meta.raw_set("__name", format!("lunabot.{name}"))?;
         module.set_metatable(Some(meta))?;
         package.raw_set(name, module)?;
@@ -90,17 +93,35 @@ fn complain(lua: &Lua, path: &str, message: String) -> mlua::Result<Value> {
     Ok(Value::UserData(lua.create_userdata(Placeholder)?))
 }
 
-fn member(lua: &Lua, module: &str, table: &Table, key: &Value) -> mlua::Result<Value> {
+/// A name of a module: what it is, else the plug-in that the prelude shall require.
+fn member(lua: &Lua, module: &str, table: &Table, key: &Value) -> mlua::Result<(Value, Option<String>)> {
     let Value::String(key) = key else {
         return Err(raise(lua, format!("names of lunabot.{module} are texts")));
     };
     let (key, shared) = (key.to_string_lossy(), Shared::of(lua));
     let path = format!("{module}.{key}");
+    let plugin = plugin(&shared, &path);
     if let Some(kind) = shared.kind(&path) {
+        if let Some((_, file)) = plugin {
+            shared.warn(
+                &origin(lua),
+                &path,
+                format!("is built in; the plug-in {} is not used", file.display()),
+            );
+        }
         let class = Value::UserData(lua.create_userdata(ClassRef(Class::of(&shared, kind)))?);
         table.raw_set(key, &class)?;
-        return Ok(class);
+        return Ok((class, None));
     }
+    match plugin {
+        Some((module, _)) => Ok((Value::Nil, Some(module))),
+        None => Ok((unknown(lua, module, table, &key)?, None)),
+    }
+}
+
+/// Records what is wrong with a name that neither we nor a plug-in has.
+fn unknown(lua: &Lua, module: &str, table: &Table, key: &str) -> mlua::Result<Value> {
+    let (path, shared) = (format!("{module}.{key}"), Shared::of(lua));
     if let Some((_, instead)) = REPLACED.iter().find(|(name, _)| *name == path) {
         return complain(lua, &path, format!("is not supported; {instead}"));
     }
@@ -115,7 +136,7 @@ fn member(lua: &Lua, module: &str, table: &Table, key: &Value) -> mlua::Result<V
         names.extend(name.as_string().map(mlua::LuaString::to_string_lossy));
         Ok(())
     });
-    let hint = nearest(&key, names.iter().map(String::as_str));
+    let hint = nearest(key, names.iter().map(String::as_str));
     let hint = hint.map_or(String::new(), |near| format!(", did you mean {module}.{near}?"));
     complain(lua, &path, format!("unknown name{hint}"))
 }

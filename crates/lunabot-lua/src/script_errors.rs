@@ -29,7 +29,7 @@ pub struct ScriptErrorRow {
 
 /// The list, shared by all generations.
 #[derive(Debug, Default)]
-pub struct ScriptErrors {
+pub(crate) struct ScriptErrors {
     // Written only where a callback failed, read only by pages: contention does not matter.
     rows: Mutex<Vec<ScriptErrorRow>>,
 }

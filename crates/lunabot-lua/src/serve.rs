@@ -37,7 +37,19 @@ pub(crate) struct Job {
     /// It has no deadline.
     pub endless: bool,
     pub args: Vec<Arg>,
-    pub reply: oneshot::Sender<Result<Json, ScriptError>>,
+    pub reply: oneshot::Sender<Answer>,
+}
+
+/// What came of a call, and for how long it kept the thread to itself.
+pub(crate) struct Answer {
+    pub result: Result<Json, ScriptError>,
+    pub busy: Duration,
+}
+
+impl Answer {
+    pub fn at_once(result: Result<Json, ScriptError>) -> Self {
+        Answer { result, busy: Duration::ZERO }
+    }
 }
 
 /// How often a callback exceeded its limits in a row, and until when it is not called.
@@ -92,17 +104,30 @@ pub(crate) async fn serve(
 impl Server {
     async fn run(&self, job: Job) {
         let Job { id, endless, args, mut reply } = job;
-        let result = {
-            let attempt = std::pin::pin!(self.attempt(id, endless, args));
+        let answer = {
+            let attempt = std::pin::pin!(self.timed(self.attempt(id, endless, args)));
             let gone = std::pin::pin!(reply.closed());
             match futures::future::select(attempt, gone).await {
-                futures::future::Either::Left((result, _)) => result,
+                futures::future::Either::Left((answer, _)) => answer,
                 futures::future::Either::Right(((), _)) => return,
             }
         };
-        self.count(id, &result);
+        self.count(id, &answer.result);
         // The caller may have stopped waiting.
-        let _ = reply.send(result);
+        let _ = reply.send(answer);
+    }
+
+    async fn timed(&self, call: impl Future<Output = Result<Json, ScriptError>>) -> Answer {
+        let clock = &self.vm.shared.options.clock;
+        let (mut call, mut busy) = (std::pin::pin!(call), Duration::ZERO);
+        let result = std::future::poll_fn(|cx| {
+            let begun = clock.mono();
+            let polled = call.as_mut().poll(cx);
+            busy += clock.mono() - begun;
+            polled
+        })
+        .await;
+        Answer { result, busy }
     }
 
     async fn attempt(&self, id: u64, endless: bool, args: Vec<Arg>) -> Result<Json, ScriptError> {

@@ -208,7 +208,7 @@ fn spawn_for(lua: &Lua, (this, call): (AnyUserData, Function)) -> mlua::Result<(
             };
             tracing::error!("spawn of {path}: {}; it runs again in {} s", error.message, pause.as_secs());
             let at = crate::origin::origin_of(&call).to_string();
-            shared.options.errors.record(&CallSite::new("spawn", path.clone()), &error, &at, &*clock);
+            shared.options.records.failed(&CallSite::new("spawn", path.clone()), &error, &at, &*clock);
             if clock.mono() - started > LONGEST_PAUSE {
                 pause = FIRST_PAUSE;
             }

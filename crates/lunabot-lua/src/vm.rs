@@ -108,7 +108,7 @@ fn null_metatable(lua: &Lua) -> mlua::Result<()> {
 }
 
 fn lunabot(lua: &Lua, shared: &Rc<Shared>, host: &Table) -> mlua::Result<Table> {
-    let package = modules::package(lua, host.raw_get("util_table")?)?;
+    let package = modules::package(lua, host)?;
     let options = &shared.options;
     package.raw_set("basedir", options.basedir.to_string_lossy())?;
     package.raw_set("config_file", options.config_file.to_string_lossy())?;
@@ -185,19 +185,24 @@ fn add_files(lua: &Lua, host: &Table) -> mlua::Result<()> {
     )
 }
 
-fn find_module(lua: &Lua, (name, env): (String, Table)) -> mlua::Result<(Function, String)> {
-    let shared = Shared::of(lua);
-    let file = name.replace('.', "/");
-    let tried: Vec<PathBuf> = search_path(&shared)
+/// The file of a module; the error is where it was looked for.
+pub(crate) fn find(shared: &Shared, module: &str) -> Result<PathBuf, Vec<PathBuf>> {
+    let file = module.replace('.', "/");
+    let tried: Vec<PathBuf> = search_path(shared)
         .iter()
         .map(|pattern| PathBuf::from(pattern.to_string_lossy().replace('?', &file)))
         .collect();
-    let Some(path) = tried.iter().find(|path| path.is_file()) else {
+    tried.iter().find(|path| path.is_file()).cloned().ok_or(tried)
+}
+
+fn find_module(lua: &Lua, (name, env): (String, Table)) -> mlua::Result<(Function, String)> {
+    let shared = Shared::of(lua);
+    let path = find(&shared, &name).map_err(|tried| {
         let list: Vec<String> = tried.iter().map(|path| format!("\n  {}", shown(&shared, path))).collect();
-        return Err(raise(lua, format!("module {name} not found; looked for{}", list.concat())));
-    };
+        raise(lua, format!("module {name} not found; looked for{}", list.concat()))
+    })?;
     let source = shared
         .read_file(&path.to_string_lossy())
         .map_err(|e| raise(lua, format!("{}: {e}", path.display())))?;
-    Ok((compile(lua, &shown(&shared, path), &source, &env)?, path.to_string_lossy().into_owned()))
+    Ok((compile(lua, &shown(&shared, &path), &source, &env)?, path.to_string_lossy().into_owned()))
 }

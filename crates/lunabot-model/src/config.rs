@@ -142,6 +142,8 @@ pub struct WwwConfig {
     pub client: Option<ClientConfig>,
     /// View plug-ins of the client, where Buildbot has them (10.002); the same as `client.plugins`.
     pub plugins: BTreeMap<String, Json>,
+    /// A list of `util.Dashboard` (lua-api § 3).
+    pub dashboards: Option<Json>,
     /// Settings of the client until a person changes them (10.009, 10.038).
     pub ui_default_config: BTreeMap<String, Json>,
     /// Colours of the client's side bar: variable → value (10.009).

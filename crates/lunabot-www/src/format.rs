@@ -47,6 +47,16 @@ pub fn ago(secs: i64, now: i64) -> String {
     if secs <= now { format!("{text} ago") } else { format!("in {text}") }
 }
 
+/// A time that was measured, in seconds, in few figures: `1.3 s`, `25 ms`, `7.5 µs`.
+pub fn spent(seconds: f64) -> String {
+    let (value, unit) = match seconds {
+        s if s >= 1.0 => (s, "s"),
+        s if s >= 1e-3 => (s * 1e3, "ms"),
+        s => (s * 1e6, "µs"),
+    };
+    if value < 10.0 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+}
+
 /// `512 B`, `1.5 KB`, `3.2 GB`.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["KB", "MB", "GB", "TB", "PB"];
@@ -64,6 +74,12 @@ pub fn bytes(n: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn measured_times_are_short() {
+        let told = [0.0, 7.54e-6, 0.000_25, 0.025, 1.34, 4000.0].map(spent);
+        assert_eq!(told, ["0.0 µs", "7.5 µs", "250 µs", "25 ms", "1.3 s", "4000 s"]);
+    }
 
     #[test]
     fn durations_and_distances() {

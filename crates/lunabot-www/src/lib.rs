@@ -20,6 +20,7 @@ mod auth;
 mod authz;
 mod badges;
 mod client;
+mod dashboards;
 mod error;
 mod events;
 mod format;
@@ -38,6 +39,8 @@ pub use auth::{Access, Peer};
 pub use authz::{Question, explain};
 pub use badges::Badges;
 pub use client::Client;
+pub use dashboards::{Dashboards, SiteTemplates};
+pub use format::spent;
 pub use health::{HealthPort, HealthReport, Queue};
 pub use hooks::{
     HookMeans, Hooks, PollPort, missing_secrets as missing_hook_secrets, unprotected as hook_warnings,
@@ -77,4 +80,5 @@ pub static KINDS: &[&lunabot_model::Kind] = &[
     &authz::kinds::FROM_OWNER,
     &authz::kinds::FROM_WORKER_OWNER,
     &authz::kinds::ROLES,
+    &dashboards::kinds::DASHBOARD,
 ];

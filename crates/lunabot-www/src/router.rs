@@ -4,7 +4,7 @@ use crate::auth::{self, Clients, Key};
 use crate::events::{Consumers, Sockets};
 use crate::health::HealthPort;
 use crate::site::SharedSite;
-use crate::{assets, badges, client, events, hooks, ops, pages, rest};
+use crate::{assets, badges, client, dashboards, events, hooks, ops, pages, rest};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -82,6 +82,11 @@ pub fn router(state: WwwState) -> Router {
         .route("/avatar", get(client::avatar))
         .route("/live", get(events::live))
         .route("/plugins/badges/{*path}", get(badges::badge))
+        .route("/dashboards/{name}", any(dashboards::framed))
+        .route("/dashboards/{name}/", any(dashboards::framed))
+        .route("/dashboards/{name}/{*path}", any(dashboards::framed_below))
+        .route("/plugins/wsgi_dashboards/{name}", any(dashboards::bare))
+        .route("/plugins/wsgi_dashboards/{name}/{*path}", any(dashboards::bare_below))
         .route("/change_hook", any(hooks::base_dialect))
         .route("/change_hook/", any(hooks::base_dialect))
         .route("/change_hook/{*path}", any(hooks::dialect))

@@ -3,6 +3,7 @@
 use crate::auth::Access;
 use crate::badges::Badges;
 use crate::client::Client;
+use crate::dashboards::Dashboards;
 use crate::hooks::{HookMeans, Hooks};
 use lunabot_model::config::{Config, DeclaredBuilder, WwwConfig};
 use lunabot_model::render::ServiceScope;
@@ -25,6 +26,8 @@ pub struct Site {
     pub client: Option<Arc<Client>>,
     /// Who may come in and do what.
     pub access: Arc<Access>,
+    /// Pages of the configuration's own.
+    pub dashboards: Dashboards,
     /// Made of `www`; none: badges are off.
     pub badges: Option<Badges>,
 }
@@ -52,6 +55,7 @@ impl Site {
         means: HookMeans,
         client: Option<Arc<Client>>,
         access: Arc<Access>,
+        dashboards: Dashboards,
     ) -> Site {
         Site {
             title: config.title.clone(),
@@ -63,6 +67,7 @@ impl Site {
             means: Some(means),
             client,
             access,
+            dashboards,
             // What is wrong with them was told when the configuration was checked.
             badges: Badges::load(&config.www).ok().flatten(),
         }

@@ -48,6 +48,8 @@ pub enum Command {
         #[command(subcommand)]
         what: DbCommand,
     },
+    /// Say what the functions of a running master's configuration cost
+    Profile(Profile),
     /// Command a change source of a running master
     #[command(subcommand)]
     Poller(Poller),
@@ -218,6 +220,35 @@ pub struct LuaStubs {
     pub dir: PathBuf,
     #[command(flatten)]
     pub quiet: Quiet,
+}
+
+#[derive(Debug, Args)]
+pub struct Profile {
+    #[command(flatten)]
+    pub place: Place,
+    /// What to sort by, the largest first
+    #[arg(short, long, value_enum, default_value_t)]
+    pub sort: ProfileOrder,
+    /// How many functions to show
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 30)]
+    pub lines: usize,
+    /// All functions, as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+pub enum ProfileOrder {
+    /// Time from call to answer, waiting included
+    #[default]
+    Total,
+    /// Time in which other functions could not run
+    Busy,
+    Calls,
+    /// What 99 % of the calls took at most
+    P99,
+    Slowest,
+    Errors,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,7 @@
 //! Every example and every Lua block of the documentation is a configuration that loads.
 
 use anyhow::{Context, Result};
-use lunabot_tests::{BEFORE, lunabot_binary, project_root, site_packages};
+use lunabot_tests::{BEFORE, lunabot_binary, project_root, shown_files, site_packages};
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
@@ -30,7 +30,7 @@ fn every_lua_block_of_the_documentation_loads() -> Result<()> {
     {
         let text = std::fs::read_to_string(&file)?;
         for (line, block) in blocks(&text) {
-            check_block(&block).with_context(|| format!("{}:{line}", file.display()))?;
+            check_block(&text, &block).with_context(|| format!("{}:{line}", file.display()))?;
             count += 1;
         }
     }
@@ -70,8 +70,9 @@ fn blocks(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-fn check_block(block: &str) -> Result<()> {
+fn check_block(page: &str, block: &str) -> Result<()> {
     let dir = TempDir::new()?;
+    shown_files(page, dir.path())?;
     let whole = block.lines().any(|line| line.starts_with("return "));
     let text = if whole { block.to_string() } else { format!("{BEFORE}{block}\nreturn c\n") };
     let text = text.replace(PACKAGES, &site_packages()?.to_string_lossy());

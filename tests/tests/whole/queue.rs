@@ -1,7 +1,7 @@
 //! What waits, and what functions of the configuration decide about it.
 
 use anyhow::Result;
-use lunabot_tests::Master;
+use lunabot_tests::{Master, lunabot_binary};
 use serde_json::{Value, json};
 
 /// One builder whose requests wait until the file `go` is there, and what else the configuration says.
@@ -364,5 +364,38 @@ c.www.change_hook_dialects = { base = true }"#,
     assert_eq!(master.change_hook(&[("author", "a"), ("comments", "c"), ("branch", "main")]).await?, 202);
     let answer = master.until("buildrequests", |all| all["buildrequests"][0]["results"] == 6).await?;
     assert_eq!(answer["meta"]["total"], 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_functions_cost_is_told() -> Result<()> {
+    let extra = r#"
+b.nextBuild = function(_, requests)
+  if #requests > 1 then error("two at once") end
+  return requests[1]
+end"#;
+    let master = Master::start(&waiting(extra)).await?;
+    std::fs::write(master.dir().join("go"), "")?;
+    for build in [1, 2] {
+        force(&master, "1").await?;
+        master.finished_build(build).await?;
+    }
+    let told = master.get("callbacks?callback=canStartBuild").await?;
+    let row = &told["callbacks"][0];
+    assert_eq!(
+        (&row["concerns"], &row["calls"], &row["errors"]),
+        (&json!("builder b"), &json!(2), &json!(0))
+    );
+    assert!(row["total"].as_f64() >= row["busy"].as_f64() && row["slowest"].as_f64() >= row["p99"].as_f64());
+    let profile = |args: &'static [&'static str]| {
+        let mut command = tokio::process::Command::new(lunabot_binary());
+        command.arg("profile").args(args).arg(master.dir()).output()
+    };
+    let table = String::from_utf8(profile(&["--sort", "calls"]).await?.stdout)?;
+    assert!(table.contains("canStartBuild at master.lua:9") && table.contains("builder b"), "{table}");
+    let all: Value = serde_json::from_slice(&profile(&["--json"]).await?.stdout)?;
+    assert_eq!(all.as_array().map(Vec::len), Some(2), "{all}");
+    let (_, page) = master.text("/health").await?;
+    assert!(page.contains("What functions cost") && page.contains("master.lua:9"), "{page}");
     Ok(())
 }

@@ -26,6 +26,7 @@ pub(super) fn add(lua: &Lua, util: &Table) -> mlua::Result<()> {
     )?;
     util.raw_set("append_file", lua.create_function(append)?)?;
     util.raw_set("to_json", lua.create_function(to_json)?)?;
+    util.raw_set("render", lua.create_function(render)?)?;
     let formats: [(&str, Parse); 3] = [("json", json), ("yaml", yaml), ("toml", toml_document)];
     for (name, parse) in formats {
         let load = lua.create_function(move |lua, file: String| {
@@ -127,13 +128,26 @@ fn from_toml(value: toml::Value) -> Json {
     }
 }
 
+fn json_of(lua: &Lua, shared: &Shared, name: &str, value: &Value) -> mlua::Result<Json> {
+    let mut reader = Reader::new(lua, shared);
+    let json = reader.option(name, value, &Shape::ANY).unwrap_or(Json::Null);
+    match reader.problems.first() {
+        Some(problem) => Err(raise(lua, format!("{}: {}", problem.path, problem.message))),
+        None => Ok(json),
+    }
+}
+
+/// `util.render(template, vars)`.
+fn render(lua: &Lua, (name, vars): (String, Option<Table>)) -> mlua::Result<String> {
+    let shared = Shared::of(lua);
+    let vars = vars.map_or(Value::Nil, Value::Table);
+    let vars = json_of(lua, &shared, "vars", &vars)?;
+    shared.options.templates.render(&shared.root, &name, vars).map_err(|error| raise(lua, error))
+}
+
 fn to_json(lua: &Lua, (value, options): (Value, Option<Table>)) -> mlua::Result<String> {
     let shared = Shared::of(lua);
-    let mut reader = Reader::new(lua, &shared);
-    let json = reader.option("value", &value, &Shape::ANY).unwrap_or(Json::Null);
-    if let Some(problem) = reader.problems.first() {
-        return Err(raise(lua, format!("{}: {}", problem.path, problem.message)));
-    }
+    let json = json_of(lua, &shared, "value", &value)?;
     let indented = options.map(|table| table.raw_get::<bool>("indent")).transpose()?.unwrap_or(false);
     let text = if indented { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) };
     text.map_err(|error| raise(lua, error))

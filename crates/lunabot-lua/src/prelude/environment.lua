@@ -233,4 +233,17 @@ function env.require(name)
   return loaded[name], path
 end
 
+-- Names of a module of the package: ours, or a plug-in's, which may wait while it loads.
+function host.member_of(find)
+  return function(module, key)
+    local found, plugin = find(module, key)
+    if plugin then
+      found = env.require(plugin)
+      if found == true then raise("the plug-in " .. plugin .. " returns nothing; it should return its class") end
+      rawset(module, key, found)
+    end
+    return found
+  end
+end
+
 host.env, host.pairs, host.keys_of = env, pairs, keys_of

@@ -229,6 +229,7 @@
 ---@field parse_toml fun(text: string): any
 ---@field parse_ini fun(text: string): table
 ---@field to_json fun(value: any): string
+---@field render fun(template: string, vars?: table): string
 ---@field re fun(pattern: string, flags?: string): table
 ---@field try_re fun(pattern: string, flags?: string): table?, string?
 ---@field now fun(options?: { tz?: string }): { year: integer, month: integer, day: integer, hour: integer, min: integer, sec: integer, wday: integer, epoch: number, offset: integer }

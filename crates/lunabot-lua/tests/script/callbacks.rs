@@ -131,7 +131,7 @@ async fn failures_are_listed_and_counted() {
         call(&loaded, &callback, vec![]).await.unwrap_err();
     }
     loaded.host.nonsense(&callback, CallSite::new("prioritizeBuilders", "the master"), "returned 3");
-    let rows = folder.errors.rows();
+    let rows = folder.records.errors();
     assert_eq!(rows.len(), 2);
     let raised = rows.iter().find(|row| row.kind == "raise").unwrap();
     assert_eq!((raised.count, raised.file.as_str(), raised.line), (3, "master.lua", Some(8)));

@@ -1,11 +1,11 @@
 //! Sample kinds, a clock, and a folder with a configuration.
 
-use lunabot_lua::{Host, LoadFailure, LoadOptions, Loaded, ScriptErrors};
+use lunabot_lua::{Host, LoadFailure, LoadOptions, Loaded, Records};
 use lunabot_model::kind::{CallbackSpec, Params, check_as, schema_of};
 use lunabot_model::script::CallSite;
 use lunabot_model::{
-    Arg, BoxFuture, Callback, Category, Clock, Duration, Json, Kind, Mono, Names, Renderable, ScriptError,
-    Time,
+    Arg, BoxFuture, Callback, Category, Clock, Duration, Json, Kind, Mono, Names, NoTemplates, Renderable,
+    ScriptError, Time,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -198,14 +198,14 @@ pub fn kinds() -> Vec<&'static Kind> {
 /// A folder with a `master.lua`.
 pub struct Folder {
     pub dir: TempDir,
-    pub errors: Arc<ScriptErrors>,
+    pub records: Arc<Records>,
     pub kept: Arc<lunabot_lua::Kept>,
 }
 
 impl Folder {
     pub fn new(master: &str) -> Self {
         let folder =
-            Folder { dir: tempfile::tempdir().unwrap(), errors: Arc::default(), kept: Arc::default() };
+            Folder { dir: tempfile::tempdir().unwrap(), records: Arc::default(), kept: Arc::default() };
         folder.write("master.lua", master);
         folder
     }
@@ -227,7 +227,8 @@ impl Folder {
             version: "0".into(),
             lua_path: Vec::new(),
             master: None,
-            errors: self.errors.clone(),
+            records: self.records.clone(),
+            templates: Arc::new(NoTemplates),
             kept: self.kept.clone(),
             reverse_pairs: false,
         }

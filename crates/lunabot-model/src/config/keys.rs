@@ -54,7 +54,6 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
 /// Keys of `c.www` that Buildbot has and that are not read.
 pub(super) const REFUSED_WWW: &[(&str, &str)] = &[
     ("custom_templates_dir", "has no effect, leave it out"),
-    ("dashboards", "not supported yet"),
     ("debug", "not supported yet"),
     ("default_page", "not supported yet"),
     ("graphql", "is gone, leave it out"),

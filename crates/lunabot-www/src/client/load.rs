@@ -1,6 +1,7 @@
 //! Finding the client's files when a configuration is loaded.
 
 use super::{Client, Plugin, page};
+use crate::dashboards::{Dashboards, PLUGIN as DASHBOARDS};
 use lunabot_model::Json;
 use lunabot_model::config::{ClientConfig, Config, ConfigError};
 use serde_json::{Map, json};
@@ -19,6 +20,7 @@ const TAKEN: &[&str] = &[
     "buildrequests",
     "builds",
     "change_hook",
+    "dashboards",
     "changes",
     "health",
     "live",
@@ -35,25 +37,27 @@ const TAKEN: &[&str] = &[
     "workers",
     "ws",
 ];
-/// The plug-in that needs no client.
+/// Plug-ins that need no client.
+const OWN: &[&str] = &[BADGES, DASHBOARDS];
 const BADGES: &str = "badges";
 /// Plug-ins of Buildbot that are not folders of files.
-const OTHER: &[(&str, &str)] = &[
-    (BADGES, "belongs into www.plugins"),
-    ("wsgi_dashboards", "not supported yet"),
-    ("base_react", "is the client itself, leave it out"),
-];
+const OTHER: &[(&str, &str)] =
+    &[(BADGES, "belongs into www.plugins"), ("base_react", "is the client itself, leave it out")];
 
 impl Client {
     /// Reads the client that a configuration names; none if it names none. Relative paths begin at `folder`.
     ///
     /// # Errors
     /// Everything that is wrong with it, each with its path in the configuration.
-    pub async fn load(config: &Config, folder: &Path) -> Result<Option<Client>, Vec<ConfigError>> {
+    pub async fn load(
+        config: &Config,
+        folder: &Path,
+        dashboards: &Dashboards,
+    ) -> Result<Option<Client>, Vec<ConfigError>> {
         let www = &config.www;
         let Some(client) = &www.client else {
             let only = [
-                ("plugins", www.plugins.keys().all(|name| name == BADGES)),
+                ("plugins", www.plugins.keys().all(|name| OWN.contains(&name.as_str()))),
                 ("theme", www.theme.is_empty()),
                 ("ui_default_config", www.ui_default_config.is_empty()),
                 ("versions", www.versions.is_empty()),
@@ -68,11 +72,17 @@ impl Client {
         let page = read_page(client, folder, &www.theme).await.map_err(|e| errors.push(e));
         let mut plugins = BTreeMap::new();
         let here = client.plugins.iter().map(|(name, settings)| ("client.plugins", name, settings));
-        let views = www.plugins.iter().filter(|(name, _)| *name != BADGES);
+        let views = www.plugins.iter().filter(|(name, _)| !OWN.contains(&name.as_str()));
         let there = views.map(|(name, settings)| ("plugins", name, settings));
         for (place, name, settings) in here.chain(there) {
             match plugin(client, &format!("{place}.{name}"), name, settings, folder).await {
                 Ok(plugin) => drop(plugins.insert(name.clone(), plugin)),
+                Err(e) => errors.push(e),
+            }
+        }
+        if dashboards.iter().next().is_some() {
+            match self::dashboards(client, www.plugins.contains_key(DASHBOARDS), dashboards, folder).await {
+                Ok(plugin) => plugins.extend(plugin.map(|plugin| (DASHBOARDS.to_owned(), plugin))),
                 Err(e) => errors.push(e),
             }
         }
@@ -159,6 +169,22 @@ async fn plugin(
         return Err(error(at, text));
     }
     Ok(Plugin { dir, settings: Json::Object(settings) })
+}
+
+/// The plug-in that shows dashboards in the client. Unless it was asked for by its name, it may be missing: the master's pages
+/// show them too.
+async fn dashboards(
+    client: &ClientConfig,
+    wanted: bool,
+    all: &Dashboards,
+    folder: &Path,
+) -> Result<Option<Plugin>, ConfigError> {
+    let found = plugin(client, &format!("plugins.{DASHBOARDS}"), DASHBOARDS, &Json::Bool(true), folder).await;
+    match found {
+        Ok(plugin) => Ok(Some(Plugin { settings: all.for_client(), ..plugin })),
+        Err(_) if !wanted => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// `…/buildbot_www/static` → `…/buildbot_NAME/static`.

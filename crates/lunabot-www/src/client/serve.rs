@@ -2,6 +2,7 @@
 
 use super::{Client, page};
 use crate::auth::User;
+use crate::dashboards::PLUGIN as DASHBOARDS;
 use crate::router::App;
 use crate::site::Site;
 use axum::Router;
@@ -27,20 +28,16 @@ const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; font
      script-src 'self'";
 
 /// What is no path of the master's own: the client's, from which `inner` is reached again, or nobody's.
-pub async fn entry(app: Arc<App>, inner: Router, mut request: Request) -> Response {
+pub async fn entry(app: Arc<App>, inner: Router, request: Request) -> Response {
     let site = app.www.site.load();
     let Some(client) = &site.client else { return pass(inner, request).await };
     let Some(rest) = client.below(request.uri().path()) else { return pass(inner, request).await };
     let Some(rest) = rest.strip_prefix('/') else { return client.with_slash().into_response() };
     if SHARED.contains(&rest.split('/').next().unwrap_or_default()) {
-        return match moved(request.uri(), client.path.len() - 1) {
-            Some(uri) => {
-                *request.uri_mut() = uri;
-                request.extensions_mut().remove::<OriginalUri>();
-                pass(inner, request).await
-            }
-            None => StatusCode::BAD_REQUEST.into_response(),
-        };
+        return pass_moved(client, inner, request).await;
+    }
+    if of_dashboard(rest) {
+        return pass_moved(client, inner, request).await;
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
@@ -52,6 +49,24 @@ pub async fn entry(app: Arc<App>, inner: Router, mut request: Request) -> Respon
     let (parts, body) = request.into_parts();
     let who = Who::of(&app, &site, &parts).await;
     client.answer(&rest, &who, Request::from_parts(parts, body)).await
+}
+
+/// Whether it is a dashboard's page, not a file of the plug-in that shows them.
+fn of_dashboard(rest: &str) -> bool {
+    let below = rest.strip_prefix("plugins/").and_then(|rest| rest.strip_prefix(DASHBOARDS));
+    below.and_then(|rest| rest.strip_prefix('/')).is_some_and(|rest| rest.contains('/'))
+}
+
+/// As if it had been asked at the root.
+async fn pass_moved(client: &Client, inner: Router, mut request: Request) -> Response {
+    match moved(request.uri(), client.path.len() - 1) {
+        Some(uri) => {
+            *request.uri_mut() = uri;
+            request.extensions_mut().remove::<OriginalUri>();
+            pass(inner, request).await
+        }
+        None => StatusCode::BAD_REQUEST.into_response(),
+    }
 }
 
 /// Logins are at the master's root; from there people come back to where they were in the client (10.013).

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 const GENERATIONS: usize = 8;
 const ERRORS: usize = 40;
+/// Functions shown, the most expensive first.
+const FUNCTIONS: usize = 20;
 
 pub async fn health(State(app): State<Arc<App>>, asked: Asked) -> Response {
     read_health(&app, &asked).await.shown(&app, &asked)
@@ -25,7 +27,10 @@ async fn read_health(app: &App, asked: &Asked) -> Result<Response, PageError> {
     let errors: Vec<Json> = read::optional(data, "script_errors", "").await?;
     let total = errors.len();
     let errors: Vec<&Json> = errors.iter().rev().take(ERRORS).collect();
-    let page = view! { report, not_ready => ready, generations => newest, errors, errors_total => total };
+    let functions: Vec<Json> =
+        read::optional(data, "callbacks", &format!("order=-total&limit={FUNCTIONS}")).await?;
+    let page =
+        view! { report, not_ready => ready, generations => newest, errors, errors_total => total, functions };
     let live = vec!["generations/*/*".into(), "script_errors/*/*".into(), "masters/*/*".into()];
     app.page(asked, Page { template: "health.html", title: "Health".into(), nav: "health", live, data: page })
 }

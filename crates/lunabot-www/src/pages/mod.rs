@@ -23,7 +23,7 @@ mod view;
 mod workers;
 
 pub use actions::foreign;
-pub use render::{Asked, Page, Shown, Templates, not_found};
+pub use render::{Asked, Page, Shown, Templates, add_filters, not_found};
 
 use crate::router::App;
 use axum::Router;

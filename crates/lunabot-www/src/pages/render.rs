@@ -41,6 +41,7 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "error.html",
     "login.html",
     "api.html",
+    "dashboard.html",
 ];
 
 /// All templates, compiled.
@@ -54,26 +55,36 @@ impl Templates {
         for (name, source) in TEMPLATES {
             env.add_template(name, source)?;
         }
-        let now = clock.clone();
-        env.add_filter("ago", move |secs: Option<i64>| time(secs, now.now().secs()));
-        let now = clock.clone();
-        env.add_filter("since", move |secs: i64| format::duration(now.now().secs() - secs));
-        env.add_filter("duration", format::duration);
-        env.add_filter("bytes", format::bytes);
-        env.add_filter("link", safe_url);
-        env.add_filter("plain", plain);
-        env.add_filter("cut", |text: &str, limit: usize| match text.char_indices().nth(limit) {
-            Some((at, _)) => format!("{}…", &text[..at]),
-            None => text.to_string(),
-        });
-        env.add_filter("short", |text: &str| text.chars().take(10).collect::<String>());
-        env.add_filter("first_line", |text: &str| text.lines().next().unwrap_or_default().to_string());
+        add_filters(&mut env, clock);
         env.add_function("result_of", |code: i64| {
             Results::from_code(code).map(|r| Value::from(Serde(Status::of(r))))
         });
         env.add_global("asset_version", assets::VERSION.as_str());
         Ok(Templates(env))
     }
+}
+
+/// What is shown in words: results, times, sizes. Templates of the configuration have them too.
+pub fn add_filters(env: &mut Environment<'_>, clock: &Arc<dyn Clock>) {
+    let now = clock.clone();
+    env.add_filter("ago", move |secs: Option<i64>| time(secs, now.now().secs()));
+    let now = clock.clone();
+    env.add_filter("since", move |secs: i64| format::duration(now.now().secs() - secs));
+    env.add_filter("duration", format::duration);
+    env.add_filter("bytes", format::bytes);
+    env.add_filter("spent", format::spent);
+    env.add_filter("link", safe_url);
+    env.add_filter("plain", plain);
+    env.add_filter("cut", |text: &str, limit: usize| match text.char_indices().nth(limit) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_string(),
+    });
+    env.add_filter("short", |text: &str| text.chars().take(10).collect::<String>());
+    env.add_filter("first_line", |text: &str| text.lines().next().unwrap_or_default().to_string());
+    env.add_filter("result", |code: Option<i64>| match code {
+        None => "running",
+        Some(code) => Results::from_code(code).map_or("unknown", Results::name),
+    });
 }
 
 /// `<time>` with the distance as text and the exact time in the markup and on hover.
@@ -180,6 +191,7 @@ impl App {
         let frame = view! {
             root => asked.root, part => asked.part, path => asked.path,
             site => site.title, site_url => site.title_url, title => page.title, nav => page.nav,
+            dashboards => site.dashboards.iter().map(|one| (one.name(), one.caption())).collect::<Vec<_>>(),
             live => live.finish(), q => asked.get("q"), here => asked.here(), has_login => site.access.has_login(),
             user => (!asked.user.is_anonymous()).then(|| asked.user.name()),
         };

@@ -34,7 +34,7 @@ fn config(client: Value) -> Config {
 async fn world(client: Value) -> World {
     let world = World::new().await;
     packages(world.dir.path());
-    let client = Client::load(&config(client), world.dir.path()).await.unwrap().unwrap();
+    let client = Client::load(&config(client), world.dir.path(), &Default::default()).await.unwrap().unwrap();
     let mut site = (*world.site.load()).clone();
     site.client = Some(Arc::new(client));
     world.site.store(site);
@@ -152,17 +152,18 @@ async fn what_is_wrong_with_a_client_is_told_with_the_remedy() {
         ),
     ];
     for (client, path, message) in table {
-        let errors = Client::load(&config(client.clone()), folder.path()).await.unwrap_err();
+        let errors =
+            Client::load(&config(client.clone()), folder.path(), &Default::default()).await.unwrap_err();
         assert!(errors.len() == 1 && errors[0].path == path, "{client}: {errors:?}");
         assert!(errors[0].message.contains(message), "{client}: {errors:?}");
     }
     let mut elsewhere = config(json!({"dir": good}));
     elsewhere.www.plugins.insert("console_view".into(), json!({}));
-    let errors = Client::load(&elsewhere, folder.path()).await.unwrap_err();
+    let errors = Client::load(&elsewhere, folder.path(), &Default::default()).await.unwrap_err();
     assert_eq!(errors[0].path, "www.plugins.console_view");
     let mut none = Config::default();
     none.www.plugins.insert("grid_view".into(), json!({}));
-    let errors = Client::load(&none, folder.path()).await.unwrap_err();
+    let errors = Client::load(&none, folder.path(), &Default::default()).await.unwrap_err();
     assert!(errors[0].path == "www.plugins" && errors[0].message.contains("www.client"), "{errors:?}");
-    assert!(Client::load(&Config::default(), folder.path()).await.unwrap().is_none());
+    assert!(Client::load(&Config::default(), folder.path(), &Default::default()).await.unwrap().is_none());
 }

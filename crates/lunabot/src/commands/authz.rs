@@ -8,7 +8,7 @@ use crate::pidfile::PidFile;
 use crate::reload::generation::Loader;
 use crate::ui;
 use anyhow::{Context as _, Result, anyhow};
-use lunabot_lua::ScriptErrors;
+use lunabot_lua::Records;
 use lunabot_www::Question;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub fn explain(args: &Explain) -> Result<ExitCode> {
     }
     ui::err("no master runs here: judged by the configuration, which knows nothing of builds and owners");
     let base = BaseDir::existing(&args.dir, None)?;
-    let loader = Loader::new(base, Arc::new(SystemClock::new()), Arc::new(ScriptErrors::default()));
+    let loader = Loader::new(base, Arc::new(SystemClock::new()), Arc::new(Records::default()));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let (ok, lines) = runtime.block_on(async {

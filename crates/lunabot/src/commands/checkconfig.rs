@@ -10,14 +10,14 @@ use crate::reload::diff::{Plan, Verdict};
 use crate::reload::generation::{Generation, Loader};
 use crate::ui;
 use anyhow::{Context as _, Result};
-use lunabot_lua::{LoadFailure, ScriptErrors};
+use lunabot_lua::{LoadFailure, Records};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 pub fn run(args: &Checkconfig) -> Result<ExitCode> {
     let base = find(&args.place)?;
-    let loader = Loader::new(base, Arc::new(SystemClock::new()), Arc::new(ScriptErrors::default()));
+    let loader = Loader::new(base, Arc::new(SystemClock::new()), Arc::new(Records::default()));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let (loaded, reversed) = runtime.block_on(async {

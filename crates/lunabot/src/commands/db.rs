@@ -8,7 +8,7 @@ use crate::reload::generation::Loader;
 use crate::ui;
 use anyhow::{Context as _, Result, bail};
 use lunabot_data::stats::{self, Stats};
-use lunabot_lua::ScriptErrors;
+use lunabot_lua::Records;
 use lunabot_model::Clock as _;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub fn run(what: &DbCommand) -> Result<ExitCode> {
 
 /// The database that the configuration names.
 async fn url(base: &BaseDir) -> Result<String> {
-    let loader = Loader::new(base.clone(), Arc::new(SystemClock::new()), Arc::new(ScriptErrors::default()));
+    let loader = Loader::new(base.clone(), Arc::new(SystemClock::new()), Arc::new(Records::default()));
     let generation =
         loader.check(false).await.context("the configuration says which database, and does not load")?;
     Ok(generation.config().db_url.clone())

@@ -10,6 +10,7 @@ mod db;
 mod lua_stubs;
 mod man;
 mod poller;
+mod profile;
 mod reconfig;
 mod sendchange;
 mod start;
@@ -38,6 +39,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::CreateWorker(args) => create_worker::run(&args),
         Command::Worker(args) => worker::run(&args),
         Command::Db { what } => db::run(&what),
+        Command::Profile(args) => profile::run(&args),
         Command::Poller(crate::cli::Poller::Skip(args)) => poller::skip(&args),
         Command::Authz(crate::cli::Authz::Explain(args)) => authz::explain(&args),
         Command::Sendchange(args) => sendchange::run(&args),

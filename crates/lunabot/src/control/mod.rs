@@ -19,6 +19,8 @@ pub enum Ask {
     /// Say what [`Ask::Reconfig`] would do.
     Plan,
     Status,
+    /// Say what the functions of the configuration cost: each line is a row as JSON.
+    Profile,
     /// Make a change source go past a revision.
     Skip {
         source: String,

@@ -9,10 +9,11 @@ use crate::wiring::pollers::Pollers;
 use anyhow::{Context as _, Result};
 use lunabot_data::{Data, OpenOptions};
 use lunabot_engine::{Engine, EngineOptions};
-use lunabot_lua::ScriptErrors;
+use lunabot_lua::Records;
 use lunabot_model::config::Config;
 use lunabot_model::{Clock, Json};
 use lunabot_www::{SharedSite, WwwState};
+use serde::Serialize;
 use std::sync::Arc;
 
 /// Opens the store and brings it up to date.
@@ -52,13 +53,17 @@ pub(super) async fn engine(data: &Data, clock: &Arc<dyn Clock>) -> Result<Engine
     Ok(Engine::start(options).await?)
 }
 
-/// Lists that are not stored: generations and failed callbacks (lua-api §§ 2, 5).
-pub(super) fn serve_lists(data: &Data, history: &Arc<History>, errors: Arc<ScriptErrors>) {
+/// Lists that are not stored: generations, callbacks and those that failed (lua-api §§ 2, 5, 6).
+pub(super) fn serve_lists(data: &Data, history: &Arc<History>, records: Arc<Records>) {
     let history = Arc::clone(history);
     data.set_virtual("generations", Arc::new(move || history.rows()));
-    let rows =
-        move || errors.rows().iter().map(|row| serde_json::to_value(row).unwrap_or(Json::Null)).collect();
-    data.set_virtual("script_errors", Arc::new(rows));
+    let failed = Arc::clone(&records);
+    data.set_virtual("script_errors", Arc::new(move || listed(&failed.errors())));
+    data.set_virtual("callbacks", Arc::new(move || listed(&records.profile())));
+}
+
+fn listed(rows: &[impl Serialize]) -> Vec<Json> {
+    rows.iter().map(|row| serde_json::to_value(row).unwrap_or(Json::Null)).collect()
 }
 
 /// The web of this master, not listening yet.

@@ -125,6 +125,12 @@ impl Reloader for Rooms {
         Outcome { ok: true, lines }
     }
 
+    fn profile(&self) -> Outcome {
+        let rows = self.records.profile();
+        let lines = rows.iter().filter_map(|row| serde_json::to_string(row).ok()).collect();
+        Outcome { ok: true, lines }
+    }
+
     fn explain(&self, question: lunabot_www::Question) -> BoxFuture<'_, Outcome> {
         Box::pin(async move {
             let (ok, lines) = self.current().explain(&question, Some(self.data())).await;

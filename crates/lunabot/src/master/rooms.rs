@@ -15,7 +15,7 @@ use lunabot_data::Data;
 use lunabot_engine::worker::{Prepared, RemoteWorkers};
 use lunabot_engine::{Engine, Stop};
 use lunabot_integrations::{ChangeSources, Environment};
-use lunabot_lua::ScriptErrors;
+use lunabot_lua::Records;
 use lunabot_model::{BoxFuture, Clock};
 use lunabot_www::{Declared, SharedSite, Site};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,6 +39,7 @@ pub struct Rooms {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) loader: Loader,
     pub(super) history: Arc<History>,
+    pub(super) records: Arc<Records>,
     pub(super) watch: Arc<FileWatch>,
     data: Data,
     engine: Engine,
@@ -58,8 +59,8 @@ impl Rooms {
     /// All mistakes of the configuration, or what keeps it from being served.
     pub async fn start(ground: &Ground) -> Result<Arc<Rooms>> {
         let Ground { base, clock, lifecycle, metrics, .. } = ground;
-        let errors = Arc::new(ScriptErrors::default());
-        let loader = Loader::new(base.clone(), Arc::clone(clock), Arc::clone(&errors));
+        let records = Arc::new(Records::default());
+        let loader = Loader::new(base.clone(), Arc::clone(clock), Arc::clone(&records));
         tracing::info!("Loading configuration from {}", base.config().display());
         let (record, loaded) = loader.load().await;
         let generation = loaded.map_err(|failure| anyhow!("Configuration Errors:\n{failure}"))?;
@@ -72,9 +73,9 @@ impl Rooms {
         let place = Bound::bind(&generation.config().www, &loader.config_folder()).await?;
         let data = open::store(base, generation.config(), clock).await?;
         let history = Arc::new(History::default());
-        open::serve_lists(&data, &history, errors);
+        open::serve_lists(&data, &history, Arc::clone(&records));
         lifecycle.spawn("metrics", metrics.clone().upkeep(Arc::clone(clock), lifecycle.soft()));
-        let rooms = Self::furnish(ground, loader, data, history, Arc::new(generation)).await?;
+        let rooms = Self::furnish(ground, loader, data, (history, records), Arc::new(generation)).await?;
         let current = rooms.current();
         let workers = rooms.prepare_workers(&current).await?;
         rooms.take_up(&current, Place::Moves(place), workers).await?;
@@ -87,7 +88,7 @@ impl Rooms {
         ground: &Ground,
         loader: Loader,
         data: Data,
-        history: Arc<History>,
+        (history, records): (Arc<History>, Arc<Records>),
         generation: Arc<Generation>,
     ) -> Result<Rooms> {
         let Ground { base, clock, .. } = ground;
@@ -112,6 +113,7 @@ impl Rooms {
         Ok(Rooms {
             clock: Arc::clone(clock),
             history,
+            records,
             watch: Arc::new(FileWatch::new()),
             web: open::web(&data, &site, health, ground),
             workers: LocalWorkers::new(engine.clone(), base.dir(), ground.simulated_workers.clone()),
@@ -224,5 +226,6 @@ fn site_of(generation: &Arc<Generation>, data: &Data) -> Site {
     let find =
         move |name: &str| inner.config.builders.iter().find(|builder| builder.config.name == name).cloned();
     let (client, access) = (generation.client.clone(), Arc::clone(&generation.access));
-    Site::of(generation.config(), Declared::new(find), generation.means(data), client, access)
+    let dashboards = generation.dashboards.clone();
+    Site::of(generation.config(), Declared::new(find), generation.means(data), client, access, dashboards)
 }

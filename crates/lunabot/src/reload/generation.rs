@@ -8,7 +8,7 @@ use lunabot_data::Data;
 use lunabot_data::intake::Intake;
 use lunabot_engine::worker::{PB_CHANGES, change_source_names};
 use lunabot_integrations::Secrets;
-use lunabot_lua::{Host, Kept, LoadFailure, LoadOptions, Loaded, ScriptErrors};
+use lunabot_lua::{Host, Kept, LoadFailure, LoadOptions, Loaded, Records};
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::render::ServiceScope;
 use lunabot_model::script::MasterPort;
@@ -36,6 +36,7 @@ pub struct Generation {
     pub client: Option<Arc<lunabot_www::Client>>,
     /// Who may come in and do what.
     pub access: Arc<lunabot_www::Access>,
+    pub dashboards: lunabot_www::Dashboards,
 }
 
 impl Generation {
@@ -115,14 +116,14 @@ impl Generation {
 pub struct Loader {
     base: BaseDir,
     clock: Arc<dyn Clock>,
-    errors: Arc<ScriptErrors>,
+    records: Arc<Records>,
     kept: Arc<Kept>,
     numbers: AtomicU64,
 }
 
 impl Loader {
-    pub fn new(base: BaseDir, clock: Arc<dyn Clock>, errors: Arc<ScriptErrors>) -> Self {
-        Loader { base, clock, errors, kept: Arc::default(), numbers: AtomicU64::new(1) }
+    pub fn new(base: BaseDir, clock: Arc<dyn Clock>, records: Arc<Records>) -> Self {
+        Loader { base, clock, records, kept: Arc::default(), numbers: AtomicU64::new(1) }
     }
 
     /// Loads and checks the configuration for a master. The record tells how it went, whatever the outcome.
@@ -161,7 +162,12 @@ impl Loader {
             errors.append(&mut found);
             Secrets::default()
         });
-        let client = lunabot_www::Client::load(&loaded.config, &self.config_folder()).await;
+        let dashboards = lunabot_www::Dashboards::load(&loaded.config, &self.config_folder());
+        let dashboards = dashboards.unwrap_or_else(|mut found| {
+            errors.append(&mut found);
+            lunabot_www::Dashboards::default()
+        });
+        let client = lunabot_www::Client::load(&loaded.config, &self.config_folder(), &dashboards).await;
         let client = client.unwrap_or_else(|mut found| {
             errors.append(&mut found);
             None
@@ -181,7 +187,7 @@ impl Loader {
         let secrets = Arc::new(secrets);
         let inner = Arc::new(lunabot_engine::Generation { number, config, file, host, secrets });
         let (client, access) = (client.map(Arc::new), Arc::new(access));
-        Ok(Generation { inner, files, content_hash, warnings, loaded_at, port, client, access })
+        Ok(Generation { inner, files, content_hash, warnings, loaded_at, port, client, access, dashboards })
     }
 
     fn options(&self, generation: u64, port: Option<Arc<Port>>, reverse_pairs: bool) -> LoadOptions {
@@ -195,7 +201,8 @@ impl Loader {
             version: env!("CARGO_PKG_VERSION").into(),
             lua_path: std::env::var_os(LUA_PATH).iter().flat_map(std::env::split_paths).collect(),
             master: port.map(|port| port as Arc<dyn MasterPort>),
-            errors: Arc::clone(&self.errors),
+            records: Arc::clone(&self.records),
+            templates: Arc::new(lunabot_www::SiteTemplates::new(Arc::clone(&self.clock))),
             kept: Arc::clone(&self.kept),
             reverse_pairs,
         }

@@ -19,6 +19,8 @@ pub trait Reloader: Send + Sync + 'static {
     fn plan(&self) -> BoxFuture<'_, Outcome>;
     /// Says how the master is; at once, also during a reload.
     fn status(&self) -> Outcome;
+    /// Says what the functions of the configuration cost, a row of JSON per line; at once, also during a reload.
+    fn profile(&self) -> Outcome;
     /// Makes a change source go past a revision; beside a reload.
     fn skip(&self, source: String, revision: String) -> BoxFuture<'_, Outcome>;
     /// Says whether somebody may do something, and why; beside a reload.
@@ -98,6 +100,7 @@ impl Waiting {
             }
             Wish::Asked(Question { ask: Ask::Plan, answer }) => self.plan_answers.push(answer),
             Wish::Asked(Question { ask: Ask::Status, answer }) => drop(answer.send(reloader.status())),
+            Wish::Asked(Question { ask: Ask::Profile, answer }) => drop(answer.send(reloader.profile())),
             Wish::Asked(Question { ask: Ask::Skip { source, revision }, answer }) => {
                 let reloader = Arc::clone(reloader);
                 // It may wait for a poll, and is as bounded as the conversations are.
@@ -149,6 +152,10 @@ mod tests {
         fn plan(&self) -> BoxFuture<'_, Outcome> {
             Box::pin(async { Outcome { ok: true, lines: vec!["plan".into()] } })
         }
+        fn profile(&self) -> Outcome {
+            self.status()
+        }
+
         fn status(&self) -> Outcome {
             Outcome { ok: true, lines: vec!["well".into()] }
         }
