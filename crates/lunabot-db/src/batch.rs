@@ -15,6 +15,13 @@ use std::sync::{Arc, OnceLock};
 /// The largest number of rows in one statement; powers of two up to it keep the number of different texts small.
 const MAX_ROWS_LOG2: usize = 6;
 
+/// The same for rows that change alike, of which a statement names only the keys.
+const MAX_ALIKE_LOG2: usize = 9;
+/// Fewer rows are written with all others.
+const FEWEST_ALIKE: usize = 8;
+/// So many kinds of change are told apart.
+const KINDS: usize = 8;
+
 /// How rows of one table are written: inserted, or, if they are there, some columns updated.
 pub struct Upsert {
     pub table: &'static str,
@@ -23,6 +30,7 @@ pub struct Upsert {
     /// Columns that may change after the first writing.
     pub update: &'static [&'static str],
     texts: [OnceLock<Arc<str>>; MAX_ROWS_LOG2 + 1],
+    changes: [OnceLock<Arc<str>>; MAX_ALIKE_LOG2 + 1],
 }
 
 impl Upsert {
@@ -32,7 +40,28 @@ impl Upsert {
         key: &'static str,
         update: &'static [&'static str],
     ) -> Self {
-        Upsert { table, columns, key, update, texts: [const { OnceLock::new() }; MAX_ROWS_LOG2 + 1] }
+        let texts = [const { OnceLock::new() }; MAX_ROWS_LOG2 + 1];
+        Upsert {
+            table,
+            columns,
+            key,
+            update,
+            texts,
+            changes: [const { OnceLock::new() }; MAX_ALIKE_LOG2 + 1],
+        }
+    }
+
+    /// The statement that changes `2^log2` rows that are there alike: first the new values, then the keys.
+    pub fn change(&self, log2: usize) -> Arc<str> {
+        self.changes[log2].get_or_init(|| self.compose_change(1 << log2).into()).clone()
+    }
+
+    fn compose_change(&self, rows: usize) -> String {
+        let sets: Vec<String> =
+            self.update.iter().enumerate().map(|(i, column)| format!("{column} = ${}", i + 1)).collect();
+        let keys: Vec<String> = (1..=rows).map(|i| format!("${}", self.update.len() + i)).collect();
+        let (table, key) = (self.table, self.key);
+        format!("UPDATE {table} SET {} WHERE {key} IN ({})", sets.join(", "), keys.join(", "))
     }
 
     /// The statement for `2^log2` rows.
@@ -64,12 +93,30 @@ pub trait Record: Clone + Send + Sync {
     fn key(&self) -> Self::Key;
     /// One value per column of [`Record::UPSERT`].
     fn values(&self, out: &mut Vec<Value>);
+
+    /// Whether the columns that may change are the same in both. Where that is so of many rows of one key, they are
+    /// written by few statements.
+    fn changes_like(&self, other: &Self) -> bool {
+        let _ = other;
+        false
+    }
+
+    /// The key of a row of which that may be so.
+    fn id(&self) -> i64 {
+        0
+    }
 }
 
 /// Rows of one table, at most one per key.
 pub struct Set<R: Record> {
-    rows: Vec<R>,
+    rows: Vec<Row<R>>,
     places: HashMap<R::Key, usize>,
+}
+
+struct Row<R> {
+    row: R,
+    /// It is in the store, or in a transaction before this one.
+    known: bool,
 }
 
 impl<R: Record> Default for Set<R> {
@@ -81,11 +128,20 @@ impl<R: Record> Default for Set<R> {
 impl<R: Record> Set<R> {
     /// Adds a row, or replaces the one of the same key.
     pub fn put(&mut self, row: R) {
+        self.place(row, false);
+    }
+
+    /// The same for a row that was put into this transaction or one before.
+    pub fn change(&mut self, row: R) {
+        self.place(row, true);
+    }
+
+    fn place(&mut self, row: R, known: bool) {
         match self.places.entry(row.key()) {
-            std::collections::hash_map::Entry::Occupied(place) => self.rows[*place.get()] = row,
+            std::collections::hash_map::Entry::Occupied(place) => self.rows[*place.get()].row = row,
             std::collections::hash_map::Entry::Vacant(place) => {
                 place.insert(self.rows.len());
-                self.rows.push(row);
+                self.rows.push(Row { row, known });
             }
         }
     }
@@ -99,7 +155,8 @@ impl<R: Record> Set<R> {
     }
 
     async fn write(&self, conn: &mut Conn, one_by_one: bool) -> Result<()> {
-        let mut rest = self.rows.as_slice();
+        let (alike, rest) = if one_by_one { (Vec::new(), self.all()) } else { self.sorted() };
+        let mut rest = rest.as_slice();
         while !rest.is_empty() {
             let log2 = if one_by_one { 0 } else { (rest.len().ilog2() as usize).min(MAX_ROWS_LOG2) };
             let (now, later) = rest.split_at(1 << log2);
@@ -108,8 +165,48 @@ impl<R: Record> Set<R> {
             guarded(conn, one_by_one, R::UPSERT.table, R::UPSERT.text(log2), values).await?;
             rest = later;
         }
+        for rows in alike {
+            change(conn, &rows).await?;
+        }
         Ok(())
     }
+
+    fn all(&self) -> Vec<&R> {
+        self.rows.iter().map(|row| &row.row).collect()
+    }
+
+    /// Rows that change alike, and the others.
+    fn sorted(&self) -> (Vec<Vec<&R>>, Vec<&R>) {
+        let (mut alike, mut rest): (Vec<Vec<&R>>, Vec<&R>) = (Vec::new(), Vec::new());
+        for Row { row, known } in &self.rows {
+            let group = alike.iter().take_while(|_| *known).position(|group| group[0].changes_like(row));
+            match group {
+                Some(group) => alike[group].push(row),
+                None if *known && alike.len() < KINDS && row.changes_like(row) => alike.push(vec![row]),
+                None => rest.push(row),
+            }
+        }
+        rest.extend(alike.extract_if(.., |group| group.len() < FEWEST_ALIKE).flatten());
+        (alike, rest)
+    }
+}
+
+/// Writes the change of rows that change alike.
+async fn change<R: Record>(conn: &mut Conn, mut rows: &[&R]) -> Result<()> {
+    let upsert = R::UPSERT;
+    let column = |name: &&str| upsert.columns.iter().position(|column| column == name);
+    while !rows.is_empty() {
+        let log2 = (rows.len().ilog2() as usize).min(MAX_ALIKE_LOG2);
+        let (now, later) = rows.split_at(1 << log2);
+        let mut all = Vec::new();
+        now[0].values(&mut all);
+        let mut values: Vec<Value> =
+            upsert.update.iter().filter_map(column).map(|at| all[at].clone()).collect();
+        values.extend(now.iter().map(|row| Value::from(row.id())));
+        guarded(conn, false, upsert.table, upsert.change(log2), values).await?;
+        rows = later;
+    }
+    Ok(())
 }
 
 /// Runs a statement. In a salvage, one that can never succeed is given up alone, so that the rest is kept.
@@ -209,5 +306,45 @@ impl Batch {
     /// Adds a statement of its own.
     pub(crate) fn then(&mut self, sql: &'static str, values: Vec<Value>) {
         self.statements.push(Statement { sql, values });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(id: i64, priority: i64, complete: bool) -> BuildRequest {
+        let row = serde_json::json!({
+            "buildrequestid": id, "buildsetid": id, "builderid": 1, "priority": priority, "claimed": complete,
+            "claimed_at": null, "claimed_by_masterid": null, "complete": complete, "complete_at": null,
+            "results": -1, "submitted_at": 0, "waited_for": false, "properties": {},
+        });
+        serde_json::from_value(row).unwrap()
+    }
+
+    #[test]
+    fn rows_that_change_alike_are_found_and_new_ones_are_none_of_them() {
+        let mut set: Set<BuildRequest> = Set::default();
+        (1..=20).for_each(|id| set.change(request(id, id % 2, true)));
+        set.put(request(21, 0, false));
+        // One of this transaction stays a new one, and the newest state counts.
+        set.change(request(21, 0, true));
+        set.change(request(2, 7, true));
+        let (alike, rest) = set.sorted();
+        let ids = |rows: &[&BuildRequest]| rows.iter().map(|r| r.buildrequestid).collect::<Vec<_>>();
+        let mut groups: Vec<_> = alike.iter().map(|rows| ids(rows)).collect();
+        groups.sort();
+        assert_eq!(groups, [(1..20).step_by(2).collect::<Vec<_>>(), (4..=20).step_by(2).collect()]);
+        let mut rest = ids(&rest);
+        rest.sort_unstable();
+        assert_eq!(rest, [2, 21]);
+    }
+
+    #[test]
+    fn a_change_names_values_first_and_then_keys() {
+        assert_eq!(
+            <Buildset as Record>::UPSERT.compose_change(2),
+            "UPDATE buildsets SET complete = $1, complete_at = $2, results = $3 WHERE id IN ($4, $5)"
+        );
     }
 }

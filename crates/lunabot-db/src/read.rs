@@ -301,7 +301,9 @@ impl Store {
     #[doc(hidden)]
     pub async fn prepare_all(&self) -> Vec<String> {
         let upserts = crate::batch::Batch::upserts();
-        let texts = upserts.iter().flat_map(|u| [u.text(0), u.text(3)]).map(|text| text.to_string());
+        let texts = upserts.iter().flat_map(|u| [u.text(0), u.text(3)]);
+        let changed = upserts.iter().filter(|u| u.key == "id" && !u.update.is_empty()).map(|u| u.change(3));
+        let texts = texts.chain(changed).map(|text| text.to_string());
         let fixed = ALL
             .iter()
             .chain(crate::rare::ALL)

@@ -7,7 +7,7 @@ use lunabot_model::resources::{Build, BuildRequest, Buildset, Change, Log, Step,
 
 macro_rules! record {
     ($type:ty, $table:literal, key $key:literal: $key_type:ty = |$k:ident| $key_expr:expr,
-     update [$($update:literal),*], { $($column:literal: |$row:ident| $value:expr),* $(,)? }) => {
+     update [$($update:literal),*], $(alike |$one:ident, $other:ident| $alike:expr,)? { $($column:literal: |$row:ident| $value:expr),* $(,)? }) => {
         impl Record for $type {
             type Key = $key_type;
             const UPSERT: &'static Upsert = {
@@ -21,6 +21,13 @@ macro_rules! record {
             fn values(&self, out: &mut Vec<Value>) {
                 $({ let $row = self; out.push(Value::from($value)); })*
             }
+            $(fn changes_like(&self, other: &Self) -> bool {
+                let ($one, $other) = (self, other);
+                $alike
+            }
+            fn id(&self) -> i64 {
+                self.key()
+            })?
         }
     };
 }
@@ -45,7 +52,13 @@ record!(Build, "builds", key "id": i64 = |b| b.buildid,
 });
 
 record!(BuildRequest, "buildrequests", key "id": i64 = |r| r.buildrequestid,
-    update ["priority", "claimed_by_masterid", "claimed_at", "complete", "results", "complete_at"], {
+    update ["priority", "claimed_by_masterid", "claimed_at", "complete", "results", "complete_at"],
+    alike |a, b| {
+        let changed = |r: &BuildRequest| {
+            (r.priority, r.claimed_by_masterid, r.claimed_at, r.complete, r.results, r.complete_at)
+        };
+        changed(a) == changed(b)
+    }, {
     "id": |r| r.buildrequestid,
     "buildsetid": |r| r.buildsetid,
     "builderid": |r| r.builderid,
@@ -60,7 +73,8 @@ record!(BuildRequest, "buildrequests", key "id": i64 = |r| r.buildrequestid,
 });
 
 record!(Buildset, "buildsets", key "id": i64 = |s| s.bsid,
-    update ["complete", "complete_at", "results"], {
+    update ["complete", "complete_at", "results"],
+    alike |a, b| (a.complete, a.complete_at, a.results) == (b.complete, b.complete_at, b.results), {
     "id": |s| s.bsid,
     "external_idstring": |s| s.external_idstring.clone(),
     "reason": |s| s.reason.clone(),

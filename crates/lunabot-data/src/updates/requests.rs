@@ -13,7 +13,7 @@ use lunabot_model::{BuildRequestId, BuildsetId, Properties, Results};
 impl Live {
     fn put_request(&mut self, row: BuildRequest, what: &'static str) {
         self.pending.announcements.push(Announcement::Request(row.clone(), what));
-        self.pending.batch.requests.put(row);
+        self.pending.batch.requests.change(row);
     }
 
     /// An incomplete request of this id.
@@ -96,7 +96,7 @@ impl Live {
         live.row.results = Some(live.worst);
         let row = live.row.clone();
         self.pending.announcements.push(Announcement::Buildset(Box::new(row.clone()), "complete"));
-        self.pending.batch.buildsets.put(row);
+        self.pending.batch.buildsets.change(row);
         self.pending.after.push(Forget::Buildset(set));
     }
 }
@@ -160,7 +160,7 @@ impl Data {
             let Some(row) = live.open_request(request) else { return };
             row.priority = priority;
             let row = row.clone();
-            live.pending.batch.requests.put(row);
+            live.pending.batch.requests.change(row);
         });
         Ok(self.ack(epoch))
     }
