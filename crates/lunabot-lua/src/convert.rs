@@ -194,7 +194,7 @@ impl<'a> Reader<'a> {
         if !self.functions && !shape.allows(|f| *f == Form::Callback) {
             return self.problem(format!("takes no function; expected {}", shape.words()));
         }
-        let id = self.shared.lift(function);
+        let id = self.shared.lifted.lift(function);
         Some(self.callback_json(id))
     }
 
@@ -447,8 +447,7 @@ pub(crate) fn unknown_option(name: &str, fields: &Fields) -> String {
 
 /// The tagged form of a lifted function; its fingerprint follows when the file has returned.
 pub(crate) fn callback_json(shared: &Shared, id: u64) -> Json {
-    let index = usize::try_from(id).unwrap_or(usize::MAX).wrapping_sub(1);
-    let at = shared.lifted.borrow().get(index).map(|lifted| lifted.at.clone()).unwrap_or_default();
+    let at = shared.lifted.at(id);
     let generation = shared.options.generation;
     serde_json::json!({"$fn": {"id": id, "generation": generation, "fingerprint": "", "at": at}})
 }

@@ -27,7 +27,7 @@ fn bound(lua: &Lua, shared: &Shared, table: &Table, method: &Function) -> mlua::
     let kind =
         shared.kind("util.renderer").ok_or_else(|| mlua::Error::runtime("util.renderer is not known"))?;
     let function: Function = lua.load(BIND).set_name("=lunabot:render").call((table, method))?;
-    let function = callback_json(shared, shared.lift_bound(&function, method));
+    let function = callback_json(shared, shared.lifted.lift_bound(&function, method));
     let args = Map::from_iter([("fn".to_string(), function)]);
     let options = Options { args, problems: Vec::new(), poisoned: false };
     Declared::make(lua, shared, &Class::of(shared, kind), origin(lua), options)

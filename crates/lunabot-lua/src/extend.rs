@@ -295,7 +295,7 @@ pub(crate) fn class_json(shared: &Shared, declared: &Declared) -> Option<Json> {
             let Value::Function(function) = value else { continue };
             let special = SPECIAL.contains(&name.as_str()) || options.get(&name).is_some();
             if !special && !hooks.contains_key(&name) {
-                hooks.insert(name, callback_json(shared, shared.lift(&function)));
+                hooks.insert(name, callback_json(shared, shared.lifted.lift(&function)));
             }
         }
     }

@@ -98,8 +98,7 @@ struct Filler<'a> {
 impl<'a> Filler<'a> {
     fn new(vm: &'a Vm, table: &Table) -> mlua::Result<Self> {
         let mut fingerprints = Fingerprints::new(&vm.lua, &vm.env, table)?;
-        let lifted = vm.shared.lifted.borrow();
-        let prints = lifted.iter().map(|one| fingerprints.of(&one.function)).collect();
+        let prints = vm.shared.lifted.map(|one| fingerprints.of(&one.function));
         let extended = vm.shared.extended.borrow();
         let tables =
             |class: &crate::class::Class| class.chain().map(|one| one.fields.clone()).collect::<Vec<_>>();

@@ -20,6 +20,7 @@ mod finish;
 mod helpers;
 mod host;
 mod instances;
+mod lifted;
 mod limits;
 mod live;
 mod load;

@@ -1,6 +1,6 @@
 //! Live objects as callbacks see them: fields are a snapshot, methods act at once (lua-api § 2, "Objects").
 
-use crate::convert::Reader;
+use crate::convert::{Reader, callback_json};
 use crate::declared::Declared;
 use crate::failure::Marked;
 use crate::origin::raise;
@@ -9,7 +9,7 @@ use crate::shape::Shape;
 use crate::state::Shared;
 use crate::values::to_lua;
 use lunabot_model::kind::nearest;
-use lunabot_model::{Arg, CallError, Json, ScriptErrorKind, ScriptObject};
+use lunabot_model::{Arg, CallError, Callback, Json, ScriptErrorKind, ScriptObject};
 use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
 use std::future::Future;
 use std::pin::Pin;
@@ -63,6 +63,9 @@ pub(crate) fn arg_to_lua(lua: &Lua, shared: &Shared, arg: Arg) -> mlua::Result<V
             Ok(Value::Table(list))
         }
         Arg::Properties(live, values) => props::make(lua, live, values),
+        Arg::Function(callback) => {
+            Ok(shared.lifted.get(callback.id).map_or(Value::Nil, |lifted| Value::Function(lifted.function)))
+        }
     }
 }
 
@@ -99,6 +102,8 @@ fn args_of(lua: &Lua, mut args: MultiValue, scope: u64) -> mlua::Result<Vec<Arg>
     for value in &args {
         all.push(match value {
             Value::String(text) if text.to_str().is_err() => Arg::Bytes(text.as_bytes().to_vec()),
+            Value::Function(function) if scope != 0 => Arg::Function(lent(&shared, function, scope)?),
+            Value::Table(table) if scope != 0 => Arg::Value(table_of(lua, &mut reader, table)?),
             other => match live_of(other) {
                 Some(object) => Arg::Object(object),
                 None => Arg::Value(reader.value(other, &Shape::ANY, true).unwrap_or(Json::Null)),
@@ -107,6 +112,41 @@ fn args_of(lua: &Lua, mut args: MultiValue, scope: u64) -> mlua::Result<Vec<Arg>
     }
     told(lua, &reader)?;
     Ok(all)
+}
+
+/// A function that is handed over, for as long as the scope lasts.
+fn lent(shared: &Shared, function: &mlua::Function, scope: u64) -> mlua::Result<Callback> {
+    let id = shared.lifted.lift_for(function, scope);
+    Callback::from_json(&callback_json(shared, id)).ok_or_else(|| mlua::Error::runtime("no callback"))
+}
+
+/// A table, which may name arguments: functions are welcome in it, not deeper.
+fn table_of(lua: &Lua, reader: &mut Reader<'_>, table: &Table) -> mlua::Result<Json> {
+    let whole = |reader: &mut Reader<'_>, table: &Table| {
+        let value = Value::Table(table.clone());
+        reader.value(&value, &Shape::ANY, true).unwrap_or(Json::Null)
+    };
+    if table.metatable().is_some() {
+        return Ok(whole(reader, table));
+    }
+    let (mut functions, rest) = (Vec::new(), lua.create_table()?);
+    for pair in table.pairs::<Value, Value>() {
+        match pair? {
+            (Value::String(name), Value::Function(function)) => {
+                let lent = lent(reader.shared, &function, reader.scope)?;
+                functions.push((name.to_string_lossy(), serde_json::json!(lent)));
+            }
+            (key, value) => rest.raw_set(key, value)?,
+        }
+    }
+    if functions.is_empty() {
+        return Ok(whole(reader, table));
+    }
+    let mut json = whole(reader, &rest);
+    if let Json::Object(map) = &mut json {
+        map.extend(functions);
+    }
+    Ok(json)
 }
 
 /// A [`ScriptObject`] as a Lua value.

@@ -79,6 +79,7 @@ pub(crate) async fn serve(
     std::future::poll_fn(|cx| {
         while let Poll::Ready(Some(keep)) = ended.poll_recv(cx) {
             shared.instances.forget(keep);
+            shared.lifted.forget(keep);
         }
         while server.bounded.get() < MAX_RUNNING {
             match jobs.poll_recv(cx) {
@@ -144,9 +145,7 @@ impl Server {
             }
             return Ok(Json::Null);
         }
-        let index = usize::try_from(id).unwrap_or(usize::MAX).wrapping_sub(1);
-        let lifted = shared.lifted.borrow().get(index).map(|l| l.function.clone());
-        let Some(function) = lifted else {
+        let Some(function) = shared.lifted.get(id).map(|lifted| lifted.function) else {
             return Err(error(ScriptErrorKind::Gone, "no such callback".into(), String::new()));
         };
         let scope = args.iter().map(scope_of).find(|scope| *scope != 0).unwrap_or(0);
@@ -233,8 +232,7 @@ impl Server {
     }
 
     fn at(&self, id: u64) -> String {
-        let index = usize::try_from(id).unwrap_or(usize::MAX).wrapping_sub(1);
-        self.vm.shared.lifted.borrow().get(index).map(|lifted| lifted.at.clone()).unwrap_or_default()
+        self.vm.shared.lifted.at(id)
     }
 
     fn too_late(&self, id: u64) -> ScriptError {

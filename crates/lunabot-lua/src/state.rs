@@ -2,8 +2,9 @@
 
 use crate::class::Class;
 use crate::instances::Instances;
+use crate::lifted::Functions;
 use crate::load::LoadOptions;
-use crate::origin::{Origin, origin, origin_of, raise};
+use crate::origin::{Origin, origin, raise};
 use crate::shape::{Fields, fields_of};
 use crate::tasks::Tasks;
 use lunabot_model::Kind;
@@ -24,12 +25,6 @@ pub(crate) enum Phase {
     Serving,
 }
 
-/// A function that was lifted out of the configuration; its id is its place in the list.
-pub(crate) struct Lifted {
-    pub function: Function,
-    pub at: String,
-}
-
 /// A factory that is in use.
 #[derive(Clone)]
 pub(crate) struct Factory {
@@ -48,8 +43,7 @@ pub(crate) struct Shared {
     /// Places whose objects are broken; what follows from that is not told again.
     pub broken: RefCell<HashSet<String>>,
     pub files: RefCell<Vec<(PathBuf, [u8; 32])>>,
-    pub lifted: RefCell<Vec<Lifted>>,
-    lifted_ids: RefCell<HashMap<*const std::ffi::c_void, u64>>,
+    pub lifted: Functions,
     /// Factories, which may change until the file has returned.
     pub factories: RefCell<HashMap<u64, Factory>>,
     kinds: HashMap<String, &'static Kind>,
@@ -85,8 +79,7 @@ impl Shared {
             warnings: RefCell::default(),
             broken: RefCell::default(),
             files: RefCell::default(),
-            lifted: RefCell::default(),
-            lifted_ids: RefCell::default(),
+            lifted: Functions::default(),
             factories: RefCell::default(),
             kinds,
             fields: RefCell::default(),
@@ -154,27 +147,6 @@ impl Shared {
         if self.loading() && !warnings.contains(&warning) {
             warnings.push(warning);
         }
-    }
-
-    /// The id under which a function can be called from outside.
-    pub fn lift(&self, function: &Function) -> u64 {
-        let mut ids = self.lifted_ids.borrow_mut();
-        *ids.entry(function.to_pointer()).or_insert_with(|| self.push(function))
-    }
-
-    /// As [`Shared::lift`], for a function of ours that calls `method`, which is what messages name.
-    pub fn lift_bound(&self, function: &Function, method: &Function) -> u64 {
-        let id = self.push(function);
-        if let Some(lifted) = self.lifted.borrow_mut().last_mut() {
-            lifted.at = origin_of(method).to_string();
-        }
-        id
-    }
-
-    fn push(&self, function: &Function) -> u64 {
-        let mut all = self.lifted.borrow_mut();
-        all.push(Lifted { function: function.clone(), at: origin_of(function).to_string() });
-        all.len() as u64
     }
 
     /// Reads a file, relative to the configuration's folder, and remembers it for watching.

@@ -58,9 +58,7 @@ fn object_to_lua(lua: &Lua, shared: &Shared, map: &Map<String, Json>) -> mlua::R
         );
     }
     if let Some(id) = map.get("$fn").and_then(|f| f.get("id")).and_then(Json::as_u64) {
-        let index = usize::try_from(id).unwrap_or(usize::MAX).wrapping_sub(1);
-        let lifted = shared.lifted.borrow();
-        return Ok(lifted.get(index).map_or(Value::Nil, |l| Value::Function(l.function.clone())));
+        return Ok(shared.lifted.get(id).map_or(Value::Nil, |lifted| Value::Function(lifted.function)));
     }
     let table = lua.create_table_with_capacity(0, map.len())?;
     for (name, value) in map {

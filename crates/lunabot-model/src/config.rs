@@ -311,7 +311,8 @@ pub struct Config {
     pub codebase_generator: Option<Callback>,
     /// `None`: the links of well-known hosts (01.036).
     pub revlink: Option<crate::revlink::Revlink>,
-    pub log_encoding: String,
+    /// A name or a function; the engine reads it (01.044).
+    pub log_encoding: Json,
     pub log_compression: LogCompression,
     /// So many of the newest changes are kept (14.024); absent: all.
     pub change_horizon: Option<i64>,

@@ -85,6 +85,8 @@ pub enum Arg {
     /// The object answers `setProperty(name, value, source)` and `render(value)`, which may wait, and
     /// `field("build" | "files" | "sourcestamps" | "changes")`, which answers at once; an error there is nil.
     Properties(Arc<dyn LiveObject>, crate::Properties),
+    /// A function that was handed over by another, callable while what it was handed to acts.
+    Function(Callback),
 }
 
 impl fmt::Debug for Arg {
@@ -97,6 +99,7 @@ impl fmt::Debug for Arg {
             Arg::Lines(lines) => write!(f, "{lines:?}"),
             Arg::List(items) => f.debug_list().entries(items).finish(),
             Arg::Properties(_, properties) => write!(f, "{properties:?}"),
+            Arg::Function(callback) => write!(f, "function at {}", callback.at),
         }
     }
 }
@@ -114,6 +117,7 @@ impl Arg {
                 Ok(items.into_iter().map(|item| serde_json::json!({"$ref": item.key})).collect())
             }
             Arg::Properties(_, properties) => Ok(Json::Object(properties.as_dict())),
+            Arg::Function(_) => Err("takes no function".into()),
         }
     }
 }

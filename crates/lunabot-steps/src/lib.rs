@@ -49,7 +49,6 @@ mod string_download;
 mod subunit;
 mod svn;
 mod test;
-mod text_stream;
 mod transfer;
 mod tree_size;
 mod trial;

@@ -180,3 +180,65 @@ async fn rows_13_017_13_018_progress_bars_become_lines() -> Result<()> {
     assert_eq!(out, ["10%", "20%", "30%", "ab", "cd", "done late"]);
     Ok(())
 }
+
+#[tokio::test]
+async fn row_13_016_each_log_may_have_its_encoding() -> Result<()> {
+    let steps = r#"
+steps.ShellMixin:extend("Encoded", {name = "encoded", run = function(self)
+  -- What a command prints is read as each log wants it.
+  local cmd = util.RemoteCommand{"shell", {
+    command = [[printf 'caf\351\n'; printf '\202\240\n' > sjis; printf 'b\0\351\0\n\0' > wide; sleep 0.1]], workdir = ".",
+    logfiles = {sjis = "sjis", wide = "wide", plain = "plain"},
+  }, collectStdout = true}
+  cmd:useLog(self:addLog("stdio", "s", "latin-1"))
+  cmd:useLog(self:addLog("sjis", "s", {logEncoding = "shift_jis"}), true, "sjis")
+  cmd:useLog(self:addLog("wide", "s", "utf-16le"), true, "wide")
+  cmd:useLog(self:addLog("plain", "s"), true, "plain")
+  self:runCommand(cmd)
+  assert(cmd.stdout == "café\n", cmd.stdout)
+  -- What a step writes: bytes in the log's encoding; without one, UTF-8 is text and other bytes are in the step's.
+  local own = self:addLog("own", "s", "cp1252")
+  own:addStdout("\128uro\n")
+  own:addStderr("é\n")
+  own:addHeader("é\n")
+  local asked = self:addLog("asked", "t", function(bytes) return (bytes:upper():gsub("\255", "ÿ")) end)
+  asked:addContent("ab\255")
+  local rest = self:addLog("rest", "t")
+  rest:addContent("é \233\n")
+  self:addCompleteLog("whole", "\233")
+  for wrong, why in pairs{
+    ["klingon"] = '"klingon" is no encoding', [5] = "expected the name of an encoding or a function, not 5",
+  } do
+    local ok, told = pcall(self.addLog, self, "x", "s", wrong)
+    assert(not ok and tostring(told):find(why, 1, true), tostring(told))
+  end
+  return cmd:results()
+end}){logEncoding = "cp1251"},
+steps.MasterShellCommand{command = [[printf 'caf\351\n']], logEncoding = "latin-1", name = "master"},
+steps.MasterShellCommand{command = [[printf 'caf\351\n']], name = "configured"},
+"#;
+    let config = config(steps)
+        .replace("www = {", "logEncoding = function(bytes) return (bytes:gsub('\\233', 'E')) end, www = {");
+    let master = Master::start(&config).await?;
+    master.force("b").await?;
+    let build = master.finished_build(1).await?;
+    let told = master.step_log(1, "encoded", "err_text").await.unwrap_or_default();
+    assert_eq!(build["results"], 0, "{told}");
+    for (log, wanted) in [
+        ("stdio", "café\n"),
+        ("sjis", "あ\n"),
+        ("wide", "bé\n"),
+        ("own", "€uro\nÃ©\né\n"),
+        ("asked", "ABÿ\n"),
+        ("rest", "é й\n"),
+        ("whole", "й\n"),
+    ] {
+        let text = master.step_log(1, "encoded", log).await?;
+        assert!(text.starts_with(wanted) || text.contains(&format!("\n{wanted}")), "{log}: {text:?}");
+    }
+    for (step, wanted) in [("master", "\ncafé\n"), ("configured", "\ncafE\n")] {
+        let text = master.step_log(1, step, "stdio").await?;
+        assert!(text.contains(wanted), "{step}: {text}");
+    }
+    Ok(())
+}

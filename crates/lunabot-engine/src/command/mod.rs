@@ -2,6 +2,7 @@
 //!
 //! What must never enter: how a worker is reached (that is [`crate::worker::WorkerLink`]).
 
+mod decode;
 mod finished;
 mod kinds;
 mod run;

@@ -1,5 +1,6 @@
 //! Running one remote command: its news into logs and answers, interruption, loss (reference 05.027, 05.028, 05.037–05.042).
 
+use super::decode::{Decoding, Stream};
 use super::{FinishedCommand, LogTarget, LogUse, RemoteCommand};
 use crate::logs::Channel;
 use crate::step::{StepContext, StepError};
@@ -15,7 +16,7 @@ use tokio::sync::{Mutex, oneshot};
 const MAX_COLLECTED: usize = 64 * 1024 * 1024;
 
 /// Runs `command` for the step of `cx`.
-pub(crate) async fn run(cx: &StepContext, command: RemoteCommand) -> Result<FinishedCommand, StepError> {
+pub(crate) async fn run(cx: &StepContext, mut command: RemoteCommand) -> Result<FinishedCommand, StepError> {
     let worker = cx.0.build.worker.clone();
     if worker.lost.is_cancelled() {
         return Err(StepError::Lost);
@@ -24,11 +25,12 @@ pub(crate) async fn run(cx: &StepContext, command: RemoteCommand) -> Result<Fini
     if yields && cx.is_interrupted() {
         return Ok(never_started(command));
     }
+    let decoding = Decoding::agree(cx, &mut command);
     let id = cx.0.build.services.command_id();
     let wire = Command::new(id.clone(), command.name.clone(), command.args.clone())
         .in_builddir(cx.build().builddir.clone());
     let (done, mut ended) = oneshot::channel();
-    let sink = Arc::new(Sink::new(cx.clone(), command, done));
+    let sink = Arc::new(Sink::new(cx.clone(), command, decoding, done));
     let builder = cx.build().builder.clone();
     tokio::select! {
         biased;
@@ -103,14 +105,20 @@ struct Sink {
 
 struct State {
     command: RemoteCommand,
+    decoding: Decoding,
     finished: FinishedCommand,
     /// The first fault on the master's side.
     error: Option<StepError>,
 }
 
 impl Sink {
-    fn new(cx: StepContext, command: RemoteCommand, done: oneshot::Sender<Option<String>>) -> Self {
-        let state = State { command, finished: FinishedCommand::default(), error: None };
+    fn new(
+        cx: StepContext,
+        command: RemoteCommand,
+        decoding: Decoding,
+        done: oneshot::Sender<Option<String>>,
+    ) -> Self {
+        let state = State { command, decoding, finished: FinishedCommand::default(), error: None };
         Sink { cx, state: Mutex::new(Some(state)), done: std::sync::Mutex::new(Some(done)) }
     }
 
@@ -119,6 +127,7 @@ impl Sink {
         let state = self.state.lock().await.take();
         let mut state = state.unwrap_or_else(|| State {
             command: RemoteCommand::new("", lunabot_proto::Dict::new()),
+            decoding: Decoding::default(),
             finished: FinishedCommand::default(),
             error: Some(StepError::Lost),
         });
@@ -177,12 +186,12 @@ impl State {
             }
             match update {
                 Update::Stdout(text) => {
-                    let text = cx.decode(text).await?;
+                    let text = self.text(cx, Stream::Stdout, text).await?;
                     collect(self.command.collect_stdout, &mut self.finished.stdout, &text)?;
                     stdio.push((Channel::Stdout, text));
                 }
                 Update::Stderr(text) => {
-                    let text = cx.decode(text).await?;
+                    let text = self.text(cx, Stream::Stderr, text).await?;
                     collect(self.command.collect_stderr, &mut self.finished.stderr, &text)?;
                     stdio.push((Channel::Stderr, text));
                 }
@@ -192,7 +201,7 @@ impl State {
                     stdio.push((Channel::Header, format!("program finished with exit code {rc}\n")));
                 }
                 Update::Log { name, text } => {
-                    let text = cx.decode(text).await?;
+                    let text = self.text(cx, Stream::File(name.clone()), text).await?;
                     self.watched(cx, &name, &text).await?;
                 }
                 Update::Elapsed(seconds) => self.finished.elapsed = Some(seconds),
@@ -211,6 +220,10 @@ impl State {
             }
             _ => Ok(()),
         }
+    }
+
+    async fn text(&mut self, cx: &StepContext, stream: Stream, text: String) -> Result<String, StepError> {
+        self.decoding.text(cx, &self.command, stream, text).await
     }
 
     /// Content of a watched file (05.039, 05.049).

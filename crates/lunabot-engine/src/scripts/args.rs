@@ -4,7 +4,7 @@
 
 use crate::step::StepError;
 use lunabot_model::script::LiveObject;
-use lunabot_model::{Arg, BoxFuture, CallError, Json, ScriptErrorKind};
+use lunabot_model::{Arg, BoxFuture, CallError, Callback, Json, ScriptErrorKind};
 use serde::de::DeserializeOwned;
 use std::any::Any;
 use std::sync::Arc;
@@ -89,7 +89,10 @@ impl Args {
             if self.given[place].is_some() {
                 return Err(self.wrong(&format!("{name} is given twice")));
             }
-            self.given[place] = Some(Arg::Value(value));
+            self.given[place] = Some(match Callback::from_json(&value) {
+                Some(function) => Arg::Function(function),
+                None => Arg::Value(value),
+            });
         }
         Ok(())
     }
@@ -116,6 +119,9 @@ impl Args {
         let json = arg.into_json().map_err(|error| self.wrong(&format!("{name}: {error}")))?;
         if json.is_null() {
             return Ok(None);
+        }
+        if json.as_object().is_some_and(|map| map.values().any(|value| value.get("$fn").is_some())) {
+            return Err(self.wrong(&format!("{name}: takes no function")));
         }
         let read = lunabot_model::kind::read(&json);
         read.map(Some).map_err(|problem| {

@@ -218,7 +218,7 @@ async fn use_log(command: &ScriptCommand, mut args: Args) -> Reply {
     let log = args.object::<ScriptLog>("log", "a log (self:addLog(name))")?;
     let close = args.maybe("closeWhenFinished")?.unwrap_or(false);
     let name = args.maybe::<String>("name")?.unwrap_or_else(|| STDIO.into());
-    command.state().logs.push((name, log.0.clone(), close));
+    command.state().logs.push((name, log.log.clone(), close));
     Ok(NOTHING)
 }
 

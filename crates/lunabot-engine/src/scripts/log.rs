@@ -1,16 +1,19 @@
 //! Logs of a step as its functions see them (reference 06.062).
 
 use super::args::{Args, Method, NOTHING, Reply, call, methods, names};
-use crate::step::LogHandle;
+use crate::step::{Inner, LogHandle, StepContext};
 use lunabot_model::script::LiveObject;
 use lunabot_model::{Arg, BoxFuture, CallError, ScriptObject};
 use serde_json::json;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Weak};
 
 /// What stands behind a log in Lua.
-pub(crate) struct ScriptLog(pub LogHandle);
+pub(crate) struct ScriptLog {
+    pub log: LogHandle,
+    cx: Weak<Inner>,
+}
 
-static METHODS: &[Method<LogHandle>] = methods! {
+static METHODS: &[Method<ScriptLog>] = methods! {
     "addStdout"("text") => add_stdout,
     "addStderr"("text") => add_stderr,
     "addHeader"("text") => add_header,
@@ -19,44 +22,53 @@ static METHODS: &[Method<LogHandle>] = methods! {
 };
 static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| names(&[METHODS]));
 
-pub(crate) fn log_object(log: LogHandle) -> ScriptObject {
+pub(crate) fn log_object(cx: &StepContext, log: LogHandle) -> ScriptObject {
     let fields = json!({"name": log.name(), "logid": log.id()});
     let key = format!("log:{}", log.id());
-    ScriptObject::new("log", key, fields, Arc::new(ScriptLog(log))).with_methods(&NAMES)
+    ScriptObject::new("log", key, fields, Arc::new(ScriptLog { log, cx: Arc::downgrade(&cx.0) }))
+        .with_methods(&NAMES)
 }
 
 impl LiveObject for ScriptLog {
     fn invoke<'a>(&'a self, method: &'a str, args: Vec<Arg>) -> BoxFuture<'a, Result<Arg, CallError>> {
-        Box::pin(async move { call(&[METHODS], &self.0, method, args).await })
+        Box::pin(async move { call(&[METHODS], self, method, args).await })
     }
 }
 
-/// Text of any bytes; what is no UTF-8 becomes replacement characters.
-fn text(args: &mut Args) -> Result<String, CallError> {
-    Ok(String::from_utf8_lossy(&args.bytes("text")?).into_owned())
+impl ScriptLog {
+    /// Bytes as the log reads them (13.016).
+    async fn text(&self, args: &mut Args) -> Result<String, CallError> {
+        let bytes = args.bytes("text")?;
+        match self.cx.upgrade().map(StepContext) {
+            Some(cx) => Ok(cx.text_for(&self.log, bytes).await?),
+            // Dropped by the log.
+            None => Ok(String::new()),
+        }
+    }
 }
 
-async fn add_stdout(log: &LogHandle, mut args: Args) -> Reply {
-    log.add_stdout(&text(&mut args)?).await?;
+async fn add_stdout(this: &ScriptLog, mut args: Args) -> Reply {
+    this.log.add_stdout(&this.text(&mut args).await?).await?;
     Ok(NOTHING)
 }
 
-async fn add_stderr(log: &LogHandle, mut args: Args) -> Reply {
-    log.add_stderr(&text(&mut args)?).await?;
+async fn add_stderr(this: &ScriptLog, mut args: Args) -> Reply {
+    this.log.add_stderr(&this.text(&mut args).await?).await?;
     Ok(NOTHING)
 }
 
-async fn add_header(log: &LogHandle, mut args: Args) -> Reply {
-    log.add_header(&text(&mut args)?).await?;
+/// Headers are the master's own words.
+async fn add_header(this: &ScriptLog, mut args: Args) -> Reply {
+    this.log.add_header(&String::from_utf8_lossy(&args.bytes("text")?)).await?;
     Ok(NOTHING)
 }
 
-async fn add_content(log: &LogHandle, mut args: Args) -> Reply {
-    log.add_content(&text(&mut args)?).await?;
+async fn add_content(this: &ScriptLog, mut args: Args) -> Reply {
+    this.log.add_content(&this.text(&mut args).await?).await?;
     Ok(NOTHING)
 }
 
-async fn finish(log: &LogHandle, _: Args) -> Reply {
-    log.finish().await?;
+async fn finish(this: &ScriptLog, _: Args) -> Reply {
+    this.log.finish().await?;
     Ok(NOTHING)
 }

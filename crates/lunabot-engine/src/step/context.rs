@@ -1,7 +1,7 @@
 //! What a running step may do (reference 05c, 05d): facts, properties, logs, texts and links. Commands are in
 //! [`super::remote`].
 
-use super::encoding::bytes_of;
+use super::encoding::TextPieces;
 use super::scripted::{Calls, Scripted, error_of};
 use super::test_results::TestResults;
 use super::{LineObserver, LogEncoding, LogHandle, LogObserver, Observed, StepError};
@@ -14,7 +14,7 @@ use lunabot_model::script::CallSite;
 use lunabot_model::{Arg, BuildId, BuilderId, Callback, Clock, Json, Properties, Results, StepId, Time};
 use lunabot_proto::WorkerInfo;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -70,6 +70,8 @@ pub(crate) struct Inner {
     pub workdir: OnceLock<String>,
     /// The step's own.
     pub encoding: OnceLock<LogEncoding>,
+    /// Bytes of its logs so far.
+    pub output: Arc<AtomicU64>,
     /// Why this step was interrupted, once it was.
     pub stopped: watch::Receiver<Option<Arc<str>>>,
     pub logs: Mutex<Vec<LogHandle>>,
@@ -106,6 +108,7 @@ impl StepContext {
             name,
             workdir: OnceLock::new(),
             encoding: OnceLock::new(),
+            output: Arc::default(),
             stopped,
             logs: Mutex::default(),
             observers: Mutex::default(),
@@ -240,20 +243,40 @@ impl StepContext {
         StepError::Exception(text)
     }
 
-    /// How the bytes of commands become text: the step's `logEncoding`, else the configuration's (13.016).
-    pub(crate) fn encoding(&self) -> Option<LogEncoding> {
+    /// How bytes become text: the step's `logEncoding`, else the configuration's (13.016).
+    pub fn encoding(&self) -> LogEncoding {
         let config = &self.0.build.builder.generation.config;
-        // A name that is none was refused when the configuration was loaded.
-        self.0.encoding.get().cloned().or_else(|| LogEncoding::named(&config.log_encoding).ok())
+        // What is none was refused when the configuration was loaded.
+        let configured = || LogEncoding::from_json(&config.log_encoding).unwrap_or(LogEncoding::UTF_8);
+        self.own_encoding().unwrap_or_else(configured)
     }
 
-    /// What a command printed, as the function of `logEncoding` reads it, if it is one.
-    pub(crate) async fn decode(&self, text: String) -> Result<String, StepError> {
-        let Some(LogEncoding::Function(function)) = self.0.encoding.get() else { return Ok(text) };
-        match self.call(function, "logEncoding", vec![Arg::Bytes(bytes_of(&text))]).await? {
-            Json::String(text) => Ok(text),
-            other => Err(StepError::Exception(format!("logEncoding returned {other}; return a text"))),
-        }
+    /// The step's `logEncoding`.
+    pub fn own_encoding(&self) -> Option<LogEncoding> {
+        self.0.encoding.get().cloned()
+    }
+
+    /// What a function wrote into `log`. Bytes in the log's own encoding, if it has one; else what is UTF-8 is text, and
+    /// other bytes are in the step's.
+    pub(crate) async fn text_for(&self, log: &LogHandle, bytes: Vec<u8>) -> Result<String, StepError> {
+        self.text_in(log.encoding(), bytes).await
+    }
+
+    /// See [`StepContext::text_for`].
+    pub(crate) async fn text_in(
+        &self,
+        own: Option<&LogEncoding>,
+        bytes: Vec<u8>,
+    ) -> Result<String, StepError> {
+        let bytes = match own {
+            Some(_) => bytes,
+            None => match String::from_utf8(bytes) {
+                Ok(text) => return Ok(text),
+                Err(other) => other.into_bytes(),
+            },
+        };
+        let mut pieces = TextPieces::new(own.unwrap_or(&self.encoding()));
+        Ok(pieces.push(self, &bytes).await? + &pieces.finish())
     }
 
     /// Where a function of this step is called from.
@@ -335,12 +358,23 @@ impl StepContext {
 impl StepContext {
     /// Makes a log (13.004).
     pub async fn add_log(&self, name: &str, log_type: LogType) -> Result<LogHandle, StepError> {
+        self.add_log_in(name, log_type, None).await
+    }
+
+    /// The same, for bytes in an encoding of its own (13.016).
+    pub async fn add_log_in(
+        &self,
+        name: &str,
+        log_type: LogType,
+        encoding: Option<LogEncoding>,
+    ) -> Result<LogHandle, StepError> {
         let build = &self.0.build;
         let (log, ack) =
             build.services.data.add_log(self.0.step_id, &build.masks.mask(name), log_type).await?;
         ack.detach();
-        let handle =
-            LogHandle::new(build.services.data.clone(), &log, build.masks.clone(), build.log_limits());
+        let data = build.services.data.clone();
+        let (masks, limits, output) = (build.masks.clone(), build.log_limits(), self.0.output.clone());
+        let handle = LogHandle::new(data, &log, masks, limits, encoding, output);
         self.logs().push(handle.clone());
         for observer in self.take_observers(name) {
             handle.observe(observer).await;

@@ -1,13 +1,13 @@
 //! Logs of a step (reference 13.002–13.005).
 
-use super::StepError;
 use super::observe::{Audience, LogObserver, News, Source};
+use super::{LogEncoding, StepError};
 use crate::logs::{Channel, LogText, Masks, SizeLimits};
 use lunabot_data::{Data, new};
 use lunabot_model::LogId;
 use lunabot_model::resources::LogType;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Mutex;
 
 /// A log that a step writes. Clones write the same log.
@@ -18,12 +18,16 @@ struct Inner {
     id: LogId,
     name: String,
     log_type: LogType,
+    /// Of bytes that are written to it; `None`: the step's.
+    encoding: Option<LogEncoding>,
     data: Data,
     masks: Arc<Masks>,
     /// `None` once finished. Held while a piece is handed to the store, so that lines keep their order.
     text: Mutex<Option<LogText>>,
     /// Lines that the store was given.
     stored: AtomicI64,
+    /// Bytes of all logs of the step.
+    output: Arc<AtomicU64>,
     audience: Audience,
     /// How many ever joined the audience: without any, nothing is kept for it.
     observers: AtomicUsize,
@@ -35,15 +39,19 @@ impl LogHandle {
         log: &lunabot_model::resources::Log,
         masks: Arc<Masks>,
         limits: SizeLimits,
+        encoding: Option<LogEncoding>,
+        output: Arc<AtomicU64>,
     ) -> Self {
         LogHandle(Arc::new(Inner {
             id: log.logid,
             name: log.name.clone(),
             log_type: log.log_type,
+            encoding,
             data,
             masks,
             text: Mutex::new(Some(LogText::new(limits))),
             stored: AtomicI64::new(0),
+            output,
             audience: Audience::default(),
             observers: AtomicUsize::new(0),
         }))
@@ -55,6 +63,11 @@ impl LogHandle {
 
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Its own `logEncoding`.
+    pub(crate) fn encoding(&self) -> Option<&LogEncoding> {
+        self.0.encoding.as_ref()
     }
 
     /// Text for standard output (logs of type `s`). Any split is fine: whole lines are stored (13.003), secrets masked.
@@ -153,6 +166,7 @@ impl LogHandle {
     async fn store(&self, out: String) -> Result<(), StepError> {
         if !out.is_empty() {
             let lines = out.bytes().filter(|byte| *byte == b'\n').count();
+            self.0.output.fetch_add(out.len() as u64, Ordering::Relaxed);
             self.0.stored.fetch_add(i64::try_from(lines).unwrap_or(i64::MAX), Ordering::Relaxed);
             self.0.data.append_log(self.0.id, new::LogText(out)).await?.detach();
         }

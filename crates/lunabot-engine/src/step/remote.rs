@@ -72,9 +72,6 @@ impl StepContext {
         args.insert("logEnviron", shell.log_environ);
         args.insert("initial_stdin", shell.initial_stdin.clone());
         args.insert("interruptSignal", shell.interrupt_signal.as_str());
-        if let Some(encoding) = self.encoding().and_then(|encoding| encoding.for_worker()) {
-            args.insert("output_encoding", encoding);
-        }
         Ok(args)
     }
 

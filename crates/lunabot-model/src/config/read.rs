@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
             select_next_worker: self.function("select_next_worker"),
             codebase_generator: self.function("codebaseGenerator"),
             revlink: self.revlink(),
-            log_encoding: self.text("logEncoding", "utf-8"),
+            log_encoding: self.given("logEncoding").cloned().unwrap_or_else(|| "utf-8".into()),
             log_compression: self.log_compression(),
             change_horizon: self.horizon(),
             log_max_size: self.parsed("logMaxSize"),

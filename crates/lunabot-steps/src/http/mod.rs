@@ -3,10 +3,10 @@
 mod request;
 
 use crate::common::step_kind;
-use crate::text_stream::TextStream;
 use async_trait::async_trait;
 use lunabot_engine::step::{
-    LogHandle, OwnChecks, Renderable, Results, Step, StepContext, StepDefaults, StepError, StepKind, read,
+    LogEncoding, LogHandle, OwnChecks, Renderable, Results, Step, StepContext, StepDefaults, StepError,
+    StepKind, TextPieces, read,
 };
 use lunabot_engine::step_params;
 use lunabot_model::kind::{check_as, schema_of};
@@ -228,10 +228,11 @@ fn shown(headers: &HeaderMap, hidden: &[String]) -> String {
 /// The answer, into the log `content` as it comes: of any size, within the limits of logs.
 async fn content(cx: &StepContext, mut response: Response) -> Result<Result<(), String>, StepError> {
     let log = cx.add_log("content", LogType::Stdio).await?;
-    let mut text = TextStream::default();
+    // The configuration's is that of commands.
+    let mut text = TextPieces::new(&cx.own_encoding().unwrap_or(LogEncoding::UTF_8));
     let ended = loop {
         match response.chunk().await {
-            Ok(Some(piece)) => log.add_stdout(&text.push(&piece)).await?,
+            Ok(Some(piece)) => log.add_stdout(&text.push(cx, &piece).await?).await?,
             Ok(None) => break Ok(()),
             Err(error) => break Err(HttpError::from(error).message),
         }

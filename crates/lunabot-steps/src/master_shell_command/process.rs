@@ -1,8 +1,7 @@
 //! A program on the master's own machine: its output into a log, its end, and never a process that is left behind by an
 //! interrupt.
 
-use crate::text_stream::TextStream;
-use lunabot_engine::step::{LogHandle, StepContext, StepError};
+use lunabot_engine::step::{LogHandle, StepContext, StepError, TextPieces};
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, killpg};
@@ -116,7 +115,9 @@ impl Running {
     async fn attend(self, cx: &StepContext, log: &LogHandle) -> Result<ExitStatus, StepError> {
         let Running { mut child, stdout, stderr } = self;
         let output = async {
-            futures::future::try_join(copy(stdout, log, false), copy(stderr, log, true)).await.map(drop)
+            futures::future::try_join(copy(cx, stdout, log, false), copy(cx, stderr, log, true))
+                .await
+                .map(drop)
         };
         let mut output = pin!(output);
         let status = tokio::select! {
@@ -140,19 +141,22 @@ fn ended(status: ExitStatus) -> Ended {
     }
 }
 
-async fn copy(mut source: Source, log: &LogHandle, is_error: bool) -> Result<(), StepError> {
-    let (mut piece, mut text) = (vec![0; PIECE], TextStream::default());
+async fn copy(
+    cx: &StepContext,
+    mut source: Source,
+    log: &LogHandle,
+    is_error: bool,
+) -> Result<(), StepError> {
+    let (mut piece, mut text) = (vec![0; PIECE], TextPieces::new(&cx.encoding()));
+    let add = async |shown: String| match is_error {
+        true => log.add_stderr(&shown).await,
+        false => log.add_stdout(&shown).await,
+    };
     loop {
         // A terminal ends with an error.
-        let read = source.read(&mut piece).await.unwrap_or(0);
-        let shown = if read == 0 { text.finish() } else { text.push(&piece[..read]) };
-        if is_error {
-            log.add_stderr(&shown).await?;
-        } else {
-            log.add_stdout(&shown).await?;
-        }
-        if read == 0 {
-            return Ok(());
+        match source.read(&mut piece).await.unwrap_or(0) {
+            0 => return add(text.finish()).await,
+            read => add(text.push(cx, &piece[..read]).await?).await?,
         }
     }
 }

@@ -23,7 +23,7 @@ pub fn warnings(config: &Config) -> Vec<ConfigError> {
 
 /// 13.016.
 fn log_encoding(config: &Config) -> Option<ConfigError> {
-    let message = LogEncoding::named(&config.log_encoding).err()?;
+    let message = LogEncoding::from_json(&config.log_encoding).err()?;
     Some(ConfigError { file: String::new(), line: None, path: "logEncoding".into(), message })
 }
 

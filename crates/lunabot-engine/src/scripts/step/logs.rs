@@ -2,12 +2,12 @@
 
 use crate::scripts::args::{Args, Method, NOTHING, Reply, methods};
 use crate::scripts::log::log_object;
-use crate::step::{StepContext, observers};
+use crate::step::{LogEncoding, StepContext, observers};
 use lunabot_model::resources::LogType;
 use lunabot_model::{AnyObject, Arg, CallError, Json};
 
 pub(super) static METHODS: &[Method<StepContext>] = methods! {
-    "addLog"("name", "type") => add_log,
+    "addLog"("name", "type", "logEncoding") => add_log,
     "getLog"("name") => get_log,
     "addCompleteLog"("name", "text") => add_complete_log,
     "addHTMLLog"("name", "html") => add_html_log,
@@ -24,29 +24,40 @@ async fn add_log(cx: &StepContext, mut args: Args) -> Reply {
             return Err(args.wrong(&format!("type: expected \"s\", \"t\" or \"h\", got {other:?}")));
         }
     };
-    Ok(Arg::Object(log_object(cx.add_log(&name, kind).await?)))
+    let encoding = encoding(&mut args)?;
+    Ok(Arg::Object(log_object(cx, cx.add_log_in(&name, kind, encoding).await?)))
 }
 
 async fn get_log(cx: &StepContext, mut args: Args) -> Reply {
     let name = args.text("name")?;
     let found = cx.get_log(&name);
     let missing = || CallError::from(format!("the step has no log {name}"));
-    Ok(Arg::Object(log_object(found.ok_or_else(missing)?)))
+    Ok(Arg::Object(log_object(cx, found.ok_or_else(missing)?)))
 }
 
-fn text(args: &mut Args, name: &str) -> Result<String, CallError> {
-    Ok(String::from_utf8_lossy(&args.bytes(name)?).into_owned())
+/// A name or a function (13.016).
+fn encoding(args: &mut Args) -> Result<Option<LogEncoding>, CallError> {
+    let read = match args.take("logEncoding") {
+        None | Some(Arg::Value(Json::Null)) => return Ok(None),
+        Some(Arg::Function(function)) => return Ok(Some(LogEncoding::Function(function))),
+        Some(other) => other.into_json().and_then(|value| LogEncoding::from_json(&value)),
+    };
+    read.map(Some).map_err(|error| args.wrong(&format!("logEncoding: {error}")))
+}
+
+async fn text(cx: &StepContext, args: &mut Args, name: &str) -> Result<String, CallError> {
+    Ok(cx.text_in(None, args.bytes(name)?).await?)
 }
 
 async fn add_complete_log(cx: &StepContext, mut args: Args) -> Reply {
     let name = args.text("name")?;
-    cx.add_complete_log(&name, &text(&mut args, "text")?).await?;
+    cx.add_complete_log(&name, &text(cx, &mut args, "text").await?).await?;
     Ok(NOTHING)
 }
 
 async fn add_html_log(cx: &StepContext, mut args: Args) -> Reply {
     let name = args.text("name")?;
-    cx.add_html_log(&name, &text(&mut args, "html")?).await?;
+    cx.add_html_log(&name, &text(cx, &mut args, "html").await?).await?;
     Ok(NOTHING)
 }
 
