@@ -52,6 +52,8 @@ mod own_builds;
 mod own_observers;
 #[path = "whole/own_rules.rs"]
 mod own_rules;
+#[path = "whole/own_parts.rs"]
+mod own_parts;
 #[path = "whole/own_secrets.rs"]
 mod own_secrets;
 #[path = "whole/own_sources.rs"]

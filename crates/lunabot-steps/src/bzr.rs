@@ -4,7 +4,7 @@ use crate::common::step_kind;
 use crate::source::{SourceStep, Target, Tree, Vcs, full_by, highest, source_defaults, source_params};
 use async_trait::async_trait;
 use lunabot_engine::command::FinishedCommand;
-use lunabot_engine::step::{OwnChecks, Step, StepError, StepKind, given, read};
+use lunabot_engine::step::{OwnChecks, Step, StepError, StepKind, VcCommand, given, read};
 use lunabot_model::kind::{check_as, schema_of};
 use lunabot_model::resources::Change;
 use lunabot_model::{Json, Problem, Renderable};
@@ -105,6 +105,11 @@ fn build(rendered: &Json) -> Result<Box<dyn Step>, StepError> {
 impl Vcs for Bzr {
     fn class(&self) -> &'static str {
         CLASS
+    }
+
+    async fn command(&self, tree: Tree<'_>, command: VcCommand) -> Result<FinishedCommand, StepError> {
+        let words = std::iter::once("bzr".to_string()).chain(command.args).collect();
+        tree.run(words, BTreeMap::new(), command.stdin).await
     }
 
     async fn check_out(&mut self, tree: Tree<'_>, target: &Target) -> Result<(), StepError> {

@@ -4,7 +4,7 @@ use crate::common::step_kind;
 use crate::source::{SourceStep, Target, Tree, Vcs, full_by, source_defaults, source_params};
 use async_trait::async_trait;
 use lunabot_engine::command::FinishedCommand;
-use lunabot_engine::step::{OwnChecks, Step, StepError, StepKind, given, read};
+use lunabot_engine::step::{OwnChecks, Step, StepError, StepKind, VcCommand, given, read};
 use lunabot_model::kind::{check_as, schema_of};
 use lunabot_model::resources::Patch;
 use lunabot_model::{Json, Problem, Renderable};
@@ -106,6 +106,11 @@ fn build(rendered: &Json) -> Result<Box<dyn Step>, StepError> {
 impl Vcs for Mercurial {
     fn class(&self) -> &'static str {
         CLASS
+    }
+
+    async fn command(&self, tree: Tree<'_>, wanted: VcCommand) -> Result<FinishedCommand, StepError> {
+        let args: Vec<&str> = wanted.args.iter().map(String::as_str).collect();
+        tree.run(command(&args), BTreeMap::new(), wanted.stdin).await
     }
 
     async fn check_out(&mut self, tree: Tree<'_>, target: &Target) -> Result<(), StepError> {

@@ -4,7 +4,7 @@ use crate::common::step_kind;
 use crate::source::{SourceStep, Target, Tree, Vcs, full_by, highest, source_defaults, source_params};
 use async_trait::async_trait;
 use lunabot_engine::command::FinishedCommand;
-use lunabot_engine::step::{OwnChecks, Step, StepContext, StepError, StepKind, given, read};
+use lunabot_engine::step::{OwnChecks, Step, StepContext, StepError, StepKind, VcCommand, given, read};
 use lunabot_model::kind::{check_as, schema_of};
 use lunabot_model::resources::Change;
 use lunabot_model::{Json, Problem, Renderable, StringOrList};
@@ -165,10 +165,18 @@ impl Vcs for Perforce {
         CLASS
     }
 
-    async fn check_out(&mut self, mut tree: Tree<'_>, target: &Target) -> Result<(), StepError> {
-        tree.hidden.extend(given(&self.params.p4passwd));
-        let client = given(&self.params.p4client).unwrap_or_else(|| default_client(tree.cx));
-        let checkout = Checkout { tree, params: &self.params, client };
+    fn hidden(&self) -> Vec<String> {
+        given(&self.params.p4passwd).into_iter().collect()
+    }
+
+    async fn command(&self, tree: Tree<'_>, command: VcCommand) -> Result<FinishedCommand, StepError> {
+        let checkout = self.checkout(tree);
+        let args: Vec<&str> = command.args.iter().map(String::as_str).collect();
+        checkout.tree.run(checkout.command(&args), BTreeMap::new(), command.stdin).await
+    }
+
+    async fn check_out(&mut self, tree: Tree<'_>, target: &Target) -> Result<(), StepError> {
+        let checkout = self.checkout(tree);
         let version = checkout.tree.run(vec![checkout.program(), "-V".into()], BTreeMap::new(), None).await?;
         if version.did_fail() {
             return Err(StepError::Exception("p4 is not installed on the worker".into()));
@@ -189,6 +197,13 @@ impl Vcs for Perforce {
 
     fn newest(&self, changes: &[&Change]) -> Option<String> {
         highest(changes)
+    }
+}
+
+impl Perforce {
+    fn checkout<'a>(&'a self, tree: Tree<'a>) -> Checkout<'a> {
+        let client = given(&self.params.p4client).unwrap_or_else(|| default_client(tree.cx));
+        Checkout { tree, params: &self.params, client }
     }
 }
 

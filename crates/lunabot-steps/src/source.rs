@@ -5,7 +5,8 @@
 use async_trait::async_trait;
 use lunabot_engine::command::{Dict, FinishedCommand, RemoteCommand, Value, names};
 use lunabot_engine::step::{
-    CommandLine, CommandOutput, LogHandle, Results, ShellOptions, Step, StepContext, StepDefaults, StepError,
+    CommandLine, CommandOutput, LogHandle, Results, ShellOptions, SourceCommands, Step, StepContext,
+    StepDefaults, StepError, VcCommand,
 };
 use lunabot_model::resources::{Change, Patch};
 use lunabot_model::{Duration, Json, Problem};
@@ -123,6 +124,14 @@ pub trait Vcs: Send + Sync {
     /// Makes the tree what `target` says, and sets `got_revision`.
     async fn check_out(&mut self, tree: Tree<'_>, target: &Target) -> Result<(), StepError>;
 
+    /// Runs its program in the tree with these arguments, for a class that extends the step.
+    async fn command(&self, tree: Tree<'_>, command: VcCommand) -> Result<FinishedCommand, StepError>;
+
+    /// Words of commands that no log shows.
+    fn hidden(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Which of a build's changes, oldest first, is the newest revision.
     fn newest(&self, changes: &[&Change]) -> Option<String> {
         changes.last().and_then(|change| change.revision.clone())
@@ -156,9 +165,8 @@ impl<V: Vcs> Step for SourceStep<V> {
             self.missing = true;
             return Ok(Results::Failure);
         };
-        let log = cx.log_for_commands("stdio").await?;
-        let workdir = cx.workdir().to_string();
-        let tree = Tree { cx, log, workdir, options: &self.options, hidden: Vec::new() };
+        let hidden = self.vcs.hidden();
+        let tree = Tree::new(cx, &self.options, hidden).await?;
         self.vcs.check_out(tree, &target).await?;
         Ok(Results::Success)
     }
@@ -174,6 +182,27 @@ impl<V: Vcs> Step for SourceStep<V> {
         }
         let told = self.options.described_done || self.options.codebase.is_empty();
         (!told).then(|| format!("update {}", self.options.codebase))
+    }
+
+    fn source(&self) -> Option<&dyn SourceCommands> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl<V: Vcs> SourceCommands for SourceStep<V> {
+    async fn vccmd(&self, cx: &StepContext, command: VcCommand) -> Result<FinishedCommand, StepError> {
+        self.vcs.command(Tree::new(cx, &self.options, self.vcs.hidden()).await?, command).await
+    }
+
+    fn update_property(
+        &self,
+        cx: &StepContext,
+        source: &str,
+        name: &str,
+        value: Json,
+    ) -> Result<(), StepError> {
+        self.options.update_property(cx, source, name, value)
     }
 }
 
@@ -206,7 +235,7 @@ impl SourceOptions {
             changes.sort_by_key(|change| change.changeid);
             revision = filled(vcs.newest(&changes));
             if let Some(found) = &revision {
-                self.update_property(cx, vcs.class(), "revision", found)?;
+                self.update_property(cx, vcs.class(), "revision", found.as_str().into())?;
             }
         }
         if let Some(patch) = &stamp.patch {
@@ -226,7 +255,7 @@ impl SourceOptions {
         cx: &StepContext,
         step: &str,
         name: &str,
-        value: &str,
+        value: Json,
     ) -> Result<(), StepError> {
         let old = cx.get_property(name);
         let mixed = |message: &str| {
@@ -236,16 +265,15 @@ impl SourceOptions {
         };
         let new = match (self.codebase.as_str(), old) {
             ("", Some(Json::Object(_))) => return Err(mixed("no")),
-            ("", _) => Json::from(value),
+            ("", _) => value,
             (_, Some(Json::String(_))) => return Err(mixed("a")),
             (codebase, old) => {
                 let mut table = old.and_then(|old| old.as_object().cloned()).unwrap_or_default();
-                table.insert(codebase.into(), value.into());
+                table.insert(codebase.into(), value);
                 Json::Object(table)
             }
         };
-        cx.set_property(name, new, step);
-        Ok(())
+        cx.try_set_property(name, new, step)
     }
 }
 
@@ -258,6 +286,18 @@ pub struct Tree<'a> {
     pub options: &'a SourceOptions,
     /// Words of commands that no log shows.
     pub hidden: Vec<String>,
+}
+
+impl<'a> Tree<'a> {
+    /// The step's own folder, with its log `stdio`.
+    pub async fn new(
+        cx: &'a StepContext,
+        options: &'a SourceOptions,
+        hidden: Vec<String>,
+    ) -> Result<Self, StepError> {
+        let log = cx.log_for_commands("stdio").await?;
+        Ok(Tree { cx, log, workdir: cx.workdir().to_string(), options, hidden })
+    }
 }
 
 impl Tree<'_> {
@@ -404,7 +444,7 @@ impl Tree<'_> {
 
     /// Sets a property that describes the source.
     pub fn note(&self, class: &str, name: &str, value: &str) -> Result<(), StepError> {
-        self.options.update_property(self.cx, class, name, value)
+        self.options.update_property(self.cx, class, name, value.into())
     }
 
     /// Removes the patch from the tree.

@@ -4,8 +4,10 @@ use super::args::{Args, Method, NOTHING, Reply, call, methods, names, value};
 use super::objects::change_fields;
 use crate::build::BuildShared;
 use crate::build::scripted::show_next;
+use crate::distributor::info_json;
 use crate::plan::PlannedStep;
 use crate::step::run::StepEnd;
+use crate::worker::WorkerHandle;
 use lunabot_model::resources::{Change, SourceStamp};
 use lunabot_model::script::{Inert, LiveObject};
 use lunabot_model::{AnyObject, Arg, BoxFuture, CallError, Json, Results, ScriptObject};
@@ -39,19 +41,36 @@ pub(crate) fn build_object(shared: &BuildShared) -> ScriptObject {
     let build = &shared.info;
     let fields = json!({
         "buildid": build.buildid, "number": build.number, "reason": build.reason, "builderid": build.builderid,
-        "builder": {"name": build.builder, "builderid": build.builderid}, "worker": worker_fields(shared),
+        "builder": {"name": build.builder, "builderid": build.builderid},
         "url": build.url, "results": null,
     });
     let handle = Arc::new(BuildHandle(shared.itself.clone()));
     ScriptObject {
         scope: shared.scope(),
+        children: vec![("worker", worker_of(shared))],
         ..ScriptObject::new("build", format!("build:{}", build.buildid), fields, handle).with_methods(&NAMES)
     }
 }
 
-pub(super) fn worker_fields(build: &BuildShared) -> Json {
-    let info = build.worker.link.info();
-    json!({"name": build.info.worker, "worker_basedir": info.basedir, "worker_system": info.system})
+/// The worker of a build.
+pub(super) fn worker_of(build: &BuildShared) -> Arg {
+    let (worker, info) = (&build.worker, build.worker.link.info());
+    let fields = json!({
+        "name": worker.name, "workername": worker.name, "workerid": worker.id,
+        "worker_basedir": info.basedir, "worker_system": info.system,
+    });
+    let handle = Arc::new(BuildWorker(Arc::downgrade(worker)));
+    Arg::Object(ScriptObject::new("worker", format!("worker:{}", worker.id), fields, handle))
+}
+
+/// All that a worker says of itself is told where it is asked for.
+struct BuildWorker(Weak<WorkerHandle>);
+
+impl LiveObject for BuildWorker {
+    fn field(&self, name: &str) -> Option<Json> {
+        let worker = self.0.upgrade().filter(|_| name == "info")?;
+        Some(info_json(worker.link.info()))
+    }
 }
 
 /// What the methods act on. It does not keep the build alive.

@@ -3,6 +3,7 @@
 
 use super::encoding::TextPieces;
 use super::scripted::{Calls, Scripted, error_of};
+use super::summary::Texts;
 use super::test_results::TestResults;
 use super::{LineObserver, LogEncoding, LogHandle, LogObserver, Observed, StepError};
 use crate::build::{BuildShared, PropertiesHandle};
@@ -93,6 +94,8 @@ pub(crate) struct Inner {
     pub ended: CancellationToken,
     /// The best that observers let its result be.
     pub at_best: Mutex<Option<Results>>,
+    /// Steps that it shows parts of itself as, until they end.
+    pub subs: Mutex<Vec<(StepContext, Texts)>>,
 }
 
 impl StepContext {
@@ -122,6 +125,7 @@ impl StepContext {
             calls: Calls::default(),
             ended: CancellationToken::new(),
             at_best: Mutex::default(),
+            subs: Mutex::default(),
         }))
     }
 

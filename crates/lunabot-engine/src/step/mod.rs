@@ -19,7 +19,9 @@ mod remote;
 pub(crate) mod run;
 pub(crate) mod scripted;
 mod shell;
+mod source;
 mod split;
+mod sub;
 mod summary;
 mod test_results;
 mod trigger;
@@ -37,6 +39,7 @@ pub use observers::kinds::KINDS as OBSERVERS;
 pub use params::{Switch, given, present};
 pub(crate) use shell::DEFAULT_TIMEOUT;
 pub use shell::{CommandLine, CommandOutput, HasShell, Logfile, ShellOptions, ShellParams, Word};
+pub use source::{SourceCommands, VcCommand};
 pub use split::{joined_schema, split};
 pub use test_results::NewTestResult;
 
@@ -79,6 +82,11 @@ pub trait Step: Send {
     /// class has it. Goes before everything else.
     fn description_done(&self, done: Option<&str>) -> Option<String> {
         let _ = done;
+        None
+    }
+
+    /// What it lends to a class that extends it, if it is a source step.
+    fn source(&self) -> Option<&dyn SourceCommands> {
         None
     }
 }

@@ -403,7 +403,7 @@ async fn decide(
 }
 
 /// What an error makes of the step: its result, and for exceptions the logs that tell (05c, after item 8).
-async fn fail(cx: &StepContext, error: &StepError) -> Results {
+pub(super) async fn fail(cx: &StepContext, error: &StepError) -> Results {
     let told = match error {
         StepError::Exception(text) => tell(cx, text).await,
         StepError::Failed(text) => match cx.log_for_commands("stdio").await {
@@ -458,6 +458,9 @@ async fn finish(
     {
         results = results.worst(best);
     }
+    if let Err(error) = cx.finish_sub_steps(results).await {
+        results = fail(cx, &error).await;
+    }
     let own = match own_summary(cx, results).await {
         Ok(own) => own,
         Err(error) => {
@@ -492,7 +495,12 @@ async fn own_summary(cx: &StepContext, results: Results) -> Result<Option<OwnSum
     script.result_summary(cx).await
 }
 
-async fn store_end(cx: &StepContext, results: Results, text: &str, hidden: bool) -> Result<(), StepError> {
+pub(super) async fn store_end(
+    cx: &StepContext,
+    results: Results,
+    text: &str,
+    hidden: bool,
+) -> Result<(), StepError> {
     // Also what telling of a fault left open.
     cx.finish_logs().await?;
     cx.finish_test_results().await?;

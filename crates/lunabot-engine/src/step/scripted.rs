@@ -176,6 +176,16 @@ impl Scripted {
         }
     }
 
+    /// The built-in class as it were to run now, for what it lends to its subclasses.
+    pub fn base_step(&self) -> Result<Box<dyn Step>, StepError> {
+        (self.planned.kind.build)(&self.args)
+    }
+
+    /// Name of its class.
+    pub fn class_name(&self) -> &str {
+        &self.class.name
+    }
+
     /// What the built-in class made of its newest run.
     pub fn base_result(&self) -> Option<Results> {
         *lock(&self.base_result)

@@ -81,6 +81,11 @@ impl Auth {
         !self.rendered.credentials("").is_empty()
     }
 
+    /// Whether this command of git needs the files.
+    pub fn serves(&self, command: &str) -> bool {
+        self.dir.is_some() && REMOTE.contains(&command)
+    }
+
     /// Options before, and variables for, a command of git.
     pub fn for_command(&self, command: &str) -> (Vec<String>, BTreeMap<String, Json>) {
         match REMOTE.contains(&command) {

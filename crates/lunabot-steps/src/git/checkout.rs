@@ -259,7 +259,11 @@ impl Checkout<'_> {
         Ok(!self.command(words, None).await?.did_fail())
     }
 
-    async fn command(&self, words: Vec<String>, stdin: Option<String>) -> Result<FinishedCommand, StepError> {
+    pub async fn command(
+        &self,
+        words: Vec<String>,
+        stdin: Option<String>,
+    ) -> Result<FinishedCommand, StepError> {
         let mut all = git(&self.params.config);
         let (options, env) = self.auth.for_command(words.first().map_or("", String::as_str));
         all.extend(options);

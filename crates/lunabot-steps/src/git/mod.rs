@@ -20,7 +20,8 @@ use auth::Auth;
 use checkout::Checkout;
 use commands::{Features, Wanted};
 use forges::Variant;
-use lunabot_engine::step::{Step, StepContext, StepError, StepKind, given, read};
+use lunabot_engine::command::FinishedCommand;
+use lunabot_engine::step::{Step, StepContext, StepError, StepKind, VcCommand, given, read};
 use lunabot_model::Json;
 use lunabot_model::git::RenderedAuth;
 use lunabot_model::kind::{check_as, schema_of};
@@ -129,6 +130,24 @@ impl Vcs for Git {
         let removed = auth.remove(cx).await;
         outcome?;
         removed
+    }
+
+    async fn command(&self, tree: Tree<'_>, command: VcCommand) -> Result<FinishedCommand, StepError> {
+        let cx = tree.cx;
+        let features = commands::features(&tree, &self.params.config).await?;
+        let auth = self.auth(cx, features).await?;
+        let wanted = self.wanted(&Target::default(), features);
+        let (mode, class) = (self.mode, self.class());
+        let checkout = Checkout { tree, wanted, mode, params: &self.params, auth: &auth, class };
+        if !auth.serves(command.args.first().map_or("", String::as_str)) {
+            return checkout.command(command.args, command.stdin).await;
+        }
+        let outcome = match checkout.lay_auth().await {
+            Ok(()) => checkout.command(command.args, command.stdin).await,
+            Err(error) => Err(error),
+        };
+        auth.remove(cx).await?;
+        outcome
     }
 }
 

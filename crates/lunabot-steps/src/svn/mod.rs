@@ -7,7 +7,7 @@ use crate::common::step_kind;
 use crate::source::{SourceStep, Target, Tree, Vcs, highest, source_defaults};
 use async_trait::async_trait;
 use lunabot_engine::command::FinishedCommand;
-use lunabot_engine::step::{Step, StepError, StepKind, given, read};
+use lunabot_engine::step::{Step, StepError, StepKind, VcCommand, given, read};
 use lunabot_model::Json;
 use lunabot_model::kind::{check_as, schema_of};
 use lunabot_model::resources::Change;
@@ -61,8 +61,17 @@ impl Vcs for Svn {
         CLASS
     }
 
-    async fn check_out(&mut self, mut tree: Tree<'_>, target: &Target) -> Result<(), StepError> {
-        tree.hidden.extend(given(&self.params.password));
+    fn hidden(&self) -> Vec<String> {
+        given(&self.params.password).into_iter().collect()
+    }
+
+    async fn command(&self, tree: Tree<'_>, command: VcCommand) -> Result<FinishedCommand, StepError> {
+        let checkout = Checkout { tree, params: &self.params, revision: None };
+        let words = checkout.command(command.args);
+        checkout.tree.run(words, BTreeMap::new(), command.stdin).await
+    }
+
+    async fn check_out(&mut self, tree: Tree<'_>, target: &Target) -> Result<(), StepError> {
         let version = tree.run(words(&["svn", "--version"]), BTreeMap::new(), None).await?;
         if version.did_fail() {
             return Err(StepError::Exception("svn is not installed on the worker".into()));

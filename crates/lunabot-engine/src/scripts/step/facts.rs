@@ -16,7 +16,6 @@ pub(super) static METHODS: &[Method<StepContext>] = methods! {
     "setStatistic"("name", "value*") => set_statistic,
     "getStatistics"() => get_statistics,
     "setProgress"("metric", "value") => set_progress,
-    "addURL"("name", "url") => add_url,
     "updateSummary"() => update_summary,
     "setBuildData"("name", "value", "source") => set_build_data,
     "addTestResultSet"("description", "category", "value_unit") => add_test_result_set,
@@ -25,6 +24,9 @@ pub(super) static METHODS: &[Method<StepContext>] = methods! {
     "workerVersionIsOlderThan"("command", "minversion") => worker_version_is_older_than,
     "checkWorkerHasCommand"("command") => check_worker_has_command,
 };
+
+/// What steps have that are shown for others too.
+pub(super) static LINKS: &[Method<StepContext>] = methods! { "addURL"("name", "url") => add_url, };
 
 async fn get_property(cx: &StepContext, mut args: Args) -> Reply {
     let found = cx.get_property(&args.text("name")?);

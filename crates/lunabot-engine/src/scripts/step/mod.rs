@@ -5,17 +5,27 @@ mod commands;
 mod facts;
 mod files;
 mod logs;
+mod source;
+mod sub;
 
 use super::args::{Method, call, names};
-use super::build::{build_object, worker_fields};
+use super::build::{build_object, worker_of};
 use crate::step::{Inner, StepContext};
 use lunabot_model::script::LiveObject;
 use lunabot_model::{Arg, BoxFuture, CallError, Json, ScriptObject};
 use serde_json::json;
 use std::sync::{Arc, LazyLock, Weak};
 
-static TABLES: &[&[Method<StepContext>]] =
-    &[facts::METHODS, logs::METHODS, commands::METHODS, files::METHODS, base::METHODS];
+static TABLES: &[&[Method<StepContext>]] = &[
+    facts::METHODS,
+    facts::LINKS,
+    logs::METHODS,
+    commands::METHODS,
+    files::METHODS,
+    source::METHODS,
+    sub::METHODS,
+    base::METHODS,
+];
 static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| names(TABLES));
 
 /// What a class may change of its step while it runs.
@@ -36,11 +46,11 @@ pub(crate) fn step_object(cx: &StepContext, more: Json) -> ScriptObject {
         Json::Object(more) => more,
         _ => serde_json::Map::new(),
     };
-    let own = json!({"name": cx.name(), "workdir": cx.workdir(), "worker": worker_fields(&cx.0.build)});
+    let own = json!({"name": cx.name(), "workdir": cx.workdir()});
     fields.extend(own.as_object().cloned().unwrap_or_default());
     let handle = Arc::new(StepHandle(Arc::downgrade(&cx.0)));
     ScriptObject {
-        children: vec![("build", Arg::Object(build_object(&cx.0.build)))],
+        children: vec![("build", Arg::Object(build_object(&cx.0.build))), ("worker", worker_of(&cx.0.build))],
         assignable: if cx.0.script.get().is_some() { ASSIGNABLE } else { &[] },
         scope: cx.0.build.scope(),
         ..ScriptObject::new("step", "step", fields.into(), handle).with_methods(&NAMES)
