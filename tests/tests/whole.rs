@@ -66,6 +66,8 @@ mod own_worker;
 mod pipeline;
 #[path = "whole/plug_ins.rs"]
 mod plug_ins;
+#[path = "whole/progress.rs"]
+mod progress;
 #[path = "whole/properties.rs"]
 mod properties;
 #[path = "whole/queue.rs"]

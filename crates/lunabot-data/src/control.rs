@@ -2,7 +2,8 @@
 //!
 //! The engine registers a handler per resource; www never knows the engine.
 
-use lunabot_model::{BoxFuture, BuilderId, Json, WorkerId};
+use lunabot_model::progress::BuildProgress;
+use lunabot_model::{BoxFuture, BuildId, BuilderId, Json, WorkerId};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -33,6 +34,12 @@ pub trait Holdups: Send + Sync {
 
     /// Workers in quarantine, and how long they stay there (07.021).
     fn quarantines(&self) -> BoxFuture<'_, HashMap<WorkerId, Duration>>;
+}
+
+/// Knows how far builds are that run.
+pub trait Progresses: Send + Sync {
+    /// `None`: it does not run.
+    fn progress(&self, build: BuildId) -> Option<BuildProgress>;
 }
 
 /// Handles the actions of one resource type.

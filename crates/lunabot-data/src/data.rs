@@ -2,7 +2,7 @@
 
 use crate::ack::Ack;
 use crate::bus::Bus;
-use crate::control::{ControlError, ControlHandler, Holdups};
+use crate::control::{ControlError, ControlHandler, Holdups, Progresses};
 use crate::error::Result;
 use crate::live::{Live, LiveSet};
 use crate::merge;
@@ -12,8 +12,9 @@ use crate::updates::Collapser;
 use crate::writer;
 use lunabot_db::{OpenStore, PropertyOwners, Store};
 use lunabot_model::config::LogCompression;
+use lunabot_model::progress::BuildProgress;
 use lunabot_model::resources::*;
-use lunabot_model::{BoxFuture, BuilderId, Clock, Json, MasterId, Results, WorkerId};
+use lunabot_model::{BoxFuture, BuildId, BuilderId, Clock, Json, MasterId, Results, Topic, WorkerId};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -139,6 +140,23 @@ impl Data {
     /// Registers who knows what holds builders back.
     pub fn set_holdups(&self, holdups: Arc<dyn Holdups>) {
         self.registered_mut().holdups = Some(holdups);
+    }
+
+    /// Registers who knows how far builds are.
+    pub fn set_progresses(&self, progresses: Arc<dyn Progresses>) {
+        self.registered_mut().progresses = Some(progresses);
+    }
+
+    /// How far a build is that runs.
+    pub fn progress(&self, build: BuildId) -> Option<BuildProgress> {
+        let known = self.registered().progresses.clone();
+        known?.progress(build)
+    }
+
+    /// Announces that the expected end of a build has moved: `builds/N/progress/updated`.
+    pub fn announce_progress(&self, progress: &BuildProgress) {
+        let topic = Topic::new(&[&"builds", &progress.buildid, &"progress", &"updated"]);
+        self.shared.bus.publish_lazily(vec![topic], || serde_json::json!(progress));
     }
 
     /// What holds back these builders; those that nothing holds back, as far as is known, are absent.

@@ -5,6 +5,7 @@ mod commits;
 mod logs;
 mod openapi;
 mod path;
+mod progress;
 
 pub use logs::{RawLog, RawStream};
 pub use openapi::openapi;
@@ -187,6 +188,7 @@ macro_rules! for_resource {
             | Target::ChangePropertyList
             | Target::BuildDataValue
             | Target::BuildChanges
+            | Target::BuildProgress
             | Target::CommitGraph
             | Target::LogContents
             | Target::LogRaw
@@ -327,6 +329,7 @@ impl Data {
             Target::LogRaw | Target::LogRawInline | Target::BuildDataValue => Ok(Answer::Raw),
             Target::LogContents => self.log_contents(found, query).await,
             Target::BuildChanges => self.build_changes(found, query).await,
+            Target::BuildProgress => self.build_progress(found, query).await,
             Target::CommitGraph => self.commit_graph(found, query).await,
             Target::ForceSchedulers | Target::ForceScheduler | Target::ForceSchedulersOfBuilder => {
                 self.force_schedulers(found, query).await

@@ -30,7 +30,7 @@ mod writer;
 
 pub use ack::Ack;
 pub use bus::{Bus, Delivery, Subscription};
-pub use control::{ControlError, ControlHandler, Holdups};
+pub use control::{ControlError, ControlHandler, Holdups, Progresses};
 pub use data::{Data, OpenOptions};
 pub use error::DataError;
 pub use get::{Answer, RawLog, RawStream, Serialised, dataspec, openapi};

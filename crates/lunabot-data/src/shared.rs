@@ -1,8 +1,7 @@
 //! What all clones of [`crate::Data`] share, and the signals between callers and the writer.
 
 use crate::bus::Bus;
-use crate::control::ControlHandler;
-use crate::control::Holdups;
+use crate::control::{ControlHandler, Holdups, Progresses};
 use crate::error::{DataError, Result};
 use crate::live::Live;
 use crate::updates::Collapser;
@@ -58,6 +57,7 @@ pub(crate) struct Shared {
 pub(crate) struct Registered {
     pub collapser: Option<Arc<dyn Collapser>>,
     pub holdups: Option<Arc<dyn Holdups>>,
+    pub progresses: Option<Arc<dyn Progresses>>,
     pub handlers: HashMap<&'static str, Arc<dyn ControlHandler>>,
     pub force_schedulers: Arc<Vec<ForceScheduler>>,
     pub refresh_force_schedulers: Option<Refresh>,

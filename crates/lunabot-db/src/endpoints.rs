@@ -45,6 +45,8 @@ pub enum Target {
     BuildDataValue,
     /// What is new in a build (09.037).
     BuildChanges,
+    /// Not stored: how far a build is.
+    BuildProgress,
     /// Of the log that the condition selects.
     LogContents,
     LogRaw,
@@ -323,6 +325,7 @@ fn of_builds(table: &mut Table, builders: &[Named], builds: &[Named]) {
     table.below(builds, "properties", Target::BuildProperties, "b.id = {}", true);
     table.below(builds, "property_list", Target::BuildPropertyList, "b.id = {}", false);
     table.below(builds, "changes", Target::BuildChanges, "b.id = {}", false);
+    table.below(builds, "progress", Target::BuildProgress, "b.id = {}", true);
     table.below(builds, "data", Target::BuildData, "d.buildid = {}", false);
     table.below(builds, "data/i:build_data_name", Target::BuildData, "d.buildid = {} AND d.name = $$", true);
     table.below(

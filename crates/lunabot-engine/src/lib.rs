@@ -19,6 +19,7 @@ pub mod locks;
 mod logs;
 mod orphans;
 mod plan;
+mod progress;
 pub mod scheduler;
 mod scripts;
 pub mod services;

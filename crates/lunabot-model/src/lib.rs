@@ -20,6 +20,7 @@ pub mod locks;
 pub mod object;
 pub mod pattern;
 pub mod percent;
+pub mod progress;
 pub mod properties;
 pub mod render;
 pub mod resources;

@@ -65,6 +65,7 @@ pub(super) fn names(target: Target) -> (&'static str, &'static str) {
     }
     match target {
         Target::BuildChanges => ("change", "changes"),
+        Target::BuildProgress => ("build_progress", "progress"),
         Target::CommitGraph => ("commit_graph", "commit_graphs"),
         Target::BuildDataValue => ("build_data", "build_data"),
         Target::ForceSchedulers | Target::ForceScheduler | Target::ForceSchedulersOfBuilder => {
@@ -111,6 +112,23 @@ pub(super) fn fields(name: &str) -> Option<Fields> {
         ],
         "_property" => vec![("name", "string"), ("source", "string"), ("value", "jsonobject")],
         "logchunk" => vec![("logid", "integer"), ("firstline", "integer"), ("content", "string")],
+        "build_progress" => vec![
+            ("buildid", "integer"),
+            ("elapsed", "integer"),
+            ("expected", "integer?"),
+            ("remaining", "integer?"),
+            ("eta", "datetime?"),
+            ("late", "integer"),
+            ("basis", "integer"),
+            ("steps", "[step_progress]"),
+        ],
+        "step_progress" => vec![
+            ("name", "string"),
+            ("complete", "boolean"),
+            ("elapsed", "integer"),
+            ("expected", "integer?"),
+            ("metrics", "jsonobject"),
+        ],
         "commit_graph" => vec![("common", "integer"), ("to1", "[integer]"), ("to2", "[integer]")],
         "master_id" => vec![("masterid", "integer")],
         "master_builder" => vec![("masterid", "integer"), ("builderid", "integer")],
@@ -129,7 +147,7 @@ pub(super) fn kinds(name: &str) -> Vec<(&'static str, FieldKind)> {
         return decl.fields.iter().map(|field| (field.name, field.kind)).collect();
     }
     let kind = |api: &'static str| match parts(api).0 {
-        "integer" => FieldKind::Int,
+        "integer" | "datetime" => FieldKind::Int,
         "boolean" => FieldKind::Bool,
         "string" => FieldKind::Text,
         "identifier" => FieldKind::Identifier,

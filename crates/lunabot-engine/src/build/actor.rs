@@ -287,6 +287,7 @@ impl Actor {
             statistics: Mutex::default(),
             kept: OnceLock::new(),
             remaining: Mutex::new(Remaining::new(&self.builder.steps)),
+            progress: self.services.progress.watch(build),
             script: OnceLock::new(),
             info,
         })
@@ -458,6 +459,9 @@ impl Actor {
             data.unclaim(&request).await?.detach();
         } else {
             data.complete_requests(&request, outcome.results).await?.detach();
+        }
+        if let Some(shared) = &self.shared {
+            shared.progress.finish(outcome.results).await;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::scripted::{BuildScript, RemainingSteps};
 use crate::locks::client::LockDesk;
 use crate::logs::{Masks, SizeLimits};
 use crate::plan::BuilderPlan;
+use crate::progress::{Desk, Watch};
 use crate::scheduler::Schedulers;
 use crate::step::{BuildInfo, StepError, StepKind};
 use crate::worker::WorkerHandle;
@@ -27,6 +28,7 @@ pub struct Services {
     pub schedulers: Arc<Schedulers>,
     /// All kinds of steps, for those that functions make.
     pub steps: HashMap<&'static str, &'static StepKind>,
+    pub progress: Arc<Desk>,
     /// Numbers remote commands (05.037).
     next_command: AtomicU64,
 }
@@ -39,7 +41,8 @@ impl Services {
         schedulers: Arc<Schedulers>,
         steps: HashMap<&'static str, &'static StepKind>,
     ) -> Self {
-        Services { data, clock, locks, schedulers, steps, next_command: AtomicU64::new(1) }
+        let progress = Desk::new(data.clone(), clock.clone());
+        Services { data, clock, locks, schedulers, steps, progress, next_command: AtomicU64::new(1) }
     }
 
     pub fn command_id(&self) -> String {
@@ -66,6 +69,8 @@ pub struct BuildShared {
     pub kept: std::sync::OnceLock<Keep>,
     /// Steps that were not run yet.
     pub remaining: RemainingSteps,
+    /// How far it is.
+    pub progress: Arc<Watch>,
     /// Of a build whose class is the configuration's.
     pub script: std::sync::OnceLock<BuildScript>,
 }

@@ -60,9 +60,9 @@ pub struct BaseStepParams {
     pub log_encoding: Option<LogEncoding>,
     /// Results for which the step's text is shown as the build's: true, false or a list of results.
     pub update_build_summary_policy: Option<SummaryPolicy>,
-    /// Accepted; has no effect in Buildbot 4 either (05.031).
+    /// Whether the step counts for the expected end of builds. Default true.
     pub use_progress: Option<bool>,
-    /// Accepted; has no effect in Buildbot 4 either (05.031).
+    /// Numbers that tell how far it is, which it sets while it runs (`setProgress`).
     pub progress_metrics: Option<StringOrList>,
     /// Folder of its commands below the builder's; default: the factory's, or `build`.
     pub workdir: Option<Renderable<String>>,

@@ -205,6 +205,12 @@ impl StepContext {
         self.0.build.statistics().get(&self.0.name, name).cloned()
     }
 
+    /// Says how far the step is, for the expected end of its build (lua-api § 3). Earlier builds say what `metric` is at
+    /// the end. The error is that of a number that is none, or of too many metrics.
+    pub fn set_progress(&self, metric: &str, value: f64) -> Result<(), StepError> {
+        self.0.build.progress.set(&self.0.name, metric, value).map_err(StepError::Exception)
+    }
+
     /// Folds a statistic over the steps of the build that have it, in the order in which they ran (05.016). Without
     /// `initial` the first value is the beginning; `None`: no step has it.
     pub fn summary_statistic(

@@ -94,7 +94,12 @@ async fn begin(
     let (row, ack) = data.add_step(build.info.buildid, &build.masks.mask(&name), "pending").await?;
     ack.detach();
     data.start_step(row.stepid, step.base.locks.is_none()).await?.detach();
-    Ok(StepContext::new(build.clone(), row.stepid, row.name, stopped))
+    let cx = StepContext::new(build.clone(), row.stepid, row.name, stopped);
+    if step.base.use_progress.unwrap_or(true) {
+        let metrics = step.base.progress_metrics.as_ref().map_or(&[][..], |metrics| &metrics.0);
+        build.progress.begin(cx.name(), metrics, cx.0.output.clone());
+    }
+    Ok(cx)
 }
 
 /// The name before it is made unique: the one given, else the class's; of a step that is named after an option, with
@@ -281,6 +286,7 @@ async fn locked(
 ) -> Result<Results, StepError> {
     super::locks::acquire(cx, base).await?;
     if base.locks.is_some() {
+        cx.0.build.progress.set_out(cx.name());
         show(cx, texts).await?;
     }
     attended(cx, acting, texts).await
@@ -476,6 +482,7 @@ async fn finish(
     if let Err(error) = store_end(cx, results, &text, hidden).await {
         tracing::error!(step = cx.step_id(), "could not store the end of the step: {error}");
     }
+    cx.0.build.progress.end(cx.name(), results);
     let policy = step.base.update_build_summary_policy.as_ref();
     let counts = summary::counts_for_build(policy, flags, results);
     let of_class = own.and_then(|own| own.build).map(mask);

@@ -90,7 +90,7 @@ async fn read_build(app: &App, builder: &str, number: &str, asked: &Asked) -> Re
         data.newest_builds(&[build.builderid], 12).await?.remove(&build.builderid).unwrap_or_default();
     let page = view! {
         status => Status::of_build(&build), owner => owner(&build),
-        estimate => (!build.complete).then(|| Estimate::new(&build, &newest, now)).flatten(),
+        estimate => (!build.complete).then(|| Estimate::new(data, &build, &newest, now)).flatten(),
         queued => request.as_ref().map(|r| (build.started_at - r.submitted_at).max(0)),
         steps => views(data, &build, steps, now).await?,
         properties => properties(&build), triggered => triggered(data, id).await?,
@@ -104,6 +104,7 @@ async fn read_build(app: &App, builder: &str, number: &str, asked: &Asked) -> Re
         format!("builds/{id}/*"),
         format!("builds/{id}/steps/*/*"),
         format!("builds/{id}/properties/*"),
+        format!("builds/{id}/progress/*"),
         "steps/*/logs/*/new".into(),
     ];
     app.page(asked, Page { template: "build.html", title, nav: "builders", live, data: page })

@@ -147,7 +147,12 @@ pub async fn running_rows(
     let earlier = app.www.data.newest_builds(&ids, 12).await?;
     let now = app.www.clock.now().secs();
     let rows = builds.iter().map(|build| BuildRow {
-        estimate: Estimate::new(build, earlier.get(&build.builderid).map_or(&[][..], Vec::as_slice), now),
+        estimate: Estimate::new(
+            &app.www.data,
+            build,
+            earlier.get(&build.builderid).map_or(&[][..], Vec::as_slice),
+            now,
+        ),
         ..BuildRow::new(build, names)
     });
     Ok(rows.collect())

@@ -1,5 +1,7 @@
 //! What templates show of builds, steps and requests: a state as colour, sign and word; rows; trends.
 
+use lunabot_data::Data;
+use lunabot_model::progress::BuildProgress;
 use lunabot_model::resources::{Build, Step};
 use lunabot_model::{BuilderId, Json, Results};
 use serde::Serialize;
@@ -130,13 +132,31 @@ pub struct Estimate {
     pub done: i64,
     /// Seconds left; negative when it is late.
     pub left: i64,
+    /// What `usual` is of the builds that it is from.
+    pub by: &'static str,
     /// How many builds the guess is from.
-    pub basis: usize,
+    pub basis: i64,
 }
 
 impl Estimate {
-    /// From earlier successful builds of the builder.
-    pub fn new(build: &Build, earlier: &[Build], now: i64) -> Option<Estimate> {
+    /// As its steps get on; where nothing is known of them, from earlier successful builds of the builder.
+    pub fn new(data: &Data, build: &Build, earlier: &[Build], now: i64) -> Option<Estimate> {
+        let progress = data.progress(build.buildid);
+        progress.and_then(|progress| Self::by_steps(&progress)).or_else(|| Self::by_time(build, earlier, now))
+    }
+
+    fn by_steps(progress: &BuildProgress) -> Option<Estimate> {
+        let (usual, remaining) = (progress.expected?.max(1), progress.remaining?);
+        Some(Estimate {
+            usual,
+            done: (usual - remaining).clamp(0, usual),
+            left: if remaining > 0 { remaining } else { -progress.late.max(0) },
+            by: "Average by step",
+            basis: progress.basis,
+        })
+    }
+
+    fn by_time(build: &Build, earlier: &[Build], now: i64) -> Option<Estimate> {
         let mut seconds: Vec<i64> = earlier.iter().filter_map(good_duration).collect();
         seconds.sort_unstable();
         let usual = *seconds.get(seconds.len() / 2)?;
@@ -145,7 +165,8 @@ impl Estimate {
             usual: usual.max(1),
             done: run.min(usual.max(1)),
             left: usual - run,
-            basis: seconds.len(),
+            by: "Median",
+            basis: i64::try_from(seconds.len()).unwrap_or(i64::MAX),
         })
     }
 }
@@ -279,9 +300,32 @@ mod tests {
             build(2, Some(Results::Success), 10),
             build(1, Some(Results::Success), 20),
         ];
-        let estimate = Estimate::new(&build(5, None, 0), &earlier, 25).unwrap();
+        let estimate = Estimate::by_time(&build(5, None, 0), &earlier, 25).unwrap();
         assert_eq!((estimate.usual, estimate.left, estimate.basis), (20, -5, 3));
-        assert!(Estimate::new(&build(5, None, 0), &earlier[..1], 25).is_none());
+        assert!(Estimate::by_time(&build(5, None, 0), &earlier[..1], 25).is_none());
+    }
+
+    #[test]
+    fn an_estimate_by_steps_is_late_only_when_nothing_is_left() {
+        let progress = |remaining, late| BuildProgress {
+            buildid: 1,
+            elapsed: 25,
+            expected: Some(20),
+            remaining,
+            eta: None,
+            late,
+            basis: 3,
+            steps: Vec::new(),
+        };
+        for (remaining, late, want) in [
+            (Some(5), -3, Some((15, 5))),
+            (Some(5), 7, Some((15, 5))),
+            (Some(0), 7, Some((20, -7))),
+            (None, 0, None),
+        ] {
+            let estimate = Estimate::by_steps(&progress(remaining, late));
+            assert_eq!(estimate.map(|e| (e.done, e.left)), want, "{remaining:?} {late}");
+        }
     }
 
     #[test]

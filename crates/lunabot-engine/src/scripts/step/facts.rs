@@ -77,10 +77,9 @@ async fn get_statistics(cx: &StepContext, _: Args) -> Reply {
     value(cx.0.build.statistics().of(cx.name()))
 }
 
-/// Checked, and without effect as in Buildbot 4 (05.031).
-async fn set_progress(_: &StepContext, mut args: Args) -> Reply {
-    args.text("metric")?;
-    args.need::<f64>("value")?;
+async fn set_progress(cx: &StepContext, mut args: Args) -> Reply {
+    let metric = args.text("metric")?;
+    cx.set_progress(&metric, args.need("value")?)?;
     Ok(NOTHING)
 }
 

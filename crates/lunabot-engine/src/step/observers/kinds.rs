@@ -62,7 +62,7 @@ pub struct PatternParams {
     /// Where: `stdout` (the default), `stderr`, `header` or `both`.
     #[serde(default)]
     pub on: Option<On>,
-    /// The metric that the number of lines is the progress of. Not supported yet.
+    /// The metric of the step's progress that becomes the number of lines.
     #[serde(default)]
     pub progress: Option<String>,
     /// The statistic of the step that becomes the number of lines.
@@ -94,12 +94,10 @@ impl Params for PatternParams {
             let wrong = pattern.and_then(|pattern| pattern::search(pattern).err());
             problems.extend(wrong.map(|error| Problem::new(name, error)));
         }
-        if self.progress.is_some() {
-            problems.push(Problem::new("progress", "not supported yet; count the lines by statistic"));
-        }
         let named = [&self.progress, &self.statistic, &self.property, &self.log];
         if named.iter().all(|option| option.is_none()) && self.url.is_none() && self.result.is_none() {
-            let message = "says nothing of what to do; give one of statistic url property log result";
+            let message =
+                "says nothing of what to do; give one of progress statistic url property log result";
             problems.push(Problem::new("", message));
         }
         problems
@@ -191,7 +189,6 @@ mod tests {
     fn a_pattern_that_cannot_do_what_it_is_to_do_is_a_mistake() {
         for (options, wanted) in [
             (json!({"pattern": "x"}), "says nothing of what to do"),
-            (json!({"pattern": "x", "progress": "tests"}), "not supported yet; count the lines by statistic"),
             (json!({"pattern": "(", "statistic": "n"}), "unclosed"),
         ] {
             let told = check_as::<PatternParams>(&options);

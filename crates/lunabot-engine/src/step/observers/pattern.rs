@@ -102,6 +102,9 @@ impl LogObserver for PatternObserver {
         if self.count == before {
             return Ok(());
         }
+        if let Some(name) = &self.params.progress {
+            cx.set_progress(name, self.count as f64)?;
+        }
         if let Some(name) = &self.params.statistic {
             cx.set_statistic(name, self.count.into());
         }
