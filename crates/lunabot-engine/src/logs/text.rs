@@ -106,6 +106,7 @@ impl LogText {
             prefix(channel, lines, out);
             return;
         }
+        let lines = if self.cut { lines } else { self.head(channel, lines, out) };
         if !self.cut {
             self.cut = true;
             let note = format!(
@@ -116,6 +117,21 @@ impl LogText {
         }
         prefix(channel, lines, &mut self.tail);
         self.shorten_tail();
+    }
+
+    /// Keeps what still fits of the piece that crosses the limit; gives the rest. A line is cut only where none fits whole.
+    fn head<'t>(&mut self, channel: Channel, lines: &'t str, out: &mut String) -> &'t str {
+        let room = self.limits.max.unwrap_or(u64::MAX).saturating_sub(self.stored);
+        let most = lines.floor_char_boundary(usize::try_from(room).unwrap_or(usize::MAX));
+        let whole = lines[..most].rfind('\n').map(|at| at + 1);
+        let at = whole.unwrap_or(if self.stored == 0 { most } else { 0 });
+        let (head, rest) = lines.split_at(at);
+        self.stored += head.len() as u64;
+        prefix(channel, head, out);
+        if !head.is_empty() && !head.ends_with('\n') {
+            out.push('\n');
+        }
+        rest
     }
 
     fn shorten_tail(&mut self) {
@@ -164,5 +180,26 @@ mod tests {
         log.finish(&masks, &mut out, &mut |_, _| {});
         let lines: Vec<&str> = out.lines().collect();
         assert_eq!((lines[0], lines[2], lines[3], lines.len()), ("o1234567", "hexit 0", "olast", 4));
+    }
+
+    #[test]
+    fn row_13_015_the_piece_that_crosses_the_limit_is_cut_where_it_does() {
+        for (before, piece, head, tail) in [
+            ("", "one\ntwo\nthree\nfour\n", vec!["oone", "otwo"], vec!["ofour"]),
+            ("one\n", "two\nthree\nfour\n", vec!["oone", "otwo"], vec!["ofour"]),
+            ("one\ntwo\n", "three\nfour\n", vec!["oone", "otwo"], vec!["ofour"]),
+            ("", "ééééééééé\nfour\n", vec!["oéééé"], vec!["ofour"]),
+            ("one\n", "too long for it\nfour\n", vec!["oone"], vec!["ofour"]),
+        ] {
+            let limits = SizeLimits { max: Some(9), tail: 7 };
+            let (mut log, masks, mut out) = (LogText::new(limits), Masks::default(), String::new());
+            for text in [before, piece] {
+                log.push(&masks, Channel::Stdout, text, &mut out, &mut |_, _| {});
+            }
+            log.finish(&masks, &mut out, &mut |_, _| {});
+            let lines: Vec<&str> = out.lines().collect();
+            let note = lines.iter().position(|line| line.starts_with("houtput exceeds")).unwrap();
+            assert_eq!((&lines[..note], &lines[note + 1..]), (&head[..], &tail[..]), "{before:?} {piece:?}");
+        }
     }
 }
