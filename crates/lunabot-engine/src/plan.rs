@@ -5,7 +5,7 @@ use crate::step::{BaseStepParams, StepKind};
 use crate::worker::{LocalWorkerParams, REMOTE, RemoteWorkerParams};
 use lunabot_model::config::{BuilderConfig, Collapse, DeclaredBuilder};
 use lunabot_model::locks::LockUse;
-use lunabot_model::{AnyObject, BuilderId, ClassOf, Id, Json, Renderable, WorkerId};
+use lunabot_model::{AnyObject, BuilderId, ClassOf, FromLua, Id, Json, Renderable, WorkerId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -96,7 +96,7 @@ pub(crate) fn plan_step(
     };
     let class = step.class.as_ref().map(ClassOf::read).transpose().map_err(&fault)?;
     let shell = || (kind.kind.schema)().pointer("/properties/decodeRC").is_some();
-    let base = serde_json::from_value(step.args.clone()).map_err(|error| fault(error.to_string()))?;
+    let base = FromLua(&step.args).read().map_err(|error| fault(error.to_string()))?;
     let params = class.as_ref().map(|class| &class.params);
     let dynamic = [Some(&step.args), params].into_iter().flatten().any(lunabot_model::object::is_dynamic);
     Ok(PlannedStep {
@@ -135,7 +135,8 @@ pub(crate) fn worker_of(object: &AnyObject) -> Result<WorkerPlan, PlanError> {
 
 /// The options of a declared worker. The error names the place.
 pub(crate) fn worker_params<T: serde::de::DeserializeOwned>(object: &AnyObject) -> Result<T, PlanError> {
-    serde_json::from_value(object.args.clone())
+    FromLua(&object.args)
+        .read()
         .map_err(|error| PlanError(format!("{}: {}: {error}", object.at, object.kind)))
 }
 

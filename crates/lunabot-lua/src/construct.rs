@@ -203,8 +203,7 @@ pub(crate) fn read(
         Ok(named) => {
             for (name, value) in named {
                 let Some(shape) = fields.shape(&name) else {
-                    let known = known_option(&kind.path(), &name);
-                    let message = if known { NOT_YET.to_string() } else { unknown_option(&name, &fields) };
+                    let message = not_an_option(&mut reader, kind, &fields, &name, &value);
                     reader.problems.push(Problem::new(&name, message));
                     continue;
                 };
@@ -222,6 +221,26 @@ pub(crate) fn read(
         Err(message) => reader.problems.push(Problem::new("", message)),
     }
     (args, reader.problems, reader.poisoned)
+}
+
+/// What is told of a name that is no option: what the kind itself says of it, if it knows it.
+fn not_an_option(
+    reader: &mut Reader<'_>,
+    kind: &'static Kind,
+    fields: &Fields,
+    name: &str,
+    value: &Value,
+) -> String {
+    let mut alone = Reader::new(reader.lua, reader.shared);
+    alone.functions = true;
+    let value = alone.option(name, value, &Shape::ANY).unwrap_or(Json::Null);
+    let own = (kind.check)(&Json::Object(Map::from_iter([(name.to_string(), value)]))).into_iter();
+    let own = own.filter(|problem| problem.path == name && !problem.message.starts_with("unknown option"));
+    match own.map(|problem| problem.message).next() {
+        Some(own) => own,
+        None if known_option(&kind.path(), name) => NOT_YET.to_string(),
+        None => unknown_option(name, fields),
+    }
 }
 
 /// Gives positional arguments their names.

@@ -332,7 +332,9 @@ impl<'a> Reader<'a> {
             let name = parts.named.first().map_or("", |(name, _)| name).to_string();
             return self.problem(format!("mixes items 1…n and names ({name}); use one of both"));
         }
-        if parts.items.is_empty() && !parts.is_list {
+        // Whoever wants a list of it tells what is wrong with the numbers.
+        let numbered = parts.items.first().is_some_and(|(number, _)| *number != 1);
+        if (parts.items.is_empty() || numbered) && !parts.is_list {
             return self.map(parts, &Shape { form: Form::Any, renderable }, renderable);
         }
         self.list(parts, &Shape { form: Form::Any, renderable }, renderable)

@@ -160,7 +160,7 @@ impl Declared {
             return self.assign_acting(lua, live, name, &value);
         }
         let option = shared.fields(self.kind).shape(name).is_some();
-        if self.kind.category == Category::Factory && option && shared.loading() {
+        if self.kind.category == Category::Factory && self.fields.is_none() && shared.loading() {
             return self.set_option(lua, &shared, name, value);
         }
         match &self.fields {
@@ -291,7 +291,7 @@ pub(crate) fn add_methods(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
     prelude.raw_set(
         "object_addSteps",
         lua.create_function(|lua, (this, steps, more): (Value, Value, Option<Table>)| {
-            let steps = step_list(lua, &steps)?;
+            let steps = step_list(lua, &steps, 0)?;
             crate::secrets::add_steps(lua, &this, steps, more)
         })?,
     )?;
@@ -311,8 +311,12 @@ pub(crate) fn receiver(lua: &Lua, this: &Value, method: &str) -> mlua::Result<An
     }
 }
 
-/// The items of a list of steps, without `false`. What is no list without holes is told, and adds nothing.
-fn step_list(lua: &Lua, steps: &Value) -> mlua::Result<Vec<Value>> {
+/// Lists of steps in lists of steps that are followed.
+const MAX_NESTED: usize = 64;
+
+/// The items of a list of steps, lists inside it spliced in, without `false`. What is no list without holes is told, and
+/// adds nothing.
+fn step_list(lua: &Lua, steps: &Value, depth: usize) -> mlua::Result<Vec<Value>> {
     let told = |message: String| {
         let problem = Problem::new("steps", message);
         report(lua, &Shared::of(lua), "util.BuildFactory:addSteps", &origin(lua), &[problem])?;
@@ -332,7 +336,15 @@ fn step_list(lua: &Lua, steps: &Value) -> mlua::Result<Vec<Value>> {
     if let Some((place, _)) = (1..).zip(&items).find(|(place, item)| *place != item.0) {
         return told(format!("item {place} is nil (write `x or false` for an item that may be missing)"));
     }
-    Ok(items.into_iter().map(|(_, value)| value).filter(|value| *value != Value::Boolean(false)).collect())
+    let mut all = Vec::with_capacity(items.len());
+    for (_, value) in items {
+        match value {
+            Value::Boolean(false) => {}
+            Value::Table(_) if depth < MAX_NESTED => all.extend(step_list(lua, &value, depth + 1)?),
+            other => all.push(other),
+        }
+    }
+    Ok(all)
 }
 
 pub(crate) fn add_steps(lua: &Lua, this: &Value, method: &str, steps: Vec<Value>) -> mlua::Result<()> {

@@ -10,6 +10,7 @@ use crate::state::Shared;
 use lunabot_model::{Json, Problem};
 use mlua::{AnyUserData, Lua, MultiValue, Table, Value};
 use serde_json::{Map, json};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Fields of a class that are not attributes.
@@ -70,8 +71,7 @@ fn judge(lua: &Lua, shared: &Shared, class: &Class, mut problems: Vec<Problem>) 
             shared.warn(&at, &class.path(), odd);
         }
         let plain = !value.is_function() && fields.get(&name).is_none() && !SPECIAL.contains(&name.as_str());
-        let near =
-            lunabot_model::kind::nearest(&name, fields.names()).filter(|n| n.eq_ignore_ascii_case(&name));
+        let near = lunabot_model::kind::typo_of(&name, fields.names());
         if let (true, Some(near)) = (plain, near) {
             shared.warn(
                 &at,
@@ -246,6 +246,20 @@ fn params(
     Ok((json, values))
 }
 
+/// The names of parameters that are lists.
+fn lists(class: &Class) -> Vec<String> {
+    let mut all = Vec::new();
+    for extended in class.chain() {
+        let Ok(Value::Table(declared)) = extended.fields.raw_get::<Value>("params") else { continue };
+        let lists = declared.pairs::<String, Table>().flatten().filter(|(_, spec)| {
+            spec.raw_get::<Option<String>>("type").is_ok_and(|kind| kind.as_deref() == Some("list"))
+        });
+        all.extend(lists.map(|(name, _)| name));
+    }
+    all.sort_unstable();
+    all
+}
+
 fn shape_of(spec: &Table) -> mlua::Result<crate::shape::Shape> {
     use crate::shape::{Form, Shape};
     let plain = |form| Box::new(Shape { form, renderable: false });
@@ -291,7 +305,9 @@ pub(crate) fn class_json(shared: &Shared, declared: &Declared) -> Option<Json> {
     let options = shared.fields(declared.kind);
     let mut hooks = Map::new();
     for one in declared.class.chain() {
-        for (name, value) in one.fields.pairs::<String, Value>().flatten() {
+        // In order: one configuration gives one result, every time.
+        let members: BTreeMap<String, Value> = one.fields.pairs::<String, Value>().flatten().collect();
+        for (name, value) in members {
             let Value::Function(function) = value else { continue };
             let special = SPECIAL.contains(&name.as_str()) || options.get(&name).is_some();
             if !special && !hooks.contains_key(&name) {
@@ -302,6 +318,10 @@ pub(crate) fn class_json(shared: &Shared, declared: &Declared) -> Option<Json> {
     let name = declared.class.path();
     let params = declared.params.borrow().clone();
     let mut class = json!({"name": name, "fingerprint": extended.index, "hooks": hooks, "params": params});
+    let lists = lists(&declared.class);
+    if !lists.is_empty() {
+        class["lists"] = lists.into();
+    }
     let mut observers = Map::new();
     for (log, observer) in declared.class.chain().flat_map(|one| &one.observers) {
         observers.entry(log.as_str()).or_insert_with(|| observer.clone());

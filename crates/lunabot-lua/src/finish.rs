@@ -18,6 +18,10 @@ const MAX_DEPTH: usize = 500;
 
 /// Reads the configuration. Mistakes are recorded; `None`: there are some.
 pub(crate) fn finish(vm: &Vm, table: &Table, source: &str) -> mlua::Result<Option<Config>> {
+    if let Some(prelude) = &*vm.shared.prelude.borrow() {
+        // `lunabot.master.config`.
+        prelude.raw_set("config", table)?;
+    }
     let mut json = read(vm, table);
     let mut filler = Filler::new(vm, table)?;
     filler.fill(&mut json, 0);
@@ -75,13 +79,17 @@ fn builders_shape(vm: &Vm) -> Shape {
 /// Lists of objects inside lists are spliced in, and `false` items dropped.
 fn flat(json: Json) -> Json {
     let Json::Array(items) = json else { return json };
-    let objects = |item: &Json| item.is_array() || item == &Json::Bool(false) || item.get("$kind").is_some();
+    let empty = |item: &Json| item.as_object().is_some_and(Map::is_empty);
+    let objects = |item: &Json| {
+        item.is_array() || item == &Json::Bool(false) || item.get("$kind").is_some() || empty(item)
+    };
     if !items.iter().any(objects) {
         return Json::Array(items);
     }
     let spliced = items.into_iter().flat_map(|item| match flat(item) {
         Json::Array(inner) => inner,
         Json::Bool(false) => Vec::new(),
+        Json::Object(map) if map.is_empty() => Vec::new(),
         other => vec![other],
     });
     Json::Array(spliced.collect())

@@ -1,6 +1,6 @@
 //! Properties as functions see them: values readable by name, and methods (lua-api § 2).
 
-use crate::live::{Outside, args_to_json, walk};
+use crate::live::{Outside, arg_to_lua, args_to_json, walk};
 use crate::origin::raise;
 use crate::state::Shared;
 use crate::values::to_lua;
@@ -45,8 +45,7 @@ impl Props {
         if PROPS_FIELDS.contains(&name) {
             // Known to the caller without waiting.
             let answer = self.live.invoke("field", vec![Arg::Value(name.into())]).now_or_never();
-            let json = answer.and_then(Result::ok).and_then(|arg| arg.into_json().ok()).unwrap_or_default();
-            return to_lua(lua, &shared, &json);
+            return answer.and_then(Result::ok).map_or(Ok(Value::Nil), |arg| arg_to_lua(lua, &shared, arg));
         }
         self.values.borrow().get(name).map_or(Ok(Value::Nil), |json| to_lua(lua, &shared, json))
     }

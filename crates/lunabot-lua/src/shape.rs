@@ -230,13 +230,32 @@ impl SchemaReader<'_> {
         let Some(properties) = schema.get("properties").and_then(Json::as_object) else {
             return rest.map_or(Form::Struct(Fields::default()), Form::Map);
         };
-        let field = |(name, inner): (&String, &Json)| Field {
-            name: name.clone(),
-            shape: self.shape(inner, depth + 1),
-            default: inner.get("default").cloned(),
+        let field = |(name, inner): (&String, &Json)| {
+            let shape = self.shape(inner, depth + 1);
+            let shape = if holds_patterns(name) { of_patterns(shape) } else { shape };
+            Field { name: name.clone(), shape, default: inner.get("default").cloned() }
         };
         Form::Struct(Fields { known: properties.iter().map(field).collect(), rest })
     }
+}
+
+/// Options with regular expressions are called so, everywhere.
+fn holds_patterns(option: &str) -> bool {
+    let ends = |end: &str| option.ends_with(end);
+    ends("_re") || ends("Pattern") || ends("_pattern") || option == "pattern" || option == "regex"
+}
+
+/// The same with regular expressions for texts.
+fn of_patterns(shape: Shape) -> Shape {
+    let inner = |shape: Box<Shape>| Box::new(of_patterns(*shape));
+    let form = match shape.form {
+        Form::Text { .. } => Form::Text { regex: true },
+        Form::List(item) => Form::List(inner(item)),
+        Form::Map(item) => Form::Map(inner(item)),
+        Form::Either(all) => Form::Either(all.into_iter().map(of_patterns).collect()),
+        other => other,
+    };
+    Shape { form, ..shape }
 }
 
 fn either(shapes: Vec<Shape>) -> Shape {

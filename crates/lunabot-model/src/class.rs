@@ -18,6 +18,9 @@ pub struct ClassOf {
     /// Values of its own parameters, as written.
     #[serde(default)]
     pub params: Json,
+    /// Those of them that are lists: what they yield, where it is an empty table, is an empty list.
+    #[serde(default)]
+    pub lists: Vec<String>,
     /// Observers that a step begins with: log name → object.
     #[serde(default)]
     pub observers: BTreeMap<String, Json>,
@@ -27,6 +30,16 @@ impl ClassOf {
     /// Reads the `$class` of an object. The error is ours: the script host wrote it.
     pub fn read(class: &Json) -> Result<Self, String> {
         Self::deserialize(class).map_err(|error| error.to_string())
+    }
+
+    /// The rendered values of its own parameters as functions are to see them.
+    pub fn typed_params(&self, mut rendered: Json) -> Json {
+        for name in &self.lists {
+            if let Some(value) = rendered.get_mut(name).filter(|v| v.as_object().is_some_and(|map| map.is_empty())) {
+                *value = Json::Array(Vec::new());
+            }
+        }
+        rendered
     }
 
     pub fn hook(&self, name: &str) -> Option<&Callback> {

@@ -267,7 +267,7 @@ impl BuilderConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct FactoryConfig {
     pub steps: Vec<AnyObject>,
-    /// Folder of the steps below the builder's; may be a renderable.
+    /// Folder of the steps below the builder's; may be a renderable, or a function of the source stamps (05.035).
     pub workdir: Option<Renderable<String>>,
     /// The class of its builds: one that extends `util.Build`.
     #[serde(rename = "buildClass")]

@@ -97,7 +97,7 @@ pub struct RenderedAuth {
 
 impl RenderedAuth {
     pub fn read(rendered: &Json) -> Result<Self, String> {
-        let auth = Self::deserialize(rendered).map_err(|e| format!("git's credentials: {e}"))?;
+        let auth: Self = crate::FromLua(rendered).read().map_err(|e| format!("git's credentials: {e}"))?;
         match auth.pair.as_ref().is_some_and(|pair| pair.len() != 2) {
             true => Err("auth_credentials must be a pair: {user, password}".into()),
             false => Ok(auth),

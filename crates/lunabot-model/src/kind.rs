@@ -3,7 +3,7 @@
 //! A room declares its kinds as `static` tables of [`Kind`]; the script host needs nothing else to offer the
 //! constructor, check its arguments, report errors, and print editor stubs and reference pages.
 
-use crate::Json;
+use crate::{FromLua, Json};
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
@@ -116,7 +116,7 @@ pub fn schema_of<P: Params>() -> Schema {
 
 /// The `check` of a [`Kind`] whose parameters are `P`.
 pub fn check_as<P: Params>(args: &Json) -> Vec<Problem> {
-    match serde_path_to_error::deserialize::<_, P>(args) {
+    match serde_path_to_error::deserialize::<_, P>(FromLua(args)) {
         Ok(params) => params.validate(),
         Err(error) => vec![problem_of(&error, args)],
     }
@@ -124,7 +124,7 @@ pub fn check_as<P: Params>(args: &Json) -> Vec<Problem> {
 
 /// Reads options that are not those of a kind.
 pub fn read<T: DeserializeOwned>(options: &Json) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(options).map_err(|error| problem_of(&error, options))
+    serde_path_to_error::deserialize(FromLua(options)).map_err(|error| problem_of(&error, options))
 }
 
 pub(crate) fn problem_of(error: &serde_path_to_error::Error<serde_json::Error>, args: &Json) -> Problem {
@@ -176,6 +176,22 @@ pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Op
     scored.filter(|(score, _)| *score > 0.7).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
 }
 
+/// The name that `written` is likely a mistyped form of: another in few letters, and not merely its plural.
+pub fn typo_of<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let most = match written.chars().count() {
+        0..4 => 0,
+        4..8 => 1,
+        _ => 2,
+    };
+    let far = |name: &str| match written.eq_ignore_ascii_case(name) {
+        true => 0,
+        false => strsim::damerau_levenshtein(written, name),
+    };
+    let plural = |name: &str| written.strip_suffix('s') == Some(name);
+    let near = names.into_iter().filter(|name| !plural(name)).map(|name| (far(name), name));
+    near.filter(|(far, _)| *far <= most).min_by_key(|(far, _)| *far).map(|(_, name)| name)
+}
+
 fn score(wanted: &str, name: &str) -> f64 {
     if wanted.eq_ignore_ascii_case(name) {
         return 2.0;
@@ -201,6 +217,22 @@ mod tests {
     fn unknown_options_name_the_nearest() {
         let problems = check_as::<Sample>(&json!({"command": [], "timout": 3}));
         assert_eq!(problems, [Problem::new("timout", "unknown option, did you mean timeout?")]);
+    }
+
+    #[test]
+    fn mistyped_names_are_told_from_others() {
+        let names = ["haltOnFailure", "timeout", "command", "name", "env"];
+        for (written, meant) in [
+            ("haltOnFailur", Some("haltOnFailure")),
+            ("haltonfailure", Some("haltOnFailure")),
+            ("timeou", Some("timeout")),
+            ("commadn", Some("command")),
+            ("commands", None),
+            ("numTests", None),
+            ("nom", None),
+        ] {
+            assert_eq!(typo_of(written, names), meant, "{written}");
+        }
     }
 
     #[test]

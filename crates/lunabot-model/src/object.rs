@@ -10,7 +10,8 @@
 //!
 //! Renderables (`util.Property`, `util.Interpolate` …) are declared objects like any other; see [`crate::render`].
 
-use crate::Json;
+use crate::from_lua::hole_in;
+use crate::{FromLua, Json, spliced};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -106,7 +107,7 @@ impl AnyObject {
             id: self.id,
             at: self.at.clone(),
             class: self.class.clone(),
-            args: T::deserialize(&self.args)?,
+            args: FromLua(&self.args).read()?,
         })
     }
 }
@@ -121,7 +122,7 @@ impl<T> JsonSchema for Object<T> {
 }
 
 /// Whether two values declare the same: equal but for identities, origins and the ids of functions
-/// (their fingerprints count). This decides what a reload touches (lua-api § 5, 01.011).
+/// (their fingerprints count), and for the order of keys. This decides what a reload touches (lua-api § 5, 01.011).
 pub fn same(a: &Json, b: &Json) -> bool {
     match (a, b) {
         (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
@@ -129,11 +130,11 @@ pub fn same(a: &Json, b: &Json) -> bool {
             if let (Some(a), Some(b)) = (a.get("$fn"), b.get("$fn")) {
                 return a.get("fingerprint") == b.get("fingerprint");
             }
-            let counted = |key: &str| key != "$id" && key != "$at";
-            a.keys().filter(|k| counted(k)).eq(b.keys().filter(|k| counted(k)))
+            let counted = |key: &&String| *key != "$id" && *key != "$at";
+            a.keys().filter(counted).count() == b.keys().filter(counted).count()
                 && a.iter()
-                    .filter(|(k, _)| counted(k))
-                    .all(|(k, v)| b.get(k).is_some_and(|other| same(v, other)))
+                    .filter(|(key, _)| counted(key))
+                    .all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
         }
         _ => a == b,
     }
@@ -200,12 +201,12 @@ impl<T: serde::de::DeserializeOwned> Renderable<T> {
 
     /// Reads a rendered value. The error says what was expected.
     pub fn read(rendered: &Json) -> Result<T, serde_json::Error> {
-        T::deserialize(rendered)
+        FromLua(rendered).read()
     }
 
     /// The value, where nothing has to be rendered.
     pub fn literal(&self) -> Option<T> {
-        if is_dynamic(&self.source) { None } else { T::deserialize(&self.source).ok() }
+        if is_dynamic(&self.source) { None } else { FromLua(&self.source).read().ok() }
     }
 }
 
@@ -225,7 +226,7 @@ impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for Renderable<T> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let source = Json::deserialize(d)?;
         if !is_dynamic(&source) {
-            T::deserialize(&source).map_err(D::Error::custom)?;
+            FromLua(&source).read::<T>().map_err(D::Error::custom)?;
         }
         Ok(source.into())
     }
@@ -311,7 +312,7 @@ impl JsonSchema for Duration {
     }
 }
 
-/// One text or a list of texts.
+/// One text or a list of texts; lists inside it are spliced in, `false` items dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(transparent)]
 pub struct StringOrList(pub Vec<String>);
@@ -326,11 +327,16 @@ impl<'de> Deserialize<'de> for StringOrList {
         match Json::deserialize(d)? {
             Json::String(one) => Ok(StringOrList(vec![one])),
             Json::Array(items) => {
-                let texts = items.into_iter().map(|item| match item {
-                    Json::String(text) => Ok(text),
-                    other => Err(expected(&other)),
+                let texts = spliced(&items).into_iter().map(|item| match item {
+                    Json::String(text) => Ok(text.clone()),
+                    other => Err(expected(other)),
                 });
                 Ok(StringOrList(texts.collect::<Result<_, _>>()?))
+            }
+            Json::Object(map) if map.is_empty() => Ok(StringOrList::default()),
+            Json::Object(map) => {
+                let hole = hole_in(&map).map(D::Error::custom);
+                Err(hole.unwrap_or_else(|| expected(&Json::Object(map))))
             }
             other => Err(expected(&other)),
         }
@@ -359,6 +365,10 @@ mod tests {
         };
         assert!(same(&object(1, 1, "a"), &object(2, 9, "a")));
         assert!(!same(&object(1, 1, "a"), &object(1, 1, "b")));
+        let map = |text: &str| serde_json::from_str::<Json>(text).unwrap();
+        assert!(same(&map(r#"{"a": 1, "b": 2}"#), &map(r#"{"b": 2, "a": 1}"#)));
+        assert!(!same(&map(r#"{"a": 1, "b": 2}"#), &map(r#"{"b": 2, "c": 1}"#)));
+        assert!(!same(&map(r#"{"a": 1}"#), &map(r#"{"a": 1, "c": 1}"#)));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub use service::ServiceScope;
 use crate::kinds::commands::SELF;
 use crate::kinds::renderables as kinds;
 use crate::resources::SourceStamp;
-use crate::{AnyObject, BoxFuture, Callback, Json, Properties};
+use crate::{AnyObject, BoxFuture, Callback, FromLua, Json, Properties};
 use futures::future::{join_all, ready};
 use serde::de::DeserializeOwned;
 
@@ -240,6 +240,7 @@ impl<'a> Scope<'a> {
         let params: kinds::FlattenListParams = read(object)?;
         match self.yielded(params.nestedlist).await? {
             Json::Array(items) => Ok(Json::Array(ops::flat(items))),
+            Json::Object(map) if map.is_empty() => Ok(Json::Array(Vec::new())),
             other => Err(format!("expected a list, not {}", crate::percent::text(&other)).into()),
         }
     }
@@ -262,5 +263,5 @@ fn unknown_secret(name: &str) -> Fault {
 }
 
 fn read<T: DeserializeOwned>(object: &AnyObject) -> Result<T, Fault> {
-    T::deserialize(&object.args).map_err(|error| Fault::Here(error.to_string()))
+    FromLua(&object.args).read().map_err(|error| Fault::Here(error.to_string()))
 }

@@ -10,7 +10,7 @@ use lunabot_engine::step_params;
 use lunabot_model::kind::{check_as, schema_of};
 use lunabot_model::kinds::commands::{SELF, ShellArgParams};
 use lunabot_model::results::{ResultFlags, combine};
-use lunabot_model::{AnyObject, Json, Problem, Renderable, render};
+use lunabot_model::{AnyObject, FromLua, Json, Problem, Renderable, render, spliced};
 
 step_params! {
     /// Runs several programs, one after the other.
@@ -22,8 +22,8 @@ step_params! {
 
 impl OwnChecks for ShellSequenceParams {
     fn problems(&self) -> Vec<Problem> {
-        let written = self.commands.source().as_array().map(Vec::as_slice).unwrap_or_default();
-        let wrong = written.iter().enumerate().filter(|(_, item)| !may_be_shell_arg(item));
+        let written = self.commands.source().as_array().map(|items| spliced(items)).unwrap_or_default();
+        let wrong = written.into_iter().enumerate().filter(|(_, item)| !may_be_shell_arg(item));
         let wrong = wrong.map(|(at, item)| {
             Problem::new(format!("commands[{at}]"), format!("expected a util.ShellArg, got {item}"))
         });
@@ -54,7 +54,7 @@ pub static SHELL_SEQUENCE: StepKind = StepKind {
         let params: ShellSequenceParams = read(rendered)?;
         let described = params.description_done.is_some();
         let commands = params.commands.literal().unwrap_or_default();
-        let commands = commands.iter().map(Part::of).collect::<Result<Vec<_>, _>>()?;
+        let commands = spliced(&commands).into_iter().map(Part::of).collect::<Result<Vec<_>, _>>()?;
         Ok(Box::new(ShellSequence { options: params.shell()?, commands, described }))
     },
 };
@@ -83,10 +83,10 @@ impl Part {
         };
         options.remove(SELF);
         let params: ShellArgParams =
-            serde_json::from_value(Json::Object(options)).map_err(|error| fault(error.to_string()))?;
+            FromLua(&Json::Object(options)).read().map_err(|error| fault(error.to_string()))?;
         let command = params.command.source();
         let command = if render::truthy(command) {
-            Some(serde_json::from_value(command.clone()).map_err(|error| fault(error.to_string()))?)
+            Some(FromLua(command).read().map_err(|error| fault(error.to_string()))?)
         } else {
             None
         };

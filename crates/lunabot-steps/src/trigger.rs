@@ -46,6 +46,7 @@ step_params! {
         /// Properties of this build that those get too.
         pub copy_properties: Option<Renderable<Names>>,
         /// What this build is to those, in words. Default `Triggered from`.
+        #[schemars(extend("default" = "Triggered from"))]
         pub parent_relationship: Option<Renderable<String>>,
         /// Those of `schedulerNames` whose results do not count.
         #[serde(rename = "unimportantSchedulerNames")]
@@ -239,11 +240,7 @@ impl Trigger {
         });
         let step = cx.script_arg(options);
         let answer = cx.call(function, ASK, vec![step]).await?;
-        let answer = match cx.render(&answer).await? {
-            // An empty table is an empty list.
-            Json::Object(map) if map.is_empty() => json!([]),
-            rendered => rendered,
-        };
+        let answer = cx.render(&answer).await?;
         kind::read(&answer).map_err(|problem| {
             let wanted = "return a list of {sched_name =, props_to_set =, unimportant =}";
             let text =

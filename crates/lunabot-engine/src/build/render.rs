@@ -2,10 +2,11 @@
 
 use super::BuildShared;
 use crate::plan::BuilderPlan;
+use crate::scripts::props_field;
 use lunabot_model::render::{RenderContext, RenderError, render};
 use lunabot_model::resources::SourceStamp;
 use lunabot_model::script::{CallSite, LiveObject};
-use lunabot_model::{Arg, BoxFuture, Callback, Json, Properties};
+use lunabot_model::{Arg, BoxFuture, CallError, Callback, Json, Properties};
 use lunabot_proto::{Value, WorkerInfo};
 use std::sync::{Arc, Weak};
 
@@ -84,6 +85,19 @@ pub fn worker_fact(info: &WorkerInfo, name: &str) -> Option<Json> {
 pub struct PropertiesHandle(pub Weak<BuildShared>);
 
 impl LiveObject for PropertiesHandle {
+    fn invoke<'a>(&'a self, method: &'a str, args: Vec<Arg>) -> BoxFuture<'a, Result<Arg, CallError>> {
+        Box::pin(async move {
+            let args = args.into_iter().map(Arg::into_json).collect::<Result<Vec<_>, _>>()?;
+            match (method, args.as_slice()) {
+                ("field", [Json::String(name)]) => {
+                    let build = self.0.upgrade().ok_or("the build has ended")?;
+                    props_field(&build, name).ok_or_else(|| format!("there is no {name}").into())
+                }
+                _ => Ok(Arg::Value(self.call(method, args).await?)),
+            }
+        })
+    }
+
     fn call<'a>(&'a self, method: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
         Box::pin(async move {
             let build = self.0.upgrade().ok_or("the build has ended")?;

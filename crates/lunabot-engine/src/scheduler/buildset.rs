@@ -3,6 +3,7 @@
 use super::params::{Codebases, Priority};
 use super::{Surroundings, state_key};
 use crate::logs::Masks;
+use crate::scripts::change_fields;
 use lunabot_data::DataError;
 use lunabot_data::new::{NewBuildset, NewSourceStamp, Patience, Settled, StampRef, StateKey};
 use lunabot_model::render::{RenderContext, RenderError, render};
@@ -107,7 +108,7 @@ impl Common {
             concerns: self.concerns(),
             properties,
             stamps,
-            changes: wanted.changes.iter().map(plain_change).collect(),
+            changes: wanted.changes.iter().map(change_fields).collect(),
             masks: Arc::default(),
         };
         let (builderids, names) = match wanted.only_builders {
@@ -163,7 +164,7 @@ impl Common {
         };
         let mut by_codebase: BTreeMap<&str, Vec<Json>> = BTreeMap::new();
         for change in changes {
-            by_codebase.entry(&change.codebase).or_default().push(plain_change(change));
+            by_codebase.entry(&change.codebase).or_default().push(change_fields(change));
         }
         let by_codebase = serde_json::to_value(by_codebase).unwrap_or_default();
         let site = CallSite::new("priority", self.concerns());
@@ -183,14 +184,6 @@ fn whole(value: &Json) -> Option<i64> {
     value.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9e15).map(|f| f as i64)
 }
 
-/// A change as plain data, with `who` and its properties as values.
-fn plain_change(change: &Change) -> Json {
-    let mut fields = serde_json::to_value(change).unwrap_or_default();
-    fields["who"] = change.author.as_str().into();
-    fields["properties"] = Json::Object(change.properties.as_dict());
-    fields
-}
-
 /// A text or a list of texts, lists inside it dissolved and `false` left out.
 fn names_of(value: &Json) -> Option<Vec<String>> {
     match value {
@@ -206,6 +199,7 @@ fn names_of(value: &Json) -> Option<Vec<String>> {
             }
             Some(names)
         }
+        Json::Object(map) if map.is_empty() => Some(Vec::new()),
         _ => None,
     }
 }

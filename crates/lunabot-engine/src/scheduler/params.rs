@@ -252,6 +252,9 @@ impl Params for BranchSchedulerParams {
         if let Err(error) = self.reason_text("") {
             problems.push(Problem::new("reason", error));
         }
+        if self.tree_stable_timer.is_some_and(|timer| timer.secs() < 0.0) {
+            problems.push(Problem::new("treeStableTimer", "must not be negative"));
+        }
         problems
     }
 }
@@ -361,6 +364,7 @@ mod tests {
             (json!({"branch": "a", "codebases": {"x": {"revison": "1"}}}), "codebases"),
             (json!({"branch": "a", "codebases": ["x", 3]}), "codebases: expected the name"),
             (json!({"branch": "a", "priority": "high"}), "priority: expected a whole number or a function"),
+            (json!({"branch": "a", "treeStableTimer": -1}), "treeStableTimer: must not be negative"),
             (json!({"branch": "a", "treeStableTimr": 3}), "did you mean treeStableTimer?"),
             (
                 json!({"branch": "a", "change_filter": {"$kind": "util.Lock", "$id": 1, "$at": "", "$args": {}}}),

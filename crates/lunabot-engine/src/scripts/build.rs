@@ -1,7 +1,7 @@
 //! A build as functions of the configuration see it (lua-api § 2 and § 3, reference 05.016).
 
 use super::args::{Args, Method, NOTHING, Reply, call, methods, names, value};
-use super::objects::change_fields;
+use super::objects::{change_fields, config_fields};
 use crate::build::BuildShared;
 use crate::build::scripted::show_next;
 use crate::distributor::info_json;
@@ -10,7 +10,7 @@ use crate::step::run::StepEnd;
 use crate::worker::WorkerHandle;
 use lunabot_model::resources::{Change, SourceStamp};
 use lunabot_model::script::{Inert, LiveObject};
-use lunabot_model::{AnyObject, Arg, BoxFuture, CallError, Json, Results, ScriptObject};
+use lunabot_model::{AnyObject, Arg, BoxFuture, CallError, Json, Results, ScriptObject, spliced};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, Weak};
@@ -41,7 +41,7 @@ pub(crate) fn build_object(shared: &BuildShared) -> ScriptObject {
     let build = &shared.info;
     let fields = json!({
         "buildid": build.buildid, "number": build.number, "reason": build.reason, "builderid": build.builderid,
-        "builder": {"name": build.builder, "builderid": build.builderid},
+        "builder": builder_fields(shared),
         "url": build.url, "results": null,
     });
     let handle = Arc::new(BuildHandle(shared.itself.clone()));
@@ -71,6 +71,14 @@ impl LiveObject for BuildWorker {
         let worker = self.0.upgrade().filter(|_| name == "info")?;
         Some(info_json(worker.link.info()))
     }
+}
+
+fn builder_fields(build: &BuildShared) -> Json {
+    let config = &build.builder.config;
+    json!({
+        "name": config.name, "builderid": build.info.builderid, "tags": config.tags, "description": config.description,
+        "project": config.project, "config": config_fields(config),
+    })
 }
 
 /// What the methods act on. It does not keep the build alive.
@@ -130,13 +138,34 @@ async fn summary_values(build: &BuildShared, mut args: Args) -> Reply {
     value(values)
 }
 
+fn changes_of(build: &BuildShared) -> Json {
+    build.info.changes.iter().map(change_fields).collect()
+}
+
+/// Each file once, in the order of the changes.
+fn files_of(changes: &[Change]) -> Json {
+    let mut seen = BTreeSet::new();
+    let all = changes.iter().flat_map(|change| &change.files);
+    all.filter(|file| seen.insert(*file)).map(|file| Json::from(file.as_str())).collect()
+}
+
+/// What Properties of a build have besides: `build`, `files`, `sourcestamps` and `changes` (lua-api § 2).
+pub(crate) fn props_field(build: &BuildShared, name: &str) -> Option<Arg> {
+    Some(match name {
+        "build" => Arg::Object(build_object(build)),
+        "files" => Arg::Value(files_of(&build.info.changes)),
+        "sourcestamps" => Arg::Value(stamps_of(build)),
+        "changes" => Arg::Value(changes_of(build)),
+        _ => return None,
+    })
+}
+
 async fn all_changes(build: &BuildShared, _: Args) -> Reply {
-    value(build.info.changes.iter().map(change_fields).collect::<Vec<Json>>())
+    value(changes_of(build))
 }
 
 async fn all_files(build: &BuildShared, _: Args) -> Reply {
-    let files = build.info.changes.iter().flat_map(|change| change.files.clone());
-    value(files.map(Json::from).collect::<Vec<Json>>())
+    value(files_of(&build.info.changes))
 }
 
 async fn blamelist(build: &BuildShared, _: Args) -> Reply {
@@ -151,6 +180,10 @@ fn stamp_fields(build: &BuildShared, stamp: &SourceStamp) -> Json {
     fields
 }
 
+fn stamps_of(build: &BuildShared) -> Json {
+    build.info.sourcestamps.iter().map(|stamp| stamp_fields(build, stamp)).collect()
+}
+
 async fn get_source_stamp(build: &BuildShared, mut args: Args) -> Reply {
     let codebase = args.maybe::<String>("codebase")?.unwrap_or_default();
     let stamp = build.info.sourcestamp(&codebase).map(|stamp| stamp_fields(build, stamp));
@@ -158,18 +191,15 @@ async fn get_source_stamp(build: &BuildShared, mut args: Args) -> Reply {
 }
 
 async fn get_all_source_stamps(build: &BuildShared, _: Args) -> Reply {
-    value(build.info.sourcestamps.iter().map(|stamp| stamp_fields(build, stamp)).collect::<Vec<Json>>())
+    value(stamps_of(build))
 }
 
 /// The steps of a list, or one.
 fn planned(build: &BuildShared, args: &mut Args) -> Result<Vec<Arc<PlannedStep>>, CallError> {
     let given: Json = args.need("steps")?;
-    let items = match given {
-        Json::Array(items) => items,
-        one => vec![one],
-    };
+    let given = [given];
     let wrong = || args.wrong("steps: expected a list of steps");
-    let objects = items.iter().map(|item| AnyObject::from_json(item).ok_or_else(wrong));
+    let objects = spliced(&given).into_iter().map(|item| AnyObject::from_json(item).ok_or_else(wrong));
     let objects: Vec<AnyObject> = objects.collect::<Result<_, _>>()?;
     objects.iter().map(|object| Ok(build.plan(object)?)).collect()
 }

@@ -6,7 +6,7 @@ use super::log::ScriptLog;
 use crate::command::{FinishedCommand, LogTarget, LogUse, RemoteCommand, RemoteCommandParams};
 use crate::step::{LogHandle, StepContext, StepError};
 use lunabot_model::script::{LiveKind, LiveObject};
-use lunabot_model::{Arg, BoxFuture, CallError, Json, Results, ScriptObject};
+use lunabot_model::{Arg, BoxFuture, CallError, FromLua, Json, Results, ScriptObject};
 use lunabot_proto::names as commands;
 use serde_json::json;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -46,7 +46,7 @@ static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| names(&[METHODS]));
 
 fn make(args: &Json) -> Result<ScriptObject, String> {
     let params: RemoteCommandParams =
-        serde_json::from_value(args.clone()).map_err(|error| error.to_string())?;
+        FromLua(args).read().map_err(|error| error.to_string())?;
     Ok(object(params.remote_command.clone(), Todo::Params(params)))
 }
 

@@ -3,6 +3,7 @@
 use crate::distributor::{Actor, Queue};
 use crate::plan::BuilderPlan;
 use lunabot_data::new::PendingRequest;
+use lunabot_model::config::BuilderConfig;
 use lunabot_model::resources::{Change, SourceStamp};
 use lunabot_model::script::{Inert, LiveObject};
 use lunabot_model::{BoxFuture, BuilderId, Json, ScriptObject};
@@ -40,16 +41,21 @@ impl BuilderView {
 /// Stands for `math.huge`, which JSON cannot say.
 const HUGE: f64 = f64::MAX;
 
+/// `builder.config`.
+pub(super) fn config_fields(config: &BuilderConfig) -> Json {
+    json!({
+        "name": config.name, "workernames": config.workers(), "tags": config.tags, "project": config.project,
+        "description": config.description, "builddir": config.builddir, "properties": config.properties,
+        "env": config.env,
+    })
+}
+
 pub(crate) fn builder_object(view: &BuilderView) -> ScriptObject {
     let config = &view.plan.config;
     let fields = json!({
         "name": config.name, "builderid": view.plan.id, "tags": config.tags, "description": config.description,
         "project": config.project, "building": view.building, "old_building": [],
-        "config": {
-            "name": config.name, "workernames": config.workers(), "tags": config.tags, "project": config.project,
-            "description": config.description, "builddir": config.builddir, "properties": config.properties,
-            "env": config.env,
-        },
+        "config": config_fields(config),
     });
     ScriptObject {
         class: "builder",
@@ -173,7 +179,7 @@ pub(crate) fn request_object(
     ScriptObject::new("buildrequest", key, Json::Null, Arc::new(view))
 }
 
-pub(super) fn change_fields(change: &Change) -> Json {
+pub(crate) fn change_fields(change: &Change) -> Json {
     let mut fields = serde_json::to_value(change).unwrap_or_default();
     fields["who"] = change.author.as_str().into();
     fields["properties"] = json!({"$properties": change.properties});

@@ -9,6 +9,7 @@ use lunabot_model::{AnyObject, Json, Problem, Renderable, Results, StringOrList}
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::MapAccess;
+use serde_json::Map;
 
 /// Longest name of a step (05.009, 05.021).
 pub const MAX_NAME: usize = 50;
@@ -147,7 +148,7 @@ fn shortest(name: &Renderable<String>) -> usize {
 
 /// `updateBuildSummaryPolicy`: all, none, or these results (05.026).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected true, false or a list of results such as {util.FAILURE}")]
 pub enum SummaryPolicy {
     Switch(bool),
     Results(Vec<Results>),
@@ -166,6 +167,25 @@ pub struct StepDefaults {
 }
 
 impl StepDefaults {
+    /// As options, by name.
+    pub fn options(&self) -> Map<String, Json> {
+        let flags = self.flags;
+        let texts = [("description", self.description), ("descriptionDone", self.description_done)];
+        let texts = texts.into_iter().filter_map(|(option, text)| Some((option, Json::from(text?))));
+        let all = [
+            ("name", self.name.into()),
+            ("haltOnFailure", flags.halt_on_failure.into()),
+            ("flunkOnFailure", flags.flunk_on_failure.into()),
+            ("flunkOnWarnings", flags.flunk_on_warnings.into()),
+            ("warnOnFailure", flags.warn_on_failure.into()),
+            ("warnOnWarnings", flags.warn_on_warnings.into()),
+            ("alwaysRun", false.into()),
+            ("doStepIf", true.into()),
+            ("hideStepIf", false.into()),
+        ];
+        all.into_iter().chain(texts).map(|(option, value)| (option.to_string(), value)).collect()
+    }
+
     /// A plain step of this name: a failure fails the build, and the build goes on.
     pub const fn named(name: &'static str) -> Self {
         let flags = ResultFlags {

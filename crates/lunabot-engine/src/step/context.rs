@@ -76,6 +76,8 @@ pub(crate) struct Inner {
     /// Why this step was interrupted, once it was.
     pub stopped: watch::Receiver<Option<Arc<str>>>,
     pub logs: Mutex<Vec<LogHandle>>,
+    /// Where the helpers for files write; without one: into `stdio` (13.005).
+    pub helpers_log: Mutex<Option<LogHandle>>,
     /// Observers of logs that there are not yet, by the log's name.
     pub observers: Mutex<Vec<(String, Box<dyn LogObserver>)>>,
     pub test_results: Mutex<Vec<Arc<TestResults>>>,
@@ -114,6 +116,7 @@ impl StepContext {
             output: Arc::default(),
             stopped,
             logs: Mutex::default(),
+            helpers_log: Mutex::default(),
             observers: Mutex::default(),
             test_results: Mutex::default(),
             summary: Mutex::default(),
@@ -444,6 +447,22 @@ impl StepContext {
         match self.get_log(name) {
             Some(log) => Ok(log),
             None => self.add_log(name, LogType::Stdio).await,
+        }
+    }
+
+    /// Makes a log that the helpers for files write into from now on (13.005).
+    pub async fn add_log_for_remote_commands(&self, name: &str) -> Result<LogHandle, StepError> {
+        let log = self.add_log(name, LogType::Stdio).await?;
+        *self.0.helpers_log.lock().unwrap_or_else(PoisonError::into_inner) = Some(log.clone());
+        Ok(log)
+    }
+
+    /// The log of the helpers for files.
+    pub(crate) async fn helpers_log(&self) -> Result<LogHandle, StepError> {
+        let chosen = self.0.helpers_log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match chosen {
+            Some(log) => Ok(log),
+            None => self.log_for_commands("stdio").await,
         }
     }
 

@@ -49,7 +49,7 @@ pub use lunabot_model::{Renderable, Results};
 pub use trigger::{TriggerRequest, TriggeredSet};
 
 use async_trait::async_trait;
-use lunabot_model::{Json, Kind, kind::Params};
+use lunabot_model::{FromLua, Json, Kind, kind::Params};
 
 /// One run of one step of one build.
 #[async_trait]
@@ -103,7 +103,7 @@ pub struct StepKind {
 
 /// Reads rendered options: the first line of most `build` functions.
 pub fn read<P: Params>(rendered: &Json) -> Result<P, StepError> {
-    let params: P = serde_path_to_error::deserialize(rendered)
+    let params: P = serde_path_to_error::deserialize(FromLua(rendered))
         .map_err(|error| StepError::Exception(format!("{}: {}", error.path(), error.inner())))?;
     match params.validate().into_iter().next() {
         Some(problem) => Err(StepError::Exception(format!("{}: {}", problem.path, problem.message))),

@@ -18,6 +18,12 @@ use std::borrow::Cow;
 #[macro_export]
 macro_rules! step_params {
     ($(#[$attr:meta])* pub struct $name:ident: shell { $($own:tt)* }) => {
+        impl $name {
+            fn shell_problems(&self) -> Vec<lunabot_model::Problem> {
+                $crate::step::HasShell::shell_params(self).problems()
+            }
+        }
+
         $crate::step_params!(@struct [$(#[$attr])*] $name shell true {
             command: $crate::step::CommandLine,
             env: std::collections::BTreeMap<String, lunabot_model::Json>,
@@ -60,6 +66,12 @@ macro_rules! step_params {
         }
     };
     ($(#[$attr:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        impl $name {
+            fn shell_problems(&self) -> Vec<lunabot_model::Problem> {
+                Vec::new()
+            }
+        }
+
         $crate::step_params!(@struct [$(#[$attr])*] $name shell false {} { $($own)* });
     };
     (@struct [$($attr:tt)*] $name:ident $shell:ident $wanted:literal { $($field:ident: $type:ty,)* } {
@@ -166,6 +178,7 @@ macro_rules! step_params {
         impl lunabot_model::kind::Params for $name {
             fn validate(&self) -> Vec<lunabot_model::Problem> {
                 let mut problems = $crate::step::HasBase::base(self).problems();
+                problems.extend(self.shell_problems());
                 problems.extend($crate::step::OwnChecks::problems(self));
                 problems
             }

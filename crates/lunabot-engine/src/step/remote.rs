@@ -2,8 +2,8 @@
 
 use super::{CommandLine, CommandOutput, Logfile, ShellOptions, StepContext, StepError, Word};
 use crate::command::{self, BytesReader, BytesWriter, FinishedCommand, RemoteCommand};
-use lunabot_model::Json;
 use lunabot_model::resources::LogType;
+use lunabot_model::{Json, spliced};
 use lunabot_proto::{Dict, Stat, Value, names};
 use std::sync::Arc;
 
@@ -185,7 +185,7 @@ impl StepContext {
     }
 
     async fn transfer(&self, command: RemoteCommand) -> Result<FinishedCommand, StepError> {
-        let log = self.log_for_commands("stdio").await?;
+        let log = self.helpers_log().await?;
         let done = self.run_command(command.use_log(log, false)).await?;
         if done.interrupted { Err(StepError::Cancelled) } else { Ok(done) }
     }
@@ -219,7 +219,7 @@ fn variable(name: &str, value: &Json) -> Result<Value, StepError> {
         Json::String(text) => Ok(text.as_str().into()),
         Json::Number(number) => Ok(number.to_string().into()),
         Json::Array(items) => {
-            let texts: Option<Vec<&str>> = items.iter().map(Json::as_str).collect();
+            let texts: Option<Vec<&str>> = spliced(items).into_iter().map(Json::as_str).collect();
             texts.map(Value::from).ok_or_else(|| bad_variable(name, value))
         }
         Json::Bool(_) | Json::Object(_) => Err(bad_variable(name, value)),

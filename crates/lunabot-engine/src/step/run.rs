@@ -7,7 +7,7 @@ use crate::build::BuildShared;
 use crate::plan::PlannedStep;
 use futures::FutureExt;
 use lunabot_model::results::ResultFlags;
-use lunabot_model::{Arg, Json, Mono, Renderable, Results};
+use lunabot_model::{Arg, FromLua, Json, Mono, Renderable, Results};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -165,9 +165,10 @@ async fn prepare(cx: &StepContext, step: &PlannedStep) -> Result<Prepared, StepE
         return Ok(Prepared { base: step.base.clone(), rendered: step.args.clone(), params });
     }
     let params = cx.render(&params).await?;
+    let params = step.class.as_ref().map(|class| class.typed_params(params)).unwrap_or_default();
     let mut rendered = cx.render(&step.args).await?;
     decide_flags(&step.args, &mut rendered);
-    let base: BaseStepParams = serde_path_to_error::deserialize(&rendered)
+    let base: BaseStepParams = serde_path_to_error::deserialize(FromLua(&rendered))
         .map_err(|error| StepError::Exception(format!("{}: {}: {}", step.at, error.path(), error.inner())))?;
     cx.take_options(&base).await?;
     Ok(Prepared { base, rendered, params })
@@ -261,10 +262,10 @@ async fn work(
     let mut texts = Texts::of(base, &step.kind.defaults);
     texts.own_current = acting.current_summary();
     show(cx, &texts).await?;
-    let results = if starts(cx, base).await? {
-        locked(cx, base, &mut acting, &texts).await
-    } else {
-        Ok(Results::Skipped)
+    let results = match starts(cx, base).await {
+        Ok(true) => locked(cx, base, &mut acting, &texts).await,
+        Ok(false) => Ok(Results::Skipped),
+        Err(error) => Err(error),
     };
     let results = match results {
         Ok(results) => results,

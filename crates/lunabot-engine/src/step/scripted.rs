@@ -8,7 +8,7 @@ use crate::scripts::command::ended;
 use crate::scripts::step_object;
 use lunabot_model::results::ResultFlags;
 use lunabot_model::script::Instance;
-use lunabot_model::{Arg, Callback, ClassOf, Json, Results, ScriptError, ScriptErrorKind, StringOrList};
+use lunabot_model::{Arg, Callback, ClassOf, FromLua, Json, Results, ScriptError, ScriptErrorKind, StringOrList};
 use serde_json::Map;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -288,7 +288,7 @@ impl Scripted {
     pub fn assign(&self, cx: &StepContext, field: &str, value: Json) -> Result<(), String> {
         if field.starts_with("description") {
             if !value.is_null() {
-                serde_json::from_value::<StringOrList>(value.clone()).map_err(|error| error.to_string())?;
+                FromLua(&value).read::<StringOrList>().map_err(|error| error.to_string())?;
             }
             lock(&self.assigned).insert(field.into(), value);
             cx.0.summary_changed.notify_one();
@@ -306,7 +306,7 @@ impl Scripted {
         let mut all = self.args.as_object().cloned().unwrap_or_default();
         all.extend(lock(&self.assigned).clone());
         // What was assigned is of the right type, and the rest was read before.
-        serde_json::from_value(Json::Object(all)).unwrap_or_default()
+        FromLua(&Json::Object(all)).read().unwrap_or_default()
     }
 
     pub fn flags(&self, flags: ResultFlags) -> ResultFlags {

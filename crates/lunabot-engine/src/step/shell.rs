@@ -2,8 +2,9 @@
 
 use super::base::shared;
 use super::{StepError, params::given};
+use lunabot_model::from_lua::hole_in;
 use lunabot_model::kinds::commands::SELF;
-use lunabot_model::{Duration, Json, Renderable, Results};
+use lunabot_model::{Duration, Json, Problem, Renderable, Results, spliced};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -46,39 +47,48 @@ impl<'de> Deserialize<'de> for CommandLine {
         match Json::deserialize(d)? {
             Json::String(text) => Ok(CommandLine::Text(text)),
             Json::Array(items) => {
-                let mut words = Vec::new();
-                flatten(items, &mut words).map_err(D::Error::custom)?;
+                let words = spliced(&items).into_iter().map(word).collect::<Result<Vec<_>, _>>();
+                let words = words.map_err(D::Error::custom)?;
                 Ok(if words.iter().any(|word| word.fake.is_some()) {
                     CommandLine::Obfuscated(words)
                 } else {
                     CommandLine::Words(words.into_iter().map(|word| word.real).collect())
                 })
             }
-            other => Err(D::Error::custom(format!("expected a text or a list of texts, not {other}"))),
+            Json::Object(map) if map.is_empty() => Ok(CommandLine::Words(Vec::new())),
+            other => {
+                let hole = other.as_object().and_then(hole_in);
+                let text = || format!("expected a text or a list of texts, not {other}");
+                Err(D::Error::custom(hole.unwrap_or_else(text)))
+            }
         }
     }
 }
 
-fn flatten(items: Vec<Json>, words: &mut Vec<Word>) -> Result<(), String> {
-    for item in items {
-        match item {
-            Json::String(real) => words.push(Word { real, fake: None }),
-            Json::Array(inner) => flatten(inner, words)?,
-            Json::Bool(false) => {}
-            Json::Object(map) if map.get(SELF).is_some_and(|kind| kind == "util.Obfuscated") => {
-                let text = |name: &str| map.get(name).and_then(Json::as_str).map(str::to_string);
-                let (Some(real), fake @ Some(_)) = (text("real"), text("fake")) else {
-                    return Err("util.Obfuscated needs two texts, the real one and the one shown".into());
-                };
-                words.push(Word { real, fake });
-            }
-            other => return Err(format!("expected texts in a command, not {other}")),
+fn word(item: &Json) -> Result<Word, String> {
+    match item {
+        Json::String(real) => Ok(Word { real: real.clone(), fake: None }),
+        Json::Object(map) if map.get(SELF).is_some_and(|kind| kind == "util.Obfuscated") => {
+            let text = |name: &str| map.get(name).and_then(Json::as_str).map(str::to_string);
+            let (Some(real), fake @ Some(_)) = (text("real"), text("fake")) else {
+                return Err("util.Obfuscated needs two texts, the real one and the one shown".into());
+            };
+            Ok(Word { real, fake })
         }
+        other => Err(format!("expected texts in a command, not {other}")),
     }
-    Ok(())
 }
 
 impl CommandLine {
+    /// Whether there is nothing to run.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            CommandLine::Text(text) => text.is_empty(),
+            CommandLine::Words(words) => words.is_empty(),
+            CommandLine::Obfuscated(words) => words.is_empty(),
+        }
+    }
+
     /// How a step that runs it calls it: the first two words, quoted (05.023).
     pub fn summary(&self) -> String {
         let words: Vec<&str> = match self {
@@ -138,17 +148,21 @@ pub struct ShellParams {
     /// Environment variables; `util.null` removes one. Laid over the builder's.
     pub env: Option<Renderable<BTreeMap<String, Json>>>,
     /// Whether standard output is kept.
+    #[schemars(extend("default" = true))]
     pub want_stdout: Option<Renderable<bool>>,
     /// Whether standard error is kept.
+    #[schemars(extend("default" = true))]
     pub want_stderr: Option<Renderable<bool>>,
     /// Runs the program on a pseudo terminal.
-    #[schemars(rename = "usePTY")]
+    #[schemars(rename = "usePTY", extend("default" = false))]
     pub use_pty: Option<Renderable<bool>>,
     /// Files to follow while the program runs: log name → path, or `{filename=, follow=}`.
     pub logfiles: Option<Renderable<BTreeMap<String, Logfile>>>,
     /// Makes a log of `logfiles` only when it has content.
+    #[schemars(extend("default" = false))]
     pub lazylogfiles: Option<Renderable<bool>>,
     /// Seconds without output after which the program is killed; `util.null`: never. Default 1200.
+    #[schemars(extend("default" = 1200))]
     pub timeout: Option<Renderable<Option<Duration>>>,
     /// Seconds after which the program is killed; default: never.
     #[schemars(rename = "maxTime")]
@@ -156,10 +170,10 @@ pub struct ShellParams {
     /// Lines of output after which the program is killed.
     pub max_lines: Option<Renderable<Option<i64>>>,
     /// Whether the environment is written into the log.
-    #[schemars(rename = "logEnviron")]
+    #[schemars(rename = "logEnviron", extend("default" = true))]
     pub log_environ: Option<Renderable<bool>>,
     /// The signal that ends the program: `KILL`, `TERM` …
-    #[schemars(rename = "interruptSignal")]
+    #[schemars(rename = "interruptSignal", extend("default" = "KILL"))]
     pub interrupt_signal: Option<Renderable<String>>,
     /// Seconds between a first SIGTERM and `interruptSignal`.
     #[schemars(rename = "sigtermTime")]
@@ -190,7 +204,30 @@ shared!(ShellParams {
     ; "timeout" => timeout,
 });
 
+/// What a worker may be told to end a program with: the names of Python's `signal`, without `SIG`.
+const SIGNALS: &[&str] = &[
+    "ABRT", "ALRM", "BREAK", "BUS", "CHLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "KILL", "PIPE", "POLL", "PROF",
+    "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1", "USR2",
+    "VTALRM", "WINCH", "XCPU", "XFSZ",
+];
+
 impl ShellParams {
+    /// What types cannot say.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if given(&self.command).is_some_and(|command| command.is_empty()) {
+            problems.push(Problem::new("command", "is empty: name a program"));
+        }
+        if let Some(signal) = given(&self.interrupt_signal)
+            && !SIGNALS.contains(&signal.as_str())
+        {
+            let bare = signal.strip_prefix("SIG").filter(|bare| SIGNALS.contains(bare));
+            let remedy = bare.map_or("write KILL, TERM, INT …".into(), |bare| format!("write {bare}"));
+            problems.push(Problem::new("interruptSignal", format!("there is no signal {signal}; {remedy}")));
+        }
+        problems
+    }
+
     /// The plain options. Only for rendered parameters; one that is not counts as not given.
     pub fn options(&self) -> Result<ShellOptions, StepError> {
         let defaults = ShellOptions::default();
@@ -305,6 +342,34 @@ mod tests {
         assert_eq!(line.summary(), "'login xxx'");
         let CommandLine::Obfuscated(words) = line else { panic!("{line:?}") };
         assert_eq!(words[1].real, "s3cret");
+    }
+
+    #[test]
+    fn lists_in_a_command_are_spliced_and_holes_told() {
+        let read = |value| serde_json::from_value::<CommandLine>(value).map_err(|error| error.to_string());
+        let all = serde_json::json!(["make", {}, [["-k"], false, []], "all"]);
+        assert_eq!(read(all), Ok(CommandLine::Words(["make", "-k", "all"].map(String::from).into())));
+        assert_eq!(read(serde_json::json!({})), Ok(CommandLine::Words(vec![])));
+        assert!(read(serde_json::json!({"2": "b"})).unwrap_err().contains("item 1 is nil"));
+        assert!(read(serde_json::json!(["a", {"b": 1}])).unwrap_err().contains("expected texts in a command"));
+    }
+
+    #[test]
+    fn row_05_043_empty_commands_and_unknown_signals_are_told() {
+        for (args, told) in [
+            (serde_json::json!({"command": []}), "command: is empty: name a program"),
+            (serde_json::json!({"command": ""}), "command: is empty: name a program"),
+            (serde_json::json!({"interruptSignal": "FOO"}), "interruptSignal: there is no signal FOO; write KILL"),
+            (serde_json::json!({"interruptSignal": "SIGTERM"}), "interruptSignal: there is no signal SIGTERM; write TERM"),
+            (serde_json::json!({"command": ["x"], "interruptSignal": "INT"}), ""),
+        ] {
+            #[derive(Deserialize)]
+            struct Nothing {}
+            let (_, shell, _) = crate::step::split::<_, Nothing>(&args, true).unwrap();
+            let found: Vec<String> =
+                shell.problems().iter().map(|p| format!("{}: {}", p.path, p.message)).collect();
+            assert!(found.join("|").starts_with(told) && (told.is_empty() == found.is_empty()), "{args}: {found:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 -- Doing several things at once, the default rule for collapsing, and lunabot.master.
 local host = ...
-local type, error, getmetatable, setmetatable, tostring = type, error, getmetatable, setmetatable, tostring
-local raise, util, pairs = host.raise, host.util_table, host.pairs
+local type, error, getmetatable, setmetatable, tostring, rawget = type, error, getmetatable, setmetatable, tostring, rawget
+local raise, util, pairs, format, sub = host.raise, host.util_table, host.pairs, string.format, string.sub
 
 -- Tasks.
 function util.gather(list, fn)
@@ -108,6 +108,17 @@ local function call(op)
 end
 master = { data = { get = call("data.get"), control = call("data.control") }, state = {}, mq = {} }
 master.data.updates = setmetatable({}, { __index = function(_, name) return call("data.updates." .. name) end })
+
+-- The category of a change may be a function of the change (02.002).
+local add_change = call("data.updates.addChange")
+function master.data.updates.addChange(change, ...)
+  if type(change) == "table" and type(rawget(change, "category")) == "function" then
+    local plain = util.merge(change)
+    plain.category = nil
+    change = util.merge(plain, { category = change.category(plain) })
+  end
+  return add_change(change, ...)
+end
 master.state.get, master.state.set = call("state.get"), call("state.set")
 local locks = setmetatable({}, { __mode = "v" })
 function master.state.update(key, fn)
@@ -123,8 +134,51 @@ function master.mq.subscribe() raise("mq.subscribe is not supported yet") end
 master.now = host.now
 master.basedir = host.basedir
 setmetatable(master, { __index = function(_, name)
-  if name == "config" then raise("master.config is not supported yet") end
+  if name == "config" then return host.read_only(host.config, "the master", name) end
   raise("master has no " .. tostring(name))
 end })
+
+-- The page of a build, and a build with all that belongs to it.
+function util.getURLForBuild(_, builderid, number)
+  if not number then raise("takes three arguments: util.getURLForBuild(master, builderid, number)") end
+  local base = host.config and host.config.buildbotURL or "http://localhost:8080/"
+  if sub(base, -1) ~= "/" then base = base .. "/" end
+  return format("%s#/builders/%d/builds/%d", base, builderid, number)
+end
+local function steps_of(get, buildid, want)
+  local steps = get({ "builds", buildid, "steps" })
+  if want.want_logs or want.want_logs_content then
+    for i = 1, #steps do
+      local logs = get({ "steps", steps[i].stepid, "logs" })
+      for j = 1, want.want_logs_content and #logs or 0 do
+        logs[j].content = get({ "logs", logs[j].logid, "contents" })
+      end
+      steps[i].logs = logs
+    end
+  end
+  return steps
+end
+function util.getDetailsForBuild(of, build, want)
+  if not build or not build.buildid then
+    raise("takes the master and a build: util.getDetailsForBuild(master, master.data.get(\"builds/7\"), {want_steps = true})")
+  end
+  local get, all = of.data.get, util.merge(build)
+  want = want or {}
+  all.buildrequest = get({ "buildrequests", build.buildrequestid })
+  all.buildset = get({ "buildsets", all.buildrequest.buildsetid })
+  all.builder = get({ "builders", build.builderid })
+  all.url = util.getURLForBuild(of, build.builderid, build.number)
+  if all.buildset.parent_buildid then
+    all.parentbuild = get({ "builds", all.buildset.parent_buildid })
+    all.parentbuilder = get({ "builders", all.parentbuild.builderid })
+  end
+  if want.want_properties then all.properties = get({ "builds", build.buildid, "properties" }) end
+  if want.want_steps or want.want_logs or want.want_logs_content then all.steps = steps_of(get, build.buildid, want) end
+  if want.want_previous_build then
+    local filters = { number = { lt = build.number }, complete = true }
+    all.prev_build = get({ "builders", build.builderid, "builds" }, { filters = filters, order = { "-number" }, limit = 1 })[1]
+  end
+  return all
+end
 
 host.master_table = master

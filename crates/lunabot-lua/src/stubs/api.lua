@@ -249,4 +249,6 @@
 ---@field reStrMatcher "regex"
 ---@field svn table<string, fun(path: string): any>
 ---@field BuildRequest { canBeCollapsed: fun(master: lunabot.Master, req1: lunabot.Request, req2: lunabot.Request): boolean }
+---@field getURLForBuild fun(master: lunabot.Master, builderid: integer, number: integer): string
+---@field getDetailsForBuild fun(master: lunabot.Master, build: table, want?: { want_properties?: boolean, want_steps?: boolean, want_previous_build?: boolean, want_logs?: boolean, want_logs_content?: boolean }): table
 ---@field enforceChosenWorker fun(builder: lunabot.BuilderView, wfb: lunabot.WorkerForBuilder, request: lunabot.Request): boolean

@@ -51,7 +51,8 @@ pub struct ShellArgParams {
 impl Params for ShellArgParams {
     fn validate(&self) -> Vec<Problem> {
         let written = self.command.source();
-        let fits = written.is_string() || written.is_array() || crate::object::is_dynamic(written);
+        let empty = written.as_object().is_some_and(serde_json::Map::is_empty);
+        let fits = written.is_string() || written.is_array() || empty || crate::object::is_dynamic(written);
         if fits || *written == Json::Bool(false) {
             Vec::new()
         } else {

@@ -32,12 +32,13 @@ pub(super) fn apply(op: Op, left: &Json, right: &Json) -> Result<Json, String> {
     }
 }
 
-/// All lists inside `items` dissolved.
+/// All lists inside `items` dissolved; an empty table is one.
 pub(super) fn flat(items: Vec<Json>) -> Vec<Json> {
     let mut out = Vec::with_capacity(items.len());
     for item in items {
         match item {
             Json::Array(inner) => out.extend(flat(inner)),
+            Json::Object(map) if map.is_empty() => {}
             other => out.push(other),
         }
     }
@@ -87,7 +88,11 @@ fn contains(container: &Json, item: &Json) -> Result<bool, String> {
 }
 
 fn join(left: &Json, right: &Json, sign: &str) -> Result<Json, String> {
+    let empty = |value: &Json| value.as_object().is_some_and(serde_json::Map::is_empty);
     match (left, right) {
+        // An empty table beside a list is one.
+        (Json::Array(_), right) if empty(right) => Ok(left.clone()),
+        (left, Json::Array(_)) if empty(left) => Ok(right.clone()),
         (Json::String(a), Json::String(b)) if a.len() + b.len() <= MAX_LENGTH => Ok(format!("{a}{b}").into()),
         (Json::Array(a), Json::Array(b)) if a.len() + b.len() <= MAX_LENGTH => {
             Ok(a.iter().chain(b).cloned().collect())

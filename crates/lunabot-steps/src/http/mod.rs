@@ -11,12 +11,11 @@ use lunabot_engine::step::{
 use lunabot_engine::step_params;
 use lunabot_model::kind::{check_as, schema_of};
 use lunabot_model::resources::LogType;
-use lunabot_model::{Duration, Json, Kind, Problem, StringOrList};
+use lunabot_model::{Duration, FromLua, Json, Kind, Problem, StringOrList};
 use lunabot_net::http::HttpError;
 use lunabot_net::reqwest::Response;
 use lunabot_net::reqwest::header::HeaderMap;
 use request::{RequestOptions, Verify};
-use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// Methods of `HTTPStep`.
@@ -51,12 +50,15 @@ macro_rules! http_params {
                 /// `{user, password}`.
                 pub auth: Option<Renderable<Vec<String>>>,
                 /// Seconds without a sign of the server after which it is given up. Default 300.
+                #[schemars(extend("default" = 300))]
                 pub timeout: Option<Renderable<Duration>>,
                 /// Whether redirections are followed. Default true.
+                #[schemars(extend("default" = true))]
                 pub allow_redirects: Option<Renderable<bool>>,
                 /// Proxies by scheme: `{https = "http://proxy:3128"}`. Default: those of the environment.
                 pub proxies: Option<Renderable<BTreeMap<String, String>>>,
                 /// Whether the server's certificate is checked; or a file of certificates to trust. Default true.
+                #[schemars(extend("default" = true))]
                 pub verify: Option<Renderable<Verify>>,
                 /// A file with the client's certificate and key, or `{certificate, key}`.
                 pub cert: Option<Renderable<StringOrList>>,
@@ -87,7 +89,7 @@ http_params! {
     /// Asks a web server.
     HttpStepParams {
         /// `POST GET PUT DELETE HEAD OPTIONS`.
-        pub method: Method,
+        pub method: Renderable<Method>,
     }
 }
 
@@ -123,7 +125,8 @@ pub static HTTP_STEP: StepKind = StepKind {
     defaults: DEFAULTS,
     build: |rendered| {
         let params: HttpStepParams = read(rendered)?;
-        made(rendered, METHODS[params.method as usize])
+        let missing = || StepError::Exception("method: not a method".into());
+        made(rendered, METHODS[params.method.literal().ok_or_else(missing)? as usize])
     },
 };
 
@@ -151,8 +154,8 @@ macro_rules! verbs {
 verbs!(POST, GET, PUT, DELETE, HEAD, OPTIONS);
 
 fn made(rendered: &Json, method: &'static str) -> Result<Box<dyn Step>, StepError> {
-    let options =
-        RequestOptions::deserialize(rendered).map_err(|error| StepError::Exception(error.to_string()))?;
+    let options: RequestOptions =
+        FromLua(rendered).read().map_err(|error| StepError::Exception(error.to_string()))?;
     Ok(Box::new(HttpStep { options, method, status: None }))
 }
 

@@ -10,7 +10,7 @@ use lunabot_engine::step::{
 };
 use lunabot_engine::step_params;
 use lunabot_model::kind::{check_as, schema_of};
-use lunabot_model::{Duration, Json, Problem, Renderable};
+use lunabot_model::{Duration, Json, Problem, Renderable, spliced};
 use nix::sys::signal::Signal;
 use process::{Ended, Process};
 use std::collections::BTreeMap;
@@ -29,15 +29,19 @@ step_params! {
         /// master's, a list is joined with `:`. Default: the master's.
         pub env: Option<Renderable<BTreeMap<String, Json>>>,
         /// Runs the program on a pseudo terminal. Default false.
+        #[schemars(extend("default" = false))]
         #[serde(rename = "usePTY")]
         pub use_pty: Option<Renderable<bool>>,
         /// The signal that ends the program: `KILL`, `TERM` … Default `KILL`.
+        #[schemars(extend("default" = "KILL"))]
         #[serde(rename = "interruptSignal")]
         pub interrupt_signal: Option<Renderable<String>>,
         /// Whether the environment is written into the log. Default true.
+        #[schemars(extend("default" = true))]
         #[serde(rename = "logEnviron")]
         pub log_environ: Option<Renderable<bool>>,
         /// Seconds after which the program is killed; `util.null`: never. Default 3600.
+        #[schemars(extend("default" = 3600))]
         #[serde(default, deserialize_with = "present")]
         pub runtime_timeout: Option<Renderable<Option<Duration>>>,
     }
@@ -47,7 +51,9 @@ impl OwnChecks for MasterShellCommandParams {
     fn problems(&self) -> Vec<Problem> {
         let signal = given(&self.interrupt_signal);
         let unknown = signal.and_then(|name| signal_of(&name).err());
-        unknown.map(|text| Problem::new("interruptSignal", text)).into_iter().collect()
+        let empty = self.command.literal().is_some_and(|command| command.is_empty());
+        let empty = empty.then(|| Problem::new("command", "is empty: name a program"));
+        unknown.map(|text| Problem::new("interruptSignal", text)).into_iter().chain(empty).collect()
     }
 }
 
@@ -141,8 +147,8 @@ fn environment(asked: Option<&BTreeMap<String, Json>>) -> Result<BTreeMap<String
             Json::Null => continue,
             Json::String(text) => text.clone(),
             Json::Number(number) => number.to_string(),
-            Json::Array(items) if items.iter().all(Json::is_string) => {
-                items.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(":")
+            Json::Array(items) if spliced(items).into_iter().all(Json::is_string) => {
+                spliced(items).into_iter().filter_map(Json::as_str).collect::<Vec<_>>().join(":")
             }
             other => {
                 let text = format!("env: {name} must be a text or a list of texts, not {other}");

@@ -6,11 +6,12 @@
 use crate::basedir::BaseDir;
 use crate::cli::Checkconfig;
 use crate::clock::SystemClock;
-use crate::reload::diff::{Plan, Verdict};
+use crate::reload::diff::{Item, Plan, Verdict, name_of};
 use crate::reload::generation::{Generation, Loader};
 use crate::ui;
 use anyhow::{Context as _, Result};
 use lunabot_lua::{LoadFailure, Records};
+use lunabot_model::config::Config;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -57,11 +58,30 @@ fn report(failure: &LoadFailure) {
 
 fn warn_of_order(straight: &Generation, reversed: &Generation) {
     for item in Plan::between(straight.config(), reversed.config()).items {
-        let what = match item.verdict {
+        let what = match &item.verdict {
             Verdict::Stay => continue,
             Verdict::Change(options) if !options.is_empty() => format!(": {}", options.join(", ")),
             Verdict::Change(_) | Verdict::Start | Verdict::Stop => String::new(),
         };
-        ui::err(&format!("warning: {} {}{what} depends on the order of `pairs`", item.what, item.name));
+        let place = place_of(straight.config(), &item).map_or(String::new(), |at| format!("{at}: "));
+        ui::err(&format!("warning: {place}{} {}{what} depends on the order of `pairs`", item.what, item.name));
     }
+}
+
+/// Where it was declared: `master.lua:12`.
+fn place_of<'a>(config: &'a Config, item: &Item) -> Option<&'a str> {
+    if item.what == "builder" {
+        let builder = config.builders.iter().find(|builder| builder.config.name == item.name);
+        return builder.map(|builder| builder.at.as_str());
+    }
+    let objects = match item.what {
+        "project" => &config.projects,
+        "codebase" => &config.codebases,
+        "worker" => &config.workers,
+        "scheduler" => &config.schedulers,
+        "change source" => &config.change_sources,
+        "service" => &config.services,
+        _ => return None,
+    };
+    objects.iter().find(|object| name_of(object) == item.name).map(|object| object.at.as_str())
 }

@@ -17,7 +17,7 @@ use lunabot_data::ControlError;
 use lunabot_data::new::{NewSourceStamp, Patience};
 use lunabot_model::kind::Problem;
 use lunabot_model::resources::ForceScheduler;
-use lunabot_model::{AnyObject, BuilderId, Callback, Json, Properties, percent};
+use lunabot_model::{AnyObject, BuilderId, Callback, Json, Properties, percent, spliced};
 use parameter::{Parameter, Role, Shape};
 use serde::Deserialize;
 use serde_json::Map;
@@ -198,7 +198,7 @@ fn read_codebases(given: Option<&[Json]>, problems: &mut Vec<Problem>) -> Vec<Pa
         problem("codebases".into(), text);
     }
     let mut all = Vec::new();
-    for (index, item) in given.iter().enumerate() {
+    for (index, item) in spliced(given).into_iter().enumerate() {
         let object = AnyObject::from_json(item).filter(|object| object.kind == "util.CodebaseParameter");
         match (item, object) {
             (Json::String(name), _) => all.push(named(name)),

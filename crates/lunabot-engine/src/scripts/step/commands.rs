@@ -4,7 +4,7 @@ use crate::scripts::args::{Args, Method, Reply, methods};
 use crate::scripts::command::{ScriptCommand, made};
 use crate::step::{CommandOutput, ShellParams, StepContext, TriggerRequest, split};
 use lunabot_model::kind::nearest;
-use lunabot_model::{Arg, CallError, Json, Properties};
+use lunabot_model::{Arg, CallError, FromLua, Json, Properties};
 use serde::Deserialize;
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
@@ -95,7 +95,7 @@ struct Nothing {}
 
 /// Options of a command, read without those of the step that they belong to.
 fn shell_params(options: &Json) -> Result<ShellParams, String> {
-    let (base, shell, _) = split::<_, Nothing>(options, true).map_err(|error| error.to_string())?;
+    let (base, shell, _) = split::<_, Nothing>(FromLua(options), true).map_err(|error| error.to_string())?;
     Ok(ShellParams { workdir: base.workdir, ..shell })
 }
 

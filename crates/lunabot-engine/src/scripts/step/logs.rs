@@ -9,6 +9,7 @@ use lunabot_model::{AnyObject, Arg, CallError, Json};
 pub(super) static METHODS: &[Method<StepContext>] = methods! {
     "addLog"("name", "type", "logEncoding") => add_log,
     "getLog"("name") => get_log,
+    "addLogForRemoteCommands"("logname") => add_log_for_remote_commands,
     "addCompleteLog"("name", "text") => add_complete_log,
     "addHTMLLog"("name", "html") => add_html_log,
     "addLogObserver"("logname", "observer*") => add_log_observer,
@@ -26,6 +27,12 @@ async fn add_log(cx: &StepContext, mut args: Args) -> Reply {
     };
     let encoding = encoding(&mut args)?;
     Ok(Arg::Object(log_object(cx, cx.add_log_in(&name, kind, encoding).await?)))
+}
+
+/// The log of `runMkdir` and the like, from now on (13.005).
+async fn add_log_for_remote_commands(cx: &StepContext, mut args: Args) -> Reply {
+    let log = cx.add_log_for_remote_commands(&args.text("logname")?).await?;
+    Ok(Arg::Object(log_object(log)))
 }
 
 async fn get_log(cx: &StepContext, mut args: Args) -> Reply {
