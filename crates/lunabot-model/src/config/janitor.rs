@@ -46,11 +46,12 @@ fn add(config: &mut Config, janitor: &AnyObject, params: &JanitorParams) {
     });
     let mut nightly =
         Map::from_iter(params.times().into_iter().map(|(name, value)| (name.to_string(), value)));
-    nightly.insert("name".into(), NAME.into());
+    let name = params.name.as_deref().unwrap_or(NAME);
+    nightly.insert("name".into(), name.into());
     nightly.insert("builderNames".into(), json!([NAME]));
     config.schedulers.push(object("schedulers.Nightly", nightly.into()));
     let force =
-        json!({"name": format!("{NAME}_force"), "builderNames": [NAME], "buttonName": "Clean up now"});
+        json!({"name": format!("{name}_force"), "builderNames": [NAME], "buttonName": "Clean up now"});
     config.schedulers.push(object("schedulers.ForceScheduler", force));
 }
 
@@ -97,6 +98,19 @@ mod tests {
         );
         assert_eq!(config.schedulers[0].arg("hour"), Some(&json!(3)));
         assert_eq!(config.schedulers[1].arg("name"), Some(&json!("__Janitor_force")));
+    }
+
+    #[test]
+    fn row_14_026_keywords_of_nightly_say_when_and_others_are_told() {
+        let (mut config, mut errors) = (Config::default(), Vec::new());
+        let args = json!({"logHorizon": 60, "tz": "Europe/Berlin", "name": "sweep"});
+        install(&mut config, &[janitor(args)], &mut errors);
+        assert_eq!(errors, []);
+        let nightly = &config.schedulers[0];
+        assert_eq!((nightly.arg("tz"), nightly.arg("name")), (Some(&json!("Europe/Berlin")), Some(&json!("sweep"))));
+        assert_eq!(config.schedulers[1].arg("name"), Some(&json!("sweep_force")));
+        let found = (crate::kinds::janitor::JANITOR_CONFIGURATOR.check)(&json!({"logHorizon": 1, "branch": "x"}));
+        assert!(found[0].path == "branch" && found[0].message.starts_with("has no use here"), "{found:?}");
     }
 
     #[test]

@@ -34,11 +34,18 @@ pub(super) const KNOWN: &[&str] = &[
     "www",
 ];
 
+const JANITOR: &str =
+    "is gone; write configurators = {util.JanitorConfigurator{logHorizon = \"4w\", …}}, which takes out what is old";
+
 /// Keys of Buildbot that are not read, with the reason.
 pub(super) const REFUSED: &[(&str, &str)] = &[
+    ("buildHorizon", JANITOR),
     ("buildCacheSize", "is gone; caches size themselves, leave it out"),
     ("caches", "has no use: caches size themselves, leave it out"),
     ("changeCacheSize", "is gone; caches size themselves, leave it out"),
+    ("eventHorizon", JANITOR),
+    ("logHorizon", JANITOR),
+    ("mergeRequests", "is called collapseRequests"),
     ("debugPassword", "is gone, leave it out"),
     ("logCompressionLimit", "has no effect; logs are always compressed, leave it out"),
     ("machines", "not supported yet"),

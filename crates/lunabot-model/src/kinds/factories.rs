@@ -40,7 +40,7 @@ pub struct GnuAutoconfParams {
     /// Steps that follow, as `addStep` adds them.
     #[serde(default)]
     pub steps: Vec<AnyObject>,
-    /// Folder of the steps below the builder's; may be a renderable.
+    /// Folder of the steps below the builder's; may be a renderable, or a function of the source stamps (05.035).
     pub workdir: Option<Renderable<String>>,
 }
 
@@ -55,7 +55,7 @@ pub struct CpanParams {
     /// Steps that follow, as `addStep` adds them.
     #[serde(default)]
     pub steps: Vec<AnyObject>,
-    /// Folder of the steps below the builder's; may be a renderable.
+    /// Folder of the steps below the builder's; may be a renderable, or a function of the source stamps (05.035).
     pub workdir: Option<Renderable<String>>,
 }
 
@@ -88,7 +88,7 @@ pub struct TrialFactoryParams {
     /// Steps that follow, as `addStep` adds them.
     #[serde(default)]
     pub steps: Vec<AnyObject>,
-    /// Folder of the steps below the builder's; may be a renderable.
+    /// Folder of the steps below the builder's; may be a renderable, or a function of the source stamps (05.035).
     pub workdir: Option<Renderable<String>>,
 }
 
@@ -282,7 +282,12 @@ impl TrialFactoryParams {
 
 /// A deprecated factory: known, and refused with what to write instead.
 const fn retired(name: &'static str, doc: &'static str, check: fn(&Json) -> Vec<Problem>) -> Kind {
-    kind(name, &[], doc, || schemars::json_schema!({"type": "object", "additionalProperties": true}), check)
+    // Whatever is written: its error is the one of the factory.
+    kind(name, &["*"], doc, any_options, check)
+}
+
+fn any_options() -> schemars::Schema {
+    schemars::json_schema!({"type": "object", "properties": {"*": true}, "additionalProperties": true})
 }
 
 macro_rules! retired {
@@ -297,8 +302,10 @@ macro_rules! retired {
 }
 
 retired! {
-    BASIC_BUILD_FACTORY "BasicBuildFactory" => "write util.GNUAutoconf{steps.CVS{…}}";
-    QUICK_BUILD_FACTORY "QuickBuildFactory" => "write util.GNUAutoconf{steps.CVS{…}}";
+    BASIC_BUILD_FACTORY "BasicBuildFactory" =>
+        "convert the CVS repository to git and write util.GNUAutoconf{steps.Git{…}}";
+    QUICK_BUILD_FACTORY "QuickBuildFactory" =>
+        "convert the CVS repository to git and write util.GNUAutoconf{steps.Git{…}}";
     BASIC_SVN "BasicSVN" => "write util.GNUAutoconf{steps.SVN{…}}";
     DISTUTILS "Distutils" =>
         "write util.BuildFactory{source, steps.Compile{command = {\"python\", \"./setup.py\", \"build\"}}}";

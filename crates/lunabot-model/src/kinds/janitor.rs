@@ -25,6 +25,10 @@ pub struct JanitorParams {
     pub month: Option<Json>,
     #[serde(rename = "dayOfWeek")]
     pub day_of_week: Option<Json>,
+    /// The time zone of these times; default: the master's.
+    pub tz: Option<String>,
+    /// The name of its Nightly scheduler; default `__Janitor`.
+    pub name: Option<String>,
 }
 
 impl JanitorParams {
@@ -37,6 +41,7 @@ impl JanitorParams {
             given("dayOfMonth", &self.day_of_month),
             given("month", &self.month),
             given("dayOfWeek", &self.day_of_week),
+            given("tz", &self.tz.clone().map(Json::from)),
         ];
         std::iter::once(("hour", hour)).chain(rest.into_iter().flatten()).collect()
     }
@@ -58,6 +63,33 @@ impl Params for JanitorParams {
     }
 }
 
+/// Options of Nightly that mean nothing to what builds no sources (14.026).
+const FOREIGN: &[&str] = &[
+    "branch",
+    "builderNames",
+    "change_filter",
+    "codebases",
+    "createAbsoluteSourceStamps",
+    "fileIsImportant",
+    "force_at_day_of_month",
+    "force_at_day_of_week",
+    "force_at_hour",
+    "force_at_minute",
+    "force_at_month",
+    "onlyIfChanged",
+    "onlyImportant",
+    "priority",
+    "properties",
+    "reason",
+];
+
+fn check(args: &Json) -> Vec<Problem> {
+    let foreign = FOREIGN.iter().filter(|option| args.get(**option).is_some());
+    let text = "has no use here: the janitor builds no sources; leave it out";
+    let problems: Vec<Problem> = foreign.map(|option| Problem::new(*option, text)).collect();
+    if problems.is_empty() { check_as::<JanitorParams>(args) } else { problems }
+}
+
 /// `util.JanitorConfigurator`.
 pub const JANITOR_CONFIGURATOR: Kind = Kind {
     namespace: "util",
@@ -68,7 +100,7 @@ pub const JANITOR_CONFIGURATOR: Kind = Kind {
     flat: false,
     doc: "Keeps the database from growing without end: each night it takes out the texts of old logs, old build data and old builds.",
     schema: schema_of::<JanitorParams>,
-    check: check_as::<JanitorParams>,
+    check,
     callbacks: &[],
     extensible: false,
 };
