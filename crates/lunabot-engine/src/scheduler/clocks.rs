@@ -73,18 +73,23 @@ macro_rules! calendar_options {
             $(#[$doc])* $type {
                 /// Minute, 0 to 59: a number, a list, or a text of cron such as `*/15`.
                 #[serde(default = "zero")]
+                #[schemars(extend("default" = 0))]
                 minute: Times,
                 /// Hour, 0 to 23.
                 #[serde(default = "Times::any")]
+                #[schemars(extend("default" = "*"))]
                 hour: Times,
                 /// Day of the month, 1 to 31, or `L` for the last.
                 #[serde(default = "Times::any", rename = "dayOfMonth")]
+                #[schemars(extend("default" = "*"))]
                 day_of_month: Times,
                 /// Month, 1 to 12 or `jan` to `dec`.
                 #[serde(default = "Times::any")]
+                #[schemars(extend("default" = "*"))]
                 month: Times,
                 /// Day of the week: single numbers count from 0, Monday; names, ranges and steps are cron's.
                 #[serde(default = "Times::any", rename = "dayOfWeek")]
+                #[schemars(extend("default" = "*"))]
                 day_of_week: Times,
                 /// The time zone, such as `Europe/Berlin`; default the master's.
                 #[serde(default)]
@@ -364,7 +369,7 @@ pub const PERIODIC: Kind = Kind {
     name: "Periodic",
     aliases: &[],
     category: Category::Scheduler,
-    positional: &["name", "builderNames"],
+    positional: &["name", "builderNames", "periodicBuildTimer", "reason"],
     flat: false,
     doc: "Starts builders again and again, a fixed time apart.",
     schema: schema_of::<PeriodicParams>,
@@ -375,6 +380,20 @@ pub const PERIODIC: Kind = Kind {
 
 pub const NIGHTLY: Kind = Kind {
     name: "Nightly",
+    positional: &[
+        "name",
+        "builderNames",
+        "minute",
+        "hour",
+        "dayOfMonth",
+        "month",
+        "dayOfWeek",
+        "force_at_minute",
+        "force_at_hour",
+        "force_at_day_of_month",
+        "force_at_month",
+        "force_at_day_of_week",
+    ],
     doc: "Starts builders at certain times of the calendar, as cron does.",
     schema: schema_of::<NightlyParams>,
     check: check_as::<NightlyParams>,
@@ -383,6 +402,7 @@ pub const NIGHTLY: Kind = Kind {
 
 pub const NIGHTLY_TRIGGERABLE: Kind = Kind {
     name: "NightlyTriggerable",
+    positional: &["name", "builderNames", "minute", "hour", "dayOfMonth", "month", "dayOfWeek"],
     doc: "Starts builders at certain times of the calendar with what a Trigger step last gave it.",
     schema: schema_of::<NightlyTriggerableParams>,
     check: check_nightly_triggerable,

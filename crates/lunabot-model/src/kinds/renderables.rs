@@ -132,9 +132,16 @@ impl Params for TransformParams {
 pub struct FlattenListParams {
     /// A list of values and lists, nested as deep as wanted; may be a renderable.
     pub nestedlist: Json,
+    /// Not supported: Lua has no other lists.
+    pub types: Option<Json>,
 }
 
-impl Params for FlattenListParams {}
+impl Params for FlattenListParams {
+    fn validate(&self) -> Vec<Problem> {
+        let text = "has no use: Lua has tables alone, and lists among them are flattened; leave it out";
+        self.types.iter().map(|_| Problem::new("types", text)).collect()
+    }
+}
 
 /// `util.WithProperties` (04.033), the older way to write `util.Interpolate`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -297,7 +304,7 @@ pub const TRANSFORM: Kind = Kind {
 
 pub const FLATTEN_LIST: Kind = renderable(
     "FlattenList",
-    &["nestedlist"],
+    &["nestedlist", "types"],
     "A nested list, rendered and made flat.",
     schema_of::<FlattenListParams>,
     check_as::<FlattenListParams>,
