@@ -4,7 +4,9 @@ use crate::cached::Kept;
 use crate::records::Records;
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::script::{LiveKind, MasterPort};
-use lunabot_model::{Clock, Kind, ScriptHost, Templates};
+use lunabot_model::{Clock, Json, Kind, ScriptHost, Templates};
+use serde_json::Map;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +17,8 @@ pub struct LoadOptions {
     pub config_file: PathBuf,
     /// All kinds that a configuration may declare, of all rooms.
     pub kinds: Vec<&'static Kind>,
+    /// What options are where nothing is given, beside what the schemas tell: by the path of the kind.
+    pub defaults: HashMap<String, Map<String, Json>>,
     /// Kinds whose objects act as soon as a function makes them.
     pub live: Vec<LiveKind>,
     /// The number of the generation that this load makes.

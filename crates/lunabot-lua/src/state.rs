@@ -113,7 +113,17 @@ impl Shared {
 
     pub fn fields(&self, kind: &'static Kind) -> Rc<Fields> {
         let mut all = self.fields.borrow_mut();
-        all.entry(kind.path()).or_insert_with(|| Rc::new(fields_of(kind))).clone()
+        let fields = || {
+            let mut fields = fields_of(kind);
+            let defaults = self.options.defaults.get(&kind.path());
+            for (name, value) in defaults.into_iter().flatten() {
+                if let Some(field) = fields.known.iter_mut().find(|field| field.name == *name) {
+                    field.default = Some(value.clone());
+                }
+            }
+            Rc::new(fields)
+        };
+        all.entry(kind.path()).or_insert_with(fields).clone()
     }
 
     pub fn new_id(&self) -> u64 {

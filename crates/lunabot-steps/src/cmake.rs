@@ -20,6 +20,7 @@ step_params! {
         /// Further words.
         pub options: Option<Renderable<StringOrList>>,
         /// The program. Default `cmake`.
+        #[schemars(extend("default" = "cmake"))]
         pub cmake: Option<Renderable<String>>,
     }
 }

@@ -20,8 +20,10 @@ step_params! {
     /// Runs cppcheck.
     pub struct CppcheckParams: shell {
         /// The program. Default `cppcheck`.
+        #[schemars(extend("default" = "cppcheck"))]
         pub binary: Option<Renderable<String>>,
         /// What is checked. Default `.`.
+        #[schemars(extend("default" = "."))]
         pub source: Option<Renderable<StringOrList>>,
         /// Classes of checks, for `--enable`.
         pub enable: Option<Renderable<StringOrList>>,

@@ -74,6 +74,7 @@ step_params! {
         /// What it becomes, relative to the builder's folder.
         pub dest: Renderable<String>,
         /// Seconds without output after which the copy is given up; `util.null`: never. Default 120.
+        #[schemars(extend("default" = 120))]
         #[serde(default, deserialize_with = "present")]
         pub timeout: Option<Renderable<Option<Duration>>>,
         /// Seconds in all after which it is given up. Default: never.

@@ -21,6 +21,7 @@ step_params! {
         /// The most bytes of the archive that are taken, compressed or not; a larger one fails the step. Default: no limit.
         pub maxsize: Option<Renderable<Option<u64>>>,
         /// Bytes that are sent at a time. Default 16384.
+        #[schemars(extend("default" = 16384))]
         pub blocksize: Option<Renderable<u64>>,
         /// How it is compressed on its way: `"gz"`, `"bz2"`; default: not.
         pub compress: Option<Renderable<Option<Compression>>>,

@@ -21,10 +21,12 @@ step_params! {
         /// The most bytes that are taken: a longer file is cut, and the step fails. Default: no limit.
         pub maxsize: Option<Renderable<Option<u64>>>,
         /// Bytes that are sent at a time. Default 262144.
+        #[schemars(extend("default" = 262144))]
         pub blocksize: Option<Renderable<u64>>,
         /// Permissions on the master in octal digits, `"0644"`. Default: what the umask leaves.
         pub mode: Option<Renderable<Option<FileMode>>>,
         /// Whether the file keeps its times. Default false.
+        #[schemars(extend("default" = false))]
         pub keepstamp: Option<Renderable<bool>>,
         /// An address for the step's page, where the file can be seen.
         pub url: Option<Renderable<Option<String>>>,

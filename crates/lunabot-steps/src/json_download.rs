@@ -24,6 +24,7 @@ step_params! {
         /// The most bytes that are sent: a longer text is cut, and the step fails. Default: no limit.
         pub maxsize: Option<Renderable<Option<u64>>>,
         /// Bytes that are sent at a time. Default 16384.
+        #[schemars(extend("default" = 16384))]
         pub blocksize: Option<Renderable<u64>>,
         /// Permissions on the worker in octal digits, `"0600"`. Default: what the umask leaves.
         pub mode: Option<Renderable<Option<FileMode>>>,
@@ -53,6 +54,7 @@ step_params! {
         /// The most bytes that are sent: a longer text is cut, and the step fails. Default: no limit.
         pub maxsize: Option<Renderable<Option<u64>>>,
         /// Bytes that are sent at a time. Default 16384.
+        #[schemars(extend("default" = 16384))]
         pub blocksize: Option<Renderable<u64>>,
         /// Permissions on the worker in octal digits, `"0600"`. Default: what the umask leaves.
         pub mode: Option<Renderable<Option<FileMode>>>,

@@ -58,7 +58,8 @@ mod warning_counting_shell_command;
 mod warnings;
 
 use lunabot_engine::step::StepKind;
-use lunabot_model::Kind;
+use lunabot_model::{Json, Kind};
+use serde_json::Map;
 
 /// Every step that a configuration can declare.
 pub static STEPS: &[&StepKind] = &[
@@ -158,6 +159,12 @@ static VALUES: &[Kind] = &warnings::EXTRACTORS;
 
 /// Steps that there are no more.
 static RETIRED: &[Kind] = retired::RETIRED;
+
+/// What the steps have where the configuration gives nothing, beside what their schemas tell: the path of the kind, and
+/// options by name.
+pub fn defaults() -> impl Iterator<Item = (String, Map<String, Json>)> {
+    STEPS.iter().map(|step| (step.kind.path(), step.defaults.options()))
+}
 
 /// The kinds of [`STEPS`] and of their options, for the script host.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {

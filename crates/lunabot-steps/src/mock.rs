@@ -35,6 +35,7 @@ step_params! {
         /// The `.spec` file.
         pub spec: Renderable<String>,
         /// The folder of the sources. Default `.`.
+        #[schemars(extend("default" = "."))]
         pub sources: Option<Renderable<String>>,
     }
 }

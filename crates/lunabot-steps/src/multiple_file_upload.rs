@@ -23,14 +23,17 @@ step_params! {
         /// The most bytes of each that are taken. Default: no limit.
         pub maxsize: Option<Renderable<Option<u64>>>,
         /// Bytes that are sent at a time. Default 16384.
+        #[schemars(extend("default" = 16384))]
         pub blocksize: Option<Renderable<u64>>,
         /// Whether `workersrcs` are patterns: `*`, `?`, `[…]`, `**`. Default false.
+        #[schemars(extend("default" = false))]
         pub glob: Option<Renderable<bool>>,
         /// Permissions of files on the master in octal digits, `"0644"`. Default: what the umask leaves.
         pub mode: Option<Renderable<Option<FileMode>>>,
         /// How directories are compressed on their way: `"gz"`, `"bz2"`; default: not.
         pub compress: Option<Renderable<Option<Compression>>>,
         /// Whether files keep their times. Default false.
+        #[schemars(extend("default" = false))]
         pub keepstamp: Option<Renderable<bool>>,
         /// An address for the step's page, where the files can be seen.
         pub url: Option<Renderable<Option<String>>>,

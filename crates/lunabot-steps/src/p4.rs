@@ -43,12 +43,14 @@ pub struct P4Params {
     #[serde(default)]
     pub p4viewspec: Option<Renderable<Vec<(String, String)>>>,
     /// What is added to both sides of `p4viewspec`. Default `...`.
+    #[schemars(extend("default" = "..."))]
     #[serde(default)]
     pub p4viewspec_suffix: Option<Renderable<String>>,
     /// Name of the client. Default `buildbot_WORKER_BUILDER`.
     #[serde(default)]
     pub p4client: Option<Renderable<String>>,
     /// Options of the client. Default `allwrite rmdir`.
+    #[schemars(extend("default" = "allwrite rmdir"))]
     #[serde(default)]
     pub p4client_spec_options: Option<Renderable<String>>,
     /// Type of the client: `readonly`, `partitioned` or `writeable`.
@@ -58,6 +60,7 @@ pub struct P4Params {
     #[serde(default)]
     pub p4extra_args: Option<Renderable<StringOrList>>,
     /// The program on the worker. Default `p4`.
+    #[schemars(extend("default" = "p4"))]
     #[serde(default)]
     pub p4bin: Option<Renderable<String>>,
     /// Sign in by `p4 login`.

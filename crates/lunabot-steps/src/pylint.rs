@@ -25,6 +25,7 @@ step_params! {
     /// Runs pylint.
     pub struct PyLintParams: shell {
         /// Keep each message that names a file as a test result. Default true.
+        #[schemars(extend("default" = true))]
         pub store_results: Option<Renderable<bool>>,
     }
 }

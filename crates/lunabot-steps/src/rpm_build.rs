@@ -30,6 +30,7 @@ step_params! {
         /// `_srcrpmdir`.
         pub srcrpmdir: Option<Renderable<String>>,
         /// `dist`. Default `.el6`.
+        #[schemars(extend("default" = ".el6"))]
         pub dist: Option<Renderable<String>>,
         /// Further definitions.
         pub define: Option<Renderable<BTreeMap<String, Json>>>,

@@ -15,6 +15,7 @@ warning_params! {
     /// Checks RPM packages.
     pub struct RpmLintParams {
         /// What is checked: a package, a `.spec` file or a folder. Default `.`.
+        #[schemars(extend("default" = "."))]
         pub fileloc: Option<Renderable<String>>,
         /// A configuration file of rpmlint.
         pub config: Option<Renderable<Option<String>>>,

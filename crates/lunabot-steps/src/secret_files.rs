@@ -83,6 +83,7 @@ step_params! {
         /// The pairs that DownloadSecretsToWorker was given; only the paths matter.
         pub populated_secret_list: Renderable<SecretFiles>,
         /// Whether the environment is written into the log. Default false.
+        #[schemars(extend("default" = false))]
         #[serde(rename = "logEnviron")]
         pub log_environ: Option<Renderable<bool>>,
     }

@@ -15,6 +15,7 @@ step_params! {
         /// Names of variables, which are those of the properties too; a text or a list.
         pub variables: Renderable<StringOrList>,
         /// Where the properties say they come from. Default `WorkerEnvironment`.
+        #[schemars(extend("default" = "WorkerEnvironment"))]
         pub source: Option<Renderable<String>>,
     }
 }

@@ -24,8 +24,10 @@ step_params! {
         /// `function(rc, stdout, stderr)` that returns a table of properties; in place of `property`.
         pub extract_fn: Option<Callback>,
         /// Leave out blanks and line breaks around the output. Default true.
+        #[schemars(extend("default" = true))]
         pub strip: Option<Renderable<bool>>,
         /// Use standard output. Default true.
+        #[schemars(extend("default" = true))]
         #[serde(rename = "includeStdout")]
         pub include_stdout: Option<Renderable<bool>>,
         /// Give standard error to `extract_fn`, which gets it anyway; not together with `property`.

@@ -31,11 +31,13 @@ macro_rules! source_params {
             pub struct $name {
                 $($own)*
                 /// `incremental` (default) keeps what earlier builds left; `full` gives a clean tree.
+                #[schemars(extend("default" = "incremental"))]
                 pub mode: Option<lunabot_model::Renderable<String>>,
                 /// Take the newest of the default branch, whatever the build asks for.
                 #[serde(rename = "alwaysUseLatest")]
                 pub always_use_latest: Option<lunabot_model::Renderable<bool>>,
                 /// Seconds without output after which a command is killed; `util.null`: never. Default 1200.
+                #[schemars(extend("default" = 1200))]
                 #[serde(default, deserialize_with = "lunabot_engine::step::present")]
                 pub timeout: Option<lunabot_model::Renderable<Option<lunabot_model::Duration>>>,
                 /// `{delay, count}`: try a failed first checkout so many times more, after so many seconds.
@@ -43,6 +45,7 @@ macro_rules! source_params {
                 /// Environment of the commands.
                 pub env: Option<lunabot_model::Renderable<std::collections::BTreeMap<String, lunabot_model::Json>>>,
                 /// Show the environment in the log. Default true.
+                #[schemars(extend("default" = true))]
                 #[serde(rename = "logEnviron")]
                 pub log_environ: Option<lunabot_model::Renderable<bool>>,
                 /// The codebase whose source stamp is checked out; part of the step's name.

@@ -19,12 +19,14 @@ step_params! {
     /// Builds documentation with Sphinx.
     pub struct SphinxParams: shell {
         /// The folder of the sources. Default `.`.
+        #[schemars(extend("default" = "."))]
         pub sphinx_sourcedir: Option<Renderable<String>>,
         /// The folder of what is built.
         pub sphinx_builddir: Renderable<String>,
         /// `-b`: what is built, such as `html`.
         pub sphinx_builder: Option<Renderable<Option<String>>>,
         /// The program. Default `sphinx-build`.
+        #[schemars(extend("default" = "sphinx-build"))]
         pub sphinx: Option<Renderable<String>>,
         /// `-t` for each.
         pub tags: Option<Renderable<StringOrList>>,

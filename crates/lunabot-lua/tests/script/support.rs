@@ -9,7 +9,7 @@ use lunabot_model::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
@@ -220,6 +220,7 @@ impl Folder {
         LoadOptions {
             config_file: self.dir.path().join("master.lua"),
             kinds: kinds(),
+            defaults: HashMap::default(),
             live: Vec::new(),
             generation: 1,
             clock: Arc::new(RealClock::new()),

@@ -26,9 +26,11 @@ macro_rules! change_params {
                 /// Environment of the commands.
                 pub env: Option<Renderable<BTreeMap<String, Json>>>,
                 /// Seconds without output after which a command is killed; `util.null`: never. Default 1200.
+                #[schemars(extend("default" = 1200))]
                 #[serde(default, deserialize_with = "lunabot_engine::step::present")]
                 pub timeout: Option<Renderable<Option<Duration>>>,
                 /// Show the environment in the log. Default true.
+                #[schemars(extend("default" = true))]
                 #[serde(rename = "logEnviron")]
                 pub log_environ: Option<Renderable<bool>>,
                 /// Settings for every git command, by name.

@@ -17,9 +17,11 @@ step_params! {
     /// Notes which lines the tree's commit differs in.
     pub struct GitDiffInfoParams: shell {
         /// What to compare with: the lines that changed since the last common commit. Default `master`.
+        #[schemars(extend("default" = "master"))]
         #[serde(rename = "compareToRef")]
         pub compare_to_ref: Option<Renderable<String>>,
         /// The name of the build data. Default `diffinfo-master`.
+        #[schemars(extend("default" = "diffinfo-master"))]
         #[serde(rename = "dataName")]
         pub data_name: Option<Renderable<String>>,
     }

@@ -18,6 +18,7 @@ pub struct GitParams {
     #[serde(default = "ssh_port")]
     pub port: u16,
     /// The branch where the build names none. Default `HEAD`, the remote's own.
+    #[schemars(extend("default" = "HEAD"))]
     #[serde(default)]
     pub branch: Option<Renderable<String>>,
     /// For mode `full`: `fresh` (default), `clean`, `clobber` or `copy`.

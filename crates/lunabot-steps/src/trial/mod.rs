@@ -27,6 +27,7 @@ step_params! {
         /// The interpreter, with its options as further items.
         pub python: Option<Renderable<StringOrList>>,
         /// The program. Default `trial`.
+        #[schemars(extend("default" = "trial"))]
         pub trial: Option<Renderable<String>>,
         /// Put in front of `PYTHONPATH`; required, `util.null`: nothing is.
         #[serde(deserialize_with = "lunabot_engine::step::present", default)]
@@ -41,6 +42,7 @@ step_params! {
         /// `--random=0`.
         pub randomly: Option<Renderable<bool>>,
         /// Options of the program that say how it reports. Default `--reporter=bwverbose`.
+        #[schemars(extend("default" = "--reporter=bwverbose"))]
         #[serde(rename = "trialMode")]
         pub trial_mode: Option<Renderable<StringOrList>>,
         /// Further options.

@@ -17,6 +17,7 @@ macro_rules! studio_params {
                 /// The project or solution file.
                 pub projectfile: lunabot_model::Renderable<String>,
                 /// The configuration. Default `release`.
+                #[schemars(extend("default" = "release"))]
                 pub config: Option<lunabot_model::Renderable<String>>,
                 /// Use the environment in place of the paths that the environment's settings name.
                 pub useenv: Option<lunabot_model::Renderable<bool>>,

@@ -194,6 +194,7 @@ impl Loader {
         LoadOptions {
             config_file: self.base.config().to_owned(),
             kinds: kinds::all(),
+            defaults: lunabot_steps::defaults().collect(),
             live: lunabot_engine::REMOTE_COMMANDS.to_vec(),
             generation,
             clock: Arc::clone(&self.clock),
