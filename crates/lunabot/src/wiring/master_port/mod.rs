@@ -1,6 +1,7 @@
 //! What `lunabot.master` does inside callbacks (lua-api § 2, "Objects"): the data API, seen from Lua.
 
 mod query;
+mod rows;
 mod updates;
 
 use lunabot_data::intake::Intake;
@@ -49,8 +50,8 @@ impl Port {
     /// The list itself, or the row, or null for a missing row.
     async fn get(&self, path: &str, options: &Json) -> Result<Json, String> {
         match self.data()?.get(path, &query::query(options)?).await {
-            Ok(Answer::List { items, .. }) => Ok(Json::Array(items)),
-            Ok(Answer::One { item, .. }) => Ok(item),
+            Ok(Answer::List { items, .. }) => Ok(items.into_iter().map(|item| rows::row(path, item)).collect()),
+            Ok(Answer::One { item, .. }) => Ok(rows::row(path, item)),
             Ok(Answer::Raw) => Err(format!("{path} is raw text; ask for its contents")),
             Err(DataError::NotFound(_)) => Ok(Json::Null),
             Err(error) => Err(error.to_string()),

@@ -3,20 +3,24 @@
 use lunabot_data::Data;
 use lunabot_data::intake::{ChangeFunctions, Intake};
 use lunabot_data::new::{NewBuildset, NewChange, NewSourceStamp, Patience, StampRef};
-use lunabot_model::{Duration, Id, Json, Properties};
+use lunabot_model::{Duration, FromLua, Id, Json, Properties};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
 /// Arguments of `addChange` (02.002).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct ChangeArgs {
+    #[serde(alias = "who")]
     author: String,
     committer: Option<String>,
     files: Vec<String>,
     comments: String,
     revision: Option<String>,
-    when_timestamp: Option<i64>,
+    /// Seconds; a fraction is dropped.
+    #[serde(alias = "when")]
+    when_timestamp: Option<f64>,
     branch: Option<String>,
     category: Option<String>,
     revlink: Option<String>,
@@ -24,18 +28,21 @@ struct ChangeArgs {
     repository: String,
     project: String,
     codebase: String,
+    /// Where users come from. There are none to make: checked, and without effect (02.002).
+    src: Option<String>,
 }
 
 /// Answers with the id of the change.
 pub(super) async fn add_change(intake: &Intake, args: Json) -> Result<Json, String> {
     let args: ChangeArgs = read("addChange", args)?;
+    let _ = args.src;
     let change = NewChange {
         author: args.author,
         committer: args.committer,
         files: args.files,
         comments: args.comments,
         revision: args.revision,
-        when_timestamp: args.when_timestamp,
+        when_timestamp: args.when_timestamp.map(|seconds| seconds.floor() as i64),
         branch: args.branch,
         category: args.category,
         revlink: args.revlink,
@@ -130,18 +137,12 @@ pub(super) async fn add_buildset(data: &Data, args: Json) -> Result<Json, String
     Ok(Json::Array(vec![Json::from(bsid), Json::Object(requests)]))
 }
 
-/// Reads a table of arguments. Lua's empty table is an object also where a list is meant.
-fn read<T: for<'de> Deserialize<'de>>(function: &str, mut args: Json) -> Result<T, String> {
+/// Reads a table of arguments.
+fn read<T: DeserializeOwned>(function: &str, mut args: Json) -> Result<T, String> {
     if let Json::Object(fields) = &mut args {
-        for list in ["files", "sourcestamps", "builderids"] {
-            if fields.get(list).is_some_and(|value| value.as_object().is_some_and(serde_json::Map::is_empty))
-            {
-                fields.insert(list.into(), Json::Array(Vec::new()));
-            }
-        }
         fields.retain(|_, value| !value.is_null());
     }
-    serde_json::from_value(args).map_err(|error| format!("{function}: {error}"))
+    FromLua(&args).read().map_err(|error| format!("{function}: {error}"))
 }
 
 #[cfg(test)]
@@ -154,8 +155,11 @@ mod tests {
         let args: ChangeArgs =
             read("addChange", json!({"author": "ann", "files": {}, "branch": null})).unwrap();
         assert_eq!((args.author.as_str(), args.files.len(), args.branch), ("ann", 0, None));
-        let error = read::<ChangeArgs>("addChange", json!({"who": "ann"})).unwrap_err();
-        assert!(error.starts_with("addChange: unknown field `who`"), "{error}");
+        let args: ChangeArgs =
+            read("addChange", json!({"who": "ann", "when_timestamp": 1.75, "src": "git", "files": ["a"]})).unwrap();
+        assert_eq!((args.author.as_str(), args.when_timestamp, args.files.len()), ("ann", Some(1.75), 1));
+        let error = read::<ChangeArgs>("addChange", json!({"whom": "ann"})).unwrap_err();
+        assert!(error.starts_with("addChange: unknown field `whom`"), "{error}");
         let args: BuildsetArgs =
             read("addBuildset", json!({"sourcestamps": [3, {"codebase": "x"}], "builderids": [1]})).unwrap();
         assert!(matches!(args.sourcestamps[..], [StampArg::Id(3), StampArg::New(_)]));
