@@ -40,6 +40,8 @@ mod licences;
 mod locks;
 #[path = "whole/logs.rs"]
 mod logs;
+#[path = "whole/lua_values.rs"]
+mod lua_values;
 #[path = "whole/network.rs"]
 mod network;
 #[path = "whole/odd_input.rs"]
