@@ -8,6 +8,7 @@ use crate::plan::{self, BuilderPlan, PlanError, PlannedStep, WorkerPlan};
 use crate::scheduler::{Agenda, ApplyError, Schedulers, Surroundings};
 use crate::step::StepKind;
 use crate::worker::WorkerLink;
+use crate::worker::latent::{LatentDesk, Passwords, Record};
 use crate::{Generation, control, feed, orphans, services};
 use lunabot_data::new::{BuilderDecl, CodebaseDecl, ProjectDecl, WorkerDecl};
 use lunabot_data::{Answer, Data, DataError};
@@ -15,7 +16,7 @@ use lunabot_model::config::Config;
 use lunabot_model::kinds::projects::{CodebaseParams, ProjectParams};
 use lunabot_model::object::Object;
 use lunabot_model::resources::Worker;
-use lunabot_model::{AnyObject, BuilderId, Clock, Event, Id, Topic};
+use lunabot_model::{AnyObject, BuilderId, Clock, Event, Id, Topic, WorkerId};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -90,6 +91,8 @@ struct Inner {
     schedulers: Arc<Schedulers>,
     agenda: Arc<Agenda>,
     services: services::Services,
+    /// Of instances of latent workers.
+    passwords: Arc<Passwords>,
     /// One configuration is applied at a time.
     turn: Mutex<()>,
 }
@@ -100,10 +103,17 @@ impl Engine {
         let EngineOptions { data, clock, seed, steps } = options;
         let (inbox, messages) = mpsc::channel(INBOX);
         let schedulers = Schedulers::new();
-        let locks = LockDesk::new(inbox.clone());
+        let (locks, latents) = (LockDesk::new(inbox.clone()), LatentDesk::new(inbox.clone()));
+        let passwords = latents.passwords.clone();
         let steps: HashMap<_, _> = steps.into_iter().map(|kind| (kind.kind.name, kind)).collect();
-        let services =
-            Arc::new(Services::new(data.clone(), clock.clone(), locks, schedulers.clone(), steps.clone()));
+        let services = Arc::new(Services::new(
+            data.clone(),
+            clock.clone(),
+            locks,
+            latents,
+            schedulers.clone(),
+            steps.clone(),
+        ));
         orphans::cancel(&data).await?;
         let newest_complete = data.newest_complete_times().await?;
         let offline_since = data.get_state(&offline_state()).await?.unwrap_or_default();
@@ -121,6 +131,7 @@ impl Engine {
             schedulers,
             agenda: Arc::default(),
             services: services::Services::default(),
+            passwords,
             turn: Mutex::new(()),
         };
         let engine = Engine(Arc::new(engine));
@@ -147,7 +158,8 @@ impl Engine {
         data.sync_codebases(&codebases_of(&config.codebases)).await?;
         let builders = data.sync_builders(&builders_of(&generation)).await?;
         let rows = data.sync_workers(&workers_of(&generation, &workers)).await?;
-        let plan = make_plan(&generation, steps, workers, &projects, &builders, &rows);
+        let left = left_behind(data, &workers, &rows).await?;
+        let plan = make_plan(&generation, steps, workers, left, &projects, &builders, &rows);
         let (reply, applied) = oneshot::channel();
         self.send(Message::Apply { plan: Box::new(plan), reply }).await?;
         applied.await.map_err(|_| EngineError::Stopped)?;
@@ -198,17 +210,12 @@ impl Engine {
         since: std::time::Duration,
         notify: Vec<String>,
     ) -> Result<(), DataError> {
-        let Answer::One { item: mut row, .. } = self.0.data.get(&format!("workers/{name}"), "").await? else {
-            return Ok(());
-        };
-        let Some(id) = row["workerid"].as_i64() else { return Ok(()) };
-        let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
-        let last = self.0.clock.now().secs().saturating_sub(seconds);
-        row["last_connection"] = lunabot_model::clock::ctime(last).into();
-        row["notify"] = notify.into();
-        let topic = Topic::new(&[&"workers", &id, &"missing"]);
-        self.0.data.bus().publish(Event { topic, payload: Arc::new(row.into()) });
-        Ok(())
+        announce_missing(&self.0.data, &*self.0.clock, name, since, notify).await
+    }
+
+    /// The password of the instance of a latent worker, if there is one or one is being started.
+    pub(crate) fn password_of_instance(&self, worker: &str) -> Option<String> {
+        self.0.passwords.get(worker)
     }
 
     /// Stops; returns when nothing runs any more and everything is handed to the store. A [`Stop::Fast`] hastens a
@@ -244,6 +251,41 @@ impl Engine {
     async fn send(&self, message: Message) -> Result<(), EngineError> {
         self.0.inbox.send(message).await.map_err(|_| EngineError::Stopped)
     }
+}
+
+/// See [`Engine::announce_missing_worker`].
+pub(crate) async fn announce_missing(
+    data: &Data,
+    clock: &dyn Clock,
+    name: &str,
+    since: std::time::Duration,
+    notify: Vec<String>,
+) -> Result<(), DataError> {
+    let Answer::One { item: mut row, .. } = data.get(&format!("workers/{name}"), "").await? else {
+        return Ok(());
+    };
+    let Some(id) = row["workerid"].as_i64() else { return Ok(()) };
+    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    let last = clock.now().secs().saturating_sub(seconds);
+    row["last_connection"] = lunabot_model::clock::ctime(last).into();
+    row["notify"] = notify.into();
+    let topic = Topic::new(&[&"workers", &id, &"missing"]);
+    data.bus().publish(Event { topic, payload: Arc::new(row.into()) });
+    Ok(())
+}
+
+/// What is on record of the instances of latent workers.
+async fn left_behind(
+    data: &Data,
+    workers: &[WorkerPlan],
+    rows: &HashMap<String, Worker>,
+) -> Result<HashMap<WorkerId, Record>, DataError> {
+    let mut left = HashMap::new();
+    for worker in workers.iter().filter(|worker| worker.latent.is_some()) {
+        let record = Record::read(data, &worker.name).await?;
+        left.extend(record.and_then(|record| Some((rows.get(&worker.name)?.workerid, record))));
+    }
+    Ok(left)
 }
 
 fn projects_of(objects: &[AnyObject]) -> Vec<ProjectDecl> {
@@ -303,6 +345,7 @@ fn make_plan(
     generation: &Arc<Generation>,
     steps: Vec<Vec<Arc<PlannedStep>>>,
     workers: Vec<WorkerPlan>,
+    left: HashMap<WorkerId, Record>,
     projects: &HashMap<String, Id>,
     builders: &HashMap<String, BuilderId>,
     rows: &HashMap<String, Worker>,
@@ -326,5 +369,5 @@ fn make_plan(
         let row = rows.get(&worker.name)?;
         Some((Arc::new(WorkerPlan { id: row.workerid, ..worker }), row.paused))
     });
-    Plan { generation: generation.clone(), builders: plans.collect(), workers: workers.collect() }
+    Plan { generation: generation.clone(), builders: plans.collect(), workers: workers.collect(), left }
 }

@@ -2,6 +2,7 @@
 
 use crate::Generation;
 use crate::step::{BaseStepParams, StepKind};
+use crate::worker::latent::{ABSTRACT, LatentParams, LatentSpec};
 use crate::worker::{LocalWorkerParams, REMOTE, RemoteWorkerParams};
 use lunabot_model::config::{BuilderConfig, Collapse, DeclaredBuilder};
 use lunabot_model::locks::LockUse;
@@ -69,6 +70,8 @@ pub(crate) struct WorkerPlan {
     pub locks: Vec<LockUse>,
     pub properties: BTreeMap<String, Json>,
     pub default_properties: BTreeMap<String, Json>,
+    /// Of one that is started when it is needed.
+    pub latent: Option<Arc<LatentSpec>>,
 }
 
 /// The name with characters that do not belong in a folder's name replaced.
@@ -123,8 +126,16 @@ pub(crate) fn worker_of(object: &AnyObject) -> Result<WorkerPlan, PlanError> {
             max_builds: max_builds.filter(|most| *most > 0).map(|most| most as usize),
             properties,
             default_properties,
+            latent: None,
         })
     };
+    if object.kind == ABSTRACT {
+        let p: LatentParams = worker_params(object)?;
+        let spec = LatentSpec::read(object, p.clone());
+        let spec = spec.map_err(|text| PlanError(format!("{}: {}: {text}", object.at, object.kind)))?;
+        let planned = plan(p.name, p.max_builds, p.properties, p.default_properties, p.locks)?;
+        return Ok(WorkerPlan { latent: Some(Arc::new(spec)), ..planned });
+    }
     if object.kind == REMOTE {
         let p: RemoteWorkerParams = worker_params(object)?;
         return plan(p.name, p.max_builds, p.properties, p.default_properties, p.locks);

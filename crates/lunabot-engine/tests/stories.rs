@@ -14,6 +14,8 @@ mod cancelling;
 mod collapsing;
 #[path = "stories/faults.rs"]
 mod faults;
+#[path = "stories/latent.rs"]
+mod latent;
 #[path = "stories/locks.rs"]
 mod locks;
 #[path = "stories/patience.rs"]

@@ -109,6 +109,15 @@ const CHANGE_SOURCE: &[Hook] = &[
     hook("poll", &[], NOTHING, "it is logged, shown and repeated"),
 ];
 
+/// Of latent workers (08.038, 08.039, 08.048).
+const WORKER: &[Hook] = &[
+    hook("before_start", &[], NOTHING, "RETRY of the build, and quarantine"),
+    hook("start_instance", &["build"], "true, false or a table", "RETRY of the build, and quarantine"),
+    hook("stop_instance", &["fast"], NOTHING, "repeated with back-off until it succeeds"),
+    hook("check_instance", &[], "true, or false and a text", "it is told; the instance counts as running"),
+    hook("isCompatibleWithBuild", &["build_props"], "true or false", "false"),
+];
+
 /// The methods that are called on objects of a category.
 pub const fn hooks(category: Category) -> &'static [Hook] {
     match category {
@@ -116,6 +125,7 @@ pub const fn hooks(category: Category) -> &'static [Hook] {
         Category::Observer => OBSERVER,
         Category::Build => BUILD,
         Category::ChangeSource => CHANGE_SOURCE,
+        Category::Worker => WORKER,
         _ => &[],
     }
 }

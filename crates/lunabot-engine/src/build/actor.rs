@@ -42,7 +42,7 @@ pub(crate) struct BuildJob {
 
 /// Runs a build from its row to its end, request settled included.
 pub(crate) async fn run(job: BuildJob) -> Outcome {
-    let (machine, first) = Machine::new();
+    let (machine, first) = Machine::new(job.worker_plan.latent.is_some());
     let (inbox, answers) = mpsc::channel(INBOX);
     let (interrupt, _) = watch::channel(None);
     let BuildJob { services, builder, worker_plan, worker, request, orders, added } = job;
@@ -148,6 +148,7 @@ impl Actor {
             Effect::Add => Some(self.begin().await),
             Effect::SetUp => Some(Event::SetUp(self.set_up().await.map_err(|error| error.to_string()))),
             Effect::State(text) => self.note("state", self.state(text).await),
+            Effect::Substantiate => self.substantiate(),
             Effect::Ping => self.ping(),
             Effect::StartRemote => self.start_remote(),
             Effect::EndPreparation { results, why } => {
@@ -348,6 +349,18 @@ impl Actor {
             self.data().set_build_state(id, text).await?.detach();
         }
         Ok(())
+    }
+
+    fn substantiate(&self) -> Option<Event> {
+        let (services, inbox) = (self.services.clone(), self.inbox.clone());
+        let build = crate::scripts::build_object(self.shared.as_ref()?);
+        let (worker, request) = (self.worker.id, self.request.request.buildrequestid);
+        tokio::spawn(async move {
+            let ready = services.latents.substantiate(worker, request, build).await;
+            // The build may have ended meanwhile.
+            let _ = inbox.send(Event::Substantiated(ready)).await;
+        });
+        None
     }
 
     fn ping(&self) -> Option<Event> {

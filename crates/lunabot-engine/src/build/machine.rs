@@ -1,6 +1,7 @@
 //! The life cycle of a build, as decisions without I/O (reference 05a, 05b).
 
 use crate::step::run::StepEnd;
+use crate::worker::latent::Failure;
 use lunabot_model::results::combine;
 use lunabot_model::{Mono, Results};
 use std::sync::Arc;
@@ -8,6 +9,9 @@ use std::time::Duration;
 
 /// A worker that does not answer a ping within this time counts as lost (05b item 9).
 pub const PING_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The end of a build whose worker is gone, or did not come (05b item 8).
+const NOT_AVAILABLE: &str = "worker not available";
 
 /// What happens to a build.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +22,8 @@ pub enum Event {
     Unwanted,
     /// Properties, preparation step and objects are there (items 4 to 7); true: the build has locks.
     SetUp(Result<bool, String>),
+    /// The latent worker is there (item 8).
+    Substantiated(Result<(), Failure>),
     Pinged(bool),
     /// The worker was told (item 11).
     Started(bool),
@@ -38,12 +44,13 @@ pub enum Event {
     Lost,
 }
 
-/// What is to be done. Each of `Add`, `SetUp`, `Ping`, `StartRemote`, `AcquireLocks` and `RunStep` is answered by an event.
+/// What is to be done. Each of `Add`, `SetUp`, `Substantiate`, `Ping`, `StartRemote`, `AcquireLocks` and `RunStep` is answered by an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     Add,
     SetUp,
     State(&'static str),
+    Substantiate,
     Ping,
     /// Properties of the attached worker are saved, then it is told (items 10 and 11).
     StartRemote,
@@ -92,6 +99,7 @@ impl Outcome {
 enum Phase {
     Adding,
     SettingUp,
+    Substantiating,
     Pinging { deadline: Mono },
     Starting,
     Locking,
@@ -103,6 +111,8 @@ enum Phase {
 #[derive(Debug)]
 pub struct Machine {
     phase: Phase,
+    /// The worker is latent.
+    latent: bool,
     has_locks: bool,
     overall: Results,
     terminated: bool,
@@ -116,9 +126,10 @@ pub struct Machine {
 
 impl Machine {
     /// A build, and what is to be done first.
-    pub fn new() -> (Self, Vec<Effect>) {
+    pub fn new(latent: bool) -> (Self, Vec<Effect>) {
         let machine = Machine {
             phase: Phase::Adding,
+            latent,
             has_locks: false,
             overall: Results::Success,
             terminated: false,
@@ -137,16 +148,18 @@ impl Machine {
             (_, Event::Lost) => self.lose(),
             (Phase::Adding, Event::Added(Ok(()))) => self.set_up(),
             (Phase::Adding, Event::Unwanted) => self.skip(),
-            (Phase::Adding, Event::Added(Err(why))) => self.unprepared(Results::Retry, &why),
+            (Phase::Adding, Event::Added(Err(why))) => self.unprepared(Results::Retry, &why, None),
             (Phase::SettingUp, Event::SetUp(Ok(has_locks))) => self.prepare(now, has_locks),
             (Phase::SettingUp, Event::SetUp(Err(why))) => self.setup_failed(why),
+            (Phase::Substantiating, Event::Substantiated(Ok(()))) => self.ping(now),
+            (Phase::Substantiating, Event::Substantiated(Err(failure))) => self.not_substantiated(failure),
             (Phase::Pinging { .. }, Event::Pinged(true)) => self.start_remote(),
             (Phase::Pinging { .. }, Event::Pinged(false)) => {
-                self.unprepared(Results::Retry, "worker not pinged")
+                self.unprepared(Results::Retry, "worker not pinged", None)
             }
             (Phase::Starting, Event::Started(true)) => self.started(),
             (Phase::Starting, Event::Started(false)) => {
-                self.unprepared(Results::Retry, "worker not building")
+                self.unprepared(Results::Retry, "worker not building", None)
             }
             (Phase::Locking, Event::Locks(Ok(()))) => self.locked(),
             (Phase::Locking, Event::Locks(Err(why))) => self.not_locked(Results::Exception, why),
@@ -160,6 +173,7 @@ impl Machine {
             (
                 Phase::Adding
                 | Phase::SettingUp
+                | Phase::Substantiating
                 | Phase::Pinging { .. }
                 | Phase::Starting
                 | Phase::Locking
@@ -178,6 +192,7 @@ impl Machine {
             Phase::Pinging { deadline } => Some(deadline),
             Phase::Adding
             | Phase::SettingUp
+            | Phase::Substantiating
             | Phase::Starting
             | Phase::Locking
             | Phase::Running
@@ -191,6 +206,7 @@ impl Machine {
             Phase::Pinging { .. }
             | Phase::Adding
             | Phase::SettingUp
+            | Phase::Substantiating
             | Phase::Starting
             | Phase::Locking
             | Phase::Running
@@ -215,10 +231,30 @@ impl Machine {
             return self.stopped_early();
         }
         if self.lost {
-            return self.unprepared(Results::Retry, "worker not available");
+            return self.unprepared(Results::Retry, NOT_AVAILABLE, None);
         }
+        let mut effects = vec![Effect::State("preparing worker")];
+        if self.latent {
+            self.phase = Phase::Substantiating;
+            effects.push(Effect::Substantiate);
+        } else {
+            effects.extend(self.ping(now));
+        }
+        effects
+    }
+
+    /// Item 9.
+    fn ping(&mut self, now: Mono) -> Vec<Effect> {
         self.phase = Phase::Pinging { deadline: now + PING_TIMEOUT };
-        vec![Effect::State("preparing worker"), Effect::State("pinging worker"), Effect::Ping]
+        vec![Effect::State("pinging worker"), Effect::Ping]
+    }
+
+    /// 08.047.
+    fn not_substantiated(&mut self, failure: Failure) -> Vec<Effect> {
+        if failure.hopeless {
+            return self.unprepared(Results::Exception, "worker cannot substantiate", Some(failure.why));
+        }
+        self.unprepared(Results::Retry, NOT_AVAILABLE, Some(failure.why))
     }
 
     /// Item 2: the request was cancelled, or the build stopped, before its first step.
@@ -240,14 +276,14 @@ impl Machine {
     }
 
     /// Items 8 to 11 failed: the worker goes into quarantine, unless the build was stopped.
-    fn unprepared(&mut self, results: Results, text: &str) -> Vec<Effect> {
+    fn unprepared(&mut self, results: Results, text: &str, why: Option<String>) -> Vec<Effect> {
         if self.stopped.is_some() {
             return self.stopped_early();
         }
         self.phase = Phase::Done;
         let outcome = Outcome { results, unprepared: true };
         vec![
-            Effect::EndPreparation { results: Results::Exception, why: None },
+            Effect::EndPreparation { results: Results::Exception, why },
             Effect::Finish { text: text.into(), outcome },
         ]
     }
@@ -335,7 +371,7 @@ impl Machine {
             Phase::Running => vec![Effect::Interrupt(reason)],
             Phase::Locking => self.not_locked(results, reason.to_string()),
             // No step has run: there is nothing to wait for, least of all a worker that does not answer.
-            Phase::Pinging { .. } | Phase::Starting => self.stopped_early(),
+            Phase::Substantiating | Phase::Pinging { .. } | Phase::Starting => self.stopped_early(),
             Phase::Adding | Phase::SettingUp | Phase::Done => Vec::new(),
         }
     }
@@ -344,8 +380,9 @@ impl Machine {
     fn lose(&mut self) -> Vec<Effect> {
         let first = !std::mem::replace(&mut self.lost, true);
         match self.phase {
-            Phase::Pinging { .. } => self.unprepared(Results::Retry, "worker not pinged"),
-            Phase::Starting => self.unprepared(Results::Retry, "worker not building"),
+            Phase::Substantiating => self.unprepared(Results::Retry, NOT_AVAILABLE, None),
+            Phase::Pinging { .. } => self.unprepared(Results::Retry, "worker not pinged", None),
+            Phase::Starting => self.unprepared(Results::Retry, "worker not building", None),
             Phase::Locking => {
                 self.texts.push("lost connection".into());
                 self.not_locked(Results::Retry, "lost connection to the worker".into())

@@ -4,7 +4,7 @@ use lunabot_model::results::ResultFlags;
 const NOW: Mono = Mono(Duration::ZERO);
 
 fn running() -> Machine {
-    let (mut machine, first) = Machine::new();
+    let (mut machine, first) = Machine::new(false);
     assert_eq!(first, [Effect::Add]);
     for event in [Event::Added(Ok(())), Event::SetUp(Ok(false)), Event::Pinged(true), Event::Started(true)] {
         machine.handle(NOW, event);
@@ -40,7 +40,7 @@ fn last(effects: Vec<Effect>) -> Effect {
 
 #[test]
 fn row_05_007_the_states_of_a_trivial_build_in_order() {
-    let (mut machine, _) = Machine::new();
+    let (mut machine, _) = Machine::new(false);
     assert_eq!(machine.handle(NOW, Event::Added(Ok(()))), [Effect::SetUp]);
     let states = [Effect::State("preparing worker"), Effect::State("pinging worker"), Effect::Ping];
     assert_eq!(machine.handle(NOW, Event::SetUp(Ok(false))), states);
@@ -57,10 +57,36 @@ fn row_05_007_the_states_of_a_trivial_build_in_order() {
 }
 
 #[test]
+fn row_08_047_a_latent_worker_is_substantiated_before_it_is_pinged() {
+    let wanting = || {
+        let (mut machine, _) = Machine::new(true);
+        machine.handle(NOW, Event::Added(Ok(())));
+        let effects = machine.handle(NOW, Event::SetUp(Ok(false)));
+        assert_eq!(effects, [Effect::State("preparing worker"), Effect::Substantiate]);
+        machine
+    };
+    let ping = [Effect::State("pinging worker"), Effect::Ping];
+    assert_eq!(wanting().handle(NOW, Event::Substantiated(Ok(()))), ping);
+    for (hopeless, results, text) in [
+        (false, Results::Retry, "worker not available"),
+        (true, Results::Exception, "worker cannot substantiate"),
+    ] {
+        let failure = Failure { hopeless, why: "oh".into() };
+        let told = Effect::EndPreparation { results: Results::Exception, why: Some("oh".into()) };
+        let effects = wanting().handle(NOW, Event::Substantiated(Err(failure)));
+        assert_eq!(effects, [told, finish(text, results, true)]);
+    }
+    let cancelled = last(wanting().handle(NOW, stop(Results::Cancelled)));
+    assert_eq!(cancelled, finish("cancelled (no more)", Results::Cancelled, false));
+    let lost = last(wanting().handle(NOW, Event::Lost));
+    assert_eq!(lost, finish("worker not available", Results::Retry, true));
+}
+
+#[test]
 fn row_05_007_an_unwanted_build_is_skipped_without_a_step() {
     for (before, results) in [(None, Results::Skipped), (Some(stop(Results::Cancelled)), Results::Cancelled)]
     {
-        let (mut machine, _) = Machine::new();
+        let (mut machine, _) = Machine::new(false);
         before.map(|event| machine.handle(NOW, event));
         let [Effect::Finish { outcome, .. }] = &machine.handle(NOW, Event::Unwanted)[..] else {
             panic!("an end")
@@ -111,7 +137,7 @@ fn row_07_029_a_build_stopped_for_shutdown_ends_in_retry_whatever_its_step_says(
 #[test]
 fn row_05_007_preparation_that_fails_quarantines_unless_stopped() {
     let until_ping = || {
-        let (mut machine, _) = Machine::new();
+        let (mut machine, _) = Machine::new(false);
         machine.handle(NOW, Event::Added(Ok(())));
         machine.handle(NOW, Event::SetUp(Ok(false)));
         machine
@@ -132,7 +158,7 @@ fn row_05_007_preparation_that_fails_quarantines_unless_stopped() {
 
 #[test]
 fn row_05_007_a_build_stopped_before_its_worker_is_asked_ends_at_once() {
-    let (mut machine, _) = Machine::new();
+    let (mut machine, _) = Machine::new(false);
     machine.handle(NOW, stop(Results::Cancelled));
     machine.handle(NOW, Event::Added(Ok(())));
     let end = last(machine.handle(NOW, Event::SetUp(Ok(false))));
@@ -141,7 +167,7 @@ fn row_05_007_a_build_stopped_before_its_worker_is_asked_ends_at_once() {
 
 #[test]
 fn row_05_007_a_setup_that_fails_is_an_exception() {
-    let (mut machine, _) = Machine::new();
+    let (mut machine, _) = Machine::new(false);
     machine.handle(NOW, Event::Added(Ok(())));
     let end = last(machine.handle(NOW, Event::SetUp(Err("why".into()))));
     assert_eq!(end, finish("Build.setupBuild failed", Results::Exception, true));
@@ -152,7 +178,7 @@ fn row_05_007_a_setup_that_fails_is_an_exception() {
 }
 
 fn locking() -> Machine {
-    let (mut machine, _) = Machine::new();
+    let (mut machine, _) = Machine::new(false);
     for event in [Event::Added(Ok(())), Event::SetUp(Ok(true)), Event::Pinged(true)] {
         machine.handle(NOW, event);
     }
@@ -211,7 +237,7 @@ fn row_05_013_a_build_that_waits_for_locks_ends_when_stopped_lost_or_refused() {
 
 #[test]
 fn row_05_013_a_build_stopped_before_it_asks_for_its_locks_does_not_ask() {
-    let (mut machine, _) = Machine::new();
+    let (mut machine, _) = Machine::new(false);
     for event in [Event::Added(Ok(())), Event::SetUp(Ok(true)), Event::Pinged(true)] {
         machine.handle(NOW, event);
     }
@@ -267,7 +293,7 @@ fn row_05_013_row_07_024_a_stop_at_every_moment_ends_the_build_and_a_person_has_
         ("shut down and lost", running(), vec![retry(), Event::Lost, lost_step()], Results::Retry),
     ];
     for (moment, before, after, want) in stories {
-        let (mut machine, _) = Machine::new();
+        let (mut machine, _) = Machine::new(false);
         before.into_iter().for_each(|event| drop(machine.handle(NOW, event)));
         let after = after.into_iter().chain([Event::NoStep(None)]);
         let effects: Vec<Effect> = after.flat_map(|event| machine.handle(NOW, event)).collect();

@@ -8,6 +8,7 @@ use crate::progress::{Desk, Watch};
 use crate::scheduler::Schedulers;
 use crate::step::{BuildInfo, StepError, StepKind};
 use crate::worker::WorkerHandle;
+use crate::worker::latent::LatentDesk;
 use lunabot_data::Data;
 use lunabot_model::locks::LockUse;
 use lunabot_model::script::Keep;
@@ -24,6 +25,7 @@ pub struct Services {
     pub data: Data,
     pub clock: Arc<dyn Clock>,
     pub locks: LockDesk,
+    pub latents: LatentDesk,
     /// For steps that trigger.
     pub schedulers: Arc<Schedulers>,
     /// All kinds of steps, for those that functions make.
@@ -38,11 +40,12 @@ impl Services {
         data: Data,
         clock: Arc<dyn Clock>,
         locks: LockDesk,
+        latents: LatentDesk,
         schedulers: Arc<Schedulers>,
         steps: HashMap<&'static str, &'static StepKind>,
     ) -> Self {
         let progress = Desk::new(data.clone(), clock.clone());
-        Services { data, clock, locks, schedulers, steps, progress, next_command: AtomicU64::new(1) }
+        Services { data, clock, locks, latents, schedulers, steps, progress, next_command: AtomicU64::new(1) }
     }
 
     pub fn command_id(&self) -> String {

@@ -5,6 +5,7 @@ use super::details::Details;
 use super::messages::{Message, Plan, lock_setup, setup_of, waiting, worker_setup};
 use super::patience::Offline;
 use super::running::Runs;
+use super::units::Latents;
 use super::{Answer, Effect, Event, Machine, Question, Waiting};
 use crate::Generation;
 use crate::build::Services;
@@ -39,6 +40,7 @@ pub(crate) struct Actor {
     pub builders: Arc<HashMap<BuilderId, Arc<BuilderPlan>>>,
     pub workers: HashMap<WorkerId, Arc<WorkerPlan>>,
     pub links: HashMap<WorkerId, Arc<WorkerHandle>>,
+    pub(super) latents: Latents,
     /// Requests that wait, or whose claim is under way, with all that decisions need.
     pub details: Details,
     pub runs: Runs,
@@ -76,6 +78,7 @@ impl Actor {
             builders: Arc::default(),
             workers: HashMap::new(),
             links: HashMap::new(),
+            latents: Latents::default(),
             details: Details::default(),
             runs: Runs::default(),
             cancelled: HashMap::new(),
@@ -95,8 +98,9 @@ impl Actor {
     pub async fn live(mut self, mut messages: mpsc::Receiver<Message>) {
         let clock = self.services.clock.clone();
         loop {
-            let wake =
-                self.machine.next_wake().into_iter().chain(self.give_up).chain(self.next_deadline()).min();
+            let own =
+                [self.machine.next_wake(), self.give_up, self.latents.next_wake(), self.next_deadline()];
+            let wake = own.into_iter().flatten().min();
             let sleep = async {
                 match wake {
                     Some(at) => clock.sleep_until(at).await,
@@ -123,6 +127,7 @@ impl Actor {
         let now = self.services.clock.mono();
         let effects = self.machine.wake(now);
         self.perform(effects);
+        self.wake_latents();
         self.end_overdue();
         if self.give_up.is_some_and(|at| at <= now) {
             self.give_up = None;
@@ -138,6 +143,10 @@ impl Actor {
             Message::Attach { name, link, reply } => self.attach(&name, link, reply),
             Message::Ready(handle) => self.ready(&handle),
             Message::Detach { name, link } => self.detach(&name, &link),
+            Message::Substantiate { worker, request, build, reply } => {
+                self.substantiate(worker, request, build, reply);
+            }
+            Message::Latent { worker, call, event } => self.latent_answered(worker, call, event),
             Message::WantsToStop { name } => self.wants_to_stop(&name),
             Message::Announced(ids) => self.announced(ids),
             Message::Loaded(requests) => self.loaded(requests),
@@ -212,8 +221,9 @@ impl Actor {
 
     fn apply(&mut self, plan: Plan, reply: oneshot::Sender<()>) {
         let locks = lock_setup(&plan);
-        self.builders = Arc::new(plan.builders.into_iter().map(|builder| (builder.id, builder)).collect());
         self.workers = plan.workers.iter().map(|(worker, _)| (worker.id, worker.clone())).collect();
+        self.configure_latents(&plan);
+        self.builders = Arc::new(plan.builders.into_iter().map(|builder| (builder.id, builder)).collect());
         let prioritize = plan.generation.config.prioritize_builders.is_some();
         self.generation = Some(plan.generation);
         self.drop_unconfigured();
@@ -432,10 +442,11 @@ impl Actor {
     }
 
     fn answer_stop(&mut self) {
-        if self.stop.is_some()
-            && self.runs.is_empty()
+        let Some(how) = self.stop else { return };
+        if self.runs.is_empty()
             && self.claiming.is_empty()
             && self.giving_back.is_empty()
+            && self.latents_are_down(how)
         {
             self.give_up = None;
             for waiter in self.stop_waiters.drain(..) {

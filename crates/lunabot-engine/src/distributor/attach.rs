@@ -5,7 +5,7 @@ use super::actor::Actor;
 use super::messages::{Message, WorkerOrder, introduce};
 use crate::engine::EngineError;
 use crate::plan::BuilderPlan;
-use crate::worker::{WorkerHandle, WorkerLink};
+use crate::worker::{WorkerHandle, WorkerLink, latent};
 use lunabot_model::WorkerId;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -47,20 +47,14 @@ impl Actor {
         link: Arc<dyn WorkerLink>,
         reply: oneshot::Sender<Result<(), EngineError>>,
     ) {
-        let known = self.workers.values().find(|worker| worker.name == name).map(|worker| worker.id);
-        let refusal = match known {
-            None => Some(format!("no worker named {name} is configured")),
-            Some(id) if self.links.contains_key(&id) => {
-                Some(format!("a worker named {name} is connected already"))
+        let handle = match self.handle_for(name, link) {
+            Ok(handle) => handle,
+            Err(refusal) => {
+                let _ = reply.send(Err(EngineError::Refused(refusal)));
+                return;
             }
-            Some(_) => None,
         };
-        let (Some(id), None) = (known, &refusal) else {
-            let _ = reply.send(Err(EngineError::Refused(refusal.unwrap_or_default())));
-            return;
-        };
-        let handle = Arc::new(WorkerHandle::new(id, name, link));
-        self.links.insert(id, handle.clone());
+        self.links.insert(handle.id, handle.clone());
         let data = self.services.data.clone();
         let builders: Vec<_> = self.builders.values().cloned().collect();
         self.spawn(async move {
@@ -78,29 +72,47 @@ impl Actor {
         });
     }
 
+    /// The handle of a worker that comes; the error says why it may not.
+    fn handle_for(&self, name: &str, link: Arc<dyn WorkerLink>) -> Result<Arc<WorkerHandle>, String> {
+        let known = self.workers.values().find(|worker| worker.name == name);
+        let plan = known.ok_or_else(|| format!("no worker named {name} is configured"))?;
+        if self.links.contains_key(&plan.id) {
+            return Err(format!("a worker named {name} is connected already"));
+        }
+        if plan.latent.is_none() {
+            return Ok(Arc::new(WorkerHandle::new(plan.id, name, link)));
+        }
+        // 08.043.
+        let handle = self.handle_of(plan.id).filter(|_| self.latents.may_attach(plan.id));
+        let handle = handle.filter(|handle| handle.connect(link)).cloned();
+        handle.ok_or_else(|| format!("worker {name} is latent, and no instance of it is being started"))
+    }
+
     /// Attached and introduced: it may be given builds, if it is still there.
     pub fn ready(&mut self, handle: &Arc<WorkerHandle>) {
         if self.links.get(&handle.id).is_some_and(|present| Arc::ptr_eq(present, handle)) {
             // The configuration may have changed while it was introduced.
             self.tell(handle.clone(), self.builders.values().cloned().collect());
             self.event(Event::Attached(handle.id));
+            self.tell_latent(handle.id, latent::Event::Attached);
             self.connection_changed(handle.id);
         }
     }
 
     pub fn detach(&mut self, name: &str, link: &Arc<dyn WorkerLink>) {
-        let found = self.links.values().find(|handle| handle.name == name && Arc::ptr_eq(&handle.link, link));
+        let found = self.links.values().find(|handle| handle.name == name && handle.is(link));
         let Some(handle) = found.cloned() else { return };
         self.links.remove(&handle.id);
         handle.lost.cancel();
         let data = self.services.data.clone();
-        let id = handle.id;
+        let (id, name) = (handle.id, handle.name.clone());
         self.spawn(async move {
             if let Err(error) = data.worker_disconnected(id).await.map(lunabot_data::Ack::detach) {
-                tracing::error!(worker = handle.name, "could not store that the worker is gone: {error}");
+                tracing::error!(worker = name, "could not store that the worker is gone: {error}");
             }
             None
         });
+        self.latent_lost(&handle);
         self.event(Event::Detached(id));
         self.connection_changed(id);
     }
@@ -129,7 +141,13 @@ impl Actor {
         let known = self.workers.contains_key(&worker);
         if known {
             match order {
-                WorkerOrder::Event(event) => self.event(event),
+                WorkerOrder::Event(event) => {
+                    let stop = matches!(event, Event::Graceful(_));
+                    self.event(event);
+                    if stop {
+                        self.latent_told_to_stop(worker);
+                    }
+                }
                 WorkerOrder::Kill => self.shut_down(worker),
             }
         }
@@ -140,6 +158,7 @@ impl Actor {
 
     pub fn shut_down(&mut self, worker: WorkerId) {
         let Some(handle) = self.links.get(&worker).cloned() else { return };
+        self.tell_latent(worker, latent::Event::Outdated);
         self.spawn(async move {
             if let Err(error) = handle.link.shutdown().await {
                 tracing::info!(worker = handle.name, "could not shut the worker down: {error}");

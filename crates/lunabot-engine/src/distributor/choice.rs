@@ -40,6 +40,9 @@ enum Stage {
     Worker(Pair),
     AskedWorker(Pair),
     Check(Pair, WorkerId),
+    AskedCompatible(Pair, WorkerId),
+    /// Its instance, if it is a latent one, suits.
+    Compatible(Pair, WorkerId),
     AskedLocks(Pair, WorkerId),
     /// The builder's locks are available.
     Locked(Pair, WorkerId),
@@ -145,14 +148,20 @@ impl Machine {
             (Stage::AskedStart(pair, worker), Answer::Start(true)) => {
                 self.start(builder, pair, worker, effects)
             }
+            (Stage::AskedCompatible(pair, worker), Answer::Start(true)) => Stage::Compatible(pair, worker),
             (Stage::AskedLocks(pair, worker), Answer::Locks(uses)) => {
                 self.locked(builder, pair, worker, &uses)
             }
-            (Stage::AskedStart(pair, worker), Answer::Start(false)) => pair.set_aside(worker),
+            (
+                Stage::AskedStart(pair, worker) | Stage::AskedCompatible(pair, worker),
+                Answer::Start(false),
+            ) => pair.set_aside(worker),
             // None now, or nothing that could be chosen: this builder waits for the next event.
             (
                 Stage::AskedRequest
                 | Stage::AskedWorker(_)
+                | Stage::AskedCompatible(..)
+                | Stage::Compatible(..)
                 | Stage::AskedLocks(..)
                 | Stage::Locked(..)
                 | Stage::AskedStart(..)
@@ -180,6 +189,9 @@ impl Machine {
                 Stage::Request => self.pick_request(now, builder, &mut choice, effects),
                 Stage::Worker(pair) => self.pick_worker(now, builder, pair, &mut choice, effects),
                 Stage::Check(pair, worker) => self.check(now, builder, pair, worker, &mut choice, effects),
+                Stage::Compatible(pair, worker) => {
+                    self.check_locks(now, builder, pair, worker, &mut choice, effects)
+                }
                 Stage::Locked(pair, worker) => {
                     self.may_start(now, builder, pair, worker, &mut choice, effects)
                 }
@@ -193,6 +205,7 @@ impl Machine {
                 }
                 asked @ (Stage::AskedRequest
                 | Stage::AskedWorker(_)
+                | Stage::AskedCompatible(..)
                 | Stage::AskedLocks(..)
                 | Stage::AskedStart(..)) => {
                     choice.stage = asked;
@@ -269,7 +282,25 @@ impl Machine {
         Stage::AskedWorker(pair)
     }
 
+    /// 07.017, first.
     fn check(
+        &mut self,
+        now: Mono,
+        id: BuilderId,
+        pair: Pair,
+        worker: WorkerId,
+        choice: &mut Choice,
+        effects: &mut Vec<Effect>,
+    ) -> Stage {
+        if !self.workers.get(&worker).is_some_and(|worker| worker.setup.asks_compatible) {
+            return Stage::Compatible(pair, worker);
+        }
+        self.hold(choice, id, &[worker], now + HOLD_FOR_CHECK);
+        self.ask(id, Question::Compatible { builder: id, request: pair.request, worker }, effects);
+        Stage::AskedCompatible(pair, worker)
+    }
+
+    fn check_locks(
         &mut self,
         now: Mono,
         id: BuilderId,
@@ -348,8 +379,7 @@ impl Machine {
 
     fn is_free(&self, builder: BuilderId, id: WorkerId, even_quarantined: bool) -> bool {
         let Some(worker) = self.workers.get(&id) else { return false };
-        let open =
-            worker.is_open() || even_quarantined && worker.connected && !worker.paused && !worker.graceful;
+        let open = worker.is_open() || even_quarantined && worker.would_be_open();
         let busy = self.builders.get(&builder).is_some_and(|builder| builder.busy.contains(&id));
         open && !busy && worker.has_room(builder) && self.desk.lacking_on(builder, id).is_empty()
     }

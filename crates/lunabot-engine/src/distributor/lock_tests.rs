@@ -41,7 +41,18 @@ fn machine(builders: &[(i64, BuilderLocks)], workers: &[(i64, Vec<LockUse>)]) ->
         workers: workers.iter().map(|(id, uses)| (*id, (format!("w{id}").into(), uses.clone()))).collect(),
     };
     let mut machine = Machine::new(1);
-    let worker = |id: &i64| (WorkerSetup { id: *id, name: format!("w{id}"), max_builds: None }, false);
+    let worker = |id: &i64| {
+        (
+            WorkerSetup {
+                id: *id,
+                name: format!("w{id}"),
+                max_builds: None,
+                latent: false,
+                asks_compatible: false,
+            },
+            false,
+        )
+    };
     machine.handle(
         NOW,
         Event::Configured {

@@ -30,6 +30,10 @@ pub enum Event {
     /// Requests that wait no longer: cancelled, collapsed, claimed by someone else.
     Gone(Vec<BuildRequestId>),
     Attached(WorkerId),
+    /// Nothing of a latent worker's instance is left.
+    Insubstantiated(WorkerId),
+    /// A worker may suit builds that it did not.
+    Freed(WorkerId),
     Detached(WorkerId),
     Paused {
         worker: WorkerId,
@@ -85,6 +89,12 @@ pub enum Question {
         builder: BuilderId,
         request: BuildRequestId,
         workers: Vec<WorkerId>,
+    },
+    /// Whether a latent worker's instance suits (08.048).
+    Compatible {
+        builder: BuilderId,
+        request: BuildRequestId,
+        worker: WorkerId,
     },
     /// The builder's locks are computed (05.062).
     Locks {
@@ -220,6 +230,12 @@ impl Machine {
             Event::Waiting(requests) => requests.into_iter().for_each(|request| self.enqueue(request)),
             Event::Gone(requests) => requests.into_iter().for_each(|request| self.dequeue(request)),
             Event::Attached(worker) => self.attach(worker),
+            Event::Insubstantiated(worker) => {
+                // It was told to stop, and has: the next instance is another one.
+                self.with(worker, |worker| worker.graceful = false);
+                self.freed(worker);
+            }
+            Event::Freed(worker) => self.freed(worker),
             Event::Detached(worker) => self.with(worker, |worker| worker.connected = false),
             Event::Paused { worker, paused } => self.pause(worker, paused),
             Event::Graceful(worker) => self.grace(worker, &mut effects),
@@ -337,6 +353,11 @@ impl Machine {
         self.freed(worker);
     }
 
+    /// A latent worker whose instance is of no more use takes no builds while it still has some.
+    pub fn linger(&mut self, worker: WorkerId) {
+        self.with(worker, |worker| worker.lingering = worker.running > 0);
+    }
+
     fn pause(&mut self, worker: WorkerId, paused: bool) {
         self.with(worker, |worker| worker.paused = paused);
         if !paused {
@@ -382,8 +403,8 @@ impl Machine {
 
     fn claimed(&mut self, request: BuildRequestId, ours: bool, effects: &mut Vec<Effect>) {
         let Some(Taking { builder, worker, parent }) = self.claims.remove(&request) else { return };
-        let connected = self.workers.get(&worker).is_some_and(|worker| worker.connected);
-        if ours && connected && self.may_offer(parent) {
+        let there = self.workers.get(&worker).is_some_and(Worker::is_there);
+        if ours && there && self.may_offer(parent) {
             effects.push(Effect::Start { request, builder, worker });
             return;
         }
@@ -417,6 +438,7 @@ impl Machine {
         }
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.running = worker.running.saturating_sub(1);
+        worker.lingering &= worker.running > 0;
         if worker.graceful && worker.running == 0 && worker.connected {
             effects.push(Effect::ShutDown(id));
         }

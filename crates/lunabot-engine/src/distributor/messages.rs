@@ -10,10 +10,10 @@ use crate::engine::{EngineError, EngineStatus, Stop};
 use crate::locks::Holder;
 use crate::locks::client::{Ask, Progress};
 use crate::plan::{BuilderPlan, WorkerPlan};
-use crate::worker::{WorkerHandle, WorkerLink};
+use crate::worker::{WorkerHandle, WorkerLink, latent};
 use lunabot_data::Data;
 use lunabot_data::new::PendingRequest;
-use lunabot_model::{BuildId, BuildRequestId, BuilderId, Json, Results, WorkerId, locks};
+use lunabot_model::{BuildId, BuildRequestId, BuilderId, Json, Results, ScriptObject, WorkerId, locks};
 use lunabot_proto::{Value, WorkerInfo};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub builders: Vec<Arc<BuilderPlan>>,
     /// With their stored pauses.
     pub workers: Vec<(Arc<WorkerPlan>, bool)>,
+    /// Instances of latent workers that earlier processes have left.
+    pub left: HashMap<WorkerId, latent::Record>,
 }
 
 /// What a worker is ordered to do.
@@ -52,6 +54,19 @@ pub(crate) enum Message {
     Detach {
         name: String,
         link: Arc<dyn WorkerLink>,
+    },
+    /// A build wants the instance of a latent worker.
+    Substantiate {
+        worker: WorkerId,
+        request: BuildRequestId,
+        build: ScriptObject,
+        reply: oneshot::Sender<Result<(), latent::Failure>>,
+    },
+    /// A call of a latent worker's class has been answered.
+    Latent {
+        worker: WorkerId,
+        call: u64,
+        event: latent::Event,
     },
     /// Its owner wants it to stop when it is idle.
     WantsToStop {
@@ -179,7 +194,14 @@ pub(crate) fn lock_setup(plan: &Plan) -> LockSetup {
 }
 
 pub(crate) fn worker_setup(worker: &WorkerPlan) -> WorkerSetup {
-    WorkerSetup { id: worker.id, name: worker.name.clone(), max_builds: worker.max_builds }
+    let latent = worker.latent.as_ref();
+    WorkerSetup {
+        id: worker.id,
+        name: worker.name.clone(),
+        max_builds: worker.max_builds,
+        latent: latent.is_some(),
+        asks_compatible: latent.is_some_and(|latent| latent.params.builds_may_be_incompatible),
+    }
 }
 
 /// Stores that a worker is here, and tells it its builders (08.004).

@@ -12,6 +12,7 @@ mod configure;
 mod deadlines;
 mod details;
 mod keys;
+mod latent;
 mod lock_replies;
 mod locks;
 mod machine;
@@ -21,6 +22,7 @@ mod patience;
 pub(crate) mod retire;
 mod running;
 mod start;
+mod units;
 mod worker;
 
 pub(crate) use actor::Actor;
@@ -31,6 +33,7 @@ pub(crate) use machine::{Answer, Effect, Event, Machine, Question};
 pub(crate) use messages::{Message, Plan, WorkerOrder, info_json};
 pub(crate) use patience::offline_state;
 pub(crate) use running::Run;
+pub(crate) use units::Suits;
 pub(crate) use worker::WorkerSetup;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use super::actor::Actor;
 use super::deadlines::{Deadline, Why};
+use super::worker::Worker;
 use crate::plan::BuilderPlan;
 use lunabot_data::new::{PendingRequest, StateKey};
 use lunabot_model::{BuildRequestId, BuilderId, Json, Mono, Results, WorkerId};
@@ -130,7 +131,7 @@ impl Actor {
         let Some(plan) = self.builders.get(&builder) else {
             return self.offline.since.remove(&builder).is_some();
         };
-        let connected = |id: &WorkerId| self.machine.worker(*id).is_some_and(|worker| worker.connected);
+        let connected = |id: &WorkerId| self.machine.worker(*id).is_some_and(Worker::is_there);
         match (plan.workers.iter().any(connected), self.offline.since.contains_key(&builder)) {
             (true, true) => self.offline.since.remove(&builder).is_some(),
             (false, false) => {

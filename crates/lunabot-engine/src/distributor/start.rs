@@ -5,6 +5,7 @@ use super::actor::Actor;
 use super::messages::Message;
 use super::running::Run;
 use crate::build::{BuildJob, Orders, Outcome, run_build};
+use crate::worker::latent;
 use futures::FutureExt;
 use lunabot_data::{Ack, Data};
 use lunabot_model::{BuildId, BuildRequestId, BuilderId, Results, WorkerId};
@@ -14,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 impl Actor {
     /// 07c item 7: the claim is ours, the build begins.
     pub fn start(&mut self, request: BuildRequestId, builder: BuilderId, worker: WorkerId) {
-        let parts = (self.builders.get(&builder), self.workers.get(&worker), self.links.get(&worker));
+        let parts = (self.builders.get(&builder), self.workers.get(&worker), self.handle_of(worker));
         let (Some(plan), Some(worker_plan), Some(handle)) = parts else {
             return self.not_started(request, builder, worker);
         };
@@ -30,6 +31,7 @@ impl Actor {
             run.orders.send_modify(|orders| orders.count += 1);
         }
         self.runs.insert(request, run);
+        self.tell_latent(worker, latent::Event::Begun(request));
         metrics::gauge!("lunabot_builds_running").set(self.runs.len() as f64);
         let (added, id) = oneshot::channel();
         let job = BuildJob {
@@ -77,6 +79,7 @@ impl Actor {
         if let Some(build) = run.build {
             self.event(Event::Over(build));
         }
+        self.tell_latent(run.worker, latent::Event::Over(request));
         self.event(Event::Ended { builder: run.builder, worker: run.worker, outcome });
         self.tell_quarantine(run.worker, outcome);
         let stop = run.orders.borrow().stop.clone();

@@ -24,7 +24,16 @@ fn setup(id: i64, workers: &[i64], asks: Asks) -> BuilderSetup {
 fn machine(builders: Vec<BuilderSetup>, workers: &[(i64, Option<usize>)], prioritize: bool) -> Machine {
     let mut machine = Machine::new(1);
     let setups = workers.iter().map(|(id, max_builds)| {
-        (WorkerSetup { id: *id, name: format!("w{id}"), max_builds: *max_builds }, false)
+        (
+            WorkerSetup {
+                id: *id,
+                name: format!("w{id}"),
+                max_builds: *max_builds,
+                latent: false,
+                asks_compatible: false,
+            },
+            false,
+        )
     });
     let workers: Vec<_> = setups.collect();
     let ids: Vec<i64> = workers.iter().map(|(setup, _)| setup.id).collect();
@@ -238,7 +247,10 @@ fn row_07_029_what_a_running_build_waits_for_is_still_built() {
 fn row_07_028_requests_of_unknown_builders_wait_for_their_configuration() {
     let mut machine = machine(Vec::new(), &[(1, None)], false);
     assert!(ask(&mut machine, &[request(7, 1, 0)]).is_empty());
-    let workers = vec![(WorkerSetup { id: 1, name: "w1".into(), max_builds: None }, false)];
+    let workers = vec![(
+        WorkerSetup { id: 1, name: "w1".into(), max_builds: None, latent: false, asks_compatible: false },
+        false,
+    )];
     let builders = vec![setup(1, &[1], PLAIN)];
     let effects = machine
         .handle(NOW, Event::Configured { builders, workers, prioritize: false, locks: LockSetup::default() });

@@ -16,6 +16,10 @@ pub struct WorkerSetup {
     pub name: String,
     /// `None`: no limit (08.001).
     pub max_builds: Option<usize>,
+    /// It is started when it is needed: it takes builds without a connection (08.050).
+    pub latent: bool,
+    /// It is asked whether builds suit its instance (08.048).
+    pub asks_compatible: bool,
 }
 
 /// What a worker does and may do.
@@ -25,6 +29,8 @@ pub struct Worker {
     pub connected: bool,
     pub paused: bool,
     pub graceful: bool,
+    /// A latent one whose instance is of no more use: it takes no build until those that it has are over (07.016).
+    pub lingering: bool,
     /// Builds that run or are about to.
     pub running: usize,
     /// Builders whose question about this worker is open.
@@ -43,6 +49,7 @@ impl Worker {
             connected: false,
             paused,
             graceful: false,
+            lingering: false,
             running: 0,
             asked_by: BTreeSet::new(),
             passed_over: BTreeSet::new(),
@@ -51,9 +58,19 @@ impl Worker {
         }
     }
 
+    /// Whether it is there, or can be had.
+    pub fn is_there(&self) -> bool {
+        self.connected || self.setup.latent
+    }
+
     /// Whether it takes builds at all (07.016, first checks).
     pub fn is_open(&self) -> bool {
-        self.connected && !self.graceful && !self.paused && self.quarantine.until.is_none()
+        self.would_be_open() && self.quarantine.until.is_none()
+    }
+
+    /// The same but for a quarantine.
+    pub fn would_be_open(&self) -> bool {
+        self.is_there() && !self.graceful && !self.paused && !self.lingering
     }
 
     /// Whether it has room for a build of `builder`, questions of other builders counted as builds.
@@ -146,9 +163,20 @@ mod tests {
 
     #[test]
     fn row_07_016_max_builds_counts_builds_and_open_questions_of_others() {
-        let setup = WorkerSetup { id: 1, name: "w".into(), max_builds: Some(1) };
+        let setup = WorkerSetup {
+            id: 1,
+            name: "w".into(),
+            max_builds: Some(1),
+            latent: false,
+            asks_compatible: false,
+        };
         let mut worker = Worker::new(setup, false);
         assert!(!worker.is_open(), "not connected");
+        worker.setup.latent = true;
+        assert!(worker.is_open(), "08.050: it will be");
+        worker.lingering = true;
+        assert!(!worker.is_open(), "not as long as builds of a lost instance end");
+        (worker.setup.latent, worker.lingering) = (false, false);
         worker.connected = true;
         assert!(worker.is_open() && worker.has_room(7));
         worker.asked_by.insert(8);

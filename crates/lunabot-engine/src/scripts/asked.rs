@@ -5,9 +5,10 @@ use super::objects::{BuilderView, builder_object, id_of, master_object, request_
 use super::worker::{WorkerView, wfb_object};
 use crate::Generation;
 use crate::build::{Prospect, properties};
-use crate::distributor::{Actor, Answer, Question};
+use crate::distributor::{Actor, Answer, Question, Suits};
 use crate::locks::rendered::rendered;
 use crate::plan::{BuilderPlan, WorkerPlan};
+use crate::worker::latent::LatentClass;
 use lunabot_data::Data;
 use lunabot_data::new::PendingRequest;
 use lunabot_model::locks::LockUse;
@@ -34,6 +35,12 @@ enum About {
         request: Arc<PendingRequest>,
         workers: Vec<WorkerView>,
     },
+    Suits {
+        builder: BuilderView,
+        request: Arc<PendingRequest>,
+        worker: Arc<WorkerPlan>,
+        class: Arc<LatentClass>,
+    },
     Locks {
         builder: BuilderView,
         request: Arc<PendingRequest>,
@@ -44,7 +51,7 @@ enum About {
         request: Arc<PendingRequest>,
         worker: WorkerView,
     },
-    /// Something of the question is gone meanwhile.
+    /// There is nothing to be asked, or something of the question is gone meanwhile.
     Nothing(Answer),
 }
 
@@ -63,6 +70,10 @@ impl Asked {
             About::Worker { builder, request, workers } => {
                 next_worker(&generation, &data, &builder, &request, workers).await
             }
+            About::Suits { builder, request, worker, class } => {
+                let changes = changes_of(&data, &request).await;
+                Answer::Start(class.suits(prepared(&builder, &request, &changes, &worker)).await)
+            }
             About::Locks { builder, request, worker } => {
                 Answer::Locks(locks(&data, &builder, &request, worker).await)
             }
@@ -80,7 +91,7 @@ fn default_answer(question: &Question) -> Answer {
         Question::NextBuild { .. } => Answer::Request(None),
         Question::NextWorker { .. } => Answer::Worker(None),
         Question::Locks { .. } => Answer::Locks(Vec::new()),
-        Question::CanStart { .. } => Answer::Start(false),
+        Question::Compatible { .. } | Question::CanStart { .. } => Answer::Start(false),
     }
 }
 
@@ -101,6 +112,16 @@ impl About {
                 let workers = workers.iter().filter_map(|id| worker(*id, &builder.plan)).collect();
                 Some(About::Worker { request: actor.details.get(*request)?.clone(), builder, workers })
             }
+            Question::Compatible { builder: id, request, worker } => match actor.suits(*worker) {
+                Suits::Yes => Some(About::Nothing(Answer::Start(true))),
+                Suits::No => Some(About::Nothing(Answer::Start(false))),
+                Suits::Ask(class) => Some(About::Suits {
+                    builder: builder(*id)?,
+                    request: actor.details.get(*request)?.clone(),
+                    worker: actor.workers.get(worker)?.clone(),
+                    class,
+                }),
+            },
             Question::Locks { builder: id, request, worker: on } => {
                 let builder = builder(*id)?;
                 let worker = worker(*on, &builder.plan)?;

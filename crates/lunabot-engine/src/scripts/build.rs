@@ -54,22 +54,25 @@ pub(crate) fn build_object(shared: &BuildShared) -> ScriptObject {
 
 /// The worker of a build.
 pub(super) fn worker_of(build: &BuildShared) -> Arg {
-    let (worker, info) = (&build.worker, build.worker.link.info());
-    let fields = json!({
-        "name": worker.name, "workername": worker.name, "workerid": worker.id,
-        "worker_basedir": info.basedir, "worker_system": info.system,
-    });
+    let worker = &build.worker;
+    let fields = json!({"name": worker.name, "workername": worker.name, "workerid": worker.id});
     let handle = Arc::new(BuildWorker(Arc::downgrade(worker)));
     Arg::Object(ScriptObject::new("worker", format!("worker:{}", worker.id), fields, handle))
 }
 
-/// All that a worker says of itself is told where it is asked for.
+/// What a worker says of itself is told where it is asked for: a latent one may have yet to come.
 struct BuildWorker(Weak<WorkerHandle>);
 
 impl LiveObject for BuildWorker {
     fn field(&self, name: &str) -> Option<Json> {
-        let worker = self.0.upgrade().filter(|_| name == "info")?;
-        Some(info_json(worker.link.info()))
+        let worker = self.0.upgrade()?;
+        let info = worker.link.info();
+        match name {
+            "info" => Some(info_json(info)),
+            "worker_basedir" => Some(info.basedir.clone().into()),
+            "worker_system" => Some(info.system.clone().into()),
+            _ => None,
+        }
     }
 }
 

@@ -44,7 +44,7 @@ impl WorkerView {
             builders: actor.builders.clone(),
             users: worker.builders.clone(),
             busy: runs.iter().map(|run| run.builder).collect(),
-            handle: actor.links.get(&id)?.clone(),
+            handle: actor.handle_of(id)?.clone(),
             services: actor.services.clone(),
             inbox: actor.inbox.clone(),
             quarantine_timeout: worker.quarantine.timeout.as_secs_f64(),

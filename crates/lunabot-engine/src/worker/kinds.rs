@@ -1,6 +1,6 @@
 //! The kinds of workers (reference 08.001, 08.015).
 
-use super::PB_CHANGE_SOURCE;
+use super::{PB_CHANGE_SOURCE, latent};
 use lunabot_model::kind::{Category, Params, check_as, schema_of};
 use lunabot_model::kinds::locks::problem_of_fixed_locks;
 use lunabot_model::{Duration, Json, Kind, Problem, StringOrList};
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// The kinds of this room that declare workers, and what comes in through their door.
-pub static KINDS: &[Kind] = &[LOCAL_WORKER, WORKER, PB_CHANGE_SOURCE];
+pub static KINDS: &[Kind] = &[LOCAL_WORKER, WORKER, latent::KIND, PB_CHANGE_SOURCE];
 
 /// `worker.LocalWorker`: a worker inside the master's process (08.015).
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]

@@ -42,6 +42,16 @@ impl Master {
 
     /// Starts on what an earlier master left.
     pub async fn start_in(dir: Arc<tempfile::TempDir>, clock: Arc<TestClock>, setup: Setup) -> Master {
+        Self::start_with(dir, clock, setup, |_| ()).await
+    }
+
+    /// The same with functions that may be called from the beginning.
+    pub async fn start_with(
+        dir: Arc<tempfile::TempDir>,
+        clock: Arc<TestClock>,
+        setup: Setup,
+        functions: impl FnOnce(&FakeHost),
+    ) -> Master {
         let data = Data::open(OpenOptions {
             url: "sqlite:///state.sqlite".into(),
             basedir: dir.path().into(),
@@ -55,6 +65,7 @@ impl Master {
             EngineOptions { data: data.clone(), clock: clock.clone(), seed: 7, steps: steps::all() };
         let engine = Engine::start(options).await.unwrap();
         let mut master = Master { data, engine, clock, host: FakeHost::new(), events, dir, generation: 0 };
+        functions(&master.host);
         master.apply(setup).await;
         master
     }

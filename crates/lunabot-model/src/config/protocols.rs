@@ -11,6 +11,9 @@ pub const MSGPACK: &str = "msgpack_experimental_v7";
 /// The protocol of local workers, which needs no settings.
 const LOCAL: &str = "null";
 
+/// Kinds of workers that connect over a network.
+const CONNECTING: &[&str] = &["worker.Worker", "worker.AbstractLatentWorker"];
+
 const KNOWN: &[&str] = &[PB, MSGPACK, LOCAL];
 
 impl Config {
@@ -31,7 +34,7 @@ pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
         }
         taken.push((endpoint, name));
     }
-    let remote = config.workers.iter().find(|worker| worker.kind == "worker.Worker");
+    let remote = config.workers.iter().find(|worker| CONNECTING.contains(&worker.kind.as_str()));
     if let (Some(worker), true, true) = (remote, taken.is_empty(), errors.len() == before) {
         let text = "workers are configured, but c.protocols has no port for them; \
                     the usual one is c.protocols = { pb = { port = 9989 } }";
@@ -123,6 +126,7 @@ mod tests {
     fn row_01_008_workers_need_a_port_and_each_protocol_its_own() {
         assert!(problems(json!({}), "worker.LocalWorker").is_empty());
         assert!(problems(json!({}), "worker.Worker")[0].contains("workers are configured, but c.protocols"));
+        assert!(problems(json!({}), "worker.AbstractLatentWorker")[0].contains("workers are configured"));
         assert!(problems(json!({"null": {}}), "worker.Worker")[0].contains("workers are configured"));
         let twice = json!({"pb": {"port": 9989}, "msgpack_experimental_v7": {"port": "tcp:9989:interface=127.0.0.1"}});
         assert!(problems(twice, "worker.Worker")[0].contains("each needs its own"));

@@ -3,6 +3,7 @@
 use super::read;
 use super::render::{Asked, Page, Shown};
 use super::view::{Pager, Status, Strip, trend};
+use super::workers::is_there;
 use crate::error::PageError;
 use crate::router::App;
 use axum::extract::State;
@@ -92,7 +93,7 @@ async fn rows(app: &App, builders: &[&Builder]) -> Result<Vec<Row>, PageError> {
         for on in &worker.configured_on {
             let (all, connected) = counts.entry(on.builderid).or_default();
             *all += 1;
-            *connected += usize::from(!worker.connected_to.is_empty());
+            *connected += usize::from(is_there(worker));
         }
     }
     let row = |b: &&Builder| {

@@ -3,6 +3,7 @@
 use super::read;
 use super::render::{Asked, Page, Shown};
 use super::view::{BuildRow, Estimate, is_broken, person};
+use super::workers::is_there;
 use crate::error::PageError;
 use crate::router::App;
 use axum::extract::State;
@@ -162,6 +163,6 @@ pub async fn running_rows(
 async fn workers(app: &App) -> Result<(usize, Vec<String>), PageError> {
     let (workers, _) = read::list::<Worker>(&app.www.data, "workers", "order=name").await?;
     let configured: Vec<Worker> = workers.into_iter().filter(|w| !w.configured_on.is_empty()).collect();
-    let missing = configured.iter().filter(|w| w.connected_to.is_empty()).map(|w| w.name.clone());
+    let missing = configured.iter().filter(|w| !is_there(w)).map(|w| w.name.clone());
     Ok((configured.len(), missing.collect()))
 }

@@ -6,6 +6,7 @@
 use super::read;
 use super::render::{Asked, Page, Shown};
 use super::view::{Pager, Status};
+use super::workers::is_there;
 use crate::error::PageError;
 use crate::router::App;
 use axum::extract::{Path, State};
@@ -132,7 +133,7 @@ impl Facts {
             .iter()
             .filter(|w| w.configured_on.iter().any(|on| on.builderid == builder))
             .collect();
-        let connected: Vec<&&Worker> = own.iter().filter(|w| !w.connected_to.is_empty()).collect();
+        let connected: Vec<&&Worker> = own.iter().filter(|w| is_there(w)).collect();
         let open: Vec<&&&Worker> = connected.iter().filter(|w| !w.paused && !w.graceful).collect();
         let free = open.iter().filter(|w| !self.busy.contains_key(&w.workerid)).count();
         match (own.as_slice(), connected.len(), open.len(), free) {

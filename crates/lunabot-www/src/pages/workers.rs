@@ -25,6 +25,7 @@ const WAITING: i64 = 10;
 /// Facts that the master adds to what a worker says of itself.
 const CONNECTED_AT: &str = "connected_at";
 const DISCONNECTED_AT: &str = "disconnected_at";
+const LATENT_STATE: &str = "latent_state";
 
 /// Signs as for results, other words.
 pub const fn worker_status(worker: &WorkerState) -> Status {
@@ -33,6 +34,9 @@ pub const fn worker_status(worker: &WorkerState) -> Status {
         WorkerState::Stopping => Status { class: "warnings", sign: "◍", word: "stopping" },
         WorkerState::Missing => Status { class: "failure", sign: "✕", word: "not connected" },
         WorkerState::Quarantined => Status { class: "exception", sign: "◌", word: "in quarantine" },
+        WorkerState::Starting => Status { class: "running", sign: "◔", word: "being started" },
+        WorkerState::Ending => Status { class: "skipped", sign: "◕", word: "being stopped" },
+        WorkerState::Resting => Status { class: "skipped", sign: "○", word: "started when needed" },
         WorkerState::Old => Status { class: "skipped", sign: "–", word: "not configured" },
         WorkerState::Busy => Status { class: "running", sign: "▸", word: "building" },
         WorkerState::Idle => Status { class: "success", sign: "✓", word: "idle" },
@@ -47,7 +51,21 @@ pub enum WorkerState {
     Quarantined,
     Busy,
     Idle,
+    /// Latent workers without a connection (08.040).
+    Starting,
+    Ending,
+    Resting,
     Old,
+}
+
+/// What becomes of the instance of a latent worker (08.040); `None`: the worker is not latent.
+pub fn latent_state(worker: &Worker) -> Option<&str> {
+    worker.workerinfo.get(LATENT_STATE).and_then(Json::as_str)
+}
+
+/// Whether a worker is connected, or is started when it is needed.
+pub fn is_there(worker: &Worker) -> bool {
+    !worker.connected_to.is_empty() || latent_state(worker).is_some()
 }
 
 impl WorkerState {
@@ -55,10 +73,15 @@ impl WorkerState {
     pub fn of(worker: &Worker, builds: usize, quarantined: bool) -> WorkerState {
         match () {
             () if worker.configured_on.is_empty() => WorkerState::Old,
-            () if worker.connected_to.is_empty() => WorkerState::Missing,
+            () if !is_there(worker) => WorkerState::Missing,
             () if worker.paused => WorkerState::Paused,
             () if worker.graceful => WorkerState::Stopping,
             () if quarantined => WorkerState::Quarantined,
+            () if worker.connected_to.is_empty() => match latent_state(worker) {
+                Some("not substantiated" | "shut down") => WorkerState::Resting,
+                Some("insubstantiating") => WorkerState::Ending,
+                Some(_) | None => WorkerState::Starting,
+            },
             () if builds > 0 => WorkerState::Busy,
             () => WorkerState::Idle,
         }
@@ -171,7 +194,7 @@ async fn read_worker(app: &App, worker: &str, asked: &Asked) -> Result<Response,
 
 /// What a worker says of itself, but for its environment; what it can do in one line.
 fn facts(worker: &Worker) -> Vec<(String, String)> {
-    let own = |name: &str| ![CONNECTED_AT, DISCONNECTED_AT, "environ"].contains(&name);
+    let own = |name: &str| ![CONNECTED_AT, DISCONNECTED_AT, LATENT_STATE, "environ"].contains(&name);
     let text = |value: &Json| match value {
         Json::String(text) => text.clone(),
         Json::Object(map) => {

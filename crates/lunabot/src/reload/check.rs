@@ -1,7 +1,7 @@
 //! What only the rooms can judge about a configuration that the script host found well-formed.
 
 use lunabot_engine::step::LogEncoding;
-use lunabot_engine::worker::{PB_CHANGES, client_errors};
+use lunabot_engine::worker::{PB_CHANGES, client_errors, latent_errors};
 use lunabot_integrations::CHANGE_SOURCES;
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::{AnyObject, Problem};
@@ -10,6 +10,7 @@ use lunabot_model::{AnyObject, Problem};
 pub fn all(config: &Config) -> Vec<ConfigError> {
     let mut errors = change_sources(config);
     errors.extend(client_errors(config));
+    errors.extend(latent_errors(config));
     errors.extend(lunabot_www::hook_errors(&config.www));
     errors.extend(lunabot_www::Badges::load(&config.www).err().into_iter().flatten());
     errors.extend(log_encoding(config));

@@ -142,7 +142,8 @@ fn own_port(port: Option<&Json>) -> Option<Endpoint> {
 /// What is wrong with the users of change sources and schedulers: a port that is not there, a place that is taken, a name
 /// that somebody else has.
 pub fn client_errors(config: &Config) -> Vec<ConfigError> {
-    let workers = config.workers.iter().filter(|object| object.kind == super::REMOTE);
+    let connects = |kind: &str| kind == super::REMOTE || kind == super::ABSTRACT;
+    let workers = config.workers.iter().filter(|object| connects(&object.kind));
     let names = workers.filter_map(|object| Some((object.arg("name")?.as_str()?.to_owned(), &object.at)));
     let mut taken: HashMap<(Gate, String), String> =
         names.map(|(name, at)| ((Gate::Workers(PB), name), format!("the worker at {at}"))).collect();

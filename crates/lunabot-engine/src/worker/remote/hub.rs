@@ -35,7 +35,10 @@ const ORPHANS: usize = 1000;
 
 /// A configured worker.
 pub(super) struct Member {
-    pub password: String,
+    /// Absent: each instance of it has its own.
+    pub password: Option<String>,
+    /// It is known by the password of its present instance, too.
+    pub latent: bool,
     pub keepalive: Duration,
     pub missing_after: Duration,
     pub notify: Vec<String>,
@@ -151,11 +154,17 @@ impl Hub {
     pub fn recognise(&self, name: &str, fits: impl Fn(&str) -> bool) -> Result<(), String> {
         let members = self.members();
         let known = members.get(name);
+        let instance = known.filter(|member| member.latent);
+        let instance = instance.and_then(|_| self.engine.password_of_instance(name));
+        let password = instance.as_deref().or_else(|| known?.password.as_deref());
         // Unknown names take as long as known ones.
-        let fits = fits(known.map_or("", |member| &member.password));
+        let fits = fits(password.unwrap_or_default());
         match known {
             None => {
                 Err(format!("no worker named {:?} is configured", name.chars().take(60).collect::<String>()))
+            }
+            Some(_) if password.is_none() => {
+                Err(format!("worker {name} is latent, and no instance of it is being started"))
             }
             Some(_) if !fits => Err(format!("wrong password for worker {name}")),
             Some(_) => Ok(()),

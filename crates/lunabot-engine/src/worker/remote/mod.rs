@@ -22,6 +22,7 @@ mod tries;
 use crate::Generation;
 use crate::engine::Engine;
 use crate::plan::worker_params;
+use crate::worker::latent::{ABSTRACT, LatentParams};
 use crate::worker::{REMOTE, RemoteWorkerParams};
 use changes::PB_CHANGE_SOURCE as CHANGE_SOURCE;
 use clients::{Clients, Gate};
@@ -37,6 +38,7 @@ use std::time::Duration;
 
 pub use changes::PB_CHANGES;
 pub use clients::{change_source_names, client_errors};
+pub(crate) use password::password as rendered_password;
 
 /// See [`PB_CHANGES`].
 pub(crate) const PB_CHANGE_SOURCE: lunabot_model::Kind = CHANGE_SOURCE;
@@ -90,6 +92,14 @@ impl RemoteWorkers {
                 worker_params(object).map_err(|error| RemoteError::Worker(error.0))?;
             let name = params.name.clone();
             let member = member(generation, params).await;
+            let fault =
+                |text| RemoteError::Worker(format!("{}: {}: password: {text}", object.at, object.kind));
+            members.insert(name, member.map_err(fault)?);
+        }
+        for object in generation.config.workers.iter().filter(|object| object.kind == ABSTRACT) {
+            let params: LatentParams = worker_params(object).map_err(|error| RemoteError::Worker(error.0))?;
+            let name = params.name.clone();
+            let member = latent_member(generation, params).await;
             let fault =
                 |text| RemoteError::Worker(format!("{}: {}: password: {text}", object.at, object.kind));
             members.insert(name, member.map_err(fault)?);
@@ -181,9 +191,26 @@ async fn member(generation: &Generation, params: RemoteWorkerParams) -> Result<M
     let concerns = format!("worker {}", params.name);
     let password = password::password(generation, &concerns, &params.password).await?;
     Ok(Member {
-        password,
+        password: Some(password),
+        latent: false,
         keepalive: params.keepalive_interval.map_or(HOUR, lunabot_model::Duration::std),
         missing_after: params.missing_timeout.map_or(HOUR, lunabot_model::Duration::std),
         notify: params.notify_on_missing.map(|names| names.0).unwrap_or_default(),
+    })
+}
+
+/// Whoever waits for its instance notices that it is missing.
+async fn latent_member(generation: &Generation, params: LatentParams) -> Result<Member, String> {
+    let concerns = format!("worker {}", params.name);
+    let password = match &params.password {
+        Some(option) => Some(password::password(generation, &concerns, option).await?),
+        None => None,
+    };
+    Ok(Member {
+        password,
+        latent: true,
+        keepalive: params.keepalive_interval.map_or(HOUR, lunabot_model::Duration::std),
+        missing_after: Duration::ZERO,
+        notify: Vec::new(),
     })
 }

@@ -8,7 +8,7 @@ use lunabot_model::{Arg, BoxFuture, Callback, Json, Properties};
 use std::sync::Arc;
 
 /// The password that `option` stands for; `concerns` says whose. The error says what is wrong with the option.
-pub(super) async fn password(
+pub(crate) async fn password(
     generation: &Generation,
     concerns: &str,
     option: &Json,
