@@ -50,6 +50,8 @@ mod odd_input;
 mod old_workers;
 #[path = "whole/own_builds.rs"]
 mod own_builds;
+#[path = "whole/own_latent.rs"]
+mod own_latent;
 #[path = "whole/own_observers.rs"]
 mod own_observers;
 #[path = "whole/own_rules.rs"]
