@@ -1,4 +1,4 @@
-"""Turns recorded connections into what the fuzz targets begin with."""
+"""Turns recorded connections, and queries of every form, into what the fuzz targets begin with."""
 
 import json
 import pathlib
@@ -46,6 +46,26 @@ body = {"jobid": "id", "branch": "main", "baserev": "b'12'", "patch_level": 1, "
         "who": "ann", "comment": None, "builderNames": ["b"], "properties": {"a": [1, "x", None]}}
 seed("job", "v5", job(b"5", json.dumps(body | {"patch_body": "+a"}).encode()))
 seed("job", "v6", job(b"6", json.dumps(body | {"patch_body_base64": "K2H/"}).encode()))
+
+queries = """
+limit=3&offset=1
+limit=-1
+order=-id&order=name&field=id&field=name
+field=id&order=name
+id=1&id=2&complete=false&name=a%20b
+id__in=1&id__in=2&id__ne=2&id__notin=7
+id__lt=1&id__le=2&id__gt=-3&id__ge=9223372036854775807
+name__contains=%25&slug=s-1&slug__eq=1a
+tags__contains=x&ids__contains=2
+complete=on&complete__ne=NO
+property=*&property=owner
+info=1
+x__foo=1&foo=1
+"""
+for number, query in enumerate(queries.split()):
+    # Whether a list is asked is taken from the first byte, a text is all that follows.
+    for collection in (b"\0", b"\1"):
+        seed("query", f"{number}-{collection[0]}", collection + query.encode())
 
 for path in sorted(vectors.glob("*.jsonl")):
     stream = said(path)

@@ -4,6 +4,7 @@
 
 use crate::Json;
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 /// What a field holds, and so how a filter's text is read (09.066).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,11 @@ pub enum FieldKind {
     /// Objects and free JSON: cannot be filtered.
     Json,
 }
+
+/// What `__contains` looks for at most; databases have limits of their own, beyond which they fail.
+const MAX_PARTS: usize = 500;
+/// How long each may be, in bytes.
+const MAX_PART: usize = 10_000;
 
 /// A field of a resource, as far as the language cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,8 +210,10 @@ impl Filter {
 /// Parameters in the order of their first appearance, each with all its values; limit and offset use the first (09.064).
 fn grouped(query: &str) -> Vec<(String, Vec<String>)> {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    let mut places = HashMap::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        match groups.iter_mut().find(|(known, _)| *known == name) {
+        let place = *places.entry(name.clone()).or_insert(groups.len());
+        match groups.get_mut(place) {
             Some((_, values)) => values.push(value.into_owned()),
             None => groups.push((name.into_owned(), vec![value.into_owned()])),
         }
@@ -232,7 +240,15 @@ fn read_order(values: &[String], fields: &[FieldSpec]) -> Result<Vec<OrderKey>, 
             _ => Ok(OrderKey { field, descending }),
         }
     };
-    values.iter().map(key).collect()
+    let mut keys: Vec<OrderKey> = Vec::new();
+    for text in values {
+        let key = key(text)?;
+        // What is ordered once need not be ordered again.
+        if !keys.iter().any(|known| known.field == key.field) {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
 }
 
 fn read_count(values: &[String], error: &str) -> Result<i64, SpecError> {
@@ -252,6 +268,11 @@ fn read_filter(name: &str, values: &[String], fields: &[FieldSpec]) -> Result<Op
             },
         },
     };
+    if op == Op::Contains && (values.len() > MAX_PARTS || values.iter().any(|part| part.len() > MAX_PART)) {
+        return fail(format!(
+            "{name}: at most {MAX_PARTS} values of at most {MAX_PART} bytes are looked for"
+        ));
+    }
     let read: Option<Vec<Value>> = values.iter().map(|text| read_value(text, field.kind)).collect();
     match read {
         Some(values) => Ok(Some(Filter { field: field.name, op, values })),
@@ -259,7 +280,7 @@ fn read_filter(name: &str, values: &[String], fields: &[FieldSpec]) -> Result<Op
     }
 }
 
-/// 09.066.
+/// 09.066. No stored text has a NUL.
 fn read_value(text: &str, kind: FieldKind) -> Option<Value> {
     match kind {
         FieldKind::Int | FieldKind::Ints => text.trim().parse().ok().map(Value::Int),
@@ -268,7 +289,7 @@ fn read_value(text: &str, kind: FieldKind) -> Option<Value> {
             "off" | "false" | "no" | "0" => Some(Value::Bool(false)),
             _ => None,
         },
-        FieldKind::Text | FieldKind::Texts => Some(Value::Text(text.to_owned())),
+        FieldKind::Text | FieldKind::Texts => (!text.contains('\0')).then(|| Value::Text(text.to_owned())),
         FieldKind::Identifier => is_identifier(text).then(|| Value::Text(text.to_owned())),
         FieldKind::Json => None,
     }
@@ -358,6 +379,16 @@ mod tests {
             assert_eq!(parse(query), Ok(ResultSpec::default()), "{query}");
         }
         assert_eq!(parse("limit=3&limit=x").unwrap().limit, Some(3));
+    }
+
+    #[test]
+    fn what_no_database_takes_is_refused_or_left_out() {
+        let many = "name__contains=a&".repeat(MAX_PARTS + 1);
+        assert!(parse(&many).unwrap_err().starts_with("name__contains: at most 500 values"));
+        let long = format!("name__contains={}", "a".repeat(MAX_PART + 1));
+        assert!(parse(&long).unwrap_err().starts_with("name__contains: at most 500 values"));
+        assert_eq!(parse("name=%00").unwrap_err(), "invalid filter value for name");
+        assert_eq!(parse(&"order=-id&order=id&order=name&".repeat(2000)).unwrap().order.len(), 2);
     }
 
     #[test]

@@ -10,11 +10,13 @@ use lunabot_model::resources::*;
 use lunabot_model::result_spec::{FieldKind, FieldSpec};
 use std::collections::BTreeMap;
 
-/// The endpoint of a path, or 404 (09.050). Parts may be percent-encoded; a trailing slash is not allowed (09.054).
+/// The endpoint of a path, or 404 (09.050). Parts may be percent-encoded; a trailing slash is not allowed (09.054), nor
+/// a NUL, which no stored name has.
 pub(super) fn find(path: &str) -> Result<Found> {
+    let decoded = |part| percent_encoding::percent_decode_str(part).decode_utf8().ok();
     let parts: Option<Vec<String>> = path
         .split('/')
-        .map(|part| percent_encoding::percent_decode_str(part).decode_utf8().ok().map(Into::into))
+        .map(|part| decoded(part).filter(|part| !part.contains('\0')).map(Into::into))
         .collect();
     parts.and_then(|parts| endpoints::find(&parts)).ok_or_else(|| DataError::InvalidPath(path.to_owned()))
 }
