@@ -5,6 +5,7 @@ use crate::badges::Badges;
 use crate::client::Client;
 use crate::dashboards::Dashboards;
 use crate::hooks::{HookMeans, Hooks};
+use axum::http::Extensions;
 use lunabot_model::config::{Config, DeclaredBuilder, WwwConfig};
 use lunabot_model::render::ServiceScope;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -81,6 +82,10 @@ impl Site {
     }
 }
 
+/// The settings under which a request is answered, from its beginning to its end.
+#[derive(Clone)]
+pub struct Current(pub Arc<Site>);
+
 /// The settings that hold now; cheap to clone, all clones see an exchange.
 #[derive(Clone, Default)]
 pub struct SharedSite(Arc<RwLock<Arc<Site>>>);
@@ -92,6 +97,14 @@ impl SharedSite {
 
     pub fn load(&self) -> Arc<Site> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Those of the request that has these extensions.
+    pub fn of(&self, extensions: &Extensions) -> Arc<Site> {
+        match extensions.get::<Current>() {
+            Some(Current(site)) => Arc::clone(site),
+            None => self.load(),
+        }
     }
 
     /// Takes effect with the next request.

@@ -6,6 +6,7 @@ use crate::error::PageError;
 use crate::pages;
 use crate::rest::RestError;
 use crate::router::App;
+use crate::site::{Current, Site};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -28,14 +29,13 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
     type Rejection = Infallible;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let known = parts.extensions.get::<Visitor>().cloned();
-        Ok(known.unwrap_or_else(|| Visitor(Arc::new(User::anonymous()))))
+        Ok(known.unwrap_or_else(|| Visitor(User::anonymous())))
     }
 }
 
 impl App {
     /// Who sends a request. No work where nobody can log in.
-    pub async fn visitor(&self, extensions: &Extensions, headers: &HeaderMap) -> User {
-        let site = self.www.site.load();
+    pub async fn visitor(&self, site: &Site, extensions: &Extensions, headers: &HeaderMap) -> Arc<User> {
         if !site.access.has_login() {
             return User::anonymous();
         }
@@ -52,7 +52,10 @@ impl App {
 
     /// Judges one question by the rules that hold now.
     pub async fn judge(&self, user: &User, asked: &Asked<'_>) -> Verdict {
-        let site = self.www.site.load();
+        self.judge_by(&self.www.site.load(), user, asked).await
+    }
+
+    async fn judge_by(&self, site: &Site, user: &User, asked: &Asked<'_>) -> Verdict {
         let scope = site.scope("www.authz");
         let judge = Judge { user, data: Some(&self.www.data), scope: scope.as_ref() };
         site.access.authz.judge(judge, asked).await
@@ -60,17 +63,23 @@ impl App {
 
     /// Whether somebody may read a path; the error says why not.
     pub async fn may_read(&self, user: &User, path: &str) -> Result<(), String> {
-        if !self.www.site.load().access.authz.restricts_reading() {
+        self.may_read_by(&self.www.site.load(), user, path).await
+    }
+
+    /// The same by the rules of these settings.
+    pub async fn may_read_by(&self, site: &Site, user: &User, path: &str) -> Result<(), String> {
+        if !site.access.authz.restricts_reading() {
             return Ok(());
         }
-        let verdict = self.judge(user, &Asked { path, action: GET, params: &Json::Null }).await;
+        let verdict = self.judge_by(site, user, &Asked { path, action: GET, params: &Json::Null }).await;
         if verdict.allowed { Ok(()) } else { Err(verdict.why) }
     }
 }
 
-/// Refuses clients that ask too much.
-pub async fn limit(State(app): State<Arc<App>>, request: Request) -> Result<Request, Response> {
+/// Refuses clients that ask too much. From here on the settings of a request are those that hold now.
+pub async fn limit(State(app): State<Arc<App>>, mut request: Request) -> Result<Request, Response> {
     let site = app.www.site.load();
+    request.extensions_mut().insert(Current(Arc::clone(&site)));
     let asker = site.access.proxies.asker(request.extensions(), request.headers());
     match app.clients.request(asker, &site.access.limit, &*app.www.clock) {
         Ok(()) => Ok(request),
@@ -80,15 +89,16 @@ pub async fn limit(State(app): State<Arc<App>>, request: Request) -> Result<Requ
 
 /// Finds out who asks, and refuses what they may not read.
 pub async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let user = Arc::new(app.visitor(request.extensions(), request.headers()).await);
+    let site = app.www.site.of(request.extensions());
+    let user = app.visitor(&site, request.extensions(), request.headers()).await;
     request.extensions_mut().insert(Visitor(Arc::clone(&user)));
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !reading || !app.www.site.load().access.authz.restricts_reading() {
+    if !reading || !site.access.authz.restricts_reading() {
         return next.run(request).await;
     }
     let Some(path) = endpoint(request.uri().path()) else { return next.run(request).await };
-    if let Err(why) = app.may_read(&user, &path).await {
-        return refused(&app, &user, request, why).await;
+    if let Err(why) = app.may_read_by(&site, &user, &path).await {
+        return refused(&app, &site, &user, request, why).await;
     }
     let mut response = next.run(request).await;
     // Nobody else's cache may keep it.
@@ -113,6 +123,12 @@ fn endpoint(path: &str) -> Option<String> {
             None => WHOLE.into(),
         },
         "pending" | "pendingbuildrequests" => "buildrequests".into(),
+        "plugins" => match rest.strip_prefix("badges/") {
+            Some(badge) => {
+                format!("builders/{}", badge.rsplit_once('.').map_or(badge, |(builder, _)| builder))
+            }
+            None => path.into(),
+        },
         "builders" if parts.clone().nth(1) == Some("force") => {
             format!("forceschedulers/{}", parts.nth(2).unwrap_or_default())
         }
@@ -121,7 +137,7 @@ fn endpoint(path: &str) -> Option<String> {
 }
 
 /// The page to log in for people, else 403 (09.052).
-async fn refused(app: &Arc<App>, user: &User, request: Request, why: String) -> Response {
+async fn refused(app: &Arc<App>, site: &Site, user: &User, request: Request, why: String) -> Response {
     let path = request.uri().path();
     let api = ["/api/", "/sse/", "/ws"].iter().any(|begin| path.starts_with(begin)) || path == "/api";
     if api {
@@ -129,7 +145,7 @@ async fn refused(app: &Arc<App>, user: &User, request: Request, why: String) -> 
     }
     let (mut parts, _) = request.into_parts();
     let Ok(asked) = pages::Asked::from_request_parts(&mut parts, app).await;
-    if user.is_anonymous() && app.www.site.load().access.has_login() && !asked.is_part() {
+    if user.is_anonymous() && site.access.has_login() && !asked.is_part() {
         return super::send_login(&asked);
     }
     app.error_page(&asked, &PageError::Refused(StatusCode::FORBIDDEN, why))
@@ -156,6 +172,8 @@ mod tests {
             ("/sse/listen/builds/*/*", Some("masters")),
             ("/metrics", Some("metrics")),
             ("//api/v2/builds", Some("builds")),
+            ("/plugins/badges/a%2Fb.c.svg", Some("builders/a%2Fb.c")),
+            ("/plugins/wsgi", Some("plugins/wsgi")),
             ("/static/style.css", None),
             ("/auth/login", None),
             ("/livez", None),

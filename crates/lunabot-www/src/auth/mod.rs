@@ -184,11 +184,11 @@ impl Access {
     }
 
     /// Who it is, by the proxy's header or the session.
-    async fn visitor(&self, key: Option<&Key>, headers: &HeaderMap, asker: Asker, now: i64) -> User {
+    async fn visitor(&self, key: Option<&Key>, headers: &HeaderMap, asker: Asker, now: i64) -> Arc<User> {
         if let Way::Proxy(remote) = &self.way
             && let Ok(user) = remote.person(headers, asker)
         {
-            return user;
+            return Arc::new(user);
         }
         let Some(key) = key else { return User::anonymous() };
         let user = cookie::values(headers, cookie::SESSION).find_map(|token| key.user(token, &self.via, now));
@@ -196,7 +196,7 @@ impl Access {
         match &self.way {
             Way::Passwords(passwords) if !passwords.knows(&user).await => User::anonymous(),
             Way::Nobody => User::anonymous(),
-            _ => user,
+            _ => Arc::new(user),
         }
     }
 }

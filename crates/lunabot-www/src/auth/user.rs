@@ -2,6 +2,7 @@
 
 use lunabot_model::Json;
 use serde_json::{Map, json};
+use std::sync::{Arc, LazyLock};
 
 /// What the owner of an action is called when nobody is logged in (09.078).
 const ANONYMOUS: &str = "anonymous";
@@ -18,8 +19,10 @@ pub struct User(Map<String, Json>);
 
 impl User {
     /// Nobody is logged in.
-    pub fn anonymous() -> User {
-        User(Map::from_iter([("anonymous".to_string(), Json::Bool(true))]))
+    pub fn anonymous() -> Arc<User> {
+        static ANYBODY: LazyLock<Arc<User>> =
+            LazyLock::new(|| Arc::new(User(Map::from_iter([("anonymous".to_string(), Json::Bool(true))]))));
+        Arc::clone(&ANYBODY)
     }
 
     /// Somebody of whom only this name is known; it is the address too (10.021).

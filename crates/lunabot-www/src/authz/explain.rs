@@ -6,6 +6,7 @@ use lunabot_data::Data;
 use lunabot_model::render::ServiceScope;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
+use std::sync::Arc;
 
 /// Somebody, and what they want.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,14 +25,14 @@ pub struct Question {
 }
 
 impl Question {
-    fn user(&self) -> User {
+    fn user(&self) -> Arc<User> {
         let mut info = Map::new();
         info.insert("username".into(), self.user.as_str().into());
         info.insert("email".into(), self.email.as_ref().unwrap_or(&self.user).as_str().into());
         if !self.groups.is_empty() {
             info.insert("groups".into(), json!(self.groups));
         }
-        if self.user == super::EVERYBODY { User::anonymous() } else { User::from_info(info) }
+        if self.user == super::EVERYBODY { User::anonymous() } else { Arc::new(User::from_info(info)) }
     }
 
     fn path(&self) -> &str {

@@ -29,7 +29,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; font
 
 /// What is no path of the master's own: the client's, from which `inner` is reached again, or nobody's.
 pub async fn entry(app: Arc<App>, inner: Router, request: Request) -> Response {
-    let site = app.www.site.load();
+    let site = app.www.site.of(request.extensions());
     let Some(client) = &site.client else { return pass(inner, request).await };
     let Some(rest) = client.below(request.uri().path()) else { return pass(inner, request).await };
     let Some(rest) = rest.strip_prefix('/') else { return client.with_slash().into_response() };
@@ -93,9 +93,9 @@ struct Who {
 
 impl Who {
     async fn of(app: &App, site: &Site, asked: &Parts) -> Who {
-        let user = app.visitor(&asked.extensions, &asked.headers).await;
-        let may_read = app.may_read(&user, "masters").await.is_ok();
-        Who { user: Arc::new(user), auth: site.access.for_client(), avatars: site.access.avatars, may_read }
+        let user = app.visitor(site, &asked.extensions, &asked.headers).await;
+        let may_read = app.may_read_by(site, &user, "masters").await.is_ok();
+        Who { user, auth: site.access.for_client(), avatars: site.access.avatars, may_read }
     }
 }
 

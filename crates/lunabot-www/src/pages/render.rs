@@ -255,7 +255,7 @@ mod tests {
     }
 
     fn nobody() -> Arc<User> {
-        Arc::new(User::anonymous())
+        User::anonymous()
     }
 
     #[test]

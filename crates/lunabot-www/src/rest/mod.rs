@@ -11,6 +11,7 @@ pub use openapi::{docs, document, openapi};
 
 use crate::origin::{Origin, origin};
 use crate::router::App;
+use crate::site::Site;
 use axum::body::Bytes;
 use axum::extract::{OriginalUri, Path, Request, State};
 use axum::http::request::Parts;
@@ -56,7 +57,7 @@ impl IntoResponse for RestError {
 
 /// `/api` (09.055).
 pub async fn versions(State(app): State<Arc<App>>, request: Request) -> Response {
-    let site = app.www.site.load();
+    let site = app.www.site.of(request.extensions());
     let body = match site.www.rest_minimum_version > VERSION {
         true => json!({"api_versions": {}}),
         false => json!({"api_versions": {"v2": format!("{}api/v2", site.url)}}),
@@ -88,18 +89,19 @@ pub async fn resource(
 }
 
 async fn answer(app: Arc<App>, version: &str, path: &str, request: Request) -> Response {
-    let hidden = app.www.site.load().www.rest_minimum_version > VERSION;
+    let site = app.www.site.of(request.extensions());
+    let hidden = site.www.rest_minimum_version > VERSION;
     if hidden || !matches!(version, "v2" | "latest") {
         return RestError(StatusCode::NOT_FOUND, format!("Invalid path: {version}/{path}")).into_response();
     }
-    let allowed = match checked_origin(&app, request.method(), request.headers()) {
+    let allowed = match checked_origin(&site, request.method(), request.headers()) {
         Ok(allowed) => allowed,
         Err(refused) => return *refused,
     };
     let mut response = match *request.method() {
         Method::GET | Method::HEAD => {
             let (asked, _) = request.into_parts();
-            read(&app, path, &asked).await.unwrap_or_else(IntoResponse::into_response)
+            read(&app, &site, path, &asked).await.unwrap_or_else(IntoResponse::into_response)
         }
         Method::POST => control::control(&app, path, request).await,
         Method::OPTIONS if allowed.is_some() => StatusCode::OK.into_response(),
@@ -117,7 +119,7 @@ async fn answer(app: Arc<App>, version: &str, path: &str, request: Request) -> R
 
 /// The origin to echo, if one was given and may use the API (09.056).
 fn checked_origin(
-    app: &App,
+    site: &Site,
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Option<HeaderValue>, Box<Response>> {
@@ -129,7 +131,7 @@ fn checked_origin(
         }
         _ => Box::new(RestError(StatusCode::BAD_REQUEST, text.into()).into_response()),
     };
-    let Origin::Allowed(origin) = (match origin(&app.www.site.load(), headers) {
+    let Origin::Allowed(origin) = (match origin(site, headers) {
         Origin::None => return Ok(None),
         Origin::Refused => return Err(refuse("invalid origin")),
         allowed @ Origin::Allowed(_) => allowed,
@@ -143,7 +145,7 @@ fn checked_origin(
     Ok(HeaderValue::from_str(&origin).ok())
 }
 
-async fn read(app: &App, path: &str, asked: &Parts) -> Result<Response, RestError> {
+async fn read(app: &App, site: &Site, path: &str, asked: &Parts) -> Result<Response, RestError> {
     let query = asked.uri.query().unwrap_or_default();
     let json = wants_json(&asked.headers);
     if asked.headers.contains_key(header::IF_NONE_MATCH)
@@ -163,7 +165,7 @@ async fn read(app: &App, path: &str, asked: &Parts) -> Result<Response, RestErro
         None => respond(&asked.method, json, answer.body),
     };
     response = tagged(response, tag.as_deref());
-    expire(app, &mut response);
+    expire(site.www.json_cache_seconds, app, &mut response);
     Ok(response)
 }
 
@@ -205,8 +207,7 @@ fn respond(method: &Method, json: bool, body: Bytes) -> Response {
 }
 
 /// `json_cache_seconds` (09.048).
-fn expire(app: &App, response: &mut Response) {
-    let seconds = app.www.site.load().www.json_cache_seconds;
+fn expire(seconds: i64, app: &App, response: &mut Response) {
     if seconds <= 0 {
         return;
     }

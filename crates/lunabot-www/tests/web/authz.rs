@@ -282,6 +282,10 @@ async fn row_10_031_reading_can_be_kept_to_some_by_every_way_in() {
 async fn a_function_can_keep_one_builder_to_some() {
     let matcher = object("EndpointMatcher", json!({"role": "developers", "match": function("about docs")}));
     let (world, people) = world(rules(json!([matcher]))).await;
+    let mut site = (*world.site.load()).clone();
+    site.www.plugins.insert("badges".into(), json!({}));
+    site.badges = lunabot_www::Badges::load(&site.www).unwrap();
+    world.site.store(site);
     let dev = people.cookie('d');
     let steps: Value = serde_json::from_str(&world.get_as(dev, "/api/v2/builds/3/steps").await.1).unwrap();
     let step = steps["steps"][0]["stepid"].clone();
@@ -302,6 +306,11 @@ async fn a_function_can_keep_one_builder_to_some() {
         ("/builders/3/builds/1".into(), 403),
         ("/sse/listen/builds/3/*".into(), 403),
         ("/sse/listen/builders/docs/builds/*/new".into(), 403),
+        ("/plugins/badges/docs.svg".into(), 403),
+        ("/plugins/badges/3.png?style=flat".into(), 403),
+        ("/plugins/badges/%64ocs.svg".into(), 403),
+        ("/plugins/badges/1.svg".into(), 200),
+        ("/plugins/badges/no.such.svg".into(), 200),
         ("/api/v2/builders/1".into(), 200),
         ("/api/v2/builds/1".into(), 200),
         ("/builders/1".into(), 200),
