@@ -8,8 +8,8 @@ use tempfile::TempDir;
 /// What a block of the documentation that is only a part of a configuration may rely on.
 pub const BEFORE: &str = r#"
 local lunabot = require "lunabot"
-local changes, schedulers, secrets, steps, util, worker =
-  lunabot.changes, lunabot.schedulers, lunabot.secrets, lunabot.steps, lunabot.util, lunabot.worker
+local changes, schedulers, secrets, steps, util, webhooks, worker =
+  lunabot.changes, lunabot.schedulers, lunabot.secrets, lunabot.steps, lunabot.util, lunabot.webhooks, lunabot.worker
 local c = {}
 c.workers = { worker.LocalWorker{"local"} }
 local f = util.BuildFactory{}
@@ -47,7 +47,9 @@ pub fn documented(page: &str, heading: &str, more: &str) -> Result<String> {
     Ok(running(&format!("{block}\n{more}")))
 }
 
-/// A configuration of [`BEFORE`] and this, that runs.
+/// A configuration of [`BEFORE`] and this, that runs; its web, if it has one, at a free port.
 pub fn running(block: &str) -> String {
-    format!("{BEFORE}{block}\nc.www = {{ port = 0 }}\nreturn c\n")
+    let web = if block.contains("c.www =") { "" } else { "c.www = { port = 0 }" };
+    let block = block.replace("port = 8010", "port = 0");
+    format!("{BEFORE}{block}\n{web}\nreturn c\n")
 }

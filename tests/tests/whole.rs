@@ -52,6 +52,8 @@ mod old_workers;
 mod own_builds;
 #[path = "whole/own_latent.rs"]
 mod own_latent;
+#[path = "whole/own_hooks.rs"]
+mod own_hooks;
 #[path = "whole/own_observers.rs"]
 mod own_observers;
 #[path = "whole/own_rules.rs"]

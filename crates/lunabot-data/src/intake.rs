@@ -3,6 +3,10 @@
 //! Pollers and change hooks both add their changes here, so that `codebaseGenerator`, `revlink` and functions over
 //! changes work the same for all.
 
+mod told;
+
+pub use told::read_change;
+
 use crate::new::NewChange;
 use crate::{Data, DataError};
 use lunabot_model::resources::Change;

@@ -27,6 +27,6 @@ pub mod source;
 mod split_file;
 mod svn_poller;
 
-pub use change_sources::{Applied, ChangeSources, Environment, Generation, SourceStatus};
+pub use change_sources::{Applied, ChangeSources, Environment, Generation, Served, SourceStatus};
 pub use kinds::{CHANGE_SOURCES, ChangeSourceKind, SECRETS, kinds};
 pub use secrets::Secrets;

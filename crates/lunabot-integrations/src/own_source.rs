@@ -1,18 +1,21 @@
 //! `changes.ChangeSource`, `changes.PollingChangeSource`: sources of classes of the configuration (02.004–02.007).
 
+use crate::change_sources::Mounts;
 use crate::kinds::{ChangeSourceKind, checked};
 use crate::poller_params::{Common, default_interval, no_time, poller_kind};
 use crate::source::{PollTimes, Poller, SourceContext, SourceError};
 use async_trait::async_trait;
 use lunabot_data::Data;
 use lunabot_data::new::StateKey;
-use lunabot_model::class::ClassOf;
+use lunabot_model::class::{ClassOf, SERVE};
 use lunabot_model::kind::{Params, check_as, schema_of};
 use lunabot_model::script::{CallSite, Inert, Instance, LiveObject};
-use lunabot_model::{AnyObject, Arg, BoxFuture, Duration, Json, Kind, Problem, ScriptObject};
+use lunabot_model::{
+    AnyObject, Arg, BoxFuture, Callback, Duration, Json, Kind, Problem, ScriptHost, ScriptObject,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::{Notify, OnceCell};
 
 /// How long one poll may take.
@@ -123,7 +126,15 @@ fn made(object: &AnyObject, times: PollTimes, wanted: &str) -> Result<Arc<dyn Po
         return Err(told(format!("does nothing by itself: extend it with a method {wanted}")));
     };
     let wanted = Arc::new(Notify::new());
-    Ok(Arc::new(OwnSource { object: object.clone(), class, times, instance: OnceCell::new(), wanted }))
+    let mounts = OnceLock::new();
+    Ok(Arc::new(OwnSource {
+        object: object.clone(),
+        class,
+        times,
+        instance: OnceCell::new(),
+        wanted,
+        mounts,
+    }))
 }
 
 struct OwnSource {
@@ -133,9 +144,24 @@ struct OwnSource {
     instance: OnceCell<Arc<Instance>>,
     /// `self:force()` was called.
     wanted: Arc<Notify>,
+    /// What it serves, once it acts.
+    mounts: OnceLock<Arc<Mounts>>,
+}
+
+impl Drop for OwnSource {
+    fn drop(&mut self) {
+        // Functions of the configuration may hold on to `self`, and so to the handle.
+        self.unmount(false);
+    }
 }
 
 impl OwnSource {
+    fn unmount(&self, again: bool) {
+        if let Some(mounts) = self.mounts.get() {
+            mounts.clear(again);
+        }
+    }
+
     /// `self`: one for as long as the source runs under this configuration.
     async fn this(&self, cx: &SourceContext) -> Result<&Arc<Instance>, SourceError> {
         self.instance
@@ -144,19 +170,26 @@ impl OwnSource {
                 let params = cx.render(&self.class.params).await?;
                 fields.extend(params.as_object().cloned().unwrap_or_default());
                 fields.insert("name".into(), cx.name.as_str().into());
+                let mounts = self.mounts.get_or_init(|| Arc::new(Mounts::new(cx.served.clone())));
                 let handle = Arc::new(Handle {
                     data: cx.data().clone(),
                     name: cx.name.clone(),
                     class: cx.class,
                     wanted: self.wanted.clone(),
+                    mounts: mounts.clone(),
+                    script: cx.script().clone(),
+                    serve: self.class.hook(SERVE).cloned(),
+                    instance: OnceLock::new(),
                 });
                 let master = ScriptObject::new("master", "master", Json::Null, Arc::new(Inert));
                 let live = ScriptObject {
                     children: vec![("master", Arg::Object(master))],
-                    ..ScriptObject::new("changesource", "changesource", fields.into(), handle)
+                    ..ScriptObject::new("changesource", "changesource", fields.into(), handle.clone())
                         .with_methods(METHODS)
                 };
                 let instance = Arc::new(Instance { keep: cx.script().keep(), of: self.object.id, live });
+                // Nobody else has set it.
+                let _ = handle.instance.set(Arc::downgrade(&instance));
                 if let Some(callback) = self.class.hook("before_start") {
                     let args = vec![Arg::Instance(instance.clone())];
                     cx.script().call(callback, CallSite::new("before_start", cx.concerns()), args).await?;
@@ -199,10 +232,13 @@ impl Poller for OwnSource {
     }
 
     async fn activate(&self, cx: &SourceContext) -> Result<(), SourceError> {
+        // What an attempt that failed served is served anew.
+        self.unmount(true);
         self.hook(cx, "activate", false).await.map(drop)
     }
 
     async fn deactivate(&self, cx: &SourceContext) -> Result<(), SourceError> {
+        self.unmount(false);
         self.hook(cx, "deactivate", false).await.map(drop)
     }
 
@@ -224,7 +260,7 @@ impl Poller for OwnSource {
     }
 }
 
-/// `spawn` is said by the script host.
+/// `spawn`, and of `serve` the function, stay with the script host.
 const METHODS: &[&str] =
     &["getState", "setState", "force", "spawn", "serve", "activate", "deactivate", "describe"];
 
@@ -234,6 +270,12 @@ struct Handle {
     name: String,
     class: &'static str,
     wanted: Arc<Notify>,
+    mounts: Arc<Mounts>,
+    script: Arc<dyn ScriptHost>,
+    /// What is called for requests that it serves.
+    serve: Option<Callback>,
+    /// What is called is a method of; it holds this.
+    instance: OnceLock<Weak<Instance>>,
 }
 
 impl LiveObject for Handle {
@@ -259,9 +301,7 @@ impl LiveObject for Handle {
                 }
                 ("activate" | "deactivate", _) => Ok(Json::Null),
                 ("describe", _) => Ok(self.name.as_str().into()),
-                ("serve", _) => {
-                    Err("serve is not supported yet; use a web hook or util.process in self:spawn".into())
-                }
+                ("serve", [Json::String(path)]) => self.serve(path).map(Json::String),
                 _ => Err(format!("{method} takes no arguments")),
             }
         })
@@ -269,6 +309,14 @@ impl LiveObject for Handle {
 }
 
 impl Handle {
+    fn serve(&self, path: &str) -> Result<String, String> {
+        let parts = self.serve.as_ref().zip(self.instance.get());
+        let (callback, instance) = parts.ok_or("serve works once it acts: in activate")?;
+        let path = self.mounts.add(path, &self.name, &self.script, callback, instance.clone())?;
+        tracing::info!("change source {} serves /change_hook/custom/{path}", self.name);
+        Ok(path)
+    }
+
     fn key(&self, name: &str) -> StateKey {
         StateKey { object: self.name.clone(), class: self.class.into(), name: name.into() }
     }

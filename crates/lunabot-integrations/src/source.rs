@@ -1,5 +1,6 @@
 //! What a change source is to its manager: something that can be polled, and how often.
 
+use crate::change_sources::Served;
 use crate::program::ProgramError;
 use async_trait::async_trait;
 use lunabot_data::intake::{Intake, IntakeError};
@@ -90,6 +91,8 @@ pub struct SourceContext {
     pub clock: Arc<dyn Clock>,
     pub intake: Intake,
     pub secrets: Arc<dyn SecretSource>,
+    /// Where it may serve requests.
+    pub served: Served,
 }
 
 /// Why a poll failed. It is logged, shown and tried again.

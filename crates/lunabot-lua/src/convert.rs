@@ -250,8 +250,12 @@ impl<'a> Reader<'a> {
     /// A class given where an object is expected is called with `{}`.
     fn class(&mut self, class: &ClassRef, shape: &Shape, renderable: bool) -> Option<Json> {
         let name = class.0.path();
-        let rendered = class.0.kind.category == Category::Renderable && renderable;
-        if !rendered && !shape.allows(|f| *f == Form::Object) {
+        let free = match class.0.kind.category {
+            Category::Renderable => renderable,
+            Category::WebHook => shape.allows(|f| *f == Form::Any),
+            _ => false,
+        };
+        if !free && !shape.allows(|f| *f == Form::Object) {
             return self.mismatch(shape, format!("the class {name}; an object of it is {name}{{…}}"));
         }
         match construct(self.lua, self.shared, &class.0, mlua::MultiValue::new()) {

@@ -11,9 +11,12 @@ use crate::values::to_lua;
 use futures::future::AbortHandle;
 use lunabot_model::kind::nearest;
 use lunabot_model::{Category, Json, Kind, Problem, ScriptObject};
-use mlua::{AnyUserData, Lua, LuaString, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
+use mlua::{
+    AnyUserData, Function, Lua, LuaString, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value,
+};
 use serde_json::{Map, json};
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// An object that a constructor made.
@@ -39,6 +42,8 @@ pub(crate) struct Declared {
     pub live: RefCell<Option<ScriptObject>>,
     /// What `self:spawn` has started, and whether it has ended by itself; it ends with the object.
     pub tasks: RefCell<Vec<(AbortHandle, Rc<Cell<bool>>)>>,
+    /// Functions of `self:serve`, by path.
+    pub served: RefCell<HashMap<String, Function>>,
 }
 
 impl Declared {
@@ -63,6 +68,7 @@ impl Declared {
             proto: None,
             live: RefCell::default(),
             tasks: RefCell::default(),
+            served: RefCell::default(),
         };
         lua.create_userdata(declared)
     }
@@ -116,6 +122,7 @@ impl Declared {
             proto: None,
             live: RefCell::default(),
             tasks: RefCell::default(),
+            served: RefCell::default(),
         };
         Ok(Value::UserData(lua.create_userdata(declared)?))
     }

@@ -7,7 +7,7 @@ use crate::declared::Declared;
 use crate::modules::Placeholder;
 use crate::origin::{Origin, origin, raise};
 use crate::state::Shared;
-use lunabot_model::{Json, Problem};
+use lunabot_model::{Category, Json, Problem};
 use mlua::{AnyUserData, Lua, MultiValue, Table, Value};
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
@@ -93,7 +93,7 @@ fn odd_method(class: &Class, name: &str, method: &mlua::Function) -> Option<Stri
         return more.then(|| format!("{name} is called with ({}) alone", takes.join(", ")));
     }
     let private = name.starts_with('_') || name.starts_with("mode_");
-    (private && class.kind.category == lunabot_model::Category::Step)
+    (private && class.kind.category == Category::Step)
         .then(|| format!("{name} is a method of your own: what is private in Buildbot cannot be overridden"))
 }
 
@@ -315,8 +315,16 @@ pub(crate) fn class_json(shared: &Shared, declared: &Declared) -> Option<Json> {
             }
         }
     }
+    if declared.kind.category == Category::ChangeSource
+        && let Ok(serve) = shared.prelude("serve_call")
+    {
+        hooks.insert(lunabot_model::class::SERVE.into(), callback_json(shared, shared.lift(&serve)));
+    }
+    // The order of methods says nothing, and differs between loads.
+    hooks.sort_keys();
     let name = declared.class.path();
-    let params = declared.params.borrow().clone();
+    let mut params = declared.params.borrow().clone();
+    params.sort_keys();
     let mut class = json!({"name": name, "fingerprint": extended.index, "hooks": hooks, "params": params});
     let lists = lists(&declared.class);
     if !lists.is_empty() {

@@ -43,6 +43,7 @@ impl Instances {
         let ended = self.acting.borrow_mut().remove(&keep);
         if let Some(declared) = ended.as_ref().and_then(|object| object.borrow::<Declared>().ok()) {
             declared.tasks.take().iter().for_each(|(task, _)| task.abort());
+            declared.served.take();
             // Where the configuration holds on to it, it must not hold on to others.
             if let Some(live) = &mut *declared.live.borrow_mut() {
                 live.children.clear();
@@ -73,6 +74,7 @@ impl Declared {
             proto: self.fields.clone(),
             live: RefCell::default(),
             tasks: RefCell::default(),
+            served: RefCell::default(),
         })
     }
 

@@ -49,6 +49,9 @@ pub(crate) fn arg_to_lua(lua: &Lua, shared: &Shared, arg: Arg) -> mlua::Result<V
         Arg::Object(object) if object.class == "master" => {
             Ok(Value::Table(shared.prelude_table("master_table")?))
         }
+        Arg::Object(object) if object.class == "session" => {
+            shared.prelude("session_of")?.call(to_lua(lua, shared, &object.fields)?)
+        }
         Arg::Object(object) if object.class == "lines" => {
             let source = Live::make(lua, object)?;
             shared.prelude("lines_of")?.call(source)

@@ -73,6 +73,9 @@ pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set("gather", lua.create_async_function(gather)?)?;
     host.raw_set("spawn", lua.create_function(spawn)?)?;
     host.raw_set("spawn_for", lua.create_function(spawn_for)?)?;
+    host.raw_set("serve_for", lua.create_function(serve_for)?)?;
+    host.raw_set("served", lua.create_function(served)?)?;
+    host.raw_set("plain_serve", crate::live::plain_method(lua, "serve")?)?;
     host.raw_set("task_wait", lua.create_async_function(wait)?)?;
     host.raw_set("task_wait_any", lua.create_async_function(wait_any)?)?;
     host.raw_set(
@@ -222,6 +225,17 @@ fn spawn_for(lua: &Lua, (this, call): (AnyUserData, Function)) -> mlua::Result<(
         over.set(true);
     });
     Ok(())
+}
+
+/// Keeps a function for requests that an object which acts serves, until that ends.
+fn serve_for(_: &Lua, (this, path, call): (AnyUserData, String, Function)) -> mlua::Result<()> {
+    this.borrow::<Declared>()?.served.borrow_mut().insert(path, call);
+    Ok(())
+}
+
+/// The function for a path.
+fn served(_: &Lua, (this, path): (AnyUserData, String)) -> mlua::Result<Option<Function>> {
+    Ok(this.borrow::<Declared>()?.served.borrow().get(&path).cloned())
 }
 
 async fn wait(_: Lua, task: AnyUserData) -> mlua::Result<Value> {

@@ -47,6 +47,9 @@ impl ClassOf {
     }
 }
 
+/// Among the hooks of a change source: what the script host calls with a path and a request that `self:serve` wanted.
+pub const SERVE: &str = "$serve";
+
 /// A method that is called where a class has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hook {
@@ -70,6 +73,7 @@ const fn hook(
 
 const EXCEPTION: &str = "EXCEPTION of the step";
 const OF_BUILD: &str = "EXCEPTION of the build";
+const OF_HOOK: &str = "500, and util.fail 400 with its text";
 const NOTHING: &str = "nothing";
 
 const STEP: &[Hook] = &[
@@ -118,6 +122,11 @@ const WORKER: &[Hook] = &[
     hook("isCompatibleWithBuild", &["build_props"], "true or false", "false"),
 ];
 
+const WEB_HOOK: &[Hook] = &[
+    hook("before_start", &[], NOTHING, OF_HOOK),
+    hook("getChanges", &["request"], "a list of changes, or nil", OF_HOOK),
+];
+
 /// The methods that are called on objects of a category.
 pub const fn hooks(category: Category) -> &'static [Hook] {
     match category {
@@ -126,6 +135,7 @@ pub const fn hooks(category: Category) -> &'static [Hook] {
         Category::Build => BUILD,
         Category::ChangeSource => CHANGE_SOURCE,
         Category::Worker => WORKER,
+        Category::WebHook => WEB_HOOK,
         _ => &[],
     }
 }

@@ -35,6 +35,8 @@ pub enum Category {
     Observer,
     /// `util.Build`.
     Build,
+    /// `webhooks.BaseHookHandler` …: reads what a web hook is sent.
+    WebHook,
     /// Anything else that is only data.
     Value,
 }
@@ -70,7 +72,7 @@ pub struct CallbackSpec {
 /// One thing a configuration can declare.
 #[derive(Debug)]
 pub struct Kind {
-    /// The module of the `lunabot` package: `changes schedulers steps util worker reporters secrets`.
+    /// The module of the `lunabot` package: `changes schedulers steps util worker reporters secrets webhooks`.
     pub namespace: &'static str,
     /// Buildbot's name.
     pub name: &'static str,

@@ -43,8 +43,8 @@ pub use dashboards::{Dashboards, SiteTemplates};
 pub use format::spent;
 pub use health::{HealthPort, HealthReport, Queue};
 pub use hooks::{
-    HookMeans, Hooks, PollPort, missing_secrets as missing_hook_secrets, unprotected as hook_warnings,
-    wrong as hook_errors,
+    HookMeans, Hooks, PollPort, Refusal as ServeRefusal, missing_secrets as missing_hook_secrets,
+    unprotected as hook_warnings, wrong as hook_errors,
 };
 pub use listen::{Endpoint, ListenError, Listener, certificate, listen, take_passed_sockets};
 pub use rest::document as openapi_document;
@@ -52,8 +52,14 @@ pub use router::{WwwState, router};
 pub use serve::serve;
 pub use site::{Declared, SharedSite, Site};
 
-/// What a configuration can declare about logins and rights.
+/// What a configuration can declare about web hooks, logins and rights.
 pub static KINDS: &[&lunabot_model::Kind] = &[
+    &hooks::kinds::BASE,
+    &hooks::kinds::GITHUB,
+    &hooks::kinds::GITLAB,
+    &hooks::kinds::GITEA,
+    &hooks::kinds::BITBUCKET_CLOUD,
+    &hooks::kinds::BITBUCKET_SERVER,
     &auth::kinds::NO_AUTH,
     &auth::kinds::USER_PASSWORD_AUTH,
     &auth::kinds::HTPASSWD_AUTH,

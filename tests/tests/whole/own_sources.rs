@@ -81,8 +81,8 @@ async fn faults_of_sources_are_told_and_tried_again() -> Result<()> {
             "inside",
         ),
         (
-            "changes.ChangeSource:extend('X', {activate = function(self) self:serve('x', print) end})",
-            "serve is not supported yet",
+            "changes.ChangeSource:extend('X', {activate = function(self) self:serve('a b', print) end})",
+            "serve: a path of a-z",
         ),
         ("changes.ChangeSource:extend('X', {activate = function(self) util.sleep(1000) end})", ""),
     ] {

@@ -4,9 +4,12 @@
 //! declaration is the same goes on, at its old times, with the new generation's functions.
 
 mod schedule;
+mod served;
 mod status;
 mod task;
 
+pub(crate) use served::Mounts;
+pub use served::Served;
 pub use status::SourceStatus;
 pub use task::Chance;
 
@@ -72,6 +75,7 @@ pub enum ApplyError {
 pub struct ChangeSources {
     env: Environment,
     board: Board,
+    served: Served,
     running: Mutex<BTreeMap<String, Running>>,
 }
 
@@ -93,7 +97,7 @@ struct Planned {
 
 impl ChangeSources {
     pub fn new(env: Environment) -> Self {
-        ChangeSources { env, board: Board::default(), running: Mutex::default() }
+        ChangeSources { env, board: Board::default(), served: Served::default(), running: Mutex::default() }
     }
 
     /// What is wrong with the sources of a configuration, before anything is touched.
@@ -181,6 +185,11 @@ impl ChangeSources {
         done.await.unwrap_or_else(|_| Err(gone()))
     }
 
+    /// What sources of classes of the configuration serve.
+    pub fn served(&self) -> &Served {
+        &self.served
+    }
+
     /// One row per running source, by name.
     pub fn status(&self) -> Vec<SourceStatus> {
         self.board.rows()
@@ -260,6 +269,7 @@ impl ChangeSources {
             clock: self.env.clock.clone(),
             intake: Intake { data, script, codebase_generator, revlink },
             secrets,
+            served: self.served.clone(),
         }
     }
 

@@ -32,8 +32,19 @@ function methods.spawn(source, fn)
   host.spawn_for(source, fn)
 end
 
-function methods.serve()
-  raise("serve is not supported yet; take a web hook, or util.process in self:spawn")
+-- self:serve(path, fn) of a change source: requests to /change_hook/custom/PATH until it is deactivated.
+function methods.serve(source, path, fn)
+  if type(path) ~= "string" or type(fn) ~= "function" then
+    raise("takes a path and a function: self:serve(\"path\", function(request) … end)")
+  end
+  path = host.plain_serve(source, path)
+  host.serve_for(source, path, fn)
+end
+
+-- What the master calls for such a request.
+function host.serve_call(source, path, request)
+  local fn = host.served(source, path)
+  return fn and fn(request)
 end
 
 -- build:getSummaryStatistic(name, fold, initial): one value out of those of all steps (05.016).

@@ -1,7 +1,7 @@
 -- util.http: how requests are written, and how answers and errors look.
 local host = ...
 local next, type, setmetatable, getmetatable, rawget, tostring = next, type, setmetatable, getmetatable, rawget, tostring
-local lower, upper, format = string.lower, string.upper, string.format
+local lower, upper, format, gsub, sub, find = string.lower, string.upper, string.format, string.gsub, string.sub, string.find
 local raise, util = host.raise, host.util_table
 
 -- Names of headers are the same in capitals and small letters.
@@ -23,6 +23,17 @@ local function options_of(defaults, given, method)
       if name == "headers" and options.headers then value = util.merge(options.headers, value) end
       options[name] = value
     end
+  end
+  local base = options.base_url
+  if base then
+    base = gsub(base, "/+$", "")
+    local url, size = options.url, #base
+    if type(url) == "string" and sub(url, 1, 1) == "/" then
+      options.url = base .. url
+    elseif type(url) ~= "string" or sub(url, 1, size) ~= base or not find(url, "^[/?]", size + 1) then
+      raise("util.http: this session asks " .. base .. " alone: session:get{\"/path\"}")
+    end
+    options.base_url = nil
   end
   if type(options.method) ~= "string" then raise("util.http: method is a text") end
   options.method = upper(options.method)
@@ -57,6 +68,14 @@ for name, method in next, METHODS do
     if getmetatable(session) ~= Session then raise(format("is called with a colon, not a dot: session:%s{…}", name)) end
     return send(session.clients, session.defaults, given, method)
   end
+end
+
+-- Sessions that the master lends (`self.http`): the same one for the same options.
+local lent = setmetatable({}, { __mode = "v" })
+function host.session_of(options)
+  local key = format("%s %s %s", options.base_url, options.token, options.verify)
+  lent[key] = lent[key] or util.http.session(options)
+  return lent[key]
 end
 
 -- Errors that have a kind: a text to whoever only shows them.

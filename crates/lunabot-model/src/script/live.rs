@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct ScriptObject {
     /// `builder`, `buildrequest`, `worker`, `workerforbuilder`, `change`, `build`, `step`, `log`, `command` …, `master` (in
-    /// whose place the script host puts `lunabot.master`).
+    /// whose place the script host puts `lunabot.master`), `session` (a session of `util.http`, whose options are the fields).
     pub class: &'static str,
     /// Identifies the object in answers; unique among the arguments of one call.
     pub key: String,

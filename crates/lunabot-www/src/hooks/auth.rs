@@ -41,15 +41,19 @@ impl Checker {
     }
 }
 
-/// Lets a request pass if one of the checkers accepts it, or there are none.
-pub async fn admit(checkers: &[Checker], header: Option<&str>, scope: &ServiceScope) -> Result<(), Response> {
+/// Lets a request pass if one of the checkers accepts it, or there are none. Who it is, where they asked.
+pub async fn admit(
+    checkers: &[Checker],
+    header: Option<&str>,
+    scope: &ServiceScope,
+) -> Result<Option<String>, Response> {
     if checkers.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     if let Some((user, password)) = header.and_then(credentials) {
         for checker in checkers {
             match checker.accepts(&user, &password, scope).await {
-                Ok(true) => return Ok(()),
+                Ok(true) => return Ok(Some(user)),
                 Ok(false) => {}
                 Err(error) => tracing::error!("change_hook_auth: {error}"),
             }

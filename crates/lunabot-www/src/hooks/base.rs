@@ -1,6 +1,5 @@
 //! The base dialect (02.032): one change, from plain arguments.
 
-use super::options::OwnClass;
 use super::{Dialect, DialectOptions, HookError, HookRequest, HookScope};
 use async_trait::async_trait;
 use lunabot_data::new::NewChange;
@@ -8,15 +7,14 @@ use lunabot_model::object::{MARKS, is_dynamic};
 use lunabot_model::{Json, Problem, Properties};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 type Arguments = BTreeMap<String, String>;
 
 /// The options of `change_hook_dialects.base`: none.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Base {
-    custom_class: Option<OwnClass>,
-}
+pub struct Base {}
 
 impl DialectOptions for Base {
     fn problems(&self) -> Vec<Problem> {
@@ -26,12 +24,16 @@ impl DialectOptions for Base {
 
 #[async_trait]
 impl Dialect for Base {
-    async fn changes(&self, request: &HookRequest, _: &HookScope) -> Result<Vec<NewChange>, HookError> {
+    async fn changes(
+        &self,
+        request: &Arc<HookRequest>,
+        _: &Arc<HookScope>,
+    ) -> Result<Vec<NewChange>, HookError> {
         changes(&request.arguments())
     }
 }
 
-fn changes(arguments: &Arguments) -> Result<Vec<NewChange>, HookError> {
+pub(super) fn changes(arguments: &Arguments) -> Result<Vec<NewChange>, HookError> {
     let get = |name: &str| arguments.get(name).cloned();
     let author = get("author").or_else(|| get("who"));
     let author = author.filter(|who| !who.trim().is_empty());

@@ -2,9 +2,9 @@
 
 use super::gitlab::commit;
 use super::guard::{Guard, Proof};
-use super::options::{Codebase, OwnClass, empty_secret};
+use super::options::{Codebase, empty_secret};
 use super::payload::{Part, branch_of};
-use super::{Dialect, DialectOptions, HookError, HookRequest, HookScope};
+use super::{Dialect, DialectOptions, Event, HookError, HookRequest, HookScope};
 use async_trait::async_trait;
 use lunabot_data::new::NewChange;
 use lunabot_model::{Json, Problem, Properties, Renderable};
@@ -27,8 +27,6 @@ pub struct Gitea {
     /// Leaves out pull requests that the forge cannot merge.
     #[serde(rename = "onlyMergeablePullRequest")]
     only_mergeable_pull_request: bool,
-    class: Option<OwnClass>,
-    custom_class: Option<OwnClass>,
 }
 
 impl Default for Gitea {
@@ -38,8 +36,6 @@ impl Default for Gitea {
             codebase: None,
             only_include_push_commit: false,
             only_mergeable_pull_request: true,
-            class: None,
-            custom_class: None,
         }
     }
 }
@@ -56,15 +52,29 @@ impl Dialect for Gitea {
         Some(Guard { secret: self.secret.as_ref(), proof: Proof::Sha256(SIGNATURES) })
     }
 
-    async fn changes(&self, request: &HookRequest, scope: &HookScope) -> Result<Vec<NewChange>, HookError> {
+    fn event(&self, request: &HookRequest) -> Result<Option<Event>, HookError> {
         let payload = request.payload()?;
-        let part = Part::new(&payload);
-        let codebase = Codebase::asked(self.codebase.as_ref(), request, &payload, scope).await?;
-        match EVENTS.iter().find_map(|name| request.header(name)) {
-            Some("push") => self.push(part, codebase),
-            Some("pull_request") => self.pull_request(part, codebase),
-            Some(_) | None => Ok(Vec::new()),
+        let name = EVENTS.iter().find_map(|name| request.header(name));
+        Ok(name.map(|name| Event::new(name, payload)))
+    }
+
+    async fn of_event(
+        &self,
+        event: &Event,
+        request: &HookRequest,
+        scope: &HookScope,
+    ) -> Result<Vec<NewChange>, HookError> {
+        let part = Part::new(&event.payload);
+        let codebase = Codebase::asked(self.codebase.as_ref(), request, &event.payload, scope).await?;
+        match event.name.as_str() {
+            "push" => self.push(part, codebase),
+            "pull_request" => self.pull_request(part, codebase),
+            _ => Ok(Vec::new()),
         }
+    }
+
+    fn methods(&self) -> &'static [&'static str] {
+        &["getChanges", "handle_push", "handle_pull_request"]
     }
 }
 

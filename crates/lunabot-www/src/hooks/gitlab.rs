@@ -1,9 +1,9 @@
 //! The gitlab dialect (02.035).
 
 use super::guard::{Guard, Proof};
-use super::options::{Codebase, OwnClass, empty_secret};
+use super::options::{Codebase, empty_secret};
 use super::payload::{Part, branch_of};
-use super::{Dialect, DialectOptions, HookError, HookRequest, HookScope};
+use super::{Dialect, DialectOptions, Event, HookError, HookRequest, HookScope};
 use async_trait::async_trait;
 use lunabot_data::new::NewChange;
 use lunabot_model::{Json, Problem, Properties, Renderable};
@@ -16,8 +16,6 @@ pub struct GitLab {
     secret: Option<Renderable<String>>,
     /// Where the address has no `?codebase=`.
     codebase: Option<Codebase>,
-    class: Option<OwnClass>,
-    custom_class: Option<OwnClass>,
 }
 
 impl DialectOptions for GitLab {
@@ -32,18 +30,31 @@ impl Dialect for GitLab {
         Some(Guard { secret: self.secret.as_ref(), proof: Proof::Token("x-gitlab-token") })
     }
 
-    async fn changes(&self, request: &HookRequest, scope: &HookScope) -> Result<Vec<NewChange>, HookError> {
+    fn event(&self, request: &HookRequest) -> Result<Option<Event>, HookError> {
         let payload = request.json()?;
-        let part = Part::new(&payload);
-        let codebase = Codebase::asked(self.codebase.as_ref(), request, &payload, scope).await?;
-        let event =
-            part.maybe_text("object_kind").or_else(|| request.header("x-gitlab-event").map(String::from));
-        match event.as_deref() {
-            Some(event @ ("push" | "tag_push" | "Push Hook")) => push(part, event, codebase),
-            Some(event @ "merge_request") => merge_request(part, event, codebase),
-            Some(event @ "note") => note(part, event, codebase),
-            Some(_) | None => Ok(Vec::new()),
+        let named = Part::new(&payload).maybe_text("object_kind");
+        let name = named.or_else(|| request.header("x-gitlab-event").map(String::from));
+        Ok(name.map(|name| Event::new(name, payload)))
+    }
+
+    async fn of_event(
+        &self,
+        event: &Event,
+        request: &HookRequest,
+        scope: &HookScope,
+    ) -> Result<Vec<NewChange>, HookError> {
+        let part = Part::new(&event.payload);
+        let codebase = Codebase::asked(self.codebase.as_ref(), request, &event.payload, scope).await?;
+        match event.name.as_str() {
+            name @ ("push" | "tag_push" | "Push Hook") => push(part, name, codebase),
+            name @ "merge_request" => merge_request(part, name, codebase),
+            name @ "note" => note(part, name, codebase),
+            _ => Ok(Vec::new()),
         }
+    }
+
+    fn methods(&self) -> &'static [&'static str] {
+        &["getChanges", "handle_push", "handle_tag_push", "handle_merge_request", "handle_note"]
     }
 }
 

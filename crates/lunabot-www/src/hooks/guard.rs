@@ -12,19 +12,21 @@ use subtle::ConstantTimeEq;
 
 /// How a forge proves itself.
 #[derive(Clone, Copy)]
-pub enum Proof {
+pub enum Proof<'a> {
     /// `ALGORITHM=HEX` in the first of these headers that is there: an HMAC of the body.
-    Signature(&'static [&'static str]),
+    Signature(&'a [&'a str]),
     /// The hexadecimal HMAC-SHA256 of the body, bare or after `sha256=`, in the first of these headers that is there.
-    Sha256(&'static [&'static str]),
+    Sha256(&'a [&'a str]),
+    /// The one or the other in this header.
+    Either(&'a str),
     /// The secret itself.
-    Token(&'static str),
+    Token(&'a str),
 }
 
 /// The secret of a dialect and what is done with it. Without one every request passes.
 pub struct Guard<'a> {
     pub secret: Option<&'a Renderable<String>>,
-    pub proof: Proof,
+    pub proof: Proof<'a>,
 }
 
 impl Guard<'_> {
@@ -33,6 +35,10 @@ impl Guard<'_> {
         match self.proof {
             Proof::Signature(headers) => signature(request, headers, &secret),
             Proof::Sha256(headers) => sha256(request, headers, &secret),
+            Proof::Either(header) => match request.header(header) {
+                Some(given) if given.contains('=') => signature(request, &[header], &secret),
+                _ => sha256(request, &[header], &secret),
+            },
             Proof::Token(header) => token(request, header, &secret),
         }
     }

@@ -6,17 +6,22 @@
 mod auth;
 mod base;
 mod bitbucket;
+mod event;
 mod gitea;
 mod github;
 mod gitlab;
 mod guard;
+pub(crate) mod kinds;
 mod options;
+mod own;
 mod payload;
 mod poller;
 mod request;
+mod served;
 mod table;
 
 pub use poller::PollPort;
+pub use served::Refusal;
 pub use table::{Hooks, unprotected, wrong};
 
 use crate::router::App;
@@ -24,11 +29,12 @@ use async_trait::async_trait;
 use axum::extract::{Path, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use event::Event;
 use guard::Guard;
 use lunabot_data::intake::{ChangeFunctions, Intake};
 use lunabot_data::new::NewChange;
 use lunabot_model::render::ServiceScope;
-use lunabot_model::{Clock, Problem, Renderable, SecretSource};
+use lunabot_model::{Clock, Json, Problem, Renderable, SecretSource};
 use request::HookRequest;
 use std::sync::Arc;
 use table::Entry;
@@ -66,8 +72,43 @@ trait Dialect: Send + Sync {
         Vec::new()
     }
 
+    /// The event that a request tells of. `None`: this kind of sender knows no events.
+    fn event(&self, _: &HookRequest) -> Result<Option<Event>, HookError> {
+        Ok(None)
+    }
+
+    /// The changes that an event reports, oldest first.
+    async fn of_event(&self, _: &Event, _: &HookRequest, _: &HookScope) -> Result<Vec<NewChange>, HookError> {
+        Ok(Vec::new())
+    }
+
     /// The changes that a request reports, oldest first.
-    async fn changes(&self, request: &HookRequest, scope: &HookScope) -> Result<Vec<NewChange>, HookError>;
+    async fn changes(
+        &self,
+        request: &Arc<HookRequest>,
+        scope: &Arc<HookScope>,
+    ) -> Result<Vec<NewChange>, HookError> {
+        match self.event(request)? {
+            Some(event) => self.of_event(&event, request, scope).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// What classes of the configuration that extend it have besides: `getChanges`, each `handle_EVENT` that
+    /// [`Dialect::of_event`] knows, and what [`Dialect::help`] answers.
+    fn methods(&self) -> &'static [&'static str] {
+        &["getChanges"]
+    }
+
+    /// Fields of their objects; `http`: options of a session of `util.http`.
+    async fn fields(&self, _: &HookScope) -> Result<serde_json::Map<String, Json>, HookError> {
+        Ok(serde_json::Map::new())
+    }
+
+    /// Does what a method is called for.
+    async fn help(&self, method: &str, _: &[Json], _: &HookScope) -> Result<Json, HookError> {
+        Err(HookError::Failed(format!("no method {method}")))
+    }
 }
 
 /// What the hooks of one generation work with.
@@ -96,17 +137,17 @@ pub async fn missing_secrets(
 
 /// `/change_hook` is the base dialect.
 pub async fn base_dialect(state: State<Arc<App>>, request: Request) -> Response {
-    hook(&state.0, "base", request).await
+    hook(&state.0, "", request).await
 }
 
 /// The dialect is the first word of the path (02.028).
 pub async fn dialect(state: State<Arc<App>>, Path(path): Path<String>, request: Request) -> Response {
-    let end = path.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(path.len());
-    let name = if end == 0 { "base" } else { &path[..end] };
-    hook(&state.0, name, request).await
+    hook(&state.0, &path, request).await
 }
 
-async fn hook(app: &App, name: &str, request: Request) -> Response {
+async fn hook(app: &App, path: &str, request: Request) -> Response {
+    let end = path.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(path.len());
+    let name = if end == 0 { "base" } else { &path[..end] };
     let site = app.www.site.load();
     let Some(means) = &site.means else {
         return (StatusCode::SERVICE_UNAVAILABLE, "the master is not ready yet").into_response();
@@ -117,8 +158,12 @@ async fn hook(app: &App, name: &str, request: Request) -> Response {
         concerns: format!("change hook {name}"),
     };
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-    if let Err(refused) = auth::admit(&site.hooks.auth, authorization, &service).await {
-        return refused;
+    let user = match auth::admit(&site.hooks.auth, authorization, &service).await {
+        Ok(user) => user,
+        Err(refused) => return refused,
+    };
+    if let (served::NAME, Some(path)) = (name, path[end..].strip_prefix('/')) {
+        return counted(name, served::answer(path, request, user, &*app.www.pollers).await);
     }
     if !matches!(*request.method(), Method::GET | Method::POST) {
         return (StatusCode::METHOD_NOT_ALLOWED, "only GET and POST").into_response();
@@ -128,18 +173,27 @@ async fn hook(app: &App, name: &str, request: Request) -> Response {
         return (StatusCode::BAD_REQUEST, text).into_response();
     };
     let (clock, pollers) = (Arc::clone(&app.www.clock), Arc::clone(&app.www.pollers));
-    let scope = HookScope { service, clock, pollers };
-    let response = answer(entry, request, &scope, &means.intake).await;
+    let scope = Arc::new(HookScope { service, clock, pollers });
+    counted(name, answer(entry, request, user, &scope, &means.intake).await)
+}
+
+fn counted(name: &str, response: Response) -> Response {
     let outcome = response.status().as_str().to_string();
     metrics::counter!("lunabot_change_hook_requests_total", "dialect" => name.to_string(), "status" => outcome)
         .increment(1);
     response
 }
 
-async fn answer(entry: &Entry, request: Request, scope: &HookScope, intake: &Intake) -> Response {
+async fn answer(
+    entry: &Entry,
+    request: Request,
+    user: Option<String>,
+    scope: &Arc<HookScope>,
+    intake: &Intake,
+) -> Response {
     let limit = if entry.protected() { MAX_SIGNED_BODY } else { MAX_BODY };
-    let request = match HookRequest::read(request, limit).await {
-        Ok(request) => request,
+    let request = match HookRequest::read(request, limit, user).await {
+        Ok(request) => Arc::new(request),
         Err(refused) => return refused,
     };
     let outcome = match read(entry, &request, scope).await {
@@ -161,7 +215,11 @@ async fn answer(entry: &Entry, request: Request, scope: &HookScope, intake: &Int
     }
 }
 
-async fn read(entry: &Entry, request: &HookRequest, scope: &HookScope) -> Result<Vec<NewChange>, HookError> {
+async fn read(
+    entry: &Entry,
+    request: &Arc<HookRequest>,
+    scope: &Arc<HookScope>,
+) -> Result<Vec<NewChange>, HookError> {
     if let Some(guard) = entry.dialect.guard() {
         guard.check(request, &scope.service).await?;
     }

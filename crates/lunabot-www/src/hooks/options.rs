@@ -78,17 +78,6 @@ impl Codebase {
     }
 }
 
-/// An option for a class of the configuration.
-#[derive(Debug, Clone)]
-pub struct OwnClass;
-
-impl<'de> Deserialize<'de> for OwnClass {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        Json::deserialize(d)?;
-        Err(D::Error::custom("own classes for web hooks are not supported yet; leave it out"))
-    }
-}
-
 /// Patterns of which one may match anywhere in a text.
 #[derive(Debug, Clone)]
 pub struct Patterns(Vec<Regex>);

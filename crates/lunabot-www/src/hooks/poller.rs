@@ -1,11 +1,13 @@
 //! The poller dialect (02.040): change sources that poll are asked to poll now.
 
-use super::options::{OwnClass, Texts};
+use super::options::Texts;
+use super::served::Refusal;
 use super::{Dialect, DialectOptions, HookError, HookRequest, HookScope};
 use async_trait::async_trait;
 use lunabot_data::new::NewChange;
-use lunabot_model::{BoxFuture, Problem};
+use lunabot_model::{BoxFuture, Json, Problem, ScriptObject};
 use serde::Deserialize;
+use std::sync::Arc;
 
 /// The change sources of this master; the binary implements it.
 pub trait PollPort: Send + Sync {
@@ -14,6 +16,12 @@ pub trait PollPort: Send + Sync {
 
     /// Asks those named for a poll now; returns when they are asked. One that is gone by then is left out.
     fn poll<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, ()>;
+
+    /// Whether one of them serves `/change_hook/custom/PATH`.
+    fn serves(&self, path: &str) -> bool;
+
+    /// Has a request answered by the source that serves `path`, with what its function returns.
+    fn serve<'a>(&'a self, path: &'a str, request: ScriptObject) -> BoxFuture<'a, Result<Json, Refusal>>;
 }
 
 /// The options of `change_hook_dialects.poller`.
@@ -22,8 +30,6 @@ pub trait PollPort: Send + Sync {
 pub struct PollerHook {
     /// Sources that may be asked; not given: all.
     allowed: Option<Texts>,
-    class: Option<OwnClass>,
-    custom_class: Option<OwnClass>,
 }
 
 impl DialectOptions for PollerHook {
@@ -34,7 +40,11 @@ impl DialectOptions for PollerHook {
 
 #[async_trait]
 impl Dialect for PollerHook {
-    async fn changes(&self, request: &HookRequest, scope: &HookScope) -> Result<Vec<NewChange>, HookError> {
+    async fn changes(
+        &self,
+        request: &Arc<HookRequest>,
+        scope: &Arc<HookScope>,
+    ) -> Result<Vec<NewChange>, HookError> {
         let mut names = scope.pollers.pollers();
         names.retain(|name| self.allowed.as_ref().is_none_or(|allowed| allowed.0.contains(name)));
         if let Some(asked) = request.values("poller") {

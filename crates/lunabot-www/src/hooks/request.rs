@@ -6,6 +6,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lunabot_model::Json;
+use lunabot_model::object::{MARKS, is_dynamic};
 use std::collections::BTreeMap;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -15,18 +16,23 @@ pub struct HookRequest {
     headers: HeaderMap,
     query: String,
     pub body: Bytes,
+    pub path: String,
+    pub method: String,
+    /// Whom `change_hook_auth` has let in.
+    pub user: Option<String>,
 }
 
 impl HookRequest {
     /// Reads a body of at most `limit` bytes; more is refused with 413.
-    pub async fn read(request: Request, limit: usize) -> Result<Self, Response> {
+    pub async fn read(request: Request, limit: usize, user: Option<String>) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
         let body = to_bytes(body, limit).await.map_err(|_| {
             let text = format!("the body is longer than {limit} bytes, or broke off");
             (StatusCode::PAYLOAD_TOO_LARGE, text).into_response()
         })?;
         let query = parts.uri.query().unwrap_or_default().to_string();
-        Ok(HookRequest { headers: parts.headers, query, body })
+        let (path, method) = (parts.uri.path().to_string(), parts.method.to_string());
+        Ok(HookRequest { headers: parts.headers, query, body, path, method, user })
     }
 
     /// A header, if it is there and readable.
@@ -40,21 +46,39 @@ impl HookRequest {
         kind.split(';').next().unwrap_or_default().trim()
     }
 
+    fn form(&self) -> impl Iterator<Item = (String, String)> {
+        let form = if self.content_type() == FORM { self.body.as_ref() } else { b"" };
+        owned(form)
+    }
+
     /// All arguments, of the form first, then of the query.
     fn all(&self) -> impl Iterator<Item = (String, String)> {
-        let form = if self.content_type() == FORM { self.body.as_ref() } else { b"" };
-        form_urlencoded::parse(form)
-            .chain(form_urlencoded::parse(self.query.as_bytes()))
-            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        self.form().chain(owned(self.query.as_bytes()))
     }
 
     /// First values of the arguments; the form wins.
     pub fn arguments(&self) -> BTreeMap<String, String> {
-        let mut first = BTreeMap::new();
-        for (name, value) in self.all() {
-            first.entry(name).or_insert(value);
-        }
-        first
+        firsts(self.all())
+    }
+
+    /// First values of the arguments of the address.
+    pub fn query_arguments(&self) -> BTreeMap<String, String> {
+        firsts(owned(self.query.as_bytes()))
+    }
+
+    /// First values of the arguments of a form.
+    pub fn form_arguments(&self) -> BTreeMap<String, String> {
+        firsts(self.form())
+    }
+
+    /// By names in small letters; several of one name are joined by commas.
+    pub fn all_headers(&self) -> Json {
+        let text = |name| {
+            let values = self.headers.get_all(name).iter();
+            let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+            values.join(", ")
+        };
+        self.headers.keys().map(|name| (name.as_str().to_string(), Json::from(text(name)))).collect()
     }
 
     /// Every value of an argument; `None`: it is not given.
@@ -65,8 +89,7 @@ impl HookRequest {
 
     /// An argument of the address alone.
     pub fn query(&self, name: &str) -> Option<String> {
-        let mut arguments = form_urlencoded::parse(self.query.as_bytes());
-        arguments.find(|(n, _)| n == name).map(|(_, value)| value.into_owned())
+        owned(self.query.as_bytes()).find(|(n, _)| n == name).map(|(_, value)| value)
     }
 
     /// The body as JSON. The parser refuses what lies too deep.
@@ -77,17 +100,43 @@ impl HookRequest {
     /// JSON as the body, or as the argument `payload` of a form.
     pub fn payload(&self) -> Result<Json, HookError> {
         match self.content_type() {
-            "application/json" => self.json(),
-            FORM => {
-                let payload = self.arguments().remove("payload");
-                let missing = || HookError::Bad("the form has no argument payload".into());
-                parse(payload.ok_or_else(missing)?.as_bytes())
-            }
+            "application/json" | FORM => self.payload_or_body(),
             other => Err(HookError::Bad(format!("Unknown content type: {other}"))),
         }
     }
+
+    /// The same, whatever else the content type says.
+    pub fn payload_or_body(&self) -> Result<Json, HookError> {
+        if self.content_type() != FORM {
+            return self.json();
+        }
+        let payload = self.form().find(|(name, _)| name == "payload").map(|(_, payload)| payload);
+        let missing = || HookError::Bad("the form has no argument payload".into());
+        parse(payload.ok_or_else(missing)?.as_bytes())
+    }
 }
 
+fn owned(text: &[u8]) -> impl Iterator<Item = (String, String)> {
+    form_urlencoded::parse(text).map(|(name, value)| (name.into_owned(), value.into_owned()))
+}
+
+fn firsts(arguments: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
+    let mut first = BTreeMap::new();
+    for (name, value) in arguments {
+        first.entry(name).or_insert(value);
+    }
+    first
+}
+
+/// What a sender writes must not pass for an object of the configuration, neither in functions nor in properties.
 fn parse(text: &[u8]) -> Result<Json, HookError> {
-    serde_json::from_slice(text).map_err(|e| HookError::Bad(format!("Error loading JSON: {e}")))
+    let json =
+        serde_json::from_slice(text).map_err(|e| HookError::Bad(format!("Error loading JSON: {e}")))?;
+    if is_dynamic(&json) {
+        let names = MARKS.join(" and ");
+        return Err(HookError::Bad(format!(
+            "the payload has {names}, which are names that only the master gives"
+        )));
+    }
+    Ok(json)
 }

@@ -2,10 +2,11 @@
 
 use super::auth::Checker;
 use super::bitbucket::{BitbucketCloud, BitbucketServer};
-use super::{Dialect, DialectOptions, base, gitea, github, gitlab, poller};
+use super::own::{Own, OwnDialect, take_class};
+use super::{Dialect, DialectOptions, base, gitea, github, gitlab, kinds, poller, served};
 use lunabot_model::config::{ConfigError, WwwConfig};
 use lunabot_model::render::ServiceScope;
-use lunabot_model::{Json, Problem, kind};
+use lunabot_model::{AnyObject, Json, Kind, Problem, kind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,6 +21,16 @@ const DIALECTS: &[(&str, Read)] = &[
     ("github", read::<github::GitHub>),
     ("gitlab", read::<gitlab::GitLab>),
     ("poller", read::<poller::PollerHook>),
+];
+
+/// What classes of the configuration may extend, and the dialect that each does the work of.
+const HANDLERS: &[(&Kind, Read)] = &[
+    (&kinds::BASE, read::<Own>),
+    (&kinds::BITBUCKET_CLOUD, read::<BitbucketCloud>),
+    (&kinds::BITBUCKET_SERVER, read::<BitbucketServer>),
+    (&kinds::GITEA, read::<gitea::Gitea>),
+    (&kinds::GITHUB, read::<github::GitHub>),
+    (&kinds::GITLAB, read::<gitlab::GitLab>),
 ];
 
 /// Dialects of services that are gone (02.036, 02.039).
@@ -126,9 +137,20 @@ fn listed(www: &WwwConfig) -> impl Iterator<Item = (&str, &Json)> {
 }
 
 fn made(name: &str, options: &Json) -> Result<Arc<dyn Dialect>, Vec<Problem>> {
-    let whole = |text: String| vec![Problem::new("", text)];
+    let (class, options) = take_class(options).map_err(|problem| vec![problem])?;
+    match class {
+        Some(class) => own(name, &class, &options),
+        None => built_in(name, &options),
+    }
+}
+
+fn whole(text: impl Into<String>) -> Vec<Problem> {
+    vec![Problem::new("", text)]
+}
+
+fn built_in(name: &str, options: &Json) -> Result<Arc<dyn Dialect>, Vec<Problem>> {
     if let Some((_, why)) = GONE.iter().find(|(gone, _)| *gone == name) {
-        return Err(whole((*why).into()));
+        return Err(whole(*why));
     }
     let names = || DIALECTS.iter().map(|(name, _)| *name);
     match DIALECTS.iter().find(|(known, _)| *known == name) {
@@ -136,11 +158,25 @@ fn made(name: &str, options: &Json) -> Result<Arc<dyn Dialect>, Vec<Problem>> {
         None => Err(whole(match kind::nearest(name, names()) {
             Some(near) => format!("unknown dialect, did you mean {near}?"),
             None => format!(
-                "own dialects are not supported yet; there are {}",
+                "unknown dialect; there are {}; one of your own needs a class: {name} = {{ class = \
+                 webhooks.BaseHookHandler:extend{{…}} }}",
                 names().collect::<Vec<_>>().join(", ")
             ),
         })),
     }
+}
+
+/// A dialect that a class reads; its name is part of an address. The options are those of what the class extends.
+fn own(name: &str, class: &AnyObject, options: &Json) -> Result<Arc<dyn Dialect>, Vec<Problem>> {
+    if name.is_empty() || name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+        return Err(whole("names of dialects are made of a-z, A-Z, 0-9 and _"));
+    }
+    if name == served::NAME {
+        return Err(whole("is where self:serve of change sources is found; take another name"));
+    }
+    let handler = HANDLERS.iter().find(|(kind, _)| kind.path() == class.kind);
+    let (_, read) = handler.ok_or_else(|| whole(format!("{} reads no web hooks", class.kind)))?;
+    OwnDialect::new(class, read(options)?).map_err(whole)
 }
 
 fn read<D: Dialect + DialectOptions + 'static>(options: &Json) -> Result<Arc<dyn Dialect>, Vec<Problem>> {
@@ -177,6 +213,10 @@ mod tests {
 
     fn www(dialects: Json) -> WwwConfig {
         WwwConfig { change_hook_dialects: serde_json::from_value(dialects).unwrap(), ..WwwConfig::default() }
+    }
+
+    fn handler(name: &str) -> Json {
+        json!({"$kind": format!("webhooks.{name}"), "$id": 1, "$at": "master.lua:3", "$args": {}})
     }
 
     fn told(dialects: Json) -> Vec<String> {
@@ -221,20 +261,33 @@ mod tests {
                 json!({"github": {"github_api_endpoint": "ftp://x"}}),
                 "github.github_api_endpoint: ftp://x is not the address",
             ),
+            (json!({"github": {"class": {}}}), "github.class: expected a class of webhooks"),
+            (json!({"base": {"custom_class": "x"}}), "base.custom_class: expected a class of webhooks"),
             (
-                json!({"github": {"class": {}}}),
-                "github.class: own classes for web hooks are not supported yet",
+                json!({"x": {"class": handler("BaseHookHandler"), "custom_class": 1}}),
+                "x.custom_class: is the same",
             ),
             (
-                json!({"base": {"custom_class": "x"}}),
-                "base.custom_class: own classes for web hooks are not supported yet",
+                json!({"x": {"class": handler("BaseHookHandler"), "secret": "s"}}),
+                "x.secret: where does the sender prove that it knows it?",
             ),
+            (
+                json!({"x": {"class": handler("BaseHookHandler"), "token_header": "t"}}),
+                "x.token_header: needs a secret",
+            ),
+            (
+                json!({"x": {"class": handler("BaseHookHandler"), "secret": "s", "token_header": "a b"}}),
+                "x.token_header: \"a b\" is not the name of a header",
+            ),
+            (
+                json!({"x": {"class": handler("GitHubEventHandler"), "secrt": "s"}}),
+                "x.secrt: unknown option, did you mean secret?",
+            ),
+            (json!({"a-b": {"class": handler("BaseHookHandler")}}), "a-b: names of dialects are made of"),
+            (json!({"custom": {"class": handler("BaseHookHandler")}}), "custom: is where self:serve"),
             (json!({"gitlab": 3}), "gitlab: expected true or a table of options"),
             (json!({"githb": true}), "githb: unknown dialect, did you mean github?"),
-            (
-                json!({"mine": true}),
-                "mine: own dialects are not supported yet; there are base, bitbucketcloud",
-            ),
+            (json!({"mine": true}), "mine: unknown dialect; there are base, bitbucketcloud"),
             (json!({"bitbucket": true}), "bitbucket: Bitbucket's POST service is gone; use bitbucketcloud"),
             (json!({"gitorious": true}), "gitorious: Gitorious is gone"),
         ] {

@@ -13,10 +13,11 @@ use lunabot_data::intake::Intake;
 use lunabot_data::{ControlError, ControlHandler, Data, OpenOptions};
 use lunabot_model::config::{Config, WwwConfig};
 use lunabot_model::script::CallSite;
-use lunabot_model::{Arg, Callback, ScriptError, ScriptErrorKind, ScriptHost, SecretSource};
+use lunabot_model::{Arg, Callback, ScriptError, ScriptErrorKind, ScriptHost, ScriptObject, SecretSource};
 use lunabot_model::{BoxFuture, Clock, Json, Mono, Time};
 use lunabot_www::{
-    Access, HealthPort, HealthReport, HookMeans, Hooks, PollPort, Queue, SharedSite, Site, WwwState, router,
+    Access, HealthPort, HealthReport, HookMeans, Hooks, PollPort, Queue, ServeRefusal, SharedSite, Site,
+    WwwState, router,
 };
 use serde_json::json;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -154,6 +155,13 @@ impl PollPort for TestPollers {
     fn poll<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, ()> {
         self.asked.lock().unwrap().extend(names.iter().cloned());
         Box::pin(async {})
+    }
+    fn serves(&self, path: &str) -> bool {
+        path == "in/here"
+    }
+    fn serve<'a>(&'a self, _: &'a str, request: ScriptObject) -> BoxFuture<'a, Result<Json, ServeRefusal>> {
+        let told = ["path", "method", "user", "query"].map(|name| request.field(name).unwrap().into_owned());
+        Box::pin(async move { Ok(json!({"status": 200, "body": json!(told).to_string()})) })
     }
 }
 

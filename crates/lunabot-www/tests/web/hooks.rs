@@ -181,3 +181,29 @@ async fn pollers_are_asked_02_040() {
     assert_eq!(refused, (400, "Could not find pollers: two".into()));
     assert_eq!(*world.pollers.asked.lock().unwrap(), ["one"]);
 }
+
+/// What change sources serve is below `custom`, for POST alone, whatever dialects there are.
+#[tokio::test]
+async fn sources_are_asked_for_what_they_serve() {
+    let world = World::new().await;
+    let (status, told) =
+        text(world.post("/change_hook/custom/in/here?a=b%20c&a=d", FORM, &[], "x=y").await).await;
+    assert_eq!((status, told.as_str()), (200, r#"["/change_hook/custom/in/here","POST",null,{"a":"b c"}]"#));
+    for (path, status, wanted) in [
+        ("/change_hook/custom/in", 404, "no change source serves \"in\""),
+        ("/change_hook/custom/", 404, "no change source serves \"\""),
+        ("/change_hook/custom", 400, "The dialect specified, 'custom', wasn't whitelisted in change_hook"),
+        (
+            "/change_hook/customs/in/here",
+            400,
+            "The dialect specified, 'customs', wasn't whitelisted in change_hook",
+        ),
+    ] {
+        assert_eq!(
+            text(world.post(path, FORM, &[], String::new()).await).await,
+            (status, wanted.into()),
+            "{path}"
+        );
+    }
+    assert_eq!(world.get("/change_hook/custom/in/here").await.0, 405);
+}

@@ -1,8 +1,8 @@
-//! Change sources, as the hook `poller` asks them (02.040).
+//! Change sources, as web hooks ask them (02.040, lua-api § 3: `self:serve`).
 
 use lunabot_integrations::ChangeSources;
-use lunabot_model::BoxFuture;
-use lunabot_www::PollPort;
+use lunabot_model::{BoxFuture, Json, ScriptErrorKind, ScriptObject};
+use lunabot_www::{PollPort, ServeRefusal};
 use std::sync::Arc;
 
 pub struct Pollers(pub Arc<ChangeSources>);
@@ -18,6 +18,23 @@ impl PollPort for Pollers {
                 // One that a reload has just stopped need not poll.
                 let _ = self.0.force(Some(std::slice::from_ref(name))).await;
             }
+        })
+    }
+
+    fn serves(&self, path: &str) -> bool {
+        self.0.served().has(path)
+    }
+
+    fn serve<'a>(
+        &'a self,
+        path: &'a str,
+        request: ScriptObject,
+    ) -> BoxFuture<'a, Result<Json, ServeRefusal>> {
+        Box::pin(async move {
+            self.0.served().call(path, request).await.map_err(|error| match error.kind {
+                ScriptErrorKind::Failed => ServeRefusal::Sender(error.message),
+                _ => ServeRefusal::Own(error.message),
+            })
         })
     }
 }

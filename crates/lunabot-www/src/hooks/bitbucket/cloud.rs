@@ -1,13 +1,13 @@
 //! The bitbucketcloud dialect (02.037).
 
-use super::{Moved, Options, Pull, read, unknown};
+use super::{Moved, Options, Pull, event, help};
 use crate::hooks::guard::Guard;
 use crate::hooks::options::Codebase;
 use crate::hooks::payload::Part;
-use crate::hooks::{Dialect, DialectOptions, HookError, HookRequest, HookScope};
+use crate::hooks::{Dialect, DialectOptions, Event, HookError, HookRequest, HookScope};
 use async_trait::async_trait;
 use lunabot_data::new::NewChange;
-use lunabot_model::Problem;
+use lunabot_model::{Json, Problem};
 use serde::Deserialize;
 
 #[derive(Debug, Default, Deserialize)]
@@ -26,18 +26,42 @@ impl Dialect for BitbucketCloud {
         Some(self.0.guard())
     }
 
-    async fn changes(&self, request: &HookRequest, scope: &HookScope) -> Result<Vec<NewChange>, HookError> {
-        let (event, payload) = read(request)?;
-        let part = Part::new(&payload);
-        let codebase = || Codebase::of(self.0.codebase.as_ref(), &payload, scope);
-        match event.as_str() {
-            "repo:push" => push(part, codebase().await?),
-            "pullrequest:created" => self.pull(part, Pull::Created, codebase().await?),
-            "pullrequest:updated" => self.pull(part, Pull::Updated, codebase().await?),
-            "pullrequest:fulfilled" => self.pull(part, Pull::Fulfilled, codebase().await?),
-            "pullrequest:rejected" => self.pull(part, Pull::Rejected, codebase().await?),
-            other => Err(unknown(other)),
+    fn event(&self, request: &HookRequest) -> Result<Option<Event>, HookError> {
+        event(request)
+    }
+
+    async fn of_event(
+        &self,
+        event: &Event,
+        _: &HookRequest,
+        scope: &HookScope,
+    ) -> Result<Vec<NewChange>, HookError> {
+        let part = Part::new(&event.payload);
+        let codebase = || Codebase::of(self.0.codebase.as_ref(), &event.payload, scope);
+        match event.word().as_str() {
+            "repo_push" => push(part, codebase().await?),
+            "pullrequest_created" => self.pull(part, Pull::Created, codebase().await?),
+            "pullrequest_updated" => self.pull(part, Pull::Updated, codebase().await?),
+            "pullrequest_fulfilled" => self.pull(part, Pull::Fulfilled, codebase().await?),
+            "pullrequest_rejected" => self.pull(part, Pull::Rejected, codebase().await?),
+            _ => Err(event.unknown()),
         }
+    }
+
+    fn methods(&self) -> &'static [&'static str] {
+        &[
+            "getChanges",
+            "handle_repo_push",
+            "handle_pullrequest_created",
+            "handle_pullrequest_updated",
+            "handle_pullrequest_fulfilled",
+            "handle_pullrequest_rejected",
+            "extractProperties",
+        ]
+    }
+
+    async fn help(&self, method: &str, args: &[Json], _: &HookScope) -> Result<Json, HookError> {
+        help(&self.0, method, args)
     }
 }
 

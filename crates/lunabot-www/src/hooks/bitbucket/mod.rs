@@ -7,9 +7,9 @@ pub use cloud::BitbucketCloud;
 pub use server::BitbucketServer;
 
 use super::guard::{Guard, Proof};
-use super::options::{Codebase, OwnClass, Texts, empty_secret};
+use super::options::{Codebase, Texts, empty_secret};
 use super::payload::Part;
-use super::{DialectOptions, HookError, HookRequest};
+use super::{DialectOptions, Event, HookError, HookRequest};
 use lunabot_data::new::NewChange;
 use lunabot_model::{Json, Problem, Properties, Renderable, glob};
 use serde::Deserialize;
@@ -21,8 +21,6 @@ pub struct Options {
     secret: Option<Renderable<String>>,
     codebase: Option<Codebase>,
     bitbucket_property_whitelist: Texts,
-    class: Option<OwnClass>,
-    custom_class: Option<OwnClass>,
 }
 
 impl DialectOptions for Options {
@@ -45,19 +43,25 @@ impl Options {
     }
 }
 
-/// The event and the payload.
-fn read(request: &HookRequest) -> Result<(String, Json), HookError> {
+/// The event that a request tells of.
+fn event(request: &HookRequest) -> Result<Option<Event>, HookError> {
     if request.content_type() != "application/json" {
         return Err(HookError::Bad(format!("Unknown content type: {}", request.content_type())));
     }
     let payload = request.json()?;
-    let event = request.header("x-event-key");
-    let event = event.ok_or_else(|| HookError::Bad("Header X-Event-Key was not present".into()))?;
-    Ok((event.to_string(), payload))
+    let name = request.header("x-event-key");
+    let name = name.ok_or_else(|| HookError::Bad("Header X-Event-Key was not present".into()))?;
+    Ok(Some(Event::new(name, payload)))
 }
 
-fn unknown(event: &str) -> HookError {
-    HookError::Bad(format!("Unknown event: {}", event.replace(':', "_")))
+/// What classes of the configuration may ask: `extractProperties(payload)`.
+fn help(options: &Options, method: &str, args: &[Json]) -> Result<Json, HookError> {
+    match (method, args) {
+        ("extractProperties", [payload @ Json::Object(_)]) => Ok(Json::Object(
+            glob::pick("bitbucket", payload, &options.bitbucket_property_whitelist.0).into_iter().collect(),
+        )),
+        _ => Err(HookError::Failed("extractProperties(payload): a table is wanted".into())),
+    }
 }
 
 /// What happened to a pull request; the word of its category (`pull-WORD`).

@@ -1,14 +1,14 @@
 //! The bitbucketserver dialect (02.038): the payloads of Bitbucket Server's and Data Center's own web hooks, and those of
 //! the older plug-in, which the reference reads.
 
-use super::{Moved, Options, Pull, read, unknown};
+use super::{Moved, Options, Pull, event, help};
 use crate::hooks::guard::Guard;
 use crate::hooks::options::Codebase;
 use crate::hooks::payload::Part;
-use crate::hooks::{Dialect, DialectOptions, HookError, HookRequest, HookScope};
+use crate::hooks::{Dialect, DialectOptions, Event, HookError, HookRequest, HookScope};
 use async_trait::async_trait;
 use lunabot_data::new::NewChange;
-use lunabot_model::Problem;
+use lunabot_model::{Json, Problem};
 use serde::Deserialize;
 
 #[derive(Debug, Default, Deserialize)]
@@ -27,20 +27,50 @@ impl Dialect for BitbucketServer {
         Some(self.0.guard())
     }
 
-    async fn changes(&self, request: &HookRequest, scope: &HookScope) -> Result<Vec<NewChange>, HookError> {
-        let (event, payload) = read(request)?;
-        let part = Part::new(&payload);
-        let codebase = || Codebase::of(self.0.codebase.as_ref(), &payload, scope);
-        let what = match event.as_str() {
-            "diagnostics:ping" => return Ok(Vec::new()),
-            "repo:refs_changed" | "repo:push" => return push(part, codebase().await?),
-            "pullrequest:created" | "pr:opened" => Pull::Created,
-            "pullrequest:updated" | "pr:from_ref_updated" => Pull::Updated,
-            "pullrequest:fulfilled" | "pr:merged" => Pull::Fulfilled,
-            "pullrequest:rejected" | "pr:declined" => Pull::Rejected,
-            other => return Err(unknown(other)),
+    fn event(&self, request: &HookRequest) -> Result<Option<Event>, HookError> {
+        event(request)
+    }
+
+    async fn of_event(
+        &self,
+        event: &Event,
+        _: &HookRequest,
+        scope: &HookScope,
+    ) -> Result<Vec<NewChange>, HookError> {
+        let part = Part::new(&event.payload);
+        let codebase = || Codebase::of(self.0.codebase.as_ref(), &event.payload, scope);
+        let what = match event.word().as_str() {
+            "diagnostics_ping" => return Ok(Vec::new()),
+            "repo_refs_changed" | "repo_push" => return push(part, codebase().await?),
+            "pullrequest_created" | "pr_opened" => Pull::Created,
+            "pullrequest_updated" | "pr_from_ref_updated" => Pull::Updated,
+            "pullrequest_fulfilled" | "pr_merged" => Pull::Fulfilled,
+            "pullrequest_rejected" | "pr_declined" => Pull::Rejected,
+            _ => return Err(event.unknown()),
         };
         self.pull(part, what, codebase().await?)
+    }
+
+    fn methods(&self) -> &'static [&'static str] {
+        &[
+            "getChanges",
+            "handle_diagnostics_ping",
+            "handle_repo_refs_changed",
+            "handle_repo_push",
+            "handle_pullrequest_created",
+            "handle_pullrequest_updated",
+            "handle_pullrequest_fulfilled",
+            "handle_pullrequest_rejected",
+            "handle_pr_opened",
+            "handle_pr_from_ref_updated",
+            "handle_pr_merged",
+            "handle_pr_declined",
+            "extractProperties",
+        ]
+    }
+
+    async fn help(&self, method: &str, args: &[Json], _: &HookScope) -> Result<Json, HookError> {
+        help(&self.0, method, args)
     }
 }
 

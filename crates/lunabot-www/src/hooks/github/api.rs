@@ -28,6 +28,13 @@ pub fn address(text: &str) -> Result<Url, String> {
     if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(wanted()) }
 }
 
+/// What proves to GitHub who asks.
+pub async fn token(options: &GitHub, scope: &HookScope) -> Result<Option<String>, HookError> {
+    let Some(token) = &options.token else { return Ok(None) };
+    let value = scope.service.value(token).await;
+    value.map(Some).map_err(|error| HookError::Failed(format!("token: {error}")))
+}
+
 pub struct Api {
     client: Client,
     base: Url,
@@ -39,13 +46,7 @@ pub struct Api {
 impl Api {
     pub async fn new(options: &GitHub, scope: &HookScope) -> Result<Self, HookError> {
         let failed = |error: String| HookError::Failed(error);
-        let token = match &options.token {
-            Some(token) => {
-                let value = scope.service.value(token).await;
-                Some(value.map_err(|error| failed(format!("token: {error}")))?)
-            }
-            None => None,
-        };
+        let token = token(options, scope).await?;
         let client = http::builder().timeout(TIMEOUT).tls_danger_accept_invalid_certs(!options.verify);
         Ok(Api {
             client: client.build().map_err(|error| failed(error.to_string()))?,
@@ -78,7 +79,7 @@ impl Api {
         (message, files)
     }
 
-    async fn message(&self, project: &str, revision: &str) -> Result<String, String> {
+    pub async fn message(&self, project: &str, revision: &str) -> Result<String, String> {
         let answer = self.get(project, &["commits", revision], &[]).await?;
         let message = answer["commit"]["message"].as_str();
         message.map(String::from).ok_or_else(|| "the answer has no commit.message".into())

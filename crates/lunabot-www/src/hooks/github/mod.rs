@@ -3,13 +3,14 @@
 mod api;
 
 use super::guard::{Guard, Proof};
-use super::options::{Codebase, OwnClass, Patterns, Texts, empty_secret};
+use super::options::{Codebase, Patterns, Texts, empty_secret};
 use super::payload::{Part, branch_of};
-use super::{Dialect, DialectOptions, HookError, HookRequest, HookScope};
+use super::{Dialect, DialectOptions, Event, HookError, HookRequest, HookScope};
 use async_trait::async_trait;
 use lunabot_data::new::NewChange;
 use lunabot_model::{Json, Problem, Properties, Renderable, glob};
 use serde::Deserialize;
+use serde_json::{Map, json};
 
 const SIGNATURES: &[&str] = &["x-hub-signature-256", "x-hub-signature"];
 /// A head commit whose message one of these matches is not built.
@@ -35,8 +36,6 @@ pub struct GitHub {
     debug: bool,
     /// Whether the API's certificate is checked.
     verify: bool,
-    class: Option<OwnClass>,
-    custom_class: Option<OwnClass>,
 }
 
 impl Default for GitHub {
@@ -52,8 +51,6 @@ impl Default for GitHub {
             token: None,
             debug: false,
             verify: true,
-            class: None,
-            custom_class: None,
         }
     }
 }
@@ -84,15 +81,61 @@ impl Dialect for GitHub {
         self.token.iter().map(|token| ("token", token)).collect()
     }
 
-    async fn changes(&self, request: &HookRequest, scope: &HookScope) -> Result<Vec<NewChange>, HookError> {
+    fn event(&self, request: &HookRequest) -> Result<Option<Event>, HookError> {
         let payload = request.payload()?;
-        let part = Part::new(&payload);
         match request.header("x-github-event") {
-            Some("ping" | "workflow_run") => Ok(Vec::new()),
-            Some("push") => self.push(part, scope).await,
-            Some("pull_request") => self.pull_request(part, scope).await,
-            Some(other) => Err(HookError::Bad(format!("Unknown event: {other}"))),
+            Some(name) => Ok(Some(Event::new(name, payload))),
             None => Err(HookError::Bad("Unknown event: the header X-GitHub-Event is missing".into())),
+        }
+    }
+
+    async fn of_event(
+        &self,
+        event: &Event,
+        _: &HookRequest,
+        scope: &HookScope,
+    ) -> Result<Vec<NewChange>, HookError> {
+        let part = Part::new(&event.payload);
+        match event.name.as_str() {
+            "ping" | "workflow_run" => Ok(Vec::new()),
+            "push" => self.push(part, scope).await,
+            "pull_request" => self.pull_request(part, scope).await,
+            other => Err(HookError::Bad(format!("Unknown event: {other}"))),
+        }
+    }
+
+    fn methods(&self) -> &'static [&'static str] {
+        &[
+            "getChanges",
+            "handle_ping",
+            "handle_workflow_run",
+            "handle_push",
+            "handle_pull_request",
+            "extractProperties",
+            "getCommitMessage",
+            "hasSkip",
+        ]
+    }
+
+    async fn fields(&self, scope: &HookScope) -> Result<Map<String, Json>, HookError> {
+        let token = api::token(self, scope).await?;
+        let session = json!({"base_url": self.github_api_endpoint, "verify": self.verify, "token": token});
+        let fields = json!({"pullrequest_ref": self.pullrequest_ref, "http": session});
+        Ok(fields.as_object().cloned().unwrap_or_default())
+    }
+
+    async fn help(&self, method: &str, args: &[Json], scope: &HookScope) -> Result<Json, HookError> {
+        match (method, args) {
+            ("extractProperties", [payload @ Json::Object(_)]) => {
+                let picked = glob::pick("github", payload, &self.github_property_whitelist.0);
+                Ok(Json::Object(picked.into_iter().collect()))
+            }
+            ("hasSkip", [Json::String(message)]) => Ok(self.skips.any_match(message).into()),
+            ("getCommitMessage", [Json::String(project), Json::String(revision)]) => {
+                let message = api::Api::new(self, scope).await?.message(project, revision).await;
+                message.map(Json::String).map_err(HookError::Failed)
+            }
+            _ => Err(HookError::Failed(format!("{method}: other arguments are wanted"))),
         }
     }
 }

@@ -1,56 +1,16 @@
 //! `master.data.updates`: changes and buildsets made by functions of the configuration.
 
 use lunabot_data::Data;
-use lunabot_data::intake::{ChangeFunctions, Intake};
-use lunabot_data::new::{NewBuildset, NewChange, NewSourceStamp, Patience, StampRef};
+use lunabot_data::intake::{ChangeFunctions, Intake, read_change};
+use lunabot_data::new::{NewBuildset, NewSourceStamp, Patience, StampRef};
 use lunabot_model::{Duration, FromLua, Id, Json, Properties};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
-/// Arguments of `addChange` (02.002).
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct ChangeArgs {
-    #[serde(alias = "who")]
-    author: String,
-    committer: Option<String>,
-    files: Vec<String>,
-    comments: String,
-    revision: Option<String>,
-    /// Seconds; a fraction is dropped.
-    #[serde(alias = "when")]
-    when_timestamp: Option<f64>,
-    branch: Option<String>,
-    category: Option<String>,
-    revlink: Option<String>,
-    properties: BTreeMap<String, Json>,
-    repository: String,
-    project: String,
-    codebase: String,
-    /// Where users come from. There are none to make: checked, and without effect (02.002).
-    src: Option<String>,
-}
-
 /// Answers with the id of the change.
 pub(super) async fn add_change(intake: &Intake, args: Json) -> Result<Json, String> {
-    let args: ChangeArgs = read("addChange", args)?;
-    let _ = args.src;
-    let change = NewChange {
-        author: args.author,
-        committer: args.committer,
-        files: args.files,
-        comments: args.comments,
-        revision: args.revision,
-        when_timestamp: args.when_timestamp.map(|seconds| seconds.floor() as i64),
-        branch: args.branch,
-        category: args.category,
-        revlink: args.revlink,
-        properties: Properties::from_plain(&args.properties, "Change"),
-        repository: args.repository,
-        project: args.project,
-        codebase: args.codebase,
-    };
+    let change = read_change(args).map_err(|error| format!("addChange: {error}"))?;
     let added = intake.add(change, &ChangeFunctions::default(), "master.data.updates.addChange").await;
     Ok(added.map_err(|error| error.to_string())?.map_or(Json::Null, |change| Json::from(change.changeid)))
 }
@@ -152,14 +112,6 @@ mod tests {
 
     #[test]
     fn arguments_are_checked_by_name() {
-        let args: ChangeArgs =
-            read("addChange", json!({"author": "ann", "files": {}, "branch": null})).unwrap();
-        assert_eq!((args.author.as_str(), args.files.len(), args.branch), ("ann", 0, None));
-        let args: ChangeArgs =
-            read("addChange", json!({"who": "ann", "when_timestamp": 1.75, "src": "git", "files": ["a"]})).unwrap();
-        assert_eq!((args.author.as_str(), args.when_timestamp, args.files.len()), ("ann", Some(1.75), 1));
-        let error = read::<ChangeArgs>("addChange", json!({"whom": "ann"})).unwrap_err();
-        assert!(error.starts_with("addChange: unknown field `whom`"), "{error}");
         let args: BuildsetArgs =
             read("addBuildset", json!({"sourcestamps": [3, {"codebase": "x"}], "builderids": [1]})).unwrap();
         assert!(matches!(args.sourcestamps[..], [StampArg::Id(3), StampArg::New(_)]));
