@@ -180,7 +180,7 @@ async fn faults_of_handlers_are_told_and_harm_nothing_else() -> Result<()> {
         ("return {{comments = 'x'}}", "change 1: author is missing"),
         ("return {{who = 'x'}}", "unknown field `who`"),
         ("return {{author = 'x', properties = {p = util.Secret 's'}}}", "properties: p: values are plain"),
-        ("return request:getHeader()", "getHeader(name): the name of a header is wanted"),
+        ("request:getHeader()", "getHeader(name): the name of a header is wanted"),
         ("return request.headrs", "request has no headrs, did you mean headers?"),
         ("local s = {} while true do s[#s + 1] = ('x'):rep(1000000) .. #s end", "memory"),
     ] {
