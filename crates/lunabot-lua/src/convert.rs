@@ -252,7 +252,7 @@ impl<'a> Reader<'a> {
         let name = class.0.path();
         let free = match class.0.kind.category {
             Category::Renderable => renderable,
-            Category::WebHook => shape.allows(|f| *f == Form::Any),
+            Category::Value | Category::WebHook => shape.allows(|f| *f == Form::Any),
             _ => false,
         };
         if !free && !shape.allows(|f| *f == Form::Object) {
@@ -290,10 +290,14 @@ impl<'a> Reader<'a> {
             return self.record(parts, fields, renderable);
         }
         let map = shape.choices().iter().find_map(|choice| match &choice.form {
-            Form::Map(inner) => Some((**inner).clone()),
+            Form::Map(inner) => Some((false, (**inner).clone())),
+            Form::Numbered(inner) => Some((true, (**inner).clone())),
             _ => None,
         });
-        if let Some(inner) = map {
+        if let Some((numbers, inner)) = map {
+            if let Some((number, _)) = parts.items.first().filter(|_| !numbers) {
+                return self.problem(format!("expected a table with names, got an item {number}"));
+            }
             return self.map(parts, &inner, renderable);
         }
         if shape.allows(|f| *f == Form::Any) {
@@ -463,7 +467,7 @@ fn list_shape(shape: &Shape, parts: &Parts) -> Option<Shape> {
         Form::List(item) => Some(&**item),
         _ => None,
     })?;
-    let other = shape.allows(|f| matches!(f, Form::Map(_) | Form::Struct(_) | Form::Any));
+    let other = shape.allows(|f| matches!(f, Form::Map(_) | Form::Numbered(_) | Form::Struct(_) | Form::Any));
     (parts.named.is_empty() || !other).then(|| list.clone())
 }
 

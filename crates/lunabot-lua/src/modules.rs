@@ -33,6 +33,10 @@ const REPLACED: &[(&str, &str)] = &[
         "steps.Monotone",
         "convert the repository to git (mtn git_export) and use steps.Git, or run mtn by steps.ShellCommand",
     ),
+    (
+        "util.KeyCloakAuth",
+        "use util.OpenIDConnectAuth{issuer = \"https://HOST/realms/REALM\", clientId = …, clientSecret = …}",
+    ),
 ];
 
 /// Names that may come, and what does their work meanwhile.

@@ -20,13 +20,18 @@ pub(crate) enum Form {
     Bool,
     Integer,
     Number,
-    Text { regex: bool },
+    Text {
+        regex: bool,
+    },
     Choice(Vec<String>),
     Duration,
     Callback,
     Object,
     List(Box<Shape>),
+    /// Names, and what each holds.
     Map(Box<Shape>),
+    /// Whole numbers, and what each holds.
+    Numbered(Box<Shape>),
     Struct(Fields),
     Either(Vec<Shape>),
 }
@@ -113,6 +118,7 @@ impl Form {
             Form::Object => "an object",
             Form::List(item) => return format!("a list of {}", plural(&item.words())),
             Form::Map(_) | Form::Struct(_) => "a table with names",
+            Form::Numbered(_) => "a table [number] = value",
             Form::Either(_) => "a value of another type",
         };
         word.to_string()
@@ -228,7 +234,9 @@ impl SchemaReader<'_> {
             None => None,
         };
         let Some(properties) = schema.get("properties").and_then(Json::as_object) else {
-            return rest.map_or(Form::Struct(Fields::default()), Form::Map);
+            let numbers = pattern.is_some_and(|all| all.keys().any(|key| key.contains(r"\d")));
+            let map = if numbers { Form::Numbered } else { Form::Map };
+            return rest.map_or(Form::Struct(Fields::default()), map);
         };
         let field = |(name, inner): (&String, &Json)| {
             let shape = self.shape(inner, depth + 1);

@@ -157,6 +157,7 @@ fn friendly(text: &str) -> String {
         ("invalid value: ", "got "),
         ("a sequence", "a list"),
         ("sequence", "a list"),
+        ("a map", "a table"),
         ("map", "a table"),
         ("null", "nil"),
         ("a string", "a text"),

@@ -33,7 +33,8 @@ fn of_form(form: &Form) -> String {
         Form::Object => "lunabot.Object".into(),
         // `false` items of lists are dropped, lists in lists are spliced (lua-api § 1).
         Form::List(item) => format!("({}|false|any[])[]", of_shape(item)),
-        Form::Map(item) => format!("table<any, {}>", of_shape(item)),
+        Form::Numbered(item) => format!("table<integer, {}>", of_shape(item)),
+        Form::Map(item) => format!("table<string, {}>", of_shape(item)),
         Form::Struct(fields) => {
             let field = |f: &crate::shape::Field| format!("{}?: {}", key(&f.name), of_shape(&f.shape));
             let mut all: Vec<String> = fields.known.iter().map(field).collect();

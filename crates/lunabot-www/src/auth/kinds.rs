@@ -2,7 +2,7 @@
 
 use lunabot_model::kind::{CallbackSpec, Category, Kind, Params, Problem, check_as, schema_of};
 use lunabot_model::{Callback, Json, Renderable, pattern};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -20,10 +20,19 @@ impl Params for NoAuthParams {}
 pub struct UserPasswordAuthParams {
     /// User → password; a password may be a `util.Secret`.
     #[serde(deserialize_with = "users")]
+    #[schemars(schema_with = "users_schema")]
     pub users: BTreeMap<String, Renderable<String>>,
 }
 
 /// A table, or a list of pairs.
+fn users_schema(generator: &mut SchemaGenerator) -> Schema {
+    let text = generator.subschema_for::<Renderable<String>>();
+    json_schema!({"anyOf": [
+        {"type": "object", "additionalProperties": text},
+        {"type": "array", "items": {"type": "array", "items": text}},
+    ]})
+}
+
 fn users<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, Renderable<String>>, D::Error> {
     let written = match Json::deserialize(d)? {
         Json::Array(pairs) => {

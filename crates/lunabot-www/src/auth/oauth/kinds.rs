@@ -146,16 +146,20 @@ fn wrong_site(option: &str, address: Option<&str>) -> Vec<Problem> {
     wrong.into_iter().collect()
 }
 
-const CLIENT: &[&str] = &["clientId", "clientSecret"];
+const SITE: &[&str] = &["clientId", "clientSecret", "autologin", "ssl_verify"];
 
-pub static GITHUB: Kind = kind::<GitHubAuthParams>("GitHubAuth", CLIENT, "People log in at GitHub.");
+pub static GITHUB: Kind = kind::<GitHubAuthParams>(
+    "GitHubAuth",
+    &["clientId", "clientSecret", "serverURL", "autologin", "apiVersion", "getTeamsMembership"],
+    "People log in at GitHub.",
+);
 pub static GITLAB: Kind = kind::<GitLabAuthParams>(
     "GitLabAuth",
     &["instanceUri", "clientId", "clientSecret"],
     "People log in at GitLab.",
 );
-pub static GOOGLE: Kind = kind::<SiteAuthParams>("GoogleAuth", CLIENT, "People log in at Google.");
-pub static BITBUCKET: Kind = kind::<SiteAuthParams>("BitbucketAuth", CLIENT, "People log in at Bitbucket.");
+pub static GOOGLE: Kind = kind::<SiteAuthParams>("GoogleAuth", SITE, "People log in at Google.");
+pub static BITBUCKET: Kind = kind::<SiteAuthParams>("BitbucketAuth", SITE, "People log in at Bitbucket.");
 pub static OPEN_ID: Kind = kind::<OpenIdConnectAuthParams>(
     "OpenIDConnectAuth",
     &["issuer", "clientId", "clientSecret"],
