@@ -55,6 +55,16 @@ impl Master {
         Self::start_in(dir).await
     }
 
+    /// Starts one that logs what `filter` (`LUNABOT_LOG`) says.
+    pub async fn start_logging(config: &str, filter: &str) -> Result<Master> {
+        let dir = Arc::new(TempDir::new()?);
+        std::fs::write(dir.path().join("master.lua"), config)?;
+        let folder = dir.path().to_owned();
+        let mut start = Command::new(lunabot_binary());
+        start.arg("start").arg(&folder).env("LUNABOT_LOG", filter);
+        Self::start_by(start, dir, folder).await
+    }
+
     /// Starts a master in an existing folder, e.g. after a kill.
     pub async fn start_in(dir: Arc<TempDir>) -> Result<Master> {
         let folder = dir.path().to_owned();

@@ -15,6 +15,7 @@ macro_rules! view {
     };
 }
 
+mod access_log;
 mod assets;
 mod auth;
 mod authz;

@@ -4,7 +4,7 @@ use crate::auth::{self, Clients, Key};
 use crate::events::{Consumers, Sockets};
 use crate::health::HealthPort;
 use crate::site::SharedSite;
-use crate::{assets, badges, client, dashboards, events, hooks, ops, pages, rest};
+use crate::{access_log, assets, badges, client, dashboards, events, hooks, ops, pages, rest};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -103,12 +103,13 @@ pub fn router(state: WwwState) -> Router {
     // Everything of our own is found at once; only what is not goes the longer way.
     let nowhere = any(pages::not_found).layer(from_fn_with_state(app.clone(), auth::gate));
     let again = inner.clone().fallback(nowhere).with_state(app.clone());
-    let (beyond, limited) = (app.clone(), app.clone());
+    let (beyond, limited, logged) = (app.clone(), app.clone(), app.clone());
     // As one layer: with each of its own a router wraps all routes once more, and clones the whole pile for each request.
     let around = ServiceBuilder::new()
         .layer(CatchPanicLayer::custom(panicked))
         .layer(compress)
         .layer(map_response(protect))
+        .layer(from_fn_with_state(logged, access_log::log))
         .layer(map_request_with_state(limited, auth::limit))
         .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
         .layer(DefaultBodyLimit::max(MAX_BODY));

@@ -1,6 +1,7 @@
 //! In front of everything: how much a client may ask, who it is, and whether it may read.
 
 use super::User;
+use crate::access_log::Asking;
 use crate::authz::{Asked, GET, Judge, Verdict};
 use crate::error::PageError;
 use crate::pages;
@@ -92,6 +93,9 @@ pub async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next)
     let site = app.www.site.of(request.extensions());
     let user = app.visitor(&site, request.extensions(), request.headers()).await;
     request.extensions_mut().insert(Visitor(Arc::clone(&user)));
+    if let Some(asking) = request.extensions().get::<Asking>() {
+        asking.is(&user);
+    }
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     if !reading || !site.access.authz.restricts_reading() {
         return next.run(request).await;
