@@ -3,9 +3,37 @@
 //! The snapshot is taken when the update is made; topics and JSON are made when it is stored, and only if somebody listens.
 
 use crate::bus::Bus;
+use lunabot_db::resources::TestResultSet;
 use lunabot_model::resources::*;
-use lunabot_model::{BuildId, Json, Properties, Topic};
+use lunabot_model::{BuildId, Json, Pattern, Properties, Topic};
 use serde::Serialize;
+
+/// The forms of all topics: `*` stands for an id or for what happened.
+pub const TOPICS: &[&str] = &[
+    "branches/*/*",
+    "builders/*/*",
+    "builders/*/buildrequests/*/*",
+    "builders/*/builds/*/*",
+    "buildrequests/*/*",
+    "builds/*/*",
+    "builds/*/properties/*",
+    "builds/*/steps/*/*",
+    "buildsets/*/*",
+    "buildsets/*/builders/*/buildrequests/*/*",
+    "changes/*/*",
+    "codebases/*/*",
+    "codebases/*/commits/*/*",
+    "commits/*/*",
+    "logs/*/*",
+    "masters/*/*",
+    "projects/*/*",
+    "schedulers/*/*",
+    "steps/*/*",
+    "steps/*/logs/*/*",
+    "test_result_sets/*/*",
+    "workers/*/*",
+    "workers/*/builds/*/*",
+];
 
 /// One thing to announce.
 pub(crate) enum Announcement {
@@ -29,6 +57,7 @@ pub(crate) enum Announcement {
     Codebase(Codebase),
     Commit(Box<Commit>),
     Branch(Branch),
+    TestResultSet(TestResultSet, &'static str),
 }
 
 fn json<T: Serialize>(row: &T) -> Json {
@@ -37,21 +66,15 @@ fn json<T: Serialize>(row: &T) -> Json {
     value
 }
 
-/// A row without its properties (09.098).
-fn bare<T: Serialize>(row: &T) -> Json {
-    let mut value = json(row);
-    if let Some(map) = value.as_object_mut() {
-        map.remove("properties");
-    }
-    value
-}
-
-/// Results are null here, though they are -1 elsewhere (07 a 3).
+/// Results are null here, though they are -1 elsewhere (07 a 3), and nothing is said of how it belongs to its parent.
 fn new_set(set: &Buildset, scheduler: &str) -> Json {
     let mut value = json(set);
     value["scheduler"] = scheduler.into();
     if set.results.is_none() {
         value["results"] = Json::Null;
+    }
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("parent_relationship");
     }
     value.sort_all_objects();
     value
@@ -60,7 +83,11 @@ fn new_set(set: &Buildset, scheduler: &str) -> Json {
 impl Announcement {
     pub fn publish(&self, bus: &Bus) {
         if bus.listens_to(self.firsts()) {
-            bus.publish_lazily(self.topics(), || self.payload());
+            let topics = self.topics();
+            debug_assert!(
+                topics.iter().all(|topic| TOPICS.iter().any(|form| Pattern::parse(form).matches(topic)))
+            );
+            bus.publish_lazily(topics, || self.payload());
         }
     }
 
@@ -81,6 +108,7 @@ impl Announcement {
             Announcement::Codebase(..) => &["codebases"],
             Announcement::Commit(..) => &["commits", "codebases"],
             Announcement::Branch(..) => &["branches"],
+            Announcement::TestResultSet(..) => &["test_result_sets"],
         }
     }
 
@@ -130,16 +158,19 @@ impl Announcement {
                 Topic::new(&[&"codebases", &c.codebaseid, &"commits", &c.commitid, &"new"]),
             ],
             Announcement::Branch(b) => vec![Topic::new(&[&"branches", &b.branchid, &"update"])],
+            Announcement::TestResultSet(s, what) => {
+                vec![Topic::new(&[&"test_result_sets", &s.test_result_setid, what])]
+            }
         }
     }
 
     fn payload(&self) -> Json {
         match self {
-            Announcement::Build(build, _) => bare(build),
+            Announcement::Build(build, _) => json(build),
             Announcement::BuildProperties(_, changed) => json(changed),
             Announcement::Step(step, _) => json(step),
             Announcement::Log(log, _) => json(log),
-            Announcement::Request(request, _) => bare(request),
+            Announcement::Request(request, _) => json(request),
             Announcement::Buildset(set, _) => json(set),
             Announcement::NewBuildset(set, scheduler) => new_set(set, scheduler),
             Announcement::Change(change) => json(change),
@@ -153,6 +184,7 @@ impl Announcement {
             Announcement::Codebase(codebase) => json(codebase),
             Announcement::Commit(commit) => json(commit),
             Announcement::Branch(branch) => json(branch),
+            Announcement::TestResultSet(set, _) => json(set),
         }
     }
 }

@@ -29,6 +29,7 @@ mod updates;
 mod writer;
 
 pub use ack::Ack;
+pub use announce::TOPICS;
 pub use bus::{Bus, Delivery, Subscription};
 pub use control::{ControlError, ControlHandler, Holdups, Progresses};
 pub use data::{Data, OpenOptions};

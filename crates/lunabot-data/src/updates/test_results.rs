@@ -1,6 +1,7 @@
 //! Test results (05.033, 09.022, 09.023).
 
 use crate::ack::Ack;
+use crate::announce::Announcement;
 use crate::data::Data;
 use crate::error::Result;
 use crate::live::next;
@@ -27,6 +28,7 @@ impl Data {
                 complete: false,
             };
             live.pending.batch.test_result_set(&set);
+            live.pending.announcements.push(Announcement::TestResultSet(set.clone(), "new"));
             Ok(set)
         });
         result.map(|set| (set, self.ack(epoch)))
@@ -48,7 +50,10 @@ impl Data {
     pub async fn complete_test_result_set(&self, mut set: TestResultSet) -> Result<Ack> {
         self.shared.room().await;
         set.complete = true;
-        let ((), epoch) = self.shared.change(|live| live.pending.batch.test_result_set(&set));
+        let ((), epoch) = self.shared.change(|live| {
+            live.pending.batch.test_result_set(&set);
+            live.pending.announcements.push(Announcement::TestResultSet(set, "completed"));
+        });
         Ok(self.ack(epoch))
     }
 }

@@ -92,6 +92,7 @@ pub async fn row_09_043_test_results_of_a_range_of_commits(place: Place) {
         data.add_commit(id, "main", commit(revision, parent)).await.unwrap();
     }
     let (builder, worker) = configured(&data).await;
+    let mut events = listen(&data, &["test_result_sets/*/*"]);
     for revision in ["r1", "r2", "r3"] {
         let mut set = buildset(&[builder]);
         let stamp = NewSourceStamp { revision: Some(revision.into()), ..NewSourceStamp::default() };
@@ -107,9 +108,15 @@ pub async fn row_09_043_test_results_of_a_range_of_commits(place: Place) {
             category: "pass_fail".into(),
             value_unit: "boolean".into(),
         };
-        data.add_test_result_set(set).await.unwrap().1.detach();
+        let (set, _) = data.add_test_result_set(set).await.unwrap();
+        data.complete_test_result_set(set).await.unwrap().detach();
     }
     data.flush().await.unwrap();
+    // 09.095
+    let wanted: Vec<String> = (1..=3)
+        .flat_map(|id| ["new", "completed"].map(|what| format!("test_result_sets/{id}/{what}")))
+        .collect();
+    assert_eq!(topics(&mut events, 6).await, wanted);
     let found = |range: &'static str| {
         let path = format!("codebases/1/commit_range/{range}/test_result_sets");
         let data = data.clone();

@@ -2,7 +2,7 @@
 
 use crate::control::NO_REASON;
 use lunabot_data::{Data, DataError};
-use lunabot_model::{BuildRequestId, Event, Payload, Properties, Results, Topic};
+use lunabot_model::{BuildRequestId, Event, Properties, Results, Topic};
 use std::sync::Arc;
 
 /// Source of the property that says why.
@@ -32,17 +32,10 @@ pub(crate) async fn retire(
     Ok(true)
 }
 
-/// Event …/cancel, after …/complete.
+/// Event …/cancel, after …/complete, under the shortest of a request's names alone (09.086).
 async fn announce(data: &Data, request: BuildRequestId) -> Result<(), DataError> {
     let Some(row) = data.build_request(request).await? else { return Ok(()) };
-    let payload: Arc<Payload> = Arc::new(serde_json::to_value(&row).unwrap_or_default().into());
-    let (set, builder) = (row.buildsetid, row.builderid);
-    for topic in [
-        Topic::new(&[&"buildrequests", &request, &"cancel"]),
-        Topic::new(&[&"builders", &builder, &"buildrequests", &request, &"cancel"]),
-        Topic::new(&[&"buildsets", &set, &"builders", &builder, &"buildrequests", &request, &"cancel"]),
-    ] {
-        data.bus().publish(Event { topic, payload: payload.clone() });
-    }
+    let payload = Arc::new(serde_json::to_value(&row).unwrap_or_default().into());
+    data.bus().publish(Event { topic: Topic::new(&[&"buildrequests", &request, &"cancel"]), payload });
     Ok(())
 }
