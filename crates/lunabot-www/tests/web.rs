@@ -24,6 +24,8 @@ mod oauth;
 mod operations;
 #[path = "web/pages.rs"]
 mod pages;
+#[path = "web/reading.rs"]
+mod reading;
 #[path = "web/rest.rs"]
 mod rest;
 #[path = "web/serving.rs"]

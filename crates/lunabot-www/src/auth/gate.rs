@@ -100,9 +100,14 @@ pub async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next)
     if !reading || !site.access.authz.restricts_reading() {
         return next.run(request).await;
     }
-    let Some(path) = endpoint(request.uri().path()) else { return next.run(request).await };
-    if let Err(why) = app.may_read_by(&site, &user, &path).await {
-        return refused(&app, &site, &user, request, why).await;
+    let paths = endpoints(request.uri().path());
+    if paths.is_empty() {
+        return next.run(request).await;
+    }
+    for path in &paths {
+        if let Err(why) = app.may_read_by(&site, &user, path).await {
+            return refused(&app, &site, &user, request, why).await;
+        }
     }
     let mut response = next.run(request).await;
     // Nobody else's cache may keep it.
@@ -111,33 +116,39 @@ pub async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next)
     response
 }
 
-/// The path by which the rules know an address; `None`: there is nothing to guard.
-fn endpoint(path: &str) -> Option<String> {
+/// The paths by which the rules know an address, each of which must be allowed; empty: there is nothing to guard.
+fn endpoints(path: &str) -> Vec<String> {
     let path = path.trim_start_matches('/');
-    let mut parts = path.split('/');
-    let first = parts.next().unwrap_or_default();
-    if OPEN.contains(&first) {
-        return None;
+    let parts: Vec<&str> = path.split('/').collect();
+    if OPEN.contains(&parts[0]) {
+        return Vec::new();
     }
-    let rest = path.strip_prefix(first).unwrap_or_default().trim_start_matches('/');
-    Some(match first {
-        "" | "about" | "avatar" | "health" | "live" | "sse" | "ws" => WHOLE.into(),
-        "api" => match rest.split_once('/') {
-            Some((_, path)) => path.into(),
-            None => WHOLE.into(),
-        },
-        "pending" | "pendingbuildrequests" => "buildrequests".into(),
-        "plugins" => match rest.strip_prefix("badges/") {
-            Some(badge) => {
-                format!("builders/{}", badge.rsplit_once('.').map_or(badge, |(builder, _)| builder))
-            }
-            None => path.into(),
-        },
-        "builders" if parts.clone().nth(1) == Some("force") => {
-            format!("forceschedulers/{}", parts.nth(2).unwrap_or_default())
+    let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    match parts.as_slice() {
+        ["" | "about" | "avatar" | "health" | "live" | "sse" | "ws", ..] => {
+            let mut whole = vec![WHOLE.to_owned()];
+            whole.extend(parts[0].is_empty().then(|| all(&["builders", "builds"])).unwrap_or_default());
+            whole
         }
-        _ => path.into(),
-    })
+        ["api"] | ["api", _] => all(&[WHOLE]),
+        ["api", _, rest @ ..] => vec![rest.join("/")],
+        ["pending" | "pendingbuildrequests", ..] => all(&["buildrequests"]),
+        ["plugins", "badges", rest @ ..] => {
+            let badge = rest.join("/");
+            vec![format!(
+                "builders/{}",
+                badge.rsplit_once('.').map_or(badge.as_str(), |(builder, _)| builder)
+            )]
+        }
+        ["dashboards", name, ..] | ["plugins", "wsgi_dashboards", name, ..] => vec![format!("dashboards/{name}")],
+        ["builders", _, "force", name, ..] => vec![format!("forceschedulers/{name}")],
+        // What pages show besides that which they are called after.
+        ["builders"] => all(&["builders", "builds"]),
+        ["builders", _] => vec![format!("{path}/builds"), format!("{path}/buildrequests")],
+        ["builders", _, "builds", _] => vec![format!("{path}/steps")],
+        ["workers" | "changes" | "buildrequests", id] if !id.is_empty() => vec![format!("{path}/builds")],
+        _ => vec![path.to_owned()],
+    }
 }
 
 /// The page to log in for people, else 403 (09.052).
@@ -157,32 +168,34 @@ async fn refused(app: &Arc<App>, site: &Site, user: &User, request: Request, why
 
 #[cfg(test)]
 mod tests {
-    use super::endpoint;
+    use super::endpoints;
 
     #[test]
     fn rules_see_pages_as_what_they_show() {
         for (path, wanted) in [
-            ("/", Some("masters")),
-            ("/builders/3", Some("builders/3")),
-            ("/builders/3/force/now", Some("forceschedulers/now")),
-            (
-                "/builders/3/builds/4/steps/x/logs/stdio/lines",
-                Some("builders/3/builds/4/steps/x/logs/stdio/lines"),
-            ),
-            ("/api/v2/logs/4/raw", Some("logs/4/raw")),
-            ("/api/v2", Some("masters")),
-            ("/api", Some("masters")),
-            ("/pending", Some("buildrequests")),
-            ("/sse/listen/builds/*/*", Some("masters")),
-            ("/metrics", Some("metrics")),
-            ("//api/v2/builds", Some("builds")),
-            ("/plugins/badges/a%2Fb.c.svg", Some("builders/a%2Fb.c")),
-            ("/plugins/wsgi", Some("plugins/wsgi")),
-            ("/static/style.css", None),
-            ("/auth/login", None),
-            ("/livez", None),
+            ("/", "masters builders builds"),
+            ("/builders", "builders builds"),
+            ("/builders/3", "builders/3/builds builders/3/buildrequests"),
+            ("/builders/3/force/now", "forceschedulers/now"),
+            ("/builders/3/builds/4", "builders/3/builds/4/steps"),
+            ("/builders/3/builds/4/steps/x/logs/stdio/lines", "builders/3/builds/4/steps/x/logs/stdio/lines"),
+            ("/workers/a", "workers/a/builds"),
+            ("/workers", "workers"),
+            ("/api/v2/logs/4/raw", "logs/4/raw"),
+            ("/api/v2", "masters"),
+            ("/api", "masters"),
+            ("/pending", "buildrequests"),
+            ("/sse/listen/builds/*/*", "masters"),
+            ("/metrics", "metrics"),
+            ("//api/v2/builds", "builds"),
+            ("/plugins/badges/a%2Fb.c.svg", "builders/a%2Fb.c"),
+            ("/plugins/wsgi_dashboards/wall/index.html", "dashboards/wall"),
+            ("/dashboards/wall", "dashboards/wall"),
+            ("/static/style.css", ""),
+            ("/auth/login", ""),
+            ("/livez", ""),
         ] {
-            assert_eq!(endpoint(path).as_deref(), wanted, "{path}");
+            assert_eq!(endpoints(path).join(" "), wanted, "{path}");
         }
     }
 }

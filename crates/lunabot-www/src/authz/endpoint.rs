@@ -19,8 +19,10 @@ pub struct Asked<'a> {
 /// What is known of it.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// `builds`, `forceschedulers` …: what the action is done to.
+    /// `builds`, `forceschedulers` …: what the action is done to, or what is read.
     pub kind: String,
+    /// Everything on the path, the last of which is what the path gives.
+    pub kinds: Vec<String>,
     /// Those it is about: one, or those that are forced. Empty: it is about none.
     pub builders: Vec<String>,
     /// The property `owner` of the buildset.
@@ -57,7 +59,9 @@ impl Facts {
     pub fn of_path(asked: &Asked<'_>) -> Facts {
         let parts = parts(asked.path);
         let named = |at: usize| parts.get(at).filter(|part| part.parse::<i64>().is_err()).cloned();
-        let mut facts = Facts { kind: kind(&parts), ..Facts::default() };
+        let kinds = kinds(&parts);
+        let kind = kinds.last().cloned().unwrap_or_default();
+        let mut facts = Facts { kind, kinds, ..Facts::default() };
         match parts.first().map(String::as_str) {
             Some("builders") => facts.builders.extend(named(1)),
             Some("schedulers") => facts.scheduler = named(1),
@@ -85,6 +89,7 @@ impl Facts {
                 let path = format!("builders/{}/builds/{}", read::part(builder), read::part(number));
                 reader.build(&mut facts, reader.one(&path).await).await;
             }
+            ["builders", _, "workers", worker, ..] => reader.worker(&mut facts, worker).await,
             ["builders", builder, ..] => {
                 let found = reader.one::<Builder>(&format!("builders/{}", read::part(builder))).await;
                 facts.builders = found.map(|builder| vec![builder.name]).unwrap_or(facts.builders);
@@ -108,6 +113,14 @@ impl Facts {
                     reader.step(&mut facts, &log.stepid.to_string()).await;
                 }
             }
+            ["test_result_sets", id, ..] => {
+                let path = format!("test_result_sets/{}", read::part(id));
+                if let Some(builder) =
+                    reader.one::<Json>(&path).await.and_then(|set| set["builderid"].as_i64())
+                {
+                    reader.builder(&mut facts, builder).await;
+                }
+            }
             ["workers", worker, ..] => reader.worker(&mut facts, worker).await,
             ["forceschedulers", name, ..] => reader.forced(&mut facts, name, asked.params).await,
             _ => {}
@@ -116,20 +129,65 @@ impl Facts {
     }
 }
 
+/// A path as the data room reads it, in one form however it was written: parts are decoded once, numbers have no leading
+/// zeros, and nothing only says which master. A `/` or `%` of a name stays encoded.
+pub fn canonical(path: &str) -> String {
+    let plain = |part: String| {
+        let digits = part.strip_prefix('+').unwrap_or(&part);
+        let number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        match part.parse::<i64>() {
+            Ok(n) if number => n.to_string(),
+            _ => encoded(&part),
+        }
+    };
+    parts(path).into_iter().map(plain).collect::<Vec<_>>().join("/")
+}
+
+/// One part of a canonical path.
+pub fn encoded(part: &str) -> String {
+    part.replace('%', "%25").replace('/', "%2F")
+}
+
 /// The parts of a path, decoded, without what only says which master.
 fn parts(path: &str) -> Vec<String> {
     let decode = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned();
-    let all: Vec<String> = path.split('/').map(decode).collect();
-    match all.as_slice() {
-        [first, _, rest @ ..] if first == "masters" && !rest.is_empty() => rest.to_vec(),
-        _ => all,
+    let mut all: Vec<String> = path.split('/').map(decode).collect();
+    if all.len() > 2 && all[0] == "masters" {
+        all.drain(..2);
     }
+    all
 }
 
-/// The collection that the last id of a path belongs to.
-fn kind(parts: &[String]) -> String {
-    let deep = parts.len() >= 4 && parts[0] == "builders" && parts[2] == "builds";
-    parts.get(if deep { 2 } else { 0 }).cloned().unwrap_or_default()
+/// Words of paths that name what is below them; the first of a path always does.
+const KINDS: &[(&str, &str)] = &[
+    ("branches", "branches"),
+    ("builders", "builders"),
+    ("buildrequests", "buildrequests"),
+    ("builds", "builds"),
+    ("changes", "changes"),
+    ("changesources", "changesources"),
+    ("codebases", "codebases"),
+    ("commits", "commits"),
+    ("data", "build_data"),
+    ("forceschedulers", "forceschedulers"),
+    ("logs", "logs"),
+    ("results", "test_results"),
+    ("schedulers", "schedulers"),
+    ("sourcestamps", "sourcestamps"),
+    ("steps", "steps"),
+    ("test_result_sets", "test_result_sets"),
+    ("triggered_builds", "builds"),
+    ("workers", "workers"),
+];
+
+/// The collections that a path leads through: `builders/2/builds` is about both.
+fn kinds(parts: &[String]) -> Vec<String> {
+    let named =
+        |word: &String| KINDS.iter().find(|(known, _)| known == word).map(|(_, kind)| kind.to_string());
+    let below = parts.iter().skip(2).step_by(2).filter_map(named);
+    let mut all: Vec<String> = parts.first().cloned().into_iter().chain(below).collect();
+    all.dedup();
+    all
 }
 
 struct Reader<'a>(&'a Data);
@@ -205,5 +263,44 @@ fn first_text(value: Option<&Json>) -> Option<String> {
         Json::Null => None,
         Json::String(text) => Some(text.clone()),
         other => Some(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_one_form_however_it_is_written() {
+        for (written, read) in [
+            ("builders/1", "builders/1"),
+            ("builders/%31", "builders/1"),
+            ("%62uilders/+01", "builders/1"),
+            ("masters/1/builders/2", "builders/2"),
+            ("masters/1", "masters/1"),
+            ("builders/a%2Fb", "builders/a%2Fb"),
+            ("builders/a%2fb%20c", "builders/a%2Fb c"),
+            ("builders/%2531", "builders/%2531"),
+            ("builders/a%252Fb", "builders/a%252Fb"),
+            ("builders//1", "builders//1"),
+            ("builders/-01", "builders/-01"),
+        ] {
+            assert_eq!(canonical(written), read, "{written}");
+            assert_eq!(canonical(read), read, "{written}");
+        }
+    }
+
+    #[test]
+    fn every_collection_on_a_path_counts() {
+        for (path, wanted) in [
+            ("builds/3", "builds"),
+            ("workers/1/builds", "workers builds"),
+            ("builders/2/builds/3/steps/builds/logs/stdio/raw", "builders builds steps logs"),
+            ("builds/1/triggered_builds", "builds"),
+            ("codebases/1/commit_range/5/6/commits_common_parent", "codebases"),
+            ("metrics", "metrics"),
+        ] {
+            assert_eq!(kinds(&parts(path)).join(" "), wanted, "{path}");
+        }
     }
 }

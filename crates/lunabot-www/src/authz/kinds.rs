@@ -34,7 +34,7 @@ pub enum Strings {
     /// As file names: `*`, `?`, `[seq]`. Also called `util.fnmatchStrMatcher`.
     #[default]
     Fnmatch,
-    /// A regular expression for the whole text. Also called `util.reStrMatcher`.
+    /// A regular expression that fits from the beginning of the text; `$` ends it. Also called `util.reStrMatcher`.
     Regex,
 }
 
@@ -50,11 +50,7 @@ impl Strings {
     pub fn pattern(self, wanted: &str) -> Result<Pattern, String> {
         Ok(match self {
             Strings::Fnmatch => Pattern::Fnmatch(wanted.to_owned()),
-            // The whole text: a longer name than the one that is meant must not get its rights.
-            Strings::Regex => {
-                pattern::anchored(wanted)?;
-                Pattern::Regex(pattern::anchored(&format!("(?:{wanted})\\Z"))?)
-            }
+            Strings::Regex => Pattern::Regex(pattern::anchored(wanted)?),
         })
     }
 }

@@ -6,7 +6,7 @@ pub mod kinds;
 mod roles;
 mod rule;
 
-pub use endpoint::{Asked, Facts};
+pub use endpoint::{Asked, Facts, encoded};
 pub use explain::{Question, explain};
 
 use crate::auth::User;
@@ -119,12 +119,15 @@ impl Authz {
         self.policy.is_some() || self.rules.iter().any(Rule::guards_all_control)
     }
 
-    /// Judges one question. Forcing several builders is allowed where forcing each of them is.
+    /// Judges one question. Forcing several builders is allowed where forcing each of them is, reading a path where reading
+    /// of everything on it is.
     pub async fn judge(&self, judge: Judge<'_>, asked: &Asked<'_>) -> Verdict {
         if self.policy.is_none() && self.rules.is_empty() {
             return self.without_rule(judge.user, asked, Vec::new());
         }
-        let facts = match judge.data {
+        let path = endpoint::canonical(asked.path);
+        let asked = &Asked { path: &path, ..*asked };
+        let mut facts = match judge.data {
             Some(data) if self.needs_facts(asked.action) => Facts::read(asked, data).await,
             _ => Facts::of_path(asked),
         };
@@ -135,7 +138,27 @@ impl Authz {
         }
         roles.sort();
         roles.dedup();
-        if let Some(verdict) = self.ask_policy(judge, asked, &facts, &roles).await {
+        let reading = asked.action.eq_ignore_ascii_case(GET);
+        let mut last = None;
+        for kind in if reading { facts.kinds.clone() } else { vec![facts.kind.clone()] } {
+            facts.kind = kind;
+            let verdict = self.judge_kind(judge, asked, &facts, &roles).await;
+            if !verdict.allowed {
+                return verdict;
+            }
+            last = Some(verdict);
+        }
+        last.unwrap_or_else(|| self.without_rule(judge.user, asked, Vec::new()))
+    }
+
+    async fn judge_kind(
+        &self,
+        judge: Judge<'_>,
+        asked: &Asked<'_>,
+        facts: &Facts,
+        roles: &[String],
+    ) -> Verdict {
+        if let Some(verdict) = self.ask_policy(judge, asked, facts, roles).await {
             return verdict;
         }
         let subjects: Vec<Option<&str>> = match facts.builders.as_slice() {
@@ -144,7 +167,7 @@ impl Authz {
         };
         let mut last = None;
         for builder in subjects {
-            let verdict = self.by_rules(judge, asked, &facts, builder, &roles).await;
+            let verdict = self.by_rules(judge, asked, facts, builder, roles).await;
             if !verdict.allowed {
                 return verdict;
             }

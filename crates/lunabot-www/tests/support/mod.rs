@@ -112,6 +112,10 @@ impl ScriptHost for TestScript {
                 Ok(json!({"full_name": name, "groups": ["staff"]}))
             }
             ("check", _) => Ok(json!(false)),
+            ("kind builds", [endpoint, ..]) => Ok(json!(endpoint["kind"] == "builds")),
+            ("path of one", [endpoint, ..]) => {
+                Ok(json!(["builders/1", "builders/1/builds"].iter().any(|path| endpoint["path"] == *path)))
+            }
             ("about docs", [endpoint, ..]) => Ok(json!(endpoint["builder"] == "docs")),
             ("policy", [user, action, _]) if user["roles"] == json!(["staff"]) && *action == "get" => {
                 Ok(json!(true))

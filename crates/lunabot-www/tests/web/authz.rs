@@ -27,12 +27,12 @@ fn roles() -> Value {
     ])
 }
 
-fn rules(rules: Value) -> Value {
+pub fn rules(rules: Value) -> Value {
     json!({"auth": users(), "authz": object("Authz", json!({"allowRules": rules, "roleMatchers": roles()}))})
 }
 
 /// Somebody's cookie, by the first letter: anonymous, joe, dev, boss.
-struct People([String; 4]);
+pub struct People([String; 4]);
 
 impl People {
     async fn new(world: &World) -> People {
@@ -43,12 +43,12 @@ impl People {
         People(all)
     }
 
-    fn cookie(&self, letter: char) -> &str {
+    pub fn cookie(&self, letter: char) -> &str {
         &self.0["ajdb".find(letter).unwrap()]
     }
 }
 
-async fn world(www: Value) -> (World, People) {
+pub async fn world(www: Value) -> (World, People) {
     let world = World::new().await;
     seed::small(&world.data, &world.clock, 5).await;
     world.access(www).await;
@@ -177,7 +177,7 @@ async fn who_is_not_logged_in_may_act_only_where_the_configuration_says_so() {
 }
 
 /// What opening a WebSocket and listening to a topic are answered.
-async fn websocket(world: &World, cookie: &str, topic: &str) -> (u16, Option<Value>) {
+pub async fn websocket(world: &World, cookie: &str, topic: &str) -> (u16, Option<Value>) {
     let listener =
         listen(&Endpoint::read(&json!("127.0.0.1:0")).unwrap(), std::path::Path::new(".")).await.unwrap();
     let port = listener.port().unwrap();
@@ -357,14 +357,19 @@ async fn a_policy_is_asked_before_the_rules() {
 }
 
 #[tokio::test]
-async fn patterns_of_roles_and_builders_fit_as_a_whole() {
+async fn patterns_of_roles_and_builders_fit_as_in_buildbot_10_027() {
     for (strings, role, builder, may) in [
         ("fnmatch", "dev*", "app-*", true),
         ("fnmatch", "dev", "app-*", false),
         ("fnmatch", "*", "app-*", true),
         ("regex", "dev.*|x", "app-.*", true),
-        ("regex", "dev", "app-.*", false),
-        ("regex", "x|d", "app-.*", false),
+        ("regex", "dev", "app-", true),
+        ("regex", "dev$", "app-.*", false),
+        ("regex", "evelopers", "app-.*", false),
+        ("regex", "x|d", "app-.*", true),
+        ("regex", "nobody|e", "app-.*", false),
+        // The rule is not about it.
+        ("regex", "nobody", "pp-.*", true),
     ] {
         let rule = object("StopBuildEndpointMatcher", json!({"role": role, "builder": builder}));
         let authz = json!({"stringsMatcher": strings, "allowRules": [rule], "roleMatchers": roles()});
