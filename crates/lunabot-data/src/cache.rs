@@ -53,6 +53,7 @@ pub(crate) struct Kept {
     pub tables: &'static [&'static str],
     pub version: u64,
     pub body: Bytes,
+    pub tag: Option<String>,
     /// The same, packed for who asked for that first.
     pub packed: Arc<OnceLock<Bytes>>,
 }

@@ -2,11 +2,13 @@
 
 mod changes;
 mod commits;
+mod contents;
 mod logs;
 mod openapi;
 mod path;
 mod progress;
 
+pub use contents::{Contents, ContentsBody};
 pub use logs::{RawLog, RawStream};
 pub use openapi::openapi;
 pub use spec::all as dataspec;

@@ -34,7 +34,7 @@ pub use bus::{Bus, Delivery, Subscription};
 pub use control::{ControlError, ControlHandler, Holdups, Progresses};
 pub use data::{Data, OpenOptions};
 pub use error::DataError;
-pub use get::{Answer, RawLog, RawStream, Serialised, dataspec, openapi};
+pub use get::{Answer, Contents, ContentsBody, RawLog, RawStream, Serialised, dataspec, openapi};
 pub use overview::PendingCount;
 pub use tidy::{Progress, Tidied};
 pub use updates::Collapser;

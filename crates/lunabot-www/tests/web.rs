@@ -12,6 +12,8 @@ mod authz;
 mod badges;
 #[path = "web/client.rs"]
 mod client;
+#[path = "web/contents.rs"]
+mod contents;
 #[path = "web/control.rs"]
 mod control;
 #[path = "web/events.rs"]

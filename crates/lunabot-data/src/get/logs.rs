@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt};
 use lunabot_db::endpoints::{Found, Target};
 use lunabot_model::resources::{BuildData, Log, LogChunk, LogType};
-use lunabot_model::result_spec::{FieldKind, FieldSpec};
+use lunabot_model::result_spec::{FieldKind, FieldSpec, ResultSpec};
 
 /// Chunks read at a time.
 const CHUNKS: i64 = 16;
@@ -20,6 +20,13 @@ const CHUNK_FIELDS: &[FieldSpec] = &[
 
 /// The bytes of a raw answer, a piece at a time.
 pub type RawStream = BoxStream<'static, Result<Bytes>>;
+
+/// Lines of a log, both counted in; none where `last` is before `first`.
+pub(super) struct Range {
+    pub log: Log,
+    pub first: i64,
+    pub last: i64,
+}
 
 /// A raw answer: a log, or a piece of build data.
 pub struct RawLog {
@@ -34,6 +41,15 @@ pub struct RawLog {
 impl Data {
     /// `offset`: the first line, `limit`: how many (09.034). Beyond the end: not found.
     pub(super) async fn log_contents(&self, found: &Found, query: &str) -> Result<Answer> {
+        let (Range { log, first, last }, spec) = self.log_range(found, query).await?;
+        let content = self.stored_lines(log.logid, first, last).await?;
+        let mut item = super::json(&LogChunk { logid: log.logid, firstline: first, content });
+        spec.project(&mut item);
+        Ok(Answer::One { plural: "logchunks", item })
+    }
+
+    /// The lines that a query asks for.
+    pub(super) async fn log_range(&self, found: &Found, query: &str) -> Result<(Range, ResultSpec)> {
         let spec = parse(query, CHUNK_FIELDS, false)?;
         let log = self.log(found).await?;
         let first = spec.offset.unwrap_or(0);
@@ -46,10 +62,7 @@ impl Data {
         if last < first && !(first == 0 && log.num_lines == 0) {
             return Err(path::absent(found));
         }
-        let content = self.stored_lines(log.logid, first, last).await?;
-        let mut item = super::json(&LogChunk { logid: log.logid, firstline: first, content });
-        spec.project(&mut item);
-        Ok(Answer::One { plural: "logchunks", item })
+        Ok((Range { log, first, last }, spec))
     }
 
     async fn log(&self, found: &Found) -> Result<Log> {
@@ -106,22 +119,31 @@ impl Data {
         })
     }
 
-    /// The text of a log, some chunks at a time.
+    /// The text of a log without the letters of its channels.
     fn pieces(&self, log: Log) -> RawStream {
-        let data = self.clone();
         let strip = log.log_type == LogType::Stdio;
-        futures::stream::try_unfold(0i64, move |next| {
-            let (data, last) = (data.clone(), log.num_lines - 1);
+        let last = log.num_lines - 1;
+        let plain = move |text: String| if strip { without_channels(&text) } else { text };
+        self.stored_pieces(&Range { log, first: 0, last })
+            .map(move |text| text.map(|text| Bytes::from(plain(text))))
+            .boxed()
+    }
+
+    /// Lines of a log as they are stored, some chunks at a time.
+    pub(super) fn stored_pieces(&self, range: &Range) -> BoxStream<'static, Result<String>> {
+        let data = self.clone();
+        let (logid, last) = (range.log.logid, range.last);
+        futures::stream::try_unfold(range.first.max(0), move |next| {
+            let data = data.clone();
             async move {
                 if next > last {
                     return Ok(None);
                 }
-                let chunks = data.shared.store.chunks(log.logid, next, last, CHUNKS).await?;
+                let chunks = data.shared.store.chunks(logid, next, last, CHUNKS).await?;
                 let Some(end) = chunks.last().map(|chunk| chunk.last_line) else { return Ok(None) };
                 let mut text = String::new();
                 chunks.iter().for_each(|chunk| chunk.lines(next, last, &mut text));
-                let text = if strip { without_channels(&text) } else { text };
-                Ok(Some((Bytes::from(text), end + 1)))
+                Ok(Some((text, end + 1)))
             }
         })
         .boxed()

@@ -12,14 +12,14 @@ pub use openapi::{docs, document, openapi};
 use crate::origin::{Origin, origin};
 use crate::router::App;
 use crate::site::Site;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{OriginalUri, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use lunabot_data::DataError;
+use lunabot_data::{Contents, ContentsBody, DataError, Serialised};
 use lunabot_model::Json;
 use serde_json::json;
 use std::io::Write as _;
@@ -148,25 +148,38 @@ fn checked_origin(
 async fn read(app: &App, site: &Site, path: &str, asked: &Parts) -> Result<Response, RestError> {
     let query = asked.uri.query().unwrap_or_default();
     let json = wants_json(&asked.headers);
+    let kept = app.www.data.kept_json(path, query, !json);
     if asked.headers.contains_key(header::IF_NONE_MATCH)
-        && let Some(tag) = app.www.data.answer_tag(path, query, !json)
+        && let Some(tag) = match &kept {
+            Some(kept) => kept.tag.clone(),
+            None => app.www.data.answer_tag(path, query, !json),
+        }
         && conditional::matches(&asked.headers, header::IF_NONE_MATCH, &tag)
     {
         return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), Some(&tag)));
     }
-    let Some(answer) = app.www.data.get_json(path, query, !json).await? else {
-        return raw::raw(app, path, asked).await;
+    let mut response = match kept {
+        Some(kept) => serialised(kept, asked, json),
+        None => match app.www.data.contents(path, query, !json).await? {
+            Some(contents) => log_contents(contents, asked, json).await?,
+            None => match app.www.data.get_json(path, query, !json).await? {
+                Some(answer) => serialised(answer, asked, json),
+                None => return raw::raw(app, path, asked).await,
+            },
+        },
     };
+    expire(site.www.json_cache_seconds, app, &mut response);
+    Ok(response)
+}
+
+fn serialised(answer: Serialised, asked: &Parts, json: bool) -> Response {
     let packed = conditional::takes_gzip(&asked.headers) && answer.body.len() >= WORTH_PACKING;
     let packed = if packed { answer.packed(gzip) } else { None };
-    let tag = answer.tag;
-    let mut response = match packed {
+    let response = match packed {
         Some(packed) => encoded(respond(&asked.method, json, packed)),
         None => respond(&asked.method, json, answer.body),
     };
-    response = tagged(response, tag.as_deref());
-    expire(site.www.json_cache_seconds, app, &mut response);
-    Ok(response)
+    tagged(response, answer.tag.as_deref())
 }
 
 /// As [`CompressionLayer`](tower_http::compression::CompressionLayer) would do it, but once for all who ask.
@@ -181,6 +194,23 @@ fn encoded(mut response: Response) -> Response {
     response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     response
+}
+
+/// Lines of a log; how long that is shows only as they are sent, where they are many.
+async fn log_contents(contents: Contents, asked: &Parts, json: bool) -> Result<Response, RestError> {
+    let tag = contents.tag.clone();
+    if tag.as_ref().is_some_and(|tag| conditional::matches(&asked.headers, header::IF_NONE_MATCH, tag)) {
+        return Ok(tagged(StatusCode::NOT_MODIFIED.into_response(), tag.as_deref()));
+    }
+    let response = match contents.body().await? {
+        ContentsBody::Short(body) => respond(&asked.method, json, body),
+        ContentsBody::Long(body) => {
+            // For HEAD it is dropped unread: an empty body would have a length, and a wrong one.
+            let kind = if json { JSON_TYPE } else { TEXT_TYPE };
+            ([(header::CONTENT_TYPE, kind)], Body::from_stream(body)).into_response()
+        }
+    };
+    Ok(tagged(response, tag.as_deref()))
 }
 
 /// The tag is weak: what is sent may be compressed. The form depends on `Accept`.
