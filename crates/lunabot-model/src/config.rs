@@ -146,6 +146,10 @@ pub struct WwwConfig {
     pub dashboards: Option<Json>,
     /// Settings of the client until a person changes them (10.009, 10.038).
     pub ui_default_config: BTreeMap<String, Json>,
+    /// The page that the client begins with (10.009), such as `"builders"` or `"console"`.
+    pub default_page: Option<String>,
+    /// Seconds after which an idle listener at `/ws` is pinged (10.009); absent or 0: 30.
+    pub ws_ping_interval: Option<Duration>,
     /// Colours of the client's side bar: variable → value (10.009).
     pub theme: BTreeMap<String, String>,
     /// More names and versions on the client's page "About" (10.008).

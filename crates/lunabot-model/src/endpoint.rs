@@ -75,97 +75,141 @@ impl Endpoint {
         }
     }
 
-    /// Reads an option.
+    /// Reads an option. The error shows what was given, and what would be right.
     pub fn read(port: &Json) -> Result<Endpoint, EndpointError> {
-        let wrong = || EndpointError(port.to_string());
-        match port {
-            Json::Number(n) => {
-                let port = n.as_u64().and_then(|n| u16::try_from(n).ok()).ok_or_else(wrong)?;
-                Ok(Endpoint::Tcp { host: ANY_HOST.into(), port })
-            }
-            Json::String(text) => Self::parse(text).ok_or_else(wrong),
-            _ => Err(wrong()),
+        let read = match port {
+            Json::Number(n) => number(n).map(|port| Endpoint::Tcp { host: ANY_HOST.into(), port }),
+            Json::String(text) => Self::parse(text),
+            _ => Err(String::new()),
+        };
+        read.map_err(|why| match why.as_str() {
+            "" => EndpointError(port.to_string()),
+            why => EndpointError(format!("{port} ({why})")),
+        })
+    }
+
+    /// The error says why not, where there is more to say than that it is none.
+    fn parse(text: &str) -> Result<Endpoint, String> {
+        let scheme = text.split_once(':').map(|(scheme, rest)| (scheme, split_escaped(rest)));
+        match scheme {
+            Some(("tcp", parts)) => Self::parse_tcp(&parts),
+            Some(("ssl", parts)) => Self::parse_ssl(&parts),
+            Some(("unix", parts)) => Self::parse_unix(&parts),
+            Some(("systemd", parts)) => Self::parse_systemd(&parts),
+            Some((other, _)) if OTHER.contains(&other) => Err(format!("{other}: is not supported")),
+            _ => Self::parse_plain(text),
         }
     }
 
-    fn parse(text: &str) -> Option<Endpoint> {
-        if let Some(rest) = text.strip_prefix("tcp:") {
-            return Self::parse_tcp(&split_escaped(rest));
+    fn parse_plain(text: &str) -> Result<Endpoint, String> {
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            return Ok(Endpoint::Tcp { host: ANY_HOST.into(), port: port_of(text)? });
         }
-        if let Some(rest) = text.strip_prefix("ssl:") {
-            return Self::parse_ssl(&split_escaped(rest));
-        }
-        if let Some(rest) = text.strip_prefix("unix:") {
-            return Self::parse_unix(&split_escaped(rest));
-        }
-        if let Some(rest) = text.strip_prefix("systemd:") {
-            return Self::parse_systemd(&split_escaped(rest));
-        }
-        if let Ok(port) = text.parse() {
-            return Some(Endpoint::Tcp { host: ANY_HOST.into(), port });
-        }
-        let (host, port) = text.rsplit_once(':')?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        Some(Endpoint::Tcp { host: host.into(), port: port.parse().ok()? }).filter(|_| !host.is_empty())
+        let (host, port) = text.rsplit_once(':').ok_or_else(String::new)?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        Ok(Endpoint::Tcp { host: host_of(bare)?, port: port_of(port)? })
     }
 
-    fn parse_tcp(parts: &[String]) -> Option<Endpoint> {
+    fn parse_tcp(parts: &[String]) -> Result<Endpoint, String> {
         let (mut host, mut port) = (ANY_HOST.to_string(), None);
         for part in parts {
             match part.split_once('=') {
-                None | Some(("port", _)) => port = part.trim_start_matches("port=").parse().ok(),
-                Some(("interface", value)) => host = value.to_string(),
-                Some(("backlog", _)) => {}
-                Some(_) => return None,
+                None => port = Some(port_of(part)?),
+                Some(("port", value)) => port = Some(port_of(value)?),
+                Some(("interface", value)) => host = host_of(value)?,
+                Some((name, _)) => return Err(unknown(name)),
             }
         }
-        Some(Endpoint::Tcp { host, port: port? })
+        Ok(Endpoint::Tcp { host, port: port.ok_or(NO_PORT)? })
     }
 
-    fn parse_ssl(parts: &[String]) -> Option<Endpoint> {
+    fn parse_ssl(parts: &[String]) -> Result<Endpoint, String> {
         let (mut host, mut port, mut key, mut certificate) = (ANY_HOST.to_string(), None, None, None);
         for part in parts {
             match part.split_once('=') {
-                None | Some(("port", _)) => port = part.trim_start_matches("port=").parse().ok(),
-                Some(("interface", value)) => host = value.to_string(),
-                Some(("privateKey", file)) => key = Some(PathBuf::from(file)),
-                Some(("certKey", file)) => certificate = Some(PathBuf::from(file)),
-                Some(("backlog", _)) => {}
-                Some(_) => return None,
+                None => port = Some(port_of(part)?),
+                Some(("port", value)) => port = Some(port_of(value)?),
+                Some(("interface", value)) => host = host_of(value)?,
+                Some(("privateKey", file)) => key = Some(file_of("privateKey", file)?),
+                Some(("certKey", file)) => certificate = Some(file_of("certKey", file)?),
+                Some((name, _)) => return Err(unknown(name)),
             }
         }
-        let private_key = key.or_else(|| certificate.clone())?;
-        Some(Endpoint::Ssl { host, port: port?, private_key, certificate: certificate? })
+        let certificate = certificate.ok_or("it has no certKey=FILE")?;
+        let private_key = key.unwrap_or_else(|| certificate.clone());
+        Ok(Endpoint::Ssl { host, port: port.ok_or(NO_PORT)?, private_key, certificate })
     }
 
-    fn parse_unix(parts: &[String]) -> Option<Endpoint> {
+    fn parse_unix(parts: &[String]) -> Result<Endpoint, String> {
         let (mut path, mut mode) = (None, SOCKET_MODE);
         for part in parts {
             match part.split_once('=') {
-                Some(("mode", value)) => mode = u32::from_str_radix(value, 8).ok()?,
-                Some(("lockfile" | "backlog", _)) => {}
-                None | Some(("address", _)) => {
-                    path = Some(PathBuf::from(part.trim_start_matches("address=")));
+                Some(("mode", value)) => {
+                    let read = u32::from_str_radix(value, 8).ok().filter(|mode| *mode <= 0o777);
+                    mode = read.ok_or_else(|| format!("mode={value} is no mode such as mode=660"))?;
                 }
-                Some(_) => return None,
+                None => path = Some(file_of("the path", part)?),
+                Some(("address", value)) => path = Some(file_of("the path", value)?),
+                Some((name, _)) => return Err(unknown(name)),
             }
         }
-        path.filter(|p| !p.as_os_str().is_empty()).map(|path| Endpoint::Unix { path, mode })
+        path.map(|path| Endpoint::Unix { path, mode }).ok_or_else(|| "it has no path".into())
     }
 
     /// What kind of socket it is can be seen when it is there.
-    fn parse_systemd(parts: &[String]) -> Option<Endpoint> {
+    fn parse_systemd(parts: &[String]) -> Result<Endpoint, String> {
         let mut passed = None;
         for part in parts {
             match part.split_once('=') {
                 Some(("domain", "INET" | "INET6" | "UNIX")) => {}
-                Some(("index", index)) => passed = Some(Passed::Index(index.parse().ok()?)),
+                Some(("index", index)) => {
+                    passed = Some(Passed::Index(index.parse().map_err(|_| format!("{index} is no number"))?));
+                }
                 Some(("name", name)) if !name.is_empty() => passed = Some(Passed::Name(name.into())),
-                None | Some(_) => return None,
+                None | Some(_) => return Err(String::new()),
             }
         }
-        passed.map(Endpoint::Systemd)
+        passed.map(Endpoint::Systemd).ok_or_else(String::new)
     }
+}
+
+/// Kinds of places of Buildbot that there are not here.
+const OTHER: &[&str] =
+    &["fd", "haproxy", "http", "https", "le", "lets", "onion", "stdio", "tcp6", "tls", "txacme"];
+const NO_PORT: &str = "it has no port";
+
+fn unknown(name: &str) -> String {
+    match name {
+        "backlog" => "backlog= has no use: the system's limit holds, leave it out".into(),
+        "lockfile" => "lockfile= has no use: a socket that nobody serves is replaced, leave it out".into(),
+        "extraCertChain" => "put the chain into the file of certKey=, after the certificate".into(),
+        other => format!("{other}= is not supported"),
+    }
+}
+
+fn number(n: &serde_json::Number) -> Result<u16, String> {
+    let whole = n.as_f64().filter(|n| n.fract() == 0.0).ok_or("a port is a whole number")?;
+    if (0.0..=65535.0).contains(&whole) { Ok(whole as u16) } else { Err(RANGE.into()) }
+}
+
+const RANGE: &str = "ports go from 0 to 65535";
+
+fn port_of(text: &str) -> Result<u16, String> {
+    match text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() {
+        true => text.parse().map_err(|_| RANGE.into()),
+        false => Err(format!("'{text}' is no port")),
+    }
+}
+
+fn host_of(text: &str) -> Result<String, String> {
+    let named = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) && !text.is_empty();
+    // With the zone of a link: fe80::1%eth0.
+    let address = text.split('%').next().is_some_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok());
+    if named || address { Ok(text.into()) } else { Err(format!("'{text}' is neither a host nor an address")) }
+}
+
+fn file_of(what: &str, text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err(format!("{what} is empty")) } else { Ok(text.into()) }
 }
 
 /// Splits at colons; `\:` is a colon of the text.
@@ -219,6 +263,30 @@ mod tests {
             (json!("unix:"), None),
             (json!("tcp:interface=127.0.0.1"), None),
             (json!("tcp:8010:colour=red"), None),
+            (json!(8010.0), tcp("0.0.0.0", 8010)),
+            (json!("::1:8010"), tcp("::1", 8010)),
+            (json!("ci-1.example.org:8010"), tcp("ci-1.example.org", 8010)),
+            (json!(8010.5), None),
+            (json!(99999), None),
+            (json!("99999"), None),
+            (json!(true), None),
+            (json!(""), None),
+            (json!("+8010"), None),
+            (json!("abc"), None),
+            (json!("tcp:"), None),
+            (json!("systemd:0"), None),
+            (json!("http:80"), None),
+            (json!("http://ci.example.org:80"), None),
+            (json!("le:/x:tcp:443"), None),
+            (json!("tcp6:8010"), None),
+            (json!("/run/x:80"), None),
+            (json!("ssl:9989:privateKey=k.pem"), None),
+            (json!("ssl:9989:certKey="), None),
+            (json!("ssl:9989:certKey=c.pem:sslmethod=TLSv1_METHOD"), None),
+            (json!("unix:/run/x:mode=999"), None),
+            (json!("unix:/run/x:mode=7777"), None),
+            (json!("unix:/run/x:lockfile=1"), None),
+            (json!("tcp:8010:backlog=9"), None),
             (json!(70000), None),
             (json!(-1), None),
             (json!("nonsense"), None),
@@ -226,6 +294,20 @@ mod tests {
         ];
         for (port, wanted) in table {
             assert_eq!(Endpoint::read(&port).ok(), wanted, "{port}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_the_remedy_10_001() {
+        for (port, told) in [
+            (json!(99999), "99999 (ports go from 0 to 65535) is not a place to listen at: a port,"),
+            (json!("tcp:8010:backlog=9"), "\"tcp:8010:backlog=9\" (backlog= has no use"),
+            (json!("ssl:9989:privateKey=k"), "\"ssl:9989:privateKey=k\" (it has no certKey=FILE) is not"),
+            (json!("http:80"), "\"http:80\" (http: is not supported) is not a place"),
+            (json!(true), "true is not a place to listen at: a port,"),
+        ] {
+            let error = Endpoint::read(&port).unwrap_err().to_string();
+            assert!(error.starts_with(told), "{error}");
         }
     }
 }

@@ -15,9 +15,9 @@ use tokio::net::{TcpListener, UnixListener};
 /// Why the web cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    #[error("www.port: {0}")]
+    #[error(transparent)]
     Syntax(#[from] EndpointError),
-    #[error("www.port: {0}")]
+    #[error("{0}")]
     Tls(String),
     #[error(
         "{0} is already in use: another program, or another master, listens there; stop it or choose another www.port"

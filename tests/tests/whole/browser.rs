@@ -104,5 +104,30 @@ async fn every_page_loads_without_errors_and_without_sideways_scrolling() -> Res
         let wide = "return document.documentElement.scrollWidth <= window.innerWidth";
         assert_eq!(browser.script(wide).await?, true, "{page} scrolls sideways");
     }
+    // Links of Buildbot's pages lead to ours, and never to another site's.
+    for (hash, place) in [
+        ("builders/1/builds/1", "/builders/1/builds/1"),
+        ("masters", "/health"),
+        ("waterfall?x=1", "/builders"),
+        ("http://evil.invalid/", "/http://evil.invalid/"),
+        ("//evil.invalid/", "//evil.invalid/"),
+        ("/evil.invalid/", "/evil.invalid/"),
+        ("\\\\evil.invalid", "//evil.invalid"),
+        ("javascript:alert(1)", "/javascript:alert(1)"),
+    ] {
+        // From another page, as one that is open would not be loaded again.
+        browser.open("about:blank").await?;
+        browser.open(&format!("{}/#/{hash}", master.base())).await?;
+        let led = async {
+            while browser.script("return location.hash").await? != "" {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            browser.find("main").await?;
+            let found = browser.script("return location.origin + location.pathname").await?;
+            anyhow::ensure!(found == format!("{}{place}", master.base()), "#/{hash} leads to {found}");
+            Ok(())
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(30), led).await??;
+    }
     browser.close().await
 }

@@ -62,12 +62,19 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
 pub(super) const REFUSED_WWW: &[(&str, &str)] = &[
     ("custom_templates_dir", "has no effect, leave it out"),
     ("debug", "not supported yet"),
-    ("default_page", "not supported yet"),
     ("graphql", "is gone, leave it out"),
     ("jsonp", "is gone, leave it out"),
-    ("logRotateLength", "has no use: requests are logged with everything else, leave it out"),
-    ("logfileName", "has no use: requests are logged with everything else, leave it out"),
-    ("maxRotatedFiles", "has no use: requests are logged with everything else, leave it out"),
+    (
+        "logRotateLength",
+        "has no use: the log of the master has requests too where LUNABOT_LOG asks for them (lunabot_www::access=debug), leave it out",
+    ),
+    (
+        "logfileName",
+        "has no use: the log of the master has requests too where LUNABOT_LOG asks for them (lunabot_www::access=debug), leave it out",
+    ),
+    (
+        "maxRotatedFiles",
+        "has no use: the log of the master has requests too where LUNABOT_LOG asks for them (lunabot_www::access=debug), leave it out",
+    ),
     ("project_widgets", "not supported yet"),
-    ("ws_ping_interval", "not supported yet"),
 ];

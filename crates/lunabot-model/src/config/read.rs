@@ -7,7 +7,7 @@ use super::{
 };
 use crate::kind::{self, Params};
 use crate::kinds::factories;
-use crate::{AnyObject, Callback, Json, Problem};
+use crate::{AnyObject, Callback, Duration, Endpoint, Json, Problem};
 use serde::Deserialize;
 use serde_json::Map;
 use std::collections::BTreeMap;
@@ -263,15 +263,14 @@ impl<'a> Reader<'a> {
     }
 
     fn www(&mut self) -> WwwConfig {
-        let Some(Json::Object(www)) = self.given("www") else {
-            return self.section("www").unwrap_or_default();
-        };
-        let refused: Vec<_> = REFUSED_WWW.iter().filter(|(key, _)| www.contains_key(*key)).collect();
-        if refused.is_empty() {
-            return self.section("www").unwrap_or_default();
+        if let Some(Json::Object(www)) = self.given("www") {
+            let refused: Vec<_> = REFUSED_WWW.iter().filter(|(key, _)| www.contains_key(*key)).collect();
+            if !refused.is_empty() {
+                self.errors.extend(refused.iter().map(|(key, why)| error(format!("www.{key}"), *why)));
+                return WwwConfig::default();
+            }
         }
-        self.errors.extend(refused.iter().map(|(key, why)| error(format!("www.{key}"), *why)));
-        WwwConfig::default()
+        self.section("www").unwrap_or_default()
     }
 
     fn horizon(&mut self) -> Option<i64> {
@@ -388,7 +387,26 @@ fn slashed(mut url: String) -> String {
 }
 
 impl Params for LuaLimits {}
-impl Params for WwwConfig {}
+impl Params for WwwConfig {
+    fn validate(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if let Some(Err(wrong)) = self.port.as_ref().map(Endpoint::read) {
+            problems.push(Problem::new("port", wrong.to_string()));
+        }
+        if self.json_cache_seconds < 0 {
+            problems.push(Problem::new("json_cache_seconds", "must not be below 0; 0 keeps nothing"));
+        }
+        if !(self.rate_limit.requests >= 0.0 && self.rate_limit.requests.is_finite()) {
+            problems.push(Problem::new("rate_limit.requests", "must not be below 0; 0 takes the limit away"));
+        }
+        let ping = self.ws_ping_interval.map_or(0.0, Duration::secs);
+        if !(0.0..=86_400.0).contains(&ping) {
+            problems
+                .push(Problem::new("ws_ping_interval", "expected seconds up to a day; 0: none of its own"));
+        }
+        problems
+    }
+}
 
 #[cfg(test)]
 mod tests {

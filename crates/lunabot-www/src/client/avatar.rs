@@ -27,7 +27,7 @@ pub async fn avatar(State(app): State<Arc<App>>, Query(asked): Query<Asked>) -> 
     let size = asked.size.and_then(|size| size.parse().ok()).unwrap_or(SIZE).clamp(1, LARGEST);
     let email = asked.email.unwrap_or_default().trim().to_lowercase();
     let digest: String = Md5::digest(email.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    let to = format!("//www.gravatar.com/avatar/{digest}?d=retro&s={size}");
+    let to = format!("https://www.gravatar.com/avatar/{digest}?d=retro&s={size}");
     match HeaderValue::from_str(&to) {
         Ok(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
         Err(_) => StatusCode::BAD_REQUEST.into_response(),

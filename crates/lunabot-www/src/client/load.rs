@@ -22,6 +22,7 @@ const TAKEN: &[&str] = &[
     "change_hook",
     "dashboards",
     "changes",
+    "config",
     "health",
     "live",
     "livez",
@@ -60,6 +61,7 @@ impl Client {
                 ("plugins", www.plugins.keys().all(|name| OWN.contains(&name.as_str()))),
                 ("theme", www.theme.is_empty()),
                 ("ui_default_config", www.ui_default_config.is_empty()),
+                ("default_page", www.default_page.is_none()),
                 ("versions", www.versions.is_empty()),
             ];
             let given = only.iter().filter(|(_, absent)| !absent);
@@ -136,6 +138,10 @@ async fn read_page(
         page::Wrong::Theme(name) => {
             error(&format!("theme.{name}"), "names are letters, digits and -, values hold no ; { } < >")
         }
+        page::Wrong::Unknown(name, near) => {
+            let hint = near.map_or(String::new(), |near| format!(", did you mean {near}?"));
+            error(&format!("theme.{name}"), format!("the client has no such colour{hint}"))
+        }
     })
 }
 
@@ -199,7 +205,7 @@ fn settings(config: &Config, path: &str, plugins: &BTreeMap<String, Plugin>) -> 
         plugins.iter().map(|(name, plugin)| (name.clone(), plugin.settings.clone())).collect();
     let mut versions = vec![("Lunabot".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
     versions.extend(config.www.versions.iter().cloned());
-    json!({
+    let mut settings = json!({
         "port": config.www.port,
         "plugins": plugins,
         "authz": {},
@@ -211,7 +217,11 @@ fn settings(config: &Config, path: &str, plugins: &BTreeMap<String, Plugin>) -> 
         "title": config.title,
         "titleURL": slashed(&config.title_url),
         "multiMaster": false,
-    })
+    });
+    if let Some(page) = &config.www.default_page {
+        settings["default_page"] = page.as_str().into();
+    }
+    settings
 }
 
 fn slashed(url: &str) -> String {

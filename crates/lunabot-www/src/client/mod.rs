@@ -33,3 +33,10 @@ struct Plugin {
     dir: PathBuf,
     settings: Json,
 }
+
+impl Client {
+    /// Where it is served, from the root.
+    pub fn path(&self) -> &str {
+        &self.path[1..]
+    }
+}

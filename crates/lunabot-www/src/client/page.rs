@@ -1,6 +1,7 @@
 //! The client's page: where its settings and colours go.
 
 use lunabot_model::Json;
+use lunabot_model::kind::nearest;
 use std::collections::BTreeMap;
 
 /// Marks in the page, as Buildbot 4.3 has them.
@@ -15,6 +16,8 @@ pub enum Wrong {
     Page,
     /// This variable of the theme is no text for a style sheet.
     Theme(String),
+    /// The page knows no such variable; the one that may be meant.
+    Unknown(String, Option<String>),
 }
 
 /// The page around the place of the settings, in the colours of the theme.
@@ -31,15 +34,25 @@ fn colour(html: &str, theme: &BTreeMap<String, String>) -> Result<String, Wrong>
     if theme.is_empty() {
         return Ok(format!("{before}{own}{after}"));
     }
+    let known: Vec<&str> = variables(own).collect();
     let mut css = String::new();
     for (name, value) in theme {
+        let bare = name.trim_start_matches('-');
+        if !known.is_empty() && !known.contains(&bare) {
+            return Err(Wrong::Unknown(name.clone(), nearest(bare, known).map(str::to_owned)));
+        }
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
         if !name.chars().all(plain) || value.contains([';', '{', '}', '<', '>']) {
             return Err(Wrong::Theme(name.clone()));
         }
-        css.push_str(&format!("--{}: {value};", name.trim_start_matches('-')));
+        css.push_str(&format!("--{bare}: {value};"));
     }
     Ok(format!("{before}{own}<style>:root {{{css}}}</style>{after}"))
+}
+
+/// What a style sheet sets: `--NAME: value;`.
+fn variables(css: &str) -> impl Iterator<Item = &str> {
+    css.split("--").skip(1).filter_map(|rest| Some(rest.split_once(':')?.0.trim()))
 }
 
 /// A script that gives the client its settings, whatever texts they hold.
@@ -71,6 +84,12 @@ mod tests {
         assert_eq!(split("<html>", &theme), Err(Wrong::Page));
         let evil = BTreeMap::from([("x".to_owned(), "red}</style>".to_owned())]);
         assert_eq!(split(&html, &evil), Err(Wrong::Theme("x".into())));
+        let html = html.replace("own", ":root { --bb-title-color: red; --bb-link: blue; }");
+        let misspelt = BTreeMap::from([("bb-title-colour".to_owned(), "red".to_owned())]);
+        let near = Some("bb-title-color".to_owned());
+        assert_eq!(split(&html, &misspelt), Err(Wrong::Unknown("bb-title-colour".into(), near)));
+        let good = BTreeMap::from([("--bb-link".to_owned(), "red".to_owned())]);
+        assert!(split(&html, &good).unwrap().0.contains("<style>:root {--bb-link: red;}</style>"));
     }
 
     #[test]

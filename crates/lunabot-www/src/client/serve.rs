@@ -24,14 +24,17 @@ use tower_http::services::ServeDir;
 const SHARED: &[&str] = &["api", "avatar", "change_hook", "sse", "ws"];
 /// The client's own files may run, what they show may not.
 const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; \
-     img-src 'self' data: https:; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'; \
+     img-src 'self' data: blob: https:; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'; \
      script-src 'self'";
 
 /// What is no path of the master's own: the client's, from which `inner` is reached again, or nobody's.
 pub async fn entry(app: Arc<App>, inner: Router, request: Request) -> Response {
     let site = app.www.site.of(request.extensions());
     let Some(client) = &site.client else { return pass(inner, request).await };
-    let Some(rest) = client.below(request.uri().path()) else { return pass(inner, request).await };
+    // 10.012: programs that read the settings know them at the root.
+    let at_root = request.uri().path() == "/config";
+    let below = if at_root { Some("/config") } else { client.below(request.uri().path()) };
+    let Some(rest) = below else { return pass(inner, request).await };
     let Some(rest) = rest.strip_prefix('/') else { return client.with_slash().into_response() };
     if SHARED.contains(&rest.split('/').next().unwrap_or_default()) {
         return pass_moved(client, inner, request).await;

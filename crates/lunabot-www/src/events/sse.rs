@@ -13,15 +13,14 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use futures::stream::{self, BoxStream};
-use lunabot_data::{Bus, Delivery};
+use futures::stream;
+use lunabot_data::{Delivery, Subscription};
 use lunabot_model::{Event, Json, Pattern};
 use serde_json::json;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
-use tokio_stream::StreamMap;
 use uuid::Uuid;
 
 const MAX_CONSUMERS: usize = 1000;
@@ -131,7 +130,8 @@ fn listen(app: &App, path: &str, filters: Vec<(String, String)>, closing: Closin
     let Some((guard, orders)) = app.consumers.enter() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many listeners").into_response();
     };
-    let mut consumer = Consumer { bus: app.www.data.bus().clone(), topics: StreamMap::new(), orders };
+    let events = app.www.data.bus().subscribe(Vec::new());
+    let mut consumer = Consumer { events, topics: HashMap::new(), orders };
     if !path.is_empty() {
         consumer.add(path.into(), filters);
     }
@@ -145,11 +145,16 @@ fn listen(app: &App, path: &str, filters: Vec<(String, String)>, closing: Closin
     Sse::new(all).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
-/// One stream: its subscriptions, and the orders that change them.
+/// One stream: what it listens to, and the orders that change that. One queue for all keeps events in their order.
 struct Consumer {
-    bus: Bus,
-    topics: StreamMap<String, BoxStream<'static, Delivery>>,
+    events: Subscription,
+    topics: HashMap<String, Topic>,
     orders: mpsc::Receiver<Order>,
+}
+
+struct Topic {
+    pattern: Pattern,
+    filters: Vec<(String, String)>,
 }
 
 impl Consumer {
@@ -160,13 +165,9 @@ impl Consumer {
         if self.topics.len() >= MAX_TOPICS {
             return Reply::TooMany;
         }
-        let subscription = self.bus.subscribe(vec![Pattern::parse(&path)]);
-        let deliveries = stream::unfold(subscription, |mut subscription| async {
-            let delivery = subscription.next().await?;
-            Some((delivery, subscription))
-        });
-        let passing = deliveries.filter(move |delivery| std::future::ready(passes(delivery, &filters)));
-        self.topics.insert(path, passing.boxed());
+        let pattern = Pattern::parse(&path);
+        self.events.add(pattern.clone());
+        self.topics.insert(path, Topic { pattern, filters });
         Reply::Ok
     }
 
@@ -174,7 +175,12 @@ impl Consumer {
         loop {
             tokio::select! {
                 order = self.orders.recv() => self.obey(order?),
-                Some((_, delivery)) = self.topics.next() => return Some(frame(delivery)),
+                delivery = self.events.next() => {
+                    let delivery = delivery?;
+                    if self.passes(&delivery) {
+                        return Some(frame(delivery));
+                    }
+                }
             }
         }
     }
@@ -183,11 +189,18 @@ impl Consumer {
         let (reply, to) = match order {
             Order::Add(path, filters, to) => (self.add(path, filters), to),
             Order::Remove(path, to) => {
-                let known = self.topics.remove(&path).is_some();
+                let known =
+                    self.topics.remove(&path).map(|topic| self.events.remove(&topic.pattern)).is_some();
                 (if known { Reply::Ok } else { Reply::NotListening }, to)
             }
         };
         let _ = to.send(reply);
+    }
+
+    /// Whether a path is listened to that the event fits, and whose filters let it through.
+    fn passes(&self, delivery: &Delivery) -> bool {
+        let Delivery::Event(event) = delivery else { return true };
+        self.topics.values().any(|topic| topic.pattern.matches(&event.topic) && passes(event, &topic.filters))
     }
 }
 
@@ -202,8 +215,7 @@ fn frame(delivery: Delivery) -> SseEvent {
     }
 }
 
-fn passes(delivery: &Delivery, filters: &[(String, String)]) -> bool {
-    let Delivery::Event(event) = delivery else { return true };
+fn passes(event: &Event, filters: &[(String, String)]) -> bool {
     filters.iter().all(|(field, wanted)| match event.payload.get(field) {
         Some(Json::String(text)) => text == wanted,
         Some(value) => serde_json::from_str::<Json>(wanted).is_ok_and(|wanted| wanted == *value),

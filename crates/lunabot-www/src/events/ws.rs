@@ -32,7 +32,7 @@ const MAX_SOCKETS: usize = 4096;
 const MAX_COMMAND: usize = 64 << 10;
 /// Bytes of events that are written at once when they come faster than they are sent.
 const TOGETHER: usize = 16 << 10;
-/// After such a silence the client is pinged; after another it is gone.
+/// After such a silence, or `ws_ping_interval`, the client is pinged; after another it is gone.
 const SILENCE: Duration = Duration::from_secs(30);
 /// A client must take a frame within this time.
 const TAKING: Duration = Duration::from_secs(30);
@@ -102,6 +102,7 @@ struct Listener {
     socket: WebSocketStream<TokioIo<Upgraded>>,
     events: Subscription,
     clock: Arc<dyn Clock>,
+    silence: Duration,
     app: Arc<App>,
     user: Arc<User>,
     _place: OwnedSemaphorePermit,
@@ -122,10 +123,12 @@ impl Listener {
             .max_frame_size(Some(MAX_COMMAND))
             .write_buffer_size(TOGETHER);
         let io = TokioIo::new(upgraded);
+        let interval = app.www.site.load().www.ws_ping_interval.map_or(0.0, lunabot_model::Duration::secs);
         Listener {
             socket: WebSocketStream::from_raw_socket(io, Role::Server, Some(limits)).await,
             events: app.www.data.bus().subscribe(Vec::new()),
             clock: app.www.clock.clone(),
+            silence: if interval > 0.0 { Duration::from_secs_f64(interval) } else { SILENCE },
             app,
             user,
             _place: place,
@@ -143,7 +146,7 @@ impl Listener {
         tokio::select! {
             delivery = self.events.next() => self.tell(delivery.ok_or(Gone)?).await,
             message = self.socket.next() => self.heard(message.ok_or(Gone)?.map_err(|_| Gone)?).await,
-            () = self.clock.sleep(SILENCE) => self.is_there().await,
+            () = self.clock.sleep(self.silence) => self.is_there().await,
         }
     }
 

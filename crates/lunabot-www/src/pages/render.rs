@@ -192,6 +192,7 @@ impl App {
             root => asked.root, part => asked.part, path => asked.path,
             site => site.title, site_url => site.title_url, title => page.title, nav => page.nav,
             dashboards => site.dashboards.iter().map(|one| (one.name(), one.caption())).collect::<Vec<_>>(),
+            client => site.client.as_ref().map(|client| client.path()),
             live => live.finish(), q => asked.get("q"), here => asked.here(), has_login => site.access.has_login(),
             user => (!asked.user.is_anonymous()).then(|| asked.user.name()),
         };

@@ -23,5 +23,13 @@
     });
   });
   // Links of the reference's own pages, as they stand in mails and chats: #/builders/2/builds/7
-  if (location.hash.startsWith("#/")) location.replace(location.hash.slice(2) || ".");
+  if (!location.hash.startsWith("#/")) return;
+  const path = location.hash.slice(2);
+  const { root, client } = document.currentScript.dataset;
+  // What the pages here do not have: the client has it, else the page that says most of it.
+  const elsewhere = { about: "about", console: "changes", grid: "builders", masters: "health", projects: "builders", settings: "", waterfall: "builders" };
+  const first = path.split(/[/?]/)[0];
+  const moved = Object.hasOwn(elsewhere, first);
+  // It begins with "./" or "../": whatever follows, it is a path of this site.
+  location.replace(moved && client ? client + "#/" + path : root + (moved ? elsewhere[first] : path));
 })();

@@ -27,6 +27,7 @@ fn packages(folder: &Path) {
 fn config(client: Value) -> Config {
     let mut config =
         Config { title: "</script>".into(), buildbot_url: "http://ci/".into(), ..Config::default() };
+    config.www.default_page = Some("builders".into());
     config.www.client = Some(serde_json::from_value::<ClientConfig>(client).unwrap());
     config
 }
@@ -57,6 +58,7 @@ async fn row_10_039_the_page_its_files_and_the_api_are_below_the_path() {
     assert!(page.contains("<script id=\"bb-config\">\n    window.buildbotFrontendConfig = {"), "{page}");
     assert!(!page.contains("PLACEHOLDER") && page.matches("</script>").count() == 1, "{page}");
     let policy = headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("img-src 'self' data: blob: https:"), "10.014: {policy}");
     assert!(policy.contains("script-src 'self' 'sha256-") && !policy.contains("script-src 'self' 'unsafe"));
 
     let (status, headers, settings) = get(&world, "/ui/config").await;
@@ -65,6 +67,7 @@ async fn row_10_039_the_page_its_files_and_the_api_are_below_the_path() {
     assert_eq!(settings["plugins"], json!({"grid_view": {"n": 3}}));
     assert_eq!(settings["user"], json!({"anonymous": true}));
     assert_eq!(settings["buildbotURL"], "http://ci/ui/");
+    assert_eq!(settings["default_page"], "builders", "10.009");
     for key in [
         "port",
         "auth",
@@ -96,6 +99,9 @@ async fn row_10_039_the_page_its_files_and_the_api_are_below_the_path() {
         let (got, _, body) = get(&world, path).await;
         assert!(got == status && body.contains(content), "{path}: {got} {body}");
     }
+    // 10.012
+    assert_eq!(get(&world, "/config").await.2, get(&world, "/ui/config").await.2);
+    assert!(world.page("/").await.contains("data-client=\""));
     // The master's own pages stay where they are.
     assert_eq!(get(&world, "/").await.0, 200);
     assert!(world.page("/").await.contains("<nav"));
@@ -108,13 +114,15 @@ async fn row_10_039_the_page_its_files_and_the_api_are_below_the_path() {
 async fn without_a_client_its_path_is_nothing() {
     let world = World::new().await;
     assert_eq!(get(&world, "/client/").await.0, 404);
+    assert_eq!(get(&world, "/config").await.0, 404);
+    assert!(!world.page("/").await.contains("data-client"));
 }
 
 #[tokio::test]
 async fn row_10_032_an_avatar_is_gravatars() {
     let world = World::new().await;
     let (status, headers, _) = get(&world, "/avatar?email=%20Ann@Example.org&size=64").await;
-    let wanted = "//www.gravatar.com/avatar/8b5a6a28fc840441be692d74a81ccd1a?d=retro&s=64";
+    let wanted = "https://www.gravatar.com/avatar/8b5a6a28fc840441be692d74a81ccd1a?d=retro&s=64";
     assert_eq!((status, headers["location"].to_str().unwrap()), (302, wanted));
     world.access(json!({"avatar_methods": []})).await;
     let (status, headers, _) = get(&world, "/avatar?email=ann@example.org").await;

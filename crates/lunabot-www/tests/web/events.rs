@@ -4,8 +4,13 @@ use crate::support::{World, seed, text};
 use axum::body::{Body, BodyDataStream};
 use axum::http::Request;
 use futures::StreamExt;
+use lunabot_www::{Endpoint, listen, serve};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_util::sync::CancellationToken;
 
 /// An open stream, read frame by frame.
 struct Sse {
@@ -95,6 +100,31 @@ async fn query_arguments_filter_by_fields_09_103() {
 }
 
 #[tokio::test]
+async fn events_of_several_topics_come_in_their_order_09_097() {
+    let world = World::new().await;
+    let mut sse = Sse::open(&world, "/sse/listen").await;
+    let uuid = sse.next().await.1;
+    let adding = async {
+        for n in 1..=20 {
+            assert_eq!(world.get(&format!("/sse/add/{uuid}/changes/{n}/new")).await.0, 200);
+        }
+        // A pattern that fits as well brings nothing twice.
+        assert_eq!(world.get(&format!("/sse/add/{uuid}/changes/*/new?changeid=3")).await.0, 200);
+    };
+    tokio::select! {
+        () = adding => {}
+        event = sse.next() => panic!("no event was due: {event:?}"),
+    }
+    for _ in 1..=20 {
+        change(&world).await;
+    }
+    for n in 1..=20 {
+        let data: Value = serde_json::from_str(&sse.next().await.1).unwrap();
+        assert_eq!(data["key"], json!(["changes", n.to_string(), "new"]));
+    }
+}
+
+#[tokio::test]
 async fn too_many_topics_are_refused() {
     let world = World::new().await;
     let mut sse = Sse::open(&world, "/sse/listen").await;
@@ -128,4 +158,24 @@ async fn a_part_of_a_page_comes_without_its_frame() {
     let request = Request::get("/").header("x-part", "1").body(Body::empty()).unwrap();
     let (_, part) = text(world.send(request).await).await;
     assert!(part.contains("<main") && !part.contains("<html") && !part.contains("<nav aria-label=\"Main\""));
+}
+
+#[tokio::test]
+async fn a_listener_that_says_nothing_is_pinged_10_009() {
+    let world = World::new().await;
+    let mut site = (*world.site.load()).clone();
+    site.www.ws_ping_interval = Some(lunabot_model::Duration(0.05));
+    world.site.store(site);
+    let listener =
+        listen(&Endpoint::read(&json!("127.0.0.1:0")).unwrap(), std::path::Path::new(".")).await.unwrap();
+    let (port, stop) = (listener.port().unwrap(), CancellationToken::new());
+    let serving = tokio::spawn(serve(listener, world.router.clone(), stop.clone()));
+    let request = format!("ws://127.0.0.1:{port}/ws").into_client_request().unwrap();
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+    for _ in 0..2 {
+        assert!(matches!(socket.next().await.unwrap().unwrap(), Message::Ping(_)));
+    }
+    stop.cancel();
+    serving.await.unwrap();
 }

@@ -21,10 +21,14 @@ pub fn run(args: &Checkconfig) -> Result<ExitCode> {
     let loader = Loader::new(base, Arc::new(SystemClock::new()), Arc::new(Records::default()));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let (loaded, reversed) = runtime.block_on(async {
+    let (loaded, reversed, missing) = runtime.block_on(async {
         let loaded = loader.check(false).await;
         let reversed = if loaded.is_ok() { loader.check(true).await.ok() } else { None };
-        (loaded, reversed)
+        let missing = match &loaded {
+            Ok(generation) => generation.missing_secrets().await,
+            Err(_) => Vec::new(),
+        };
+        (loaded, reversed, missing)
     });
     match loaded {
         Err(failure) => {
@@ -33,6 +37,9 @@ pub fn run(args: &Checkconfig) -> Result<ExitCode> {
         }
         Ok(generation) => {
             generation.warnings.iter().for_each(|warning| ui::err(&format!("warning: {warning}")));
+            // Here they may be unknown, where the master runs they must not.
+            let refused = "a master would not take this configuration up";
+            missing.iter().for_each(|secret| ui::err(&format!("warning: {secret}; {refused}")));
             reversed.iter().for_each(|reversed| warn_of_order(&generation, reversed));
             if !args.quiet.quiet {
                 ui::out("Config file is good!");

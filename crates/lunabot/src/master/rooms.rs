@@ -10,7 +10,7 @@ use crate::reload::watch::FileWatch;
 use crate::wiring::health::Health;
 use crate::wiring::local_worker::{Links, LocalWorkers};
 use crate::wiring::metrics::Metrics;
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use lunabot_data::Data;
 use lunabot_engine::worker::{Prepared, RemoteWorkers};
 use lunabot_engine::{Engine, Stop};
@@ -70,7 +70,8 @@ impl Rooms {
             return Err(anyhow!("Configuration Errors:\n{}", lines.join("\n")));
         }
         // Before the store is opened: a port in use is found at once and nothing has happened.
-        let place = Bound::bind(&generation.config().www, &loader.config_folder()).await?;
+        let place =
+            Bound::bind(&generation.config().www, &loader.config_folder()).await.context("www.port")?;
         let data = open::store(base, generation.config(), clock).await?;
         let history = Arc::new(History::default());
         open::serve_lists(&data, &history, Arc::clone(&records));
