@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use lunabot_data::intake::{Intake, IntakeError};
 use lunabot_data::new::StateKey;
 use lunabot_data::{Data, DataError};
-use lunabot_model::render::{ServiceScope, render};
+use lunabot_model::render::ServiceScope;
 use lunabot_model::{Clock, Json, Renderable, ScriptError, ScriptHost, SecretSource};
 use serde::de::DeserializeOwned;
 use std::any::Any;
@@ -135,7 +135,7 @@ impl SourceContext {
 
     /// Renders options of a service: secrets and functions, no properties of a build.
     pub async fn render(&self, value: &Json) -> Result<Json, SourceError> {
-        render(value, &self.scope()).await.map_err(|error| SourceError::Other(error.to_string()))
+        self.scope().render(value).await.map_err(|error| SourceError::Other(error.to_string()))
     }
 
     /// The value of an option.

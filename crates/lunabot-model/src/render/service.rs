@@ -19,7 +19,21 @@ pub struct ServiceScope {
 impl ServiceScope {
     /// The value of an option. The error says what was expected, and shows no value: it may be a secret.
     pub async fn value<T: DeserializeOwned>(&self, option: &Renderable<T>) -> Result<T, RenderError> {
-        let rendered = render(option.source(), self).await?;
+        self.value_of(option, &Properties::new()).await
+    }
+
+    /// Whatever is to be rendered in a value, without properties.
+    pub async fn render(&self, value: &Json) -> Result<Json, RenderError> {
+        render(value, &Knowing { scope: self, properties: &Properties::new() }).await
+    }
+
+    /// [`ServiceScope::value`] with properties that it may ask for.
+    pub async fn value_of<T: DeserializeOwned>(
+        &self,
+        option: &Renderable<T>,
+        properties: &Properties,
+    ) -> Result<T, RenderError> {
+        let rendered = render(option.source(), &Knowing { scope: self, properties }).await?;
         Renderable::read(&rendered).map_err(|_| {
             let wanted = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
             let wanted = if wanted == "String" { "text" } else { "value that the option takes" };
@@ -28,9 +42,15 @@ impl ServiceScope {
     }
 }
 
-impl RenderContext for ServiceScope {
+/// A service that knows some properties.
+struct Knowing<'a> {
+    scope: &'a ServiceScope,
+    properties: &'a Properties,
+}
+
+impl RenderContext for Knowing<'_> {
     fn properties(&self) -> Properties {
-        Properties::new()
+        self.properties.clone()
     }
 
     fn source_stamp(&self, _: &str) -> Option<SourceStamp> {
@@ -42,7 +62,7 @@ impl RenderContext for ServiceScope {
     }
 
     fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
-        self.secrets.get(name)
+        self.scope.secrets.get(name)
     }
 
     fn call<'a>(
@@ -51,12 +71,12 @@ impl RenderContext for ServiceScope {
         with_properties: bool,
         args: Vec<Json>,
     ) -> BoxFuture<'a, Result<Json, RenderError>> {
-        let properties = || Arg::Properties(Arc::new(Inert), Properties::new());
+        let properties = || Arg::Properties(Arc::new(Inert), self.properties.clone());
         let first = with_properties.then(properties);
         let all = first.into_iter().chain(args.into_iter().map(Arg::Value)).collect();
         Box::pin(async move {
-            let site = CallSite::new("renderer", self.concerns.as_str());
-            self.script.call(callback, site, all).await.map_err(|e| RenderError(e.to_string()))
+            let site = CallSite::new("renderer", self.scope.concerns.as_str());
+            self.scope.script.call(callback, site, all).await.map_err(|e| RenderError(e.to_string()))
         })
     }
 

@@ -16,8 +16,9 @@ mod session;
 mod user;
 
 pub use gate::{Visitor, gate, limit};
+pub use htpasswd::HtPasswd;
 pub use limits::Clients;
-pub use login::{credentials, login, logout, nothing, send, send_login};
+pub use login::{credentials, login, logout, nothing, send, send_login, too_many};
 pub use order::OrderError;
 pub use passwords::Passwords;
 pub use peer::{Asker, Peer, Proxies};
@@ -26,14 +27,13 @@ pub use user::User;
 
 use crate::authz::{Anonymous, Authz, error_at};
 use axum::http::HeaderMap;
-use htpasswd::HtPasswd;
 use lunabot_model::config::{Config, ConfigError, RateLimit, WwwConfig};
 use lunabot_model::render::ServiceScope;
 use lunabot_model::{AnyObject, Json, Problem};
 use oauth::OAuth;
 use remote::RemoteUser;
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A week (10.006).
@@ -62,6 +62,8 @@ pub struct Access {
     pub limit: RateLimit,
     /// Whether people have pictures, from Gravatar (10.032).
     pub avatars: bool,
+    /// Where relative paths of the configuration begin.
+    pub folder: PathBuf,
     cookies: cookie::Scope,
     session_seconds: i64,
 }
@@ -76,6 +78,7 @@ impl Default for Access {
             proxies: Proxies::default(),
             limit: RateLimit::default(),
             avatars: true,
+            folder: PathBuf::new(),
             cookies: cookie::Scope::default(),
             session_seconds: SESSION_SECONDS as i64,
         }
@@ -103,6 +106,8 @@ impl Access {
             errors.push(at("www.trusted_proxies", wrong.message));
             None
         });
+        let files = crate::hooks::missing_files(www, folder).await;
+        errors.extend(files.into_iter().map(|why| at("www.change_hook_auth", why)));
         let avatars = avatars(www).map_err(|wrong| errors.push(wrong));
         let seconds = www.cookie_expiration_time.map_or(SESSION_SECONDS, lunabot_model::Duration::secs);
         if !(1.0..=SESSION_SECONDS * 520.0).contains(&seconds) {
@@ -126,6 +131,7 @@ impl Access {
             proxies: proxies.unwrap_or_default(),
             limit: www.rate_limit.clone(),
             avatars: avatars.unwrap_or(true),
+            folder: folder.to_owned(),
             cookies: cookie::Scope::of(config),
             session_seconds: seconds as i64,
         })

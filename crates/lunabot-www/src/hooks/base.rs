@@ -35,8 +35,8 @@ impl Dialect for Base {
 
 pub(super) fn changes(arguments: &Arguments) -> Result<Vec<NewChange>, HookError> {
     let get = |name: &str| arguments.get(name).cloned();
-    let author = get("author").or_else(|| get("who"));
-    let author = author.filter(|who| !who.trim().is_empty());
+    let said = |who: &String| !who.trim().is_empty();
+    let author = get("author").filter(said).or_else(|| get("who").filter(said));
     Ok(vec![NewChange {
         author: author.ok_or_else(|| HookError::Bad("author: missing; say who made the change".into()))?,
         committer: get("committer"),
@@ -99,6 +99,7 @@ mod tests {
     #[test]
     fn arguments_become_a_change_02_032() {
         let change = read(&[
+            ("author", ""),
             ("who", "joe"),
             ("files", r#"["a.c", "b/c.h"]"#),
             ("properties", r#"{"x": 1}"#),

@@ -75,7 +75,7 @@ fn push(payload: Part<'_>, event: &str, codebase: String) -> Result<Vec<NewChang
         category: Some(event.into()),
         properties: event_property(event),
         repository: payload.text("repository.url")?,
-        project: payload.text("project.name")?,
+        project: payload.first_text(&["repository.name", "project.name"])?,
         codebase,
         ..NewChange::default()
     };

@@ -12,6 +12,7 @@ mod github;
 mod gitlab;
 mod guard;
 pub(crate) mod kinds;
+mod multipart;
 mod options;
 mod own;
 mod payload;
@@ -22,7 +23,7 @@ mod table;
 
 pub use poller::PollPort;
 pub use served::Refusal;
-pub use table::{Hooks, unprotected, wrong};
+pub use table::{Hooks, missing_files, unprotected, wrong};
 
 use crate::router::App;
 use async_trait::async_trait;
@@ -158,7 +159,8 @@ async fn hook(app: &App, path: &str, request: Request) -> Response {
         concerns: format!("change hook {name}"),
     };
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-    let user = match auth::admit(&site.hooks.auth, authorization, &service).await {
+    let asker = site.access.proxies.asker(request.extensions(), request.headers());
+    let user = match auth::admit(app, &site, asker, authorization, &service).await {
         Ok(user) => user,
         Err(refused) => return refused,
     };

@@ -48,7 +48,8 @@ impl HookRequest {
 
     fn form(&self) -> impl Iterator<Item = (String, String)> {
         let form = if self.content_type() == FORM { self.body.as_ref() } else { b"" };
-        owned(form)
+        let kind = self.header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
+        super::multipart::fields(kind, &self.body).into_iter().chain(owned(form))
     }
 
     /// All arguments, of the form first, then of the query.

@@ -8,6 +8,7 @@ use lunabot_model::config::{ConfigError, WwwConfig};
 use lunabot_model::render::ServiceScope;
 use lunabot_model::{AnyObject, Json, Kind, Problem, kind};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 type Read = fn(&Json) -> Result<Arc<dyn Dialect>, Vec<Problem>>;
@@ -115,6 +116,16 @@ pub fn wrong(www: &WwwConfig) -> Vec<ConfigError> {
         });
     }
     errors
+}
+
+/// Files of `change_hook_auth` that cannot be read; relative ones begin at `folder`.
+pub async fn missing_files(www: &WwwConfig, folder: &Path) -> Vec<String> {
+    let mut missing = Vec::new();
+    // What is wrong otherwise is told by [`wrong`].
+    for checker in checkers(www).unwrap_or_default() {
+        missing.extend(checker.check_file(folder).await.err());
+    }
+    missing
 }
 
 /// Dialects whose senders prove nothing though they could (02.033).
@@ -309,7 +320,7 @@ mod tests {
         www.change_hook_auth =
             Some(json!([{"$kind": "util.UserPasswordAuth", "$args": {"users": {"a": "b"}}}]));
         assert_eq!(unprotected(&www).len(), 0);
-        www.change_hook_auth = Some(json!(["file:x"]));
+        www.change_hook_auth = Some(json!(["memory:x"]));
         assert!(
             wrong(&www)[0].to_string().starts_with("www.change_hook_auth: expected a util.UserPasswordAuth")
         );

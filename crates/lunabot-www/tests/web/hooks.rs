@@ -2,6 +2,7 @@
 //! `hooks/`.
 
 use crate::support::{World, text};
+use base64::Engine as _;
 use serde_json::json;
 
 #[path = "hooks/bitbucket.rs"]
@@ -133,6 +134,75 @@ async fn only_who_is_listed_gets_in_02_030() {
     let realm = got.headers()["www-authenticate"].to_str().unwrap().to_string();
     assert!(realm.starts_with("Basic realm=\"Protected area\""), "{realm}");
     assert_eq!(world.api("changes").await["meta"]["total"], 2);
+}
+
+#[tokio::test]
+async fn files_and_functions_say_who_gets_in_too_02_030() {
+    let world = World::new().await;
+    std::fs::write(world.dir.path().join("changehook.passwd"), "joe:a:b\nann:pw\r\nno line\nempty:\n")
+        .unwrap();
+    std::fs::write(world.dir.path().join("htpasswd"), "bob:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n").unwrap();
+    world.access(json!({"rate_limit": {"logins": 100}})).await;
+    let check = json!({"$kind": "util.CustomAuth", "$args": {"check_credentials": crate::support::function("check")}});
+    let hashed = json!({"$kind": "util.HTPasswdAuth", "$args": {"passwdFile": "htpasswd"}});
+    for (auth, who, wrong) in [
+        (json!("file:changehook.passwd"), "joe:a:b", "joe:a"),
+        (json!(["file:changehook.passwd"]), "ann:pw", "empty:"),
+        (json!([hashed.clone()]), "bob:password", "bob:passwort"),
+        (json!([check]), "eve:right", "eve:left"),
+        (json!([hashed, "file:changehook.passwd"]), "ann:pw", "no line:"),
+    ] {
+        world.hooks(json!({"base": true}), Some(auth.clone()));
+        for (given, status) in [(who, 202), (wrong, 401)] {
+            let header = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(given));
+            let got = world
+                .post("/change_hook/base", FORM, &[("authorization", header.as_str())], "author=x")
+                .await;
+            assert_eq!(got.status(), status, "{auth} {given}");
+        }
+    }
+    let files = json!({"change_hook_auth": ["file:nowhere"], "change_hook_dialects": {"base": true}});
+    let config = lunabot_model::config::Config {
+        www: serde_json::from_value(files).unwrap(),
+        ..lunabot_model::config::Config::default()
+    };
+    let errors = lunabot_www::Access::load(&config, world.dir.path()).await.unwrap_err();
+    assert!(errors[0].path == "www.change_hook_auth" && errors[0].message.contains("nowhere"), "{errors:?}");
+}
+
+#[tokio::test]
+async fn whoever_guesses_has_to_wait_02_030() {
+    let world = World::new().await;
+    world.hooks(
+        json!({"base": true}),
+        Some(json!([{"$kind": "util.UserPasswordAuth", "$args": {"users": {"joe": "pw"}}}])),
+    );
+    let ask = async |header: &str| {
+        world.post("/change_hook/base", FORM, &[("authorization", header)], "author=x").await
+    };
+    for _ in 0..20 {
+        // joe:pw
+        assert_eq!(ask("Basic am9lOnB3").await.status(), 202);
+    }
+    for _ in 0..10 {
+        assert_eq!(ask("Basic am9lOm5v").await.status(), 401);
+    }
+    let late = ask("Basic am9lOnB3").await;
+    assert!(late.status() == 429 && late.headers().contains_key("retry-after"), "{}", late.status());
+}
+
+#[tokio::test]
+async fn forms_of_several_parts_are_read_02_032() {
+    let world = World::new().await;
+    let body = "--xx\r\nContent-Disposition: form-data; name=\"who\"\r\n\r\njoe\r\n--xx\r\n\
+                Content-Disposition: form-data; name=\"branch\"\r\n\r\nmain\r\n--xx--\r\n";
+    let got = world.post("/change_hook/base?project=p", "multipart/form-data; boundary=xx", &[], body).await;
+    assert_eq!(text(got).await, (202, "1 change found".into()));
+    let change = world.api("changes/1").await["changes"][0].clone();
+    assert_eq!(
+        (&change["author"], &change["branch"], &change["project"]),
+        (&json!("joe"), &json!("main"), &json!("p"))
+    );
 }
 
 #[tokio::test]

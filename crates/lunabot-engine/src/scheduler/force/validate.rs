@@ -3,7 +3,7 @@
 
 use super::{Filled, SOURCE};
 use crate::scheduler::Surroundings;
-use lunabot_model::render::{ServiceScope, render};
+use lunabot_model::render::ServiceScope;
 use lunabot_model::script::{CallSite, LiveObject};
 use lunabot_model::{Arg, BoxFuture, Callback, CallbackSpec, Json, Properties};
 use serde_json::Map;
@@ -83,7 +83,7 @@ impl LiveObject for Entered {
                     Ok(Json::Null)
                 }
                 ("setProperty", _) => Err("setProperty takes a name, a value and a source".into()),
-                ("render", [value]) => render(value, &self.scope).await.map_err(|error| error.0),
+                ("render", [value]) => self.scope.render(value).await.map_err(|error| error.0),
                 _ => Err(format!("no method {method}; there are setProperty and render")),
             }
         })

@@ -99,7 +99,7 @@ impl BitbucketCloud {
             author: author(payload)?,
             comments: format!("Bitbucket Cloud Pull Request #{number}"),
             revision: Some(from.text("commit.hash")?),
-            branch: Some(what.branch(number, &to.text("branch.name")?)),
+            branch: Some(what.branch(number, from, to)?),
             category: Some(what.category().into()),
             properties: self.0.properties(pull, Some(&link)),
             revlink: Some(link),

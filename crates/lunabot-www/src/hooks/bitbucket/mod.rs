@@ -83,12 +83,14 @@ impl Pull {
         }
     }
 
-    /// While it is open, its merge is built, after that the branch it was for.
-    fn branch(self, number: i64, destination: &str) -> String {
-        match self {
+    /// While it is open, its merge is built; then the branch it was for, or where it was rejected the one it came from.
+    fn branch(self, number: i64, from: Part<'_>, to: Part<'_>) -> Result<String, HookError> {
+        let name = |side: Part<'_>| side.first_text(&["branch.name", "displayId"]);
+        Ok(match self {
             Pull::Created | Pull::Updated => format!("refs/pull-requests/{number}/merge"),
-            Pull::Fulfilled | Pull::Rejected => format!("refs/heads/{destination}"),
-        }
+            Pull::Fulfilled => format!("refs/heads/{}", name(to)?),
+            Pull::Rejected => format!("refs/heads/{}", name(from)?),
+        })
     }
 }
 

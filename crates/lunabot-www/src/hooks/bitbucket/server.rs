@@ -119,12 +119,11 @@ impl BitbucketServer {
         let pull = payload.part("pullRequest").or_else(|_| payload.part("pullrequest"))?;
         let (from, to) = (pull.part("fromRef")?, pull.part("toRef")?);
         let (number, link) = (pull.integer("id")?, pull.first_text(&["link", "links.self.0.href"]).ok());
-        let destination = to.first_text(&["branch.name", "displayId"])?;
         Ok(vec![NewChange {
             author: author(payload)?,
             comments: format!("Bitbucket Server Pull Request #{number}"),
             revision: Some(from.first_text(&["commit.hash", "latestCommit"])?),
-            branch: Some(what.branch(number, &destination)),
+            branch: Some(what.branch(number, from, to)?),
             category: Some(what.category().into()),
             properties: self.0.properties(pull, link.as_deref()),
             revlink: link,

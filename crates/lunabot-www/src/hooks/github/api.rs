@@ -4,7 +4,7 @@
 
 use super::GitHub;
 use crate::hooks::{HookError, HookScope};
-use lunabot_model::{Clock, Json};
+use lunabot_model::{Clock, Json, Properties};
 use lunabot_net::http;
 use lunabot_net::reqwest::header::{ACCEPT, AUTHORIZATION};
 use lunabot_net::reqwest::{Client, Url};
@@ -28,10 +28,12 @@ pub fn address(text: &str) -> Result<Url, String> {
     if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(wanted()) }
 }
 
-/// What proves to GitHub who asks.
-pub async fn token(options: &GitHub, scope: &HookScope) -> Result<Option<String>, HookError> {
+/// What proves to GitHub who asks; it may depend on the repository's full name (02.033).
+pub async fn token(options: &GitHub, project: &str, scope: &HookScope) -> Result<Option<String>, HookError> {
     let Some(token) = &options.token else { return Ok(None) };
-    let value = scope.service.value(token).await;
+    let mut properties = Properties::new();
+    properties.set("full_name", project, "change_hook");
+    let value = scope.service.value_of(token, &properties).await;
     value.map(Some).map_err(|error| HookError::Failed(format!("token: {error}")))
 }
 
@@ -44,9 +46,10 @@ pub struct Api {
 }
 
 impl Api {
-    pub async fn new(options: &GitHub, scope: &HookScope) -> Result<Self, HookError> {
+    /// `project`: the repository's full name.
+    pub async fn new(options: &GitHub, project: &str, scope: &HookScope) -> Result<Self, HookError> {
         let failed = |error: String| HookError::Failed(error);
-        let token = token(options, scope).await?;
+        let token = token(options, project, scope).await?;
         let client = http::builder().timeout(TIMEOUT).tls_danger_accept_invalid_certs(!options.verify);
         Ok(Api {
             client: client.build().map_err(|error| failed(error.to_string()))?,

@@ -118,7 +118,7 @@ impl Dialect for GitHub {
     }
 
     async fn fields(&self, scope: &HookScope) -> Result<Map<String, Json>, HookError> {
-        let token = api::token(self, scope).await?;
+        let token = api::token(self, "", scope).await?;
         let session = json!({"base_url": self.github_api_endpoint, "verify": self.verify, "token": token});
         let fields = json!({"pullrequest_ref": self.pullrequest_ref, "http": session});
         Ok(fields.as_object().cloned().unwrap_or_default())
@@ -174,7 +174,7 @@ impl GitHub {
         }
         let (number, pull) = (payload.integer("number")?, payload.part("pull_request")?);
         let (head, project) = (pull.text("head.sha")?, payload.text("repository.full_name")?);
-        let api = api::Api::new(self, scope).await?;
+        let api = api::Api::new(self, &project, scope).await?;
         let (message, files) = api.commit_and_files(&project, &head, number).await;
         if self.skips.any_match(&message) {
             return Ok(Vec::new());

@@ -63,11 +63,13 @@ async fn pull_requests_of_the_cloud_02_037() {
     let told: Vec<(&str, &str)> =
         rows.iter().map(|row| (row["category"].as_str().unwrap(), row["branch"].as_str().unwrap())).collect();
     let (merge, after) = ("refs/pull-requests/21/merge", "refs/heads/master");
+    // Buildbot's own choice: where it came from.
+    let rejected = "refs/heads/branch_1496411680";
     let each = [
         ("pull-created", merge),
         ("pull-updated", merge),
         ("pull-fulfilled", after),
-        ("pull-rejected", after),
+        ("pull-rejected", rejected),
     ];
     assert_eq!(told, each.into_iter().flat_map(|one| [one, one]).collect::<Vec<_>>());
     let wanted = json!({
@@ -165,15 +167,15 @@ async fn pull_requests_of_a_server_in_both_forms_02_038() {
         rows.iter().map(|row| format!("{} {}", row["category"], row["branch"]).replace('"', "")).collect();
     let (merge, own_merge, after) =
         ("refs/pull-requests/21/merge", "refs/pull-requests/1/merge", "refs/heads/master");
-    let of = |merge: &str| {
+    let of = |merge: &str, from: &str| {
         [
             format!("pull-created {merge}"),
             format!("pull-updated {merge}"),
             format!("pull-fulfilled {after}"),
-            format!("pull-rejected {after}"),
+            format!("pull-rejected refs/heads/{from}"),
         ]
     };
-    assert_eq!(told, [of(merge), of(own_merge)].concat());
+    assert_eq!(told, [of(merge, "branch_1496411680"), of(own_merge, "a-branch")].concat());
     let link = "http://localhost:7990/projects/CI/repos/py-repo/pull-requests/21";
     let wanted = json!({
         "author": "John Smith <John>", "branch": merge, "category": "pull-created", "codebase": "",

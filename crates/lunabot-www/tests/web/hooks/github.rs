@@ -315,3 +315,13 @@ async fn own_skips_take_the_place_of_the_usual_ones_02_033() {
     assert_eq!(send(&world, "github", PUSH, &skip("a [nobuild] b")).await, found(0));
     assert_eq!(send(&world, "github", PUSH, &skip("a [ci skip] b")).await, found(2));
 }
+
+#[tokio::test]
+async fn a_token_may_depend_on_the_repository_02_033() {
+    let api = Api::start().await;
+    let token = json!({"$kind": "util.Interpolate", "$id": 1, "$at": "m.lua:1", "$args": {"fmtstring": "of %(prop:full_name)s"}});
+    let world = world(json!({"github_api_endpoint": api.address, "token": token})).await;
+    assert_eq!(send(&world, "github", PULL, &payload("github_pull_request")).await, found(1));
+    let asked = api.asked.lock().unwrap().clone();
+    assert!(!asked.is_empty() && asked.iter().all(|(_, token)| token == "token of octo/hello"), "{asked:?}");
+}

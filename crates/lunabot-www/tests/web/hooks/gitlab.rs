@@ -60,7 +60,10 @@ async fn which_events_are_built_02_035() {
         (without(request(), "object_attributes/action"), found(0)),
         (note(), found(1)),
         (without(note(), "merge_request"), found(0)),
-        (without(push(), "project/name"), (400, "the payload has no text at project.name".into())),
+        (
+            without(without(push(), "project"), "repository/name"),
+            (400, "the payload has no text at repository.name".into()),
+        ),
         (
             without(request(), "object_attributes/target"),
             (400, "the payload has no text at target.git_http_url".into()),
@@ -114,4 +117,12 @@ async fn only_the_secret_opens_02_035() {
         assert_eq!(got, (400, "Invalid secret".into()), "{token:?}");
     }
     assert_eq!(changes(&world).await, Vec::<Json>::new());
+}
+
+#[tokio::test]
+async fn a_push_that_names_no_project_has_its_repositorys_name_02_035() {
+    let world = world().await;
+    let push = without(payload("gitlab_push"), "project");
+    assert_eq!(send(&world, "gitlab", HEADERS, &push).await, found(2));
+    assert_eq!(changes(&world).await[0]["project"], "Diaspora");
 }
