@@ -90,5 +90,7 @@ mod subversion;
 mod tries;
 #[path = "whole/trigger.rs"]
 mod trigger;
+#[path = "whole/web_config.rs"]
+mod web_config;
 #[path = "whole/workers.rs"]
 mod workers;

@@ -174,6 +174,7 @@ pub(crate) async fn every_command(release: Release, protocol: &str) -> Result<()
         assert_eq!(info["version"], release.version(), "08.002 {protocol}");
     }
     assert!(info["environ"].is_null() && info["admin"].is_string(), "{info}");
+    assert!(info.get("access_uri").is_some(), "08.002: {info}");
     master.force("all").await?;
     let build = master.finished_build(1).await?;
     let steps = master.get("builds/1/steps").await?;

@@ -405,7 +405,9 @@ impl From<CodebaseOptions> for Parameter {
                 Err(error) => faults.push(Problem::new(name, error)),
             }
         }
-        let columns = o.columns.unwrap_or_else(|| default_columns(&fields));
+        // What a patch consists of is wide.
+        let usual = if o.patch.is_some() { 1 } else { default_columns(&fields) };
+        let columns = o.columns.unwrap_or(usual);
         match o.patch.as_ref().map(Parameter::read) {
             Some(Ok(mut patch)) => {
                 if patch.name.is_empty() {

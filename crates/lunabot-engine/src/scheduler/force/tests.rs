@@ -288,7 +288,7 @@ fn codebases_become_source_stamps_03_047_03_048() {
         json!({"hide": true}),
     );
     assert_eq!((&specs[2]["fields"][2], specs[2]["fields"].as_array().unwrap().len()), (&revision, 3));
-    assert_eq!((&specs[3]["label"], &specs[3]["columns"]), (&json!("Codebase: third"), &json!(2)));
+    assert_eq!((&specs[3]["label"], &specs[3]["columns"]), (&json!("Codebase: third"), &json!(1)));
 
     let posted = json!({"main_branch": "n", "revision": " rr ", "third_branch": "tb", "main_revision": "zz",
                         "third_patch_body": "PB", "third_patch_level": "0"});

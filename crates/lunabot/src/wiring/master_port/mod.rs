@@ -54,6 +54,10 @@ impl Port {
             Ok(Answer::One { item, .. }) => Ok(rows::row(path, item)),
             Ok(Answer::Raw) => Err(format!("{path} is raw text; ask for its contents")),
             Err(DataError::NotFound(_)) => Ok(Json::Null),
+            Err(error @ DataError::InvalidPath(_)) => Err(match query::nearest(path) {
+                Some(near) => format!("{error}, did you mean {near}?"),
+                None => error.to_string(),
+            }),
             Err(error) => Err(error.to_string()),
         }
     }

@@ -15,6 +15,25 @@ pub(super) fn path(path: &Json) -> Result<String, String> {
     }
 }
 
+/// The path that may be meant by one that leads nowhere.
+pub(super) fn nearest(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let known = lunabot_data::dataspec();
+    let patterns = known.iter().filter_map(|row| row["path"].as_str());
+    let like: Vec<String> =
+        patterns.filter_map(|pattern| filled(pattern.trim_start_matches('/'), &parts)).collect();
+    lunabot_model::kind::nearest(path, like.iter().map(String::as_str)).map(str::to_owned)
+}
+
+/// A pattern with the path's own ids.
+fn filled(pattern: &str, parts: &[&str]) -> Option<String> {
+    let words: Vec<&str> = pattern.split('/').collect();
+    let pick = |(word, part): (&&str, &&str)| {
+        if word.contains(':') { (*part).to_owned() } else { (*word).to_owned() }
+    };
+    (words.len() == parts.len()).then(|| words.iter().zip(parts).map(pick).collect::<Vec<_>>().join("/"))
+}
+
 /// `{filters=, fields=, order=, limit=, offset=, properties=}` as a query string (09d).
 pub(super) fn query(options: &Json) -> Result<String, String> {
     let Json::Object(options) = options else {
@@ -87,6 +106,18 @@ fn scalar(value: &Json) -> Result<String, String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_path_that_leads_nowhere_names_the_nearest_09_105() {
+        for (path, near) in [
+            ("build", Some("builds")),
+            ("bilders/3/builds", Some("builders/3/builds")),
+            ("builds/3/step", Some("builds/3/steps")),
+            ("x/y/z", None),
+        ] {
+            assert_eq!(super::nearest(path).as_deref(), near, "{path}");
+        }
+    }
 
     #[test]
     fn options_become_the_query_of_the_api() {

@@ -69,6 +69,12 @@ impl From<StampArg> for StampRef {
 /// Answers with `bsid` and the request of each builder, as several return values.
 pub(super) async fn add_buildset(data: &Data, args: Json) -> Result<Json, String> {
     let args: BuildsetArgs = read("addBuildset", args)?;
+    if args.builderids.is_empty() {
+        return Err(
+            "addBuildset: builderids is missing or empty; name what is to be built, such as builderids = {1}"
+                .into(),
+        );
+    }
     let mut properties = Properties::from_plain(&args.properties, "Scheduler");
     for (name, value) in &args.properties {
         if let Json::Array(pair) = value
