@@ -50,16 +50,16 @@ mod odd_input;
 mod old_workers;
 #[path = "whole/own_builds.rs"]
 mod own_builds;
-#[path = "whole/own_latent.rs"]
-mod own_latent;
 #[path = "whole/own_hooks.rs"]
 mod own_hooks;
+#[path = "whole/own_latent.rs"]
+mod own_latent;
 #[path = "whole/own_observers.rs"]
 mod own_observers;
-#[path = "whole/own_rules.rs"]
-mod own_rules;
 #[path = "whole/own_parts.rs"]
 mod own_parts;
+#[path = "whole/own_rules.rs"]
+mod own_rules;
 #[path = "whole/own_secrets.rs"]
 mod own_secrets;
 #[path = "whole/own_sources.rs"]

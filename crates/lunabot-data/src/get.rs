@@ -218,11 +218,12 @@ fn parse(query: &str, fields: &[FieldSpec], collection: bool) -> Result<ResultSp
 /// The tables from which a path is answered; `None`: not from tables alone.
 fn tables_of(path: &str) -> Option<&'static [&'static str]> {
     let target = path::find(path).ok()?.endpoint.target;
-    match target {
-        // What is stored of a log changes only with the log.
-        Target::LogContents => Some(Log::DECL.tables),
-        _ => for_resource!(target, R => <R as Resource>::DECL.tables),
-    }
+    for_resource!(target, R => <R as Resource>::DECL.tables)
+}
+
+/// What an answer is kept under.
+fn key_of(path: &str, query: &str, pretty: bool) -> String {
+    format!("{}{path}?{query}", if pretty { '+' } else { '-' })
 }
 
 impl Data {
@@ -241,16 +242,11 @@ impl Data {
     /// Like [`Data::get`], serialised: the envelope of 09.045, compact or indented by two blanks. Kept until a table that
     /// it was made from changes. `Ok(None)`: a raw answer, see [`Data::raw`].
     pub async fn get_json(&self, path: &str, query: &str, pretty: bool) -> Result<Option<Serialised>> {
-        let (answers, versions) = (&self.shared.answers, &self.shared.versions);
-        let key = format!("{}{path}?{query}", if pretty { '+' } else { '-' });
-        if let Some(Kept { version, body, packed, .. }) = answers.get(&key, versions) {
-            return Ok(Some(Serialised {
-                body,
-                tag: Some(answers.tag(&key, version)),
-                packed: Some(packed),
-            }));
+        if let Some(kept) = self.kept_json(path, query, pretty) {
+            return Ok(Some(kept));
         }
-        let of = tables_of(path).map(|tables| (tables, versions.of(tables)));
+        let (answers, key) = (&self.shared.answers, key_of(path, query, pretty));
+        let of = tables_of(path).map(|tables| (tables, self.shared.versions.of(tables)));
         let tag = of.map(|(_, version)| answers.tag(&key, version));
         let answer = match self.get(path, query).await? {
             Answer::Raw => return Ok(None),
@@ -263,16 +259,24 @@ impl Data {
         let body = Bytes::from(body.map_err(|e| DataError::Storage(e.to_string()))?);
         let packed = of.filter(|_| body.len() <= MAX_KEPT).map(|(tables, version)| {
             let packed = Arc::default();
-            answers.put(&key, Kept { tables, version, body: body.clone(), packed: Arc::clone(&packed) });
+            let kept =
+                Kept { tables, version, body: body.clone(), tag: tag.clone(), packed: Arc::clone(&packed) };
+            answers.put(&key, kept);
             packed
         });
         Ok(Some(Serialised { body, tag, packed }))
     }
 
+    /// The answer of [`Data::get_json`] or [`Data::contents`], if it is kept and nothing has changed since.
+    pub fn kept_json(&self, path: &str, query: &str, pretty: bool) -> Option<Serialised> {
+        let kept = self.shared.answers.get(&key_of(path, query, pretty), &self.shared.versions)?;
+        Some(Serialised { body: kept.body, tag: kept.tag, packed: Some(kept.packed) })
+    }
+
     /// The tag that [`Data::get_json`] would give now, without reading anything.
     pub fn answer_tag(&self, path: &str, query: &str, pretty: bool) -> Option<String> {
         let version = self.shared.versions.of(tables_of(path)?);
-        Some(self.shared.answers.tag(&format!("{}{path}?{query}", if pretty { '+' } else { '-' }), version))
+        Some(self.shared.answers.tag(&key_of(path, query, pretty), version))
     }
 
     /// Rows of a table.

@@ -318,7 +318,7 @@ pub(crate) fn class_json(shared: &Shared, declared: &Declared) -> Option<Json> {
     if declared.kind.category == Category::ChangeSource
         && let Ok(serve) = shared.prelude("serve_call")
     {
-        hooks.insert(lunabot_model::class::SERVE.into(), callback_json(shared, shared.lift(&serve)));
+        hooks.insert(lunabot_model::class::SERVE.into(), callback_json(shared, shared.lifted.lift(&serve)));
     }
     // The order of methods says nothing, and differs between loads.
     hooks.sort_keys();

@@ -35,7 +35,9 @@ impl ClassOf {
     /// The rendered values of its own parameters as functions are to see them.
     pub fn typed_params(&self, mut rendered: Json) -> Json {
         for name in &self.lists {
-            if let Some(value) = rendered.get_mut(name).filter(|v| v.as_object().is_some_and(|map| map.is_empty())) {
+            if let Some(value) =
+                rendered.get_mut(name).filter(|v| v.as_object().is_some_and(serde_json::Map::is_empty))
+            {
                 *value = Json::Array(Vec::new());
             }
         }

@@ -22,7 +22,8 @@ fn checked(body: &str) -> Result<(Option<i32>, String)> {
     let dir = tempfile::tempdir()?;
     std::fs::write(dir.path().join("master.lua"), format!("{HEAD}{body}\nreturn c\n"))?;
     let output = std::process::Command::new(lunabot_binary()).arg("checkconfig").arg(dir.path()).output()?;
-    let told = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    let told =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     Ok((output.status.code(), told))
 }
 
@@ -74,7 +75,10 @@ is(steps.ShellCommand{command = "x", timeout = 5}.timeout, 5, "a timeout that is
 #[test]
 fn rows_01_040_05_069_14_026_what_is_wrong_is_told_with_its_remedy() -> Result<()> {
     for (body, told) in [
-        ("f:addStep(steps.ShellCommand{command = {}})", "master.lua:12: steps.ShellCommand: command: is empty"),
+        (
+            "f:addStep(steps.ShellCommand{command = {}})",
+            "master.lua:12: steps.ShellCommand: command: is empty",
+        ),
         (
             "f:addStep(steps.ShellCommand{command = 'x', interruptSignal = 'SIGTERM'})",
             "interruptSignal: there is no signal SIGTERM; write TERM",
@@ -98,13 +102,19 @@ fn rows_01_040_05_069_14_026_what_is_wrong_is_told_with_its_remedy() -> Result<(
             "schedulers.NightlyTriggerable{name = 'n', builderNames = {'b'}, onlyIfChanged = true}",
             "onlyIfChanged: not an option of NightlyTriggerable",
         ),
-        ("util.StringParameter{name = 'x', value = 'y'}", "value: not an option; a preset value is given with default"),
+        (
+            "util.StringParameter{name = 'x', value = 'y'}",
+            "value: not an option; a preset value is given with default",
+        ),
         ("util.StringParameter{name = 'x', getChoices = function() end}", "getChoices: not an option"),
         ("util.JanitorConfigurator{logHorizon = 1, branch = 'x'}", "branch: has no use here"),
         ("util.FlattenList{{'a'}, {'list'}}", "types: has no use"),
         ("util.BuildFactory{useProgress = true}", "util.BuildFactory: useProgress: not supported yet"),
         ("f.useProgress = false", "util.BuildFactory: useProgress: not supported yet"),
-        ("changes.CVSMaildirSource{'m', basedir = 'x'}", "changes.CVSMaildirSource: basedir: not supported yet"),
+        (
+            "changes.CVSMaildirSource{'m', basedir = 'x'}",
+            "changes.CVSMaildirSource: basedir: not supported yet",
+        ),
     ] {
         let (code, found) = checked(body)?;
         assert!(code == Some(1) && found.contains(told), "{body}: {told} is not in\n{found}");
@@ -115,13 +125,18 @@ fn rows_01_040_05_069_14_026_what_is_wrong_is_told_with_its_remedy() -> Result<(
 #[test]
 fn what_is_odd_is_warned_of_and_nothing_else_is() -> Result<()> {
     for (body, told) in [
-        ("f:addStep(steps.Compile{command = 'x', warningPattern = '(%d+)'})", "%d means nothing in a regular expression"),
+        (
+            "f:addStep(steps.Compile{command = 'x', warningPattern = '(%d+)'})",
+            "%d means nothing in a regular expression",
+        ),
         (
             "f:addStep(steps.ShellCommand:extend('H', {haltOnFailur = true}){command = 'x'})",
             "haltOnFailur is an attribute; did you mean the option haltOnFailure?",
         ),
-        ("local t = {} for k in pairs{b = 1, a = 2} do t[#t + 1] = k end f:addStep(steps.ShellCommand{command = t})",
-            "warning: master.lua:7: builder b"),
+        (
+            "local t = {} for k in pairs{b = 1, a = 2} do t[#t + 1] = k end f:addStep(steps.ShellCommand{command = t})",
+            "warning: master.lua:7: builder b",
+        ),
     ] {
         let found = good(body)?;
         assert!(found.contains("warning: ") && found.contains(told), "{body}: {told} is not in\n{found}");

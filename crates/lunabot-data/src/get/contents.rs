@@ -2,12 +2,15 @@
 
 use super::logs::{Range, RawStream};
 use super::{Answer, path};
+use crate::cache::Kept;
 use crate::data::Data;
 use crate::error::{DataError, Result};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
+use lunabot_db::Resource as _;
 use lunabot_db::endpoints::Target;
-use lunabot_model::resources::LogChunk;
+use lunabot_model::resources::{Log, LogChunk};
+use std::sync::Arc;
 
 /// Stands for the text in the envelope; nothing else there is a text.
 const TEXT: &str = "\"text\"";
@@ -21,6 +24,9 @@ pub struct Contents {
     /// What stands before the text and after it; no text is asked for: the whole.
     before: String,
     after: Option<String>,
+    /// What it is kept under, and the state of the table of logs before anything was read.
+    key: String,
+    version: u64,
 }
 
 /// An answer's body.
@@ -37,14 +43,13 @@ impl Data {
             return Ok(None);
         }
         let found = path::find(path)?;
+        let (key, version) = (super::key_of(path, query, pretty), self.shared.versions.of(Log::DECL.tables));
         if found.endpoint.target != Target::LogContents {
             return Ok(None);
         }
         let (range, spec) = self.log_range(&found, query).await?;
-        let tag = range.log.complete.then(|| {
-            let key = format!("{}{path}?{query}", if pretty { '+' } else { '-' });
-            self.shared.answers.tag(&key, range.log.num_lines.unsigned_abs())
-        });
+        let tag =
+            range.log.complete.then(|| self.shared.answers.tag(&key, range.log.num_lines.unsigned_abs()));
         let chunk = LogChunk { logid: range.log.logid, firstline: range.first, content: "text".into() };
         let mut item = super::json(&chunk);
         spec.project(&mut item);
@@ -56,16 +61,27 @@ impl Data {
             Some((before, after)) => (format!("{before}\""), Some(format!("\"{after}"))),
             None => (envelope, None),
         };
-        Ok(Some(Contents { tag, data: self.clone(), range, before, after }))
+        Ok(Some(Contents { tag, data: self.clone(), range, before, after, key, version }))
     }
 }
 
 impl Contents {
     /// Reads the beginning, and the rest as it is taken.
     pub async fn body(self) -> Result<ContentsBody> {
+        let (data, key) = (self.data.clone(), self.key.clone());
+        // What is stored of a log changes only with its row.
+        let (tables, version, tag) = (Log::DECL.tables, self.version, self.tag.clone());
+        let body = self.read().await?;
+        if let ContentsBody::Short(body) = &body {
+            let kept = Kept { tables, version, body: body.clone(), tag, packed: Arc::default() };
+            data.shared.answers.put(&key, kept);
+        }
+        Ok(body)
+    }
+
+    async fn read(self) -> Result<ContentsBody> {
         let Some(after) = self.after else { return Ok(ContentsBody::Short(self.before.into())) };
-        let mut pieces =
-            self.data.stored_pieces(&self.range).map(|piece| Ok::<_, DataError>(escaped(&piece?)?));
+        let mut pieces = self.data.stored_pieces(&self.range).map(|piece| escaped(&piece?));
         let mut begin = self.before;
         if let Some(first) = pieces.next().await.transpose()? {
             begin.push_str(&first);

@@ -115,7 +115,7 @@ impl Actor {
             match effect {
                 Effect::Start(request) => self.start_instance(worker, request),
                 Effect::Check => {
-                    self.call_latent(worker, |class, _| async move { latent::check(&class).await })
+                    self.call_latent(worker, |class, _| async move { latent::check(&class).await });
                 }
                 Effect::Stop { fast } => self.call_latent(worker, move |class, services| async move {
                     latent::stop(&class, &services.data, &services.latents.passwords, fast).await
@@ -132,7 +132,7 @@ impl Actor {
                 }
             }
         }
-        if let Some(state) = self.latents.to_show(worker) {
+        if let Some(state) = self.latents.take_shown(worker) {
             self.show(worker, Some(state));
         }
     }

@@ -184,7 +184,7 @@ impl Latents {
     }
 
     /// The state, if it was not shown yet.
-    pub fn to_show(&mut self, worker: WorkerId) -> Option<State> {
+    pub fn take_shown(&mut self, worker: WorkerId) -> Option<State> {
         let unit = self.units.get_mut(&worker)?;
         let state = unit.machine.state();
         (unit.shown.replace(state) != Some(state)).then_some(state)
@@ -211,7 +211,7 @@ impl Latents {
 
     /// Whether those that are left took too long: they are let go.
     pub fn give_up(&mut self, now: Mono) -> bool {
-        if !self.until.is_some_and(|until| until <= now) {
+        if self.until.is_none_or(|until| until > now) {
             return false;
         }
         for (_, unit) in self.units.drain().filter(|(_, unit)| unit.machine.state() != State::ShutDown) {

@@ -38,7 +38,7 @@ struct RunningStep {
 
 impl RunningStep {
     fn elapsed(&self, now: Mono) -> f64 {
-        self.took.unwrap_or_else(|| (now - self.began)).as_secs_f64()
+        self.took.unwrap_or_else(|| now - self.began).as_secs_f64()
     }
 
     /// Of metrics that it has set.

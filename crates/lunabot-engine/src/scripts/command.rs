@@ -45,8 +45,7 @@ static METHODS: &[Method<ScriptCommand>] = methods! {
 static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| names(&[METHODS]));
 
 fn make(args: &Json) -> Result<ScriptObject, String> {
-    let params: RemoteCommandParams =
-        FromLua(args).read().map_err(|error| error.to_string())?;
+    let params: RemoteCommandParams = FromLua(args).read().map_err(|error| error.to_string())?;
     Ok(object(params.remote_command.clone(), Todo::Params(params)))
 }
 

@@ -8,7 +8,9 @@ use crate::scripts::command::ended;
 use crate::scripts::step_object;
 use lunabot_model::results::ResultFlags;
 use lunabot_model::script::Instance;
-use lunabot_model::{Arg, Callback, ClassOf, FromLua, Json, Results, ScriptError, ScriptErrorKind, StringOrList};
+use lunabot_model::{
+    Arg, Callback, ClassOf, FromLua, Json, Results, ScriptError, ScriptErrorKind, StringOrList,
+};
 use serde_json::Map;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -206,9 +206,9 @@ shared!(ShellParams {
 
 /// What a worker may be told to end a program with: the names of Python's `signal`, without `SIG`.
 const SIGNALS: &[&str] = &[
-    "ABRT", "ALRM", "BREAK", "BUS", "CHLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "KILL", "PIPE", "POLL", "PROF",
-    "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1", "USR2",
-    "VTALRM", "WINCH", "XCPU", "XFSZ",
+    "ABRT", "ALRM", "BREAK", "BUS", "CHLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "KILL", "PIPE", "POLL",
+    "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG",
+    "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
 ];
 
 impl ShellParams {
@@ -351,7 +351,9 @@ mod tests {
         assert_eq!(read(all), Ok(CommandLine::Words(["make", "-k", "all"].map(String::from).into())));
         assert_eq!(read(serde_json::json!({})), Ok(CommandLine::Words(vec![])));
         assert!(read(serde_json::json!({"2": "b"})).unwrap_err().contains("item 1 is nil"));
-        assert!(read(serde_json::json!(["a", {"b": 1}])).unwrap_err().contains("expected texts in a command"));
+        assert!(
+            read(serde_json::json!(["a", {"b": 1}])).unwrap_err().contains("expected texts in a command")
+        );
     }
 
     #[test]
@@ -359,8 +361,14 @@ mod tests {
         for (args, told) in [
             (serde_json::json!({"command": []}), "command: is empty: name a program"),
             (serde_json::json!({"command": ""}), "command: is empty: name a program"),
-            (serde_json::json!({"interruptSignal": "FOO"}), "interruptSignal: there is no signal FOO; write KILL"),
-            (serde_json::json!({"interruptSignal": "SIGTERM"}), "interruptSignal: there is no signal SIGTERM; write TERM"),
+            (
+                serde_json::json!({"interruptSignal": "FOO"}),
+                "interruptSignal: there is no signal FOO; write KILL",
+            ),
+            (
+                serde_json::json!({"interruptSignal": "SIGTERM"}),
+                "interruptSignal: there is no signal SIGTERM; write TERM",
+            ),
             (serde_json::json!({"command": ["x"], "interruptSignal": "INT"}), ""),
         ] {
             #[derive(Deserialize)]
@@ -368,7 +376,10 @@ mod tests {
             let (_, shell, _) = crate::step::split::<_, Nothing>(&args, true).unwrap();
             let found: Vec<String> =
                 shell.problems().iter().map(|p| format!("{}: {}", p.path, p.message)).collect();
-            assert!(found.join("|").starts_with(told) && (told.is_empty() == found.is_empty()), "{args}: {found:?}");
+            assert!(
+                found.join("|").starts_with(told) && (told.is_empty() == found.is_empty()),
+                "{args}: {found:?}"
+            );
         }
     }
 

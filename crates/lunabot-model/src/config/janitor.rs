@@ -107,9 +107,13 @@ mod tests {
         install(&mut config, &[janitor(args)], &mut errors);
         assert_eq!(errors, []);
         let nightly = &config.schedulers[0];
-        assert_eq!((nightly.arg("tz"), nightly.arg("name")), (Some(&json!("Europe/Berlin")), Some(&json!("sweep"))));
+        assert_eq!(
+            (nightly.arg("tz"), nightly.arg("name")),
+            (Some(&json!("Europe/Berlin")), Some(&json!("sweep")))
+        );
         assert_eq!(config.schedulers[1].arg("name"), Some(&json!("sweep_force")));
-        let found = (crate::kinds::janitor::JANITOR_CONFIGURATOR.check)(&json!({"logHorizon": 1, "branch": "x"}));
+        let found =
+            (crate::kinds::janitor::JANITOR_CONFIGURATOR.check)(&json!({"logHorizon": 1, "branch": "x"}));
         assert!(found[0].path == "branch" && found[0].message.starts_with("has no use here"), "{found:?}");
     }
 

@@ -34,8 +34,7 @@ pub(super) const KNOWN: &[&str] = &[
     "www",
 ];
 
-const JANITOR: &str =
-    "is gone; write configurators = {util.JanitorConfigurator{logHorizon = \"4w\", …}}, which takes out what is old";
+const JANITOR: &str = "is gone; write configurators = {util.JanitorConfigurator{logHorizon = \"4w\", …}}, which takes out what is old";
 
 /// Keys of Buildbot that are not read, with the reason.
 pub(super) const REFUSED: &[(&str, &str)] = &[

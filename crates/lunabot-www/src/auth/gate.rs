@@ -127,7 +127,9 @@ fn endpoints(path: &str) -> Vec<String> {
     match parts.as_slice() {
         ["" | "about" | "avatar" | "health" | "live" | "sse" | "ws", ..] => {
             let mut whole = vec![WHOLE.to_owned()];
-            whole.extend(parts[0].is_empty().then(|| all(&["builders", "builds"])).unwrap_or_default());
+            if parts[0].is_empty() {
+                whole.extend(all(&["builders", "builds"]));
+            }
             whole
         }
         ["api"] | ["api", _] => all(&[WHOLE]),
@@ -140,7 +142,9 @@ fn endpoints(path: &str) -> Vec<String> {
                 badge.rsplit_once('.').map_or(badge.as_str(), |(builder, _)| builder)
             )]
         }
-        ["dashboards", name, ..] | ["plugins", "wsgi_dashboards", name, ..] => vec![format!("dashboards/{name}")],
+        ["dashboards", name, ..] | ["plugins", "wsgi_dashboards", name, ..] => {
+            vec![format!("dashboards/{name}")]
+        }
         ["builders", _, "force", name, ..] => vec![format!("forceschedulers/{name}")],
         // What pages show besides that which they are called after.
         ["builders"] => all(&["builders", "builds"]),

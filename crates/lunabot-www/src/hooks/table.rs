@@ -187,7 +187,7 @@ fn own(name: &str, class: &AnyObject, options: &Json) -> Result<Arc<dyn Dialect>
     }
     let handler = HANDLERS.iter().find(|(kind, _)| kind.path() == class.kind);
     let (_, read) = handler.ok_or_else(|| whole(format!("{} reads no web hooks", class.kind)))?;
-    OwnDialect::new(class, read(options)?).map_err(whole)
+    OwnDialect::around(class, read(options)?).map_err(whole)
 }
 
 fn read<D: Dialect + DialectOptions + 'static>(options: &Json) -> Result<Arc<dyn Dialect>, Vec<Problem>> {

@@ -71,7 +71,10 @@ fn warn_of_order(straight: &Generation, reversed: &Generation) {
             Verdict::Change(_) | Verdict::Start | Verdict::Stop => String::new(),
         };
         let place = place_of(straight.config(), &item).map_or(String::new(), |at| format!("{at}: "));
-        ui::err(&format!("warning: {place}{} {}{what} depends on the order of `pairs`", item.what, item.name));
+        ui::err(&format!(
+            "warning: {place}{} {}{what} depends on the order of `pairs`",
+            item.what, item.name
+        ));
     }
 }
 

@@ -32,7 +32,7 @@ async fn add_log(cx: &StepContext, mut args: Args) -> Reply {
 /// The log of `runMkdir` and the like, from now on (13.005).
 async fn add_log_for_remote_commands(cx: &StepContext, mut args: Args) -> Reply {
     let log = cx.add_log_for_remote_commands(&args.text("logname")?).await?;
-    Ok(Arg::Object(log_object(log)))
+    Ok(Arg::Object(log_object(cx, log)))
 }
 
 async fn get_log(cx: &StepContext, mut args: Args) -> Reply {

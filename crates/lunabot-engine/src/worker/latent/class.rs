@@ -5,7 +5,7 @@ use super::machine::STOP_WITHIN;
 use super::terms::{Call, Failure};
 use crate::Generation;
 use crate::step::with_traceback;
-use lunabot_model::render::{ServiceScope, render};
+use lunabot_model::render::ServiceScope;
 use lunabot_model::script::{CallSite, Inert, Instance, LiveObject};
 use lunabot_model::{Arg, BoxFuture, Json, Properties, ScriptError, ScriptErrorKind, ScriptObject, text};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -177,7 +177,7 @@ impl LatentClass {
             secrets: self.generation.secrets.clone(),
             concerns: self.concerns(),
         };
-        let own = render(&class.params, &scope).await.map_err(|error| ScriptError {
+        let own = scope.render(&class.params).await.map_err(|error| ScriptError {
             kind: ScriptErrorKind::Raise,
             message: error.to_string(),
             traceback: String::new(),

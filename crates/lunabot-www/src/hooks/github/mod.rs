@@ -132,7 +132,7 @@ impl Dialect for GitHub {
             }
             ("hasSkip", [Json::String(message)]) => Ok(self.skips.any_match(message).into()),
             ("getCommitMessage", [Json::String(project), Json::String(revision)]) => {
-                let message = api::Api::new(self, scope).await?.message(project, revision).await;
+                let message = api::Api::new(self, project, scope).await?.message(project, revision).await;
                 message.map(Json::String).map_err(HookError::Failed)
             }
             _ => Err(HookError::Failed(format!("{method}: other arguments are wanted"))),

@@ -5,7 +5,6 @@ use crate::hooks::{Dialect, Event, HookError, HookRequest, HookScope};
 use lunabot_data::intake::{read_change, to_json};
 use lunabot_data::new::NewChange;
 use lunabot_model::class::ClassOf;
-use lunabot_model::render::render;
 use lunabot_model::script::{CallError, CallSite, Inert, Instance, LiveObject};
 use lunabot_model::{Arg, BoxFuture, Callback, Json, ScriptError, ScriptErrorKind, ScriptObject};
 use std::sync::{Arc, OnceLock, Weak};
@@ -38,8 +37,7 @@ impl Handler {
         let failed = |error: String| HookError::Failed(error);
         let mut fields = inner.fields(scope).await?;
         let session = fields.remove("http");
-        let params =
-            render(&class.params, &scope.service).await.map_err(|error| failed(error.to_string()))?;
+        let params = scope.service.render(&class.params).await.map_err(|error| failed(error.to_string()))?;
         fields.extend(params.as_object().cloned().unwrap_or_default());
         let methods = inner.methods();
         let (request, scope) = (Arc::clone(request), Arc::clone(scope));

@@ -50,7 +50,7 @@ pub struct OwnDialect {
 
 impl OwnDialect {
     /// `inner` itself, where the class adds nothing.
-    pub fn new(object: &AnyObject, inner: Arc<dyn Dialect>) -> Result<Arc<dyn Dialect>, String> {
+    pub fn around(object: &AnyObject, inner: Arc<dyn Dialect>) -> Result<Arc<dyn Dialect>, String> {
         let Some(class) = object.class.as_ref().map(ClassOf::read).transpose()? else { return Ok(inner) };
         Ok(Arc::new(OwnDialect { class: Arc::new(class), object: object.id, inner }))
     }

@@ -5,7 +5,6 @@ use crate::hooks::options::empty_secret;
 use crate::hooks::{Dialect, DialectOptions, HookError, HookRequest, HookScope, base};
 use async_trait::async_trait;
 use lunabot_data::new::NewChange;
-use lunabot_model::render::render;
 use lunabot_model::{Json, Problem, Renderable};
 use serde::Deserialize;
 use serde_json::Map;
@@ -73,7 +72,7 @@ impl Dialect for Own {
     }
 
     async fn fields(&self, scope: &HookScope) -> Result<Map<String, Json>, HookError> {
-        let rendered = render(&Json::Object(self.options.clone()), &scope.service).await;
+        let rendered = scope.service.render(&Json::Object(self.options.clone())).await;
         let options = rendered.map_err(|error| HookError::Failed(error.to_string()))?;
         Ok(Map::from_iter([("options".to_string(), options)]))
     }

@@ -50,7 +50,9 @@ impl Port {
     /// The list itself, or the row, or null for a missing row.
     async fn get(&self, path: &str, options: &Json) -> Result<Json, String> {
         match self.data()?.get(path, &query::query(options)?).await {
-            Ok(Answer::List { items, .. }) => Ok(items.into_iter().map(|item| rows::row(path, item)).collect()),
+            Ok(Answer::List { items, .. }) => {
+                Ok(items.into_iter().map(|item| rows::row(path, item)).collect())
+            }
             Ok(Answer::One { item, .. }) => Ok(rows::row(path, item)),
             Ok(Answer::Raw) => Err(format!("{path} is raw text; ask for its contents")),
             Err(DataError::NotFound(_)) => Ok(Json::Null),

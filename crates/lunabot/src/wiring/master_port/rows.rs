@@ -42,9 +42,12 @@ mod tests {
         let marked = json!({"$properties": pairs});
         assert_eq!(row("builds/3/properties", pairs.clone()), marked);
         let build = json!({"buildid": 1, "properties": pairs, "changes": [{"properties": {}}]});
-        let wanted = json!({"buildid": 1, "properties": marked, "changes": [{"properties": {"$properties": {}}}]});
+        let wanted =
+            json!({"buildid": 1, "properties": marked, "changes": [{"properties": {"$properties": {}}}]});
         assert_eq!(row("builds/1", build), wanted);
-        for other in [json!({"properties": {"x": 1}}), json!({"properties": ["a"]}), json!({"x": [1, "Change"]})] {
+        for other in
+            [json!({"properties": {"x": 1}}), json!({"properties": ["a"]}), json!({"x": [1, "Change"]})]
+        {
             assert_eq!(row("builds", other.clone()), other);
         }
     }
