@@ -59,11 +59,12 @@ quiet
 
 curl -fsS "$base/api/openapi.json" >"$dir/openapi.json"
 "$venv/bin/openapi-spec-validator" "$dir/openapi.json"
-# What Buildbot's clients know differs from what the checks left out want: methods that are not there are answered 400
-# (09.053), and values that nobody reads are not refused.
+# Left out is what Buildbot's clients know otherwise: methods that are not there are answered 400 (09.051), and what the
+# document cannot say is refused: conditions and orders on fields that are not among those asked for (09.069), and
+# dialects that are not switched on.
 status=0
 (cd "$dir" && "$venv/bin/schemathesis" run openapi.json --url "$base" --max-time "$seconds" --workers 2 --no-color \
-    --continue-on-failure --generation-database none --exclude-checks unsupported_method "$@") || status=$?
+    --continue-on-failure --generation-database none --exclude-checks unsupported_method,positive_data_acceptance "$@") || status=$?
 kill -0 "$master" || { echo "the master has ended" >&2; status=1; }
 if grep -E ' (ERROR|panic)' "$dir/log" >&2; then status=1; fi
 exit $status
