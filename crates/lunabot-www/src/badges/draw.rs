@@ -59,6 +59,8 @@ struct Shape {
     gap: f32,
     /// Widths of the halves beyond their texts.
     pads: (f32, f32),
+    /// How far the texts are from the middle of their halves, towards each other.
+    insets: (f32, f32),
     gloss: Option<&'static [Stop]>,
 }
 
@@ -66,13 +68,18 @@ impl Shape {
     fn of(options: &Badges) -> Shape {
         let pads = (options.left_pad, options.right_pad);
         let radius = options.border_radius;
+        let (height, base, insets) = (20.0, 14.0, (1.0, 1.0));
         match options.style {
-            Style::Plastic => Shape { height: 18.0, base: 13.0, radius, gap: 2.0, pads, gloss: Some(GLOSSY) },
-            Style::Flat => Shape { height: 20.0, base: 14.0, radius, gap: 5.0, pads, gloss: Some(MATT) },
-            Style::FlatSquare => Shape { height: 20.0, base: 14.0, radius: 0.0, gap: 0.0, pads, gloss: None },
+            Style::Plastic => {
+                Shape { height: 18.0, base: 13.0, radius, gap: 2.0, pads, insets, gloss: Some(GLOSSY) }
+            }
+            Style::Flat => Shape { height, base, radius, gap: 5.0, pads, insets, gloss: Some(MATT) },
+            Style::FlatSquare => {
+                Shape { height, base, radius: 0.0, gap: 0.0, pads, insets: (0.0, 0.0), gloss: None }
+            }
             Style::BadgeIo => {
-                let pads = (12.0, 12.0);
-                Shape { height: 20.0, base: 14.0, radius: 3.0, gap: 0.0, pads, gloss: Some(GLOSSY) }
+                let (pads, insets) = ((12.0, 12.0), (0.0, 2.0));
+                Shape { height, base, radius: 3.0, gap: 0.0, pads, insets, gloss: Some(GLOSSY) }
             }
         }
     }
@@ -87,9 +94,8 @@ impl<'a> Badge<'a> {
         let (left, right) = (texts.0 + shape.pads.0, texts.1 + shape.pads.1);
         let (second, width) = (left + shape.gap, left + shape.gap + right);
         let mut labels = Vec::new();
-        let inset = if shape.gap > 0.0 { 1.0 } else { 0.0 };
-        label(&mut labels, &shape, &options.left_text, (left - texts.0) / 2.0 + inset, texts.0);
-        label(&mut labels, &shape, status, second + (right - texts.1) / 2.0 - inset, texts.1);
+        label(&mut labels, &shape, &options.left_text, (left - texts.0) / 2.0 + shape.insets.0, texts.0);
+        label(&mut labels, &shape, status, second + (right - texts.1) / 2.0 - shape.insets.1, texts.1);
         Badge {
             width,
             height: shape.height,

@@ -11,9 +11,10 @@ use serde_json::{Map, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-/// What is beside `/api/v2`: method, path, what it is, the type of its answer.
+/// What is beside `/api/v2`: method, path, what it is, the types of its answer.
 const BESIDE: &[(&str, &str, &str, &str)] = &[
-    ("get", "/api", "Versions of the API and their addresses", "application/json"),
+    // Indented, and as text, for who does not ask for JSON.
+    ("get", "/api", "Versions of the API and their addresses", "application/json text/plain"),
     ("get", "/api/openapi.json", "This document", "application/json"),
     ("get", "/sse/listen/{pattern}", "Events as they happen, e.g. builds/*/finished", "text/event-stream"),
     ("get", "/avatar", "The picture of a person, by email", ""),
@@ -45,7 +46,7 @@ fn make() -> Json {
             "operationId": path.replace(['/', '.'], "_").replace(['{', '}'], ""),
             "summary": what,
             "tags": ["beside"],
-            "responses": {"default": beside(what, kind)},
+            "responses": {"default": beside(what, kind), "4XX": {"$ref": "#/components/responses/error"}},
         });
         if let Some((_, rest)) = path.split_once('{') {
             let name = rest.split('}').next().unwrap_or_default();
@@ -71,7 +72,8 @@ fn make() -> Json {
 fn beside(what: &str, kind: &str) -> Json {
     let mut response = json!({"description": what});
     if !kind.is_empty() {
-        response["content"] = json!({kind: {}});
+        response["content"] =
+            kind.split(' ').map(|kind| (kind.to_owned(), json!({}))).collect::<Map<_, _>>().into();
     }
     response
 }
