@@ -61,6 +61,7 @@ async fn build(data: &Data, builder: Id, worker: Id) {
         buildrequestid: request,
         workerid: Some(worker),
         state_string: "starting".into(),
+        generation: None,
     };
     let (build, _) = data.add_build(new).await.unwrap();
     for name in ["buildername", "workername", "buildnumber", "builddir", "got_revision", "owner"] {
@@ -120,6 +121,7 @@ async fn log(data: &Data, builder: Id, worker: Id) -> Id {
         buildrequestid: requests[&builder],
         workerid: Some(worker),
         state_string: String::new(),
+        generation: None,
     };
     let (build, _) = data.add_build(new).await.unwrap();
     let (step, _) = data.add_step(build.buildid, "s", "").await.unwrap();

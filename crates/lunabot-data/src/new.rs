@@ -141,6 +141,8 @@ pub struct NewBuild {
     pub buildrequestid: BuildRequestId,
     pub workerid: Option<WorkerId>,
     pub state_string: String,
+    /// The content hash of its configuration.
+    pub generation: Option<String>,
 }
 
 /// A configured builder (01.052–01.066).

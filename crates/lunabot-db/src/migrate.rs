@@ -26,6 +26,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../../migrations/sqlite/0003_codebases.sql"),
         postgres: include_str!("../../../migrations/postgres/0003_codebases.sql"),
     },
+    Migration {
+        version: 4,
+        sqlite: include_str!("../../../migrations/sqlite/0004_generations.sql"),
+        postgres: include_str!("../../../migrations/postgres/0004_generations.sql"),
+    },
 ];
 
 const CREATE_VERSION: &str = "CREATE TABLE lunabot_schema (version BIGINT NOT NULL PRIMARY KEY)";

@@ -46,7 +46,7 @@ const LOG_PLACE: &str = "SELECT s.name, b.number, u.name, w.name FROM logs l JOI
 const STAMPS_OF_BUILD: &str = "SELECT x.sourcestampid FROM builds b JOIN buildrequests r ON r.id = b.buildrequestid \
     JOIN buildset_sourcestamps x ON x.buildsetid = r.buildsetid WHERE b.id = $1 ORDER BY x.sourcestampid";
 const NEWEST_BUILDS: &str = "SELECT b.id, b.number, b.builderid, b.buildrequestid, b.workerid, b.masterid, b.started_at, \
-    b.complete_at, b.locks_duration_s, b.state_string, b.results FROM builders u JOIN builds b ON b.builderid = u.id \
+    b.complete_at, b.locks_duration_s, b.state_string, b.results, b.generation FROM builders u JOIN builds b ON b.builderid = u.id \
     AND b.number > (SELECT COALESCE(MAX(m.number), 0) - $1 FROM builds m WHERE m.builderid = u.id) \
     WHERE u.id IN ({}) ORDER BY b.builderid, b.number DESC";
 const PREVIOUS_SUCCESSES: &str = "SELECT id, number FROM builds \

@@ -49,6 +49,7 @@ record!(Build, "builds", key "id": i64 = |b| b.buildid,
     "locks_duration_s": |b| b.locks_duration_s,
     "state_string": |b| b.state_string.clone(),
     "results": |b| code(b.results),
+    "generation": |b| b.generation.clone(),
 });
 
 record!(BuildRequest, "buildrequests", key "id": i64 = |r| r.buildrequestid,

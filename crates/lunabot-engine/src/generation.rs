@@ -8,6 +8,8 @@ use std::sync::Arc;
 pub struct Generation {
     /// Counts the loads of this process.
     pub number: u64,
+    /// Of all files that were read; equal for equal files. Builds record it.
+    pub content_hash: String,
     pub config: Config,
     /// The configuration file's name, the source of global properties (04.006): `master.lua`.
     pub file: String,

@@ -36,6 +36,10 @@ pub struct Build {
     pub locks_duration_s: i64,
     pub results: Option<Results>,
     pub state_string: String,
+    /// The content of the configuration that made it, as `content_hash` of the resource `generations` tells it; `None`:
+    /// made before this was noted (lua-api § 5).
+    #[serde(default)]
+    pub generation: Option<String>,
     /// Empty unless asked for with `property=`.
     pub properties: Properties,
 }

@@ -53,6 +53,7 @@ impl Data {
                 locks_duration_s: 0,
                 results: None,
                 state_string: build.state_string,
+                generation: build.generation,
                 properties: Properties::new(),
             };
             let running = LiveBuild {

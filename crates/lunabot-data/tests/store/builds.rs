@@ -62,7 +62,7 @@ async fn check_rows(data: &Data) {
     let build = json!({
         "buildid": 1, "number": 1, "builderid": 1, "buildrequestid": 1, "workerid": 1, "masterid": 1,
         "started_at": 1005, "complete": true, "complete_at": 1005, "locks_duration_s": 0, "results": 1,
-        "state_string": "done", "properties": {},
+        "state_string": "done", "generation": "abc", "properties": {},
     });
     for path in ["builds/1", "builders/1/builds/1", "builders/b/builds/1"] {
         assert_eq!(one(data, path).await, build, "{path}");

@@ -104,6 +104,7 @@ pub fn new_build(builder: Id, request: Id, worker: Id) -> NewBuild {
         buildrequestid: request,
         workerid: Some(worker),
         state_string: "starting".into(),
+        generation: Some("abc".into()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Builds, steps, logs, build data.
 
-use super::{field, flag, int, json, opt_int, text};
+use super::{field, flag, int, json, opt_int, opt_text, text};
 use crate::error::Result;
 use crate::pool::Cols;
 use crate::resource::{Column, Decl, Resource};
@@ -14,7 +14,7 @@ impl Resource for Build {
         from: "builds b",
         tables: &["builds", "build_properties"],
         columns: "b.id, b.number, b.builderid, b.buildrequestid, b.workerid, b.masterid, b.started_at, b.complete_at, \
-                  b.locks_duration_s, b.state_string, b.results",
+                  b.locks_duration_s, b.state_string, b.results, b.generation",
         key: "b.id",
         grows: true,
         fields: &[
@@ -30,6 +30,7 @@ impl Resource for Build {
             int("locks_duration_s", "b.locks_duration_s"),
             opt_int("results", "b.results"),
             text("state_string", "b.state_string"),
+            opt_text("generation", "b.generation"),
             json("properties").of("sourcedproperties?"),
         ],
     };
@@ -48,10 +49,12 @@ impl Resource for Build {
             locks_duration_s: cols.int()?,
             results: None,
             state_string: cols.text()?,
+            generation: None,
             properties: Properties::new(),
         };
         build.complete = build.complete_at.is_some();
         build.results = cols.results()?;
+        build.generation = cols.opt_text()?;
         Ok(build)
     }
 }

@@ -239,6 +239,7 @@ impl Actor {
             buildrequestid: self.request.request.buildrequestid,
             workerid: Some(self.worker.id),
             state_string: "created".into(),
+            generation: Some(self.builder.generation.content_hash.clone()),
         };
         let (build, ack) = self.data().add_build(new).await?;
         ack.detach();

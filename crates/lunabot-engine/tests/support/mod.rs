@@ -74,6 +74,7 @@ impl Master {
         self.generation += 1;
         let generation = Generation {
             number: self.generation,
+            content_hash: format!("content {}", self.generation),
             config: setup.config,
             file: "master.lua".into(),
             host: self.host.clone(),

@@ -90,7 +90,14 @@ impl Bench {
         });
         let config = Config::read(&table).unwrap();
         let (host, secrets) = (Arc::new(functions), Arc::new(NoSecrets));
-        let generation = Generation { number, config, file: "master.lua".into(), host, secrets };
+        let generation = Generation {
+            number,
+            content_hash: String::new(),
+            config,
+            file: "master.lua".into(),
+            host,
+            secrets,
+        };
         self.engine.apply(Arc::new(generation)).await.unwrap();
     }
 

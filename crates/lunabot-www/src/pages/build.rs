@@ -95,6 +95,7 @@ async fn read_build(app: &App, builder: &str, number: &str, asked: &Asked) -> Re
         steps => views(data, &build, steps, now).await?,
         properties => properties(&build), triggered => triggered(data, id).await?,
         parent => parent(data, set.as_ref()).await?,
+        load => load_of(data, &build).await?,
         authors => authors(&changes), changes, request, set, worker,
         newer => newest.first().is_some_and(|n| n.number > build.number), build, builder,
     };
@@ -108,6 +109,14 @@ async fn read_build(app: &App, builder: &str, number: &str, asked: &Asked) -> Re
         "steps/*/logs/*/new".into(),
     ];
     app.page(asked, Page { template: "build.html", title, nav: "builders", live, data: page })
+}
+
+/// The number of the load of the configuration that made a build, where this process has made it.
+async fn load_of(data: &Data, build: &Build) -> Result<Option<Json>, PageError> {
+    let Some(content) = &build.generation else { return Ok(None) };
+    let loads: Vec<Json> = read::optional(data, "generations", "").await?;
+    let same = loads.iter().rev().find(|load| load["content_hash"] == content.as_str());
+    Ok(same.map(|load| load["number"].clone()))
 }
 
 fn authors(changes: &[Change]) -> Vec<String> {

@@ -279,6 +279,7 @@ mod tests {
             locks_duration_s: 0,
             results,
             state_string: String::new(),
+            generation: None,
             properties: Properties::new(),
         }
     }

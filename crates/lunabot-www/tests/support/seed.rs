@@ -109,6 +109,7 @@ impl Seed<'_> {
             buildrequestid: request,
             workerid: Some(worker),
             state_string: "starting".into(),
+            generation: Some("abcdef123456".into()),
         };
         let (build, _) = self.data.add_build(new).await.unwrap();
         self.data.announce_build(build.buildid).await.unwrap().detach();

@@ -26,7 +26,6 @@ pub struct Generation {
     pub inner: Arc<lunabot_engine::Generation>,
     /// Every file that was read.
     pub files: Vec<PathBuf>,
-    pub content_hash: String,
     /// What is odd but not wrong.
     pub warnings: Vec<ConfigError>,
     /// When the load began.
@@ -135,7 +134,7 @@ impl Loader {
         let (content_hash, errors) = match &loaded {
             Ok(generation) => {
                 generation.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-                (generation.content_hash.clone(), Vec::new())
+                (generation.inner.content_hash.clone(), Vec::new())
             }
             Err(failure) => (failure.content_hash.clone(), failure.errors.clone()),
         };
@@ -185,9 +184,10 @@ impl Loader {
         warnings.extend(access.warnings(&config));
         let file = self.base.config().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let secrets = Arc::new(secrets);
-        let inner = Arc::new(lunabot_engine::Generation { number, config, file, host, secrets });
+        let inner = lunabot_engine::Generation { number, content_hash, config, file, host, secrets };
+        let inner = Arc::new(inner);
         let (client, access) = (client.map(Arc::new), Arc::new(access));
-        Ok(Generation { inner, files, content_hash, warnings, loaded_at, port, client, access, dashboards })
+        Ok(Generation { inner, files, warnings, loaded_at, port, client, access, dashboards })
     }
 
     fn options(&self, generation: u64, port: Option<Arc<Port>>, reverse_pairs: bool) -> LoadOptions {
