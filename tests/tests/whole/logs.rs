@@ -204,7 +204,8 @@ steps.ShellMixin:extend("Encoded", {name = "encoded", run = function(self)
   local asked = self:addLog("asked", "t", function(bytes) return (bytes:upper():gsub("\255", "ÿ")) end)
   asked:addContent("ab\255")
   local rest = self:addLog("rest", "t")
-  rest:addContent("é \233\n")
+  rest:addContent("é ")
+  rest:addContent("\233\n")
   self:addCompleteLog("whole", "\233")
   for wrong, why in pairs{
     ["klingon"] = '"klingon" is no encoding', [5] = "expected the name of an encoding or a function, not 5",

@@ -43,7 +43,7 @@ async fn functions_that_fail_or_answer_nonsense_end_their_step() -> Result<()> {
         ("command", r#"shell{name = "command", command = {"echo", util.renderer(boom)}}"#, "boom"),
         (
             "words",
-            r#"shell{name = "words", command = util.renderer(function() return {"a", {}} end)}"#,
+            r#"shell{name = "words", command = util.renderer(function() return {"a", {b = 1}} end)}"#,
             "command",
         ),
         (

@@ -96,7 +96,7 @@ async fn logins_are_written_as_in_buildbot_10_021_10_024() -> Result<()> {
         ("util.GoogleAuth{\"id\", \"secret\", userInfoProvider = {}}", "userInfoProvider: not supported yet"),
         ("util.KeyCloakAuth{}", "use util.OpenIDConnectAuth"),
     ] {
-        check(&[(&auth(text), "", wanted)]).await?;
+        check(&[(auth(text).as_str(), "", wanted)]).await?;
     }
     let step = |options: &str| {
         format!(
@@ -105,8 +105,8 @@ async fn logins_are_written_as_in_buildbot_10_021_10_024() -> Result<()> {
         )
     };
     check(&[
-        ("port = 0", &step("env = {\"A=b\"}"), "env: expected a table with names, got an item 1"),
-        ("port = 0", &step("decodeRC = {[0] = 0, [3] = 1}"), ""),
+        ("port = 0", step("env = {\"A=b\"}").as_str(), "env: expected a table with names, got an item 1"),
+        ("port = 0", step("decodeRC = {[0] = 0, [3] = 1}").as_str(), ""),
         (
             "port = 0, change_hook_auth = \"file:nowhere\", change_hook_dialects = {base = true}",
             "",

@@ -5,6 +5,7 @@ use crate::support::host::callback;
 use crate::support::{Master, Setup, TestWorker, builder, step};
 use lunabot_engine::worker::WorkerLink;
 use lunabot_engine::{EngineError, Stop};
+use lunabot_model::config::Config;
 use lunabot_model::{AnyObject, Arg, Json};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -188,6 +189,14 @@ async fn row_08_044_an_instance_that_never_connects_is_missed() {
         }
         master.request("b").await;
         becomes(&mut master, "substantiating").await;
+        while calls(&master).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        // Whatever it answered is stored and known.
+        for _ in 0..20 {
+            master.data.flush().await.unwrap();
+            master.engine.status().await;
+        }
         pass(&master, 50);
         let missing = master.wait("workers/*/missing").await;
         assert_eq!((&missing["name"], &missing["notify"]), (&json!("l"), &json!(["ops@example.org"])));
@@ -285,6 +294,8 @@ async fn row_08_049_each_instance_has_a_password_of_its_own() {
 async fn a_start_is_on_record_before_it_is_made_and_stopped_by_the_next_master() {
     for returned in [true, false] {
         let mut master = master(json!({})).await;
+        let held = |config: &mut Config| config.builders = vec![builder("b", &["l"], vec![step("hold a")])];
+        master.apply(setup("1", json!({})).with(held)).await;
         if !returned {
             master.host.set_waiting(START, |_| Box::pin(std::future::pending()));
         }

@@ -16,7 +16,9 @@ use super::{
 use crate::{commands::Cx, errors::Failure, report::Report, text::lines::Lines};
 use lunabot_proto::{FailureReason, Update};
 use nix::sys::signal::Signal;
-use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, sync::Arc, time::Duration};
+use std::{
+    io, os::unix::process::ExitStatusExt, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration,
+};
 use tokio::{
     io::AsyncWriteExt,
     process::{Child, ChildStdin},
@@ -72,7 +74,8 @@ async fn start(
     let started = {
         let (spec, ledger) = (spec.clone(), cx.ledger.clone());
         tokio::task::spawn_blocking(move || {
-            std::fs::create_dir_all(&spec.workdir)?;
+            // A path that ends in "." names a folder whose parent is not there either.
+            std::fs::create_dir_all(spec.workdir.components().collect::<PathBuf>())?;
             let watcher = Watcher::new(&spec.logfiles, || Lines::new(max, spec.encoding));
             Ok((spawn::spawn(&spec, umask, &ledger), watcher))
         })
