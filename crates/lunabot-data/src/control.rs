@@ -2,8 +2,9 @@
 //!
 //! The engine registers a handler per resource; www never knows the engine.
 
+use lunabot_model::explanation::Explanation;
 use lunabot_model::progress::BuildProgress;
-use lunabot_model::{BoxFuture, BuildId, BuilderId, Json, WorkerId};
+use lunabot_model::{BoxFuture, BuildId, BuildRequestId, Json, WorkerId};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -27,10 +28,10 @@ pub enum ControlError {
     Internal(String),
 }
 
-/// Knows what holds back builders whose requests could start but for it.
-pub trait Holdups: Send + Sync {
-    /// In words (`waits for lock "db"`), for those of `builders` that something holds back.
-    fn holdups(&self, builders: Vec<BuilderId>) -> BoxFuture<'_, HashMap<BuilderId, String>>;
+/// Knows why requests wait.
+pub trait Explainer: Send + Sync {
+    /// Of those of `requests` that wait, or are about to start.
+    fn explain(&self, requests: Vec<BuildRequestId>) -> BoxFuture<'_, HashMap<BuildRequestId, Explanation>>;
 
     /// Workers in quarantine, and how long they stay there (07.021).
     fn quarantines(&self) -> BoxFuture<'_, HashMap<WorkerId, Duration>>;

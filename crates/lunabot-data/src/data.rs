@@ -2,7 +2,7 @@
 
 use crate::ack::Ack;
 use crate::bus::Bus;
-use crate::control::{ControlError, ControlHandler, Holdups, Progresses};
+use crate::control::{ControlError, ControlHandler, Explainer, Progresses};
 use crate::error::Result;
 use crate::live::{Live, LiveSet};
 use crate::merge;
@@ -14,7 +14,7 @@ use lunabot_db::{OpenStore, PropertyOwners, Store};
 use lunabot_model::config::LogCompression;
 use lunabot_model::progress::BuildProgress;
 use lunabot_model::resources::*;
-use lunabot_model::{BoxFuture, BuildId, BuilderId, Clock, Json, MasterId, Results, Topic, WorkerId};
+use lunabot_model::{BoxFuture, BuildId, Clock, Json, MasterId, Results, Topic, WorkerId};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -137,11 +137,6 @@ impl Data {
         self.registered_mut().collapser = Some(collapser);
     }
 
-    /// Registers who knows what holds builders back.
-    pub fn set_holdups(&self, holdups: Arc<dyn Holdups>) {
-        self.registered_mut().holdups = Some(holdups);
-    }
-
     /// Registers who knows how far builds are.
     pub fn set_progresses(&self, progresses: Arc<dyn Progresses>) {
         self.registered_mut().progresses = Some(progresses);
@@ -159,18 +154,14 @@ impl Data {
         self.shared.bus.publish_lazily(vec![topic], || serde_json::json!(progress));
     }
 
-    /// What holds back these builders; those that nothing holds back, as far as is known, are absent.
-    pub async fn holdups(&self, builders: Vec<BuilderId>) -> HashMap<BuilderId, String> {
-        let known = self.registered().holdups.clone();
-        match known {
-            Some(known) => known.holdups(builders).await,
-            None => HashMap::new(),
-        }
+    /// Registers who knows why requests wait.
+    pub fn set_explainer(&self, explainer: Arc<dyn Explainer>) {
+        self.registered_mut().explainer = Some(explainer);
     }
 
     /// Workers in quarantine, and how long they stay there.
     pub async fn quarantines(&self) -> HashMap<WorkerId, Duration> {
-        let known = self.registered().holdups.clone();
+        let known = self.registered().explainer.clone();
         match known {
             Some(known) => known.quarantines().await,
             None => HashMap::new(),

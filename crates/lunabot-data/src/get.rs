@@ -3,6 +3,7 @@
 mod changes;
 mod commits;
 mod contents;
+mod explanation;
 mod logs;
 mod openapi;
 mod path;
@@ -195,6 +196,7 @@ macro_rules! for_resource {
             | Target::LogContents
             | Target::LogRaw
             | Target::LogRawInline
+            | Target::Explanation
             | Target::RootLinks
             | Target::Specs => None,
         }
@@ -367,6 +369,7 @@ impl Data {
                     self.shared.store.one(&found.endpoint.scope, found.args.clone()).await?;
                 self.property_list(change.map(|c| PropertiesOf::Change(c.changeid)), query).await
             }
+            Target::Explanation => self.get_explanation(found, query).await,
             Target::Specs => in_memory("specs", spec::FIELDS, spec::all(), query),
             _ => self.root_links(query),
         }

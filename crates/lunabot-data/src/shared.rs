@@ -1,7 +1,7 @@
 //! What all clones of [`crate::Data`] share, and the signals between callers and the writer.
 
 use crate::bus::Bus;
-use crate::control::{ControlHandler, Holdups, Progresses};
+use crate::control::{ControlHandler, Explainer, Progresses};
 use crate::error::{DataError, Result};
 use crate::live::Live;
 use crate::updates::Collapser;
@@ -56,7 +56,7 @@ pub(crate) struct Shared {
 #[derive(Default)]
 pub(crate) struct Registered {
     pub collapser: Option<Arc<dyn Collapser>>,
-    pub holdups: Option<Arc<dyn Holdups>>,
+    pub explainer: Option<Arc<dyn Explainer>>,
     pub progresses: Option<Arc<dyn Progresses>>,
     pub handlers: HashMap<&'static str, Arc<dyn ControlHandler>>,
     pub force_schedulers: Arc<Vec<ForceScheduler>>,

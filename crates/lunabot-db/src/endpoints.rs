@@ -14,6 +14,8 @@ pub enum Target {
     Builders,
     Builds,
     BuildRequests,
+    /// Not stored: why a request waits, or what became of it.
+    Explanation,
     Buildsets,
     SourceStamps,
     Changes,
@@ -284,6 +286,7 @@ const OF_COMMITS: &str = "e.buildid IN (WITH RECURSIVE line (id, parent, revisio
 fn queue(table: &mut Table, builders: &[Named]) {
     table.list("buildrequests", Target::BuildRequests, "");
     table.one("buildrequests/n:buildrequestid", Target::BuildRequests, "r.id = $1");
+    table.one("buildrequests/n:buildrequestid/explanation", Target::Explanation, "r.id = $1");
     table.below(builders, "buildrequests", Target::BuildRequests, "r.builderid = {}", false);
 
     table.list("buildsets", Target::Buildsets, "");

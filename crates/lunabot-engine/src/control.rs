@@ -2,8 +2,9 @@
 
 use crate::distributor::{Event, Message, WorkerOrder, retire};
 use lunabot_data::new::{NewBuildset, StampRef};
-use lunabot_data::{ControlError, ControlHandler, Data, DataError, Holdups};
-use lunabot_model::{BoxFuture, BuildId, BuildRequestId, BuilderId, Id, Json, Results, WorkerId};
+use lunabot_data::{ControlError, ControlHandler, Data, DataError, Explainer};
+use lunabot_model::explanation::Explanation;
+use lunabot_model::{BoxFuture, BuildId, BuildRequestId, Id, Json, Results, WorkerId};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,21 +17,21 @@ pub(crate) const NO_REASON: &str = "<no reason given>";
 /// Registers the engine's actions.
 pub(crate) fn register(data: &Data, inbox: &mpsc::Sender<Message>) {
     let door = |resource| Arc::new(Door { resource, data: data.clone(), inbox: inbox.clone() });
-    data.set_holdups(Arc::new(Asker(inbox.clone())));
+    data.set_explainer(Arc::new(Asker(inbox.clone())));
     data.on_control("builds", door(Resource::Build));
     data.on_control("buildrequests", door(Resource::Request));
     data.on_control("workers", door(Resource::Worker));
 }
 
-/// Asks the distributor what holds builders back.
+/// Asks the distributor why requests wait.
 struct Asker(mpsc::Sender<Message>);
 
-impl Holdups for Asker {
-    fn holdups(&self, builders: Vec<BuilderId>) -> BoxFuture<'_, HashMap<BuilderId, String>> {
+impl Explainer for Asker {
+    fn explain(&self, requests: Vec<BuildRequestId>) -> BoxFuture<'_, HashMap<BuildRequestId, Explanation>> {
         Box::pin(async move {
             let (reply, told) = oneshot::channel();
-            // A distributor that is gone holds nobody back.
-            let _ = self.0.send(Message::Holdups { builders, reply }).await;
+            // A distributor that is gone knows of nothing that waits.
+            let _ = self.0.send(Message::Explain { requests, reply }).await;
             told.await.unwrap_or_default()
         })
     }

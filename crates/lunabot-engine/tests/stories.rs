@@ -12,6 +12,8 @@ mod callbacks;
 mod cancelling;
 #[path = "stories/collapsing.rs"]
 mod collapsing;
+#[path = "stories/explaining.rs"]
+mod explaining;
 #[path = "stories/faults.rs"]
 mod faults;
 #[path = "stories/latent.rs"]

@@ -38,7 +38,7 @@ pub fn ctime(secs: i64) -> String {
 }
 
 /// A moment on a clock that never jumps, counted from the start of the process. For time-outs and measurements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mono(pub Duration);
 
 impl std::ops::Add<Duration> for Mono {

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod endpoint;
 pub mod event;
+pub mod explanation;
 pub mod from_lua;
 pub mod git;
 pub mod glob;

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+pub use lunabot_model::text::duration;
+
 /// `Wed, 01 Jan 2025 00:00:00 GMT`, for headers.
 pub fn http_date(secs: i64) -> String {
     at(secs).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
@@ -19,18 +21,6 @@ pub fn iso(secs: i64) -> String {
 
 fn at(secs: i64) -> Timestamp {
     Timestamp::from_second(secs).unwrap_or_default()
-}
-
-/// `45 s`, `1 m 12 s`, `2 h 5 m`, `3 d 4 h`.
-pub fn duration(secs: i64) -> String {
-    let secs = secs.max(0);
-    let (minutes, hours, days) = (secs / 60, secs / 3600, secs / 86_400);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{secs} s"),
-        (0, 0, m) => format!("{m} m {} s", secs % 60),
-        (0, h, m) => format!("{h} h {} m", m % 60),
-        (d, h, _) => format!("{d} d {} h", h % 24),
-    }
 }
 
 /// `just now`, `5 min ago`, `3 h ago`, `2 days ago`; of the future, `in 5 min`.

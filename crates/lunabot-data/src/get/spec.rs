@@ -71,6 +71,7 @@ pub(super) fn names(target: Target) -> (&'static str, &'static str) {
         Target::ForceSchedulers | Target::ForceScheduler | Target::ForceSchedulersOfBuilder => {
             ("forcescheduler", "forceschedulers")
         }
+        Target::Explanation => ("explanation", "explanations"),
         Target::BuildProperties | Target::BuildsetProperties => ("sourcedproperties", "properties"),
         Target::BuildPropertyList | Target::BuildsetPropertyList | Target::ChangePropertyList => {
             ("_property", "_properties")
@@ -128,6 +129,29 @@ pub(super) fn fields(name: &str) -> Option<Fields> {
             ("elapsed", "integer"),
             ("expected", "integer?"),
             ("metrics", "jsonobject"),
+        ],
+        "explanation" => vec![
+            ("buildrequestid", "integer"),
+            ("builderid", "integer"),
+            ("builder", "string"),
+            ("state", "string"),
+            ("summary", "string"),
+            ("since", "datetime?"),
+            ("submitted_at", "datetime"),
+            ("collapsed_into", "integer?"),
+            ("answers", "[rule_answer]"),
+            ("history", "[rule_answer]"),
+        ],
+        "rule_answer" => vec![
+            ("rule", "string"),
+            ("worker", "string?"),
+            ("text", "string"),
+            ("blocks", "boolean"),
+            ("since", "datetime?"),
+            ("last_at", "datetime?"),
+            ("until", "datetime?"),
+            ("times", "integer"),
+            ("at", "string?"),
         ],
         "commit_graph" => vec![("common", "integer"), ("to1", "[integer]"), ("to2", "[integer]")],
         "master_id" => vec![("masterid", "integer")],

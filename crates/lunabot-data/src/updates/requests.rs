@@ -109,18 +109,22 @@ impl Data {
         Ok(self.shared.change(|live| live.claim(requests, master, now)).0)
     }
 
-    /// Claims those of the requests that are still claimable and completes them, in one change: what another has taken is
-    /// left to it. Tells which. Events …/claimed, …/complete, in this order.
+    /// Claims those of the requests that are still claimable and completes them with these properties, in one change: what
+    /// another has taken is left to it. Tells which. Events …/claimed, …/complete, in this order.
     pub async fn complete_free(
         &self,
         requests: &[BuildRequestId],
         results: Results,
+        why: &Properties,
     ) -> Result<(Vec<BuildRequestId>, Ack)> {
         self.shared.room().await;
         let (now, master) = (self.shared.now(), self.shared.master_id);
         let (ours, epoch) = self.shared.change(|live| {
             let ours = live.claim_free(requests, master, now);
-            ours.iter().for_each(|id| live.complete_request(*id, results, now));
+            for id in &ours {
+                live.set_request_properties(*id, why);
+                live.complete_request(*id, results, now);
+            }
             ours
         });
         Ok((ours, self.ack(epoch)))

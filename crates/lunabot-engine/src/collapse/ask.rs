@@ -1,5 +1,6 @@
 //! Functions that decide what collapses (reference 07.004, 07.005; lua-api § 2).
 
+use super::SOURCE;
 use crate::scripts::{BuilderView, RequestChanges, builder_object, master_object, request_object};
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
@@ -10,9 +11,6 @@ use std::sync::Arc;
 
 /// Calls under way at a time: the interpreter works on one while the next ones are prepared.
 const AT_ONCE: usize = 32;
-
-/// Source of the properties that a function sets on the request that stays.
-const SOURCE: &str = "collapseRequests";
 
 /// Requests that a new one makes needless, each with properties for the new one.
 pub(super) type Doomed = Vec<(Arc<PendingRequest>, Properties)>;

@@ -9,13 +9,16 @@ use crate::distributor::{Keyed, Message};
 use crate::scripts::{BuilderView, RequestChanges};
 use ask::Doomed;
 use lunabot_data::new::PendingRequest;
-use lunabot_data::{Collapser, Data, DataError};
+use lunabot_data::{COLLAPSED_INTO, Collapser, Data, DataError};
 use lunabot_model::config::Collapse;
 use lunabot_model::kinds::collapse::CollapseByParams;
 use lunabot_model::{BoxFuture, BuildRequestId, Properties, Results};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
+
+/// Source of the properties that collapsing sets.
+const SOURCE: &str = "collapseRequests";
 
 /// The rule that the store asks for new requests.
 pub(crate) struct EngineCollapser {
@@ -87,7 +90,7 @@ impl EngineCollapser {
             }
             (Some(Collapse::Switch(true)) | None, Against::Olders(olders)) => {
                 let doomed = self.by_default(&new, &olders).await?;
-                self.skip(doomed.iter()).await.map(drop)
+                self.skip(&new, doomed.iter()).await.map(drop)
             }
             // Switched off, nothing to compare with, or the configuration changed while it was looked at.
             _ => Ok(()),
@@ -115,7 +118,7 @@ impl EngineCollapser {
         }
         let Ok(Some(Group { newest, olders })) = group.await else { return Ok(()) };
         let doomed = if by.compatible { self.by_default(&newest, &olders).await? } else { olders };
-        self.skip(doomed.iter()).await.map(drop)
+        self.skip(&newest, doomed.iter()).await.map(drop)
     }
 
     async fn by_default(
@@ -137,7 +140,7 @@ impl EngineCollapser {
 
     /// Skips those that are still there, and sets what was said about them on the request that stays.
     async fn give_up(&self, new: &PendingRequest, doomed: Doomed) -> Result<(), DataError> {
-        let skipped = self.skip(doomed.iter().map(|(old, _)| old)).await?;
+        let skipped = self.skip(new, doomed.iter().map(|(old, _)| old)).await?;
         let mut properties = Properties::new();
         for (old, more) in &doomed {
             if skipped.contains(&old.request.buildrequestid) {
@@ -158,10 +161,13 @@ impl EngineCollapser {
     /// 07.006. The ids of those that nobody took meanwhile.
     async fn skip(
         &self,
+        into: &PendingRequest,
         doomed: impl Iterator<Item = &Arc<PendingRequest>>,
     ) -> Result<BTreeSet<BuildRequestId>, DataError> {
         let ids: Vec<_> = doomed.map(|old| old.request.buildrequestid).collect();
-        let (ours, stored) = self.data.complete_free(&ids, Results::Skipped).await?;
+        let mut why = Properties::new();
+        why.set(COLLAPSED_INTO, into.request.buildrequestid, SOURCE);
+        let (ours, stored) = self.data.complete_free(&ids, Results::Skipped, &why).await?;
         if !ours.is_empty() {
             // Stored before anyone hears of the new request.
             stored.await?;

@@ -2,11 +2,12 @@
 
 use super::deadlines::Deadlines;
 use super::details::Details;
+use super::explain::Remarks;
 use super::messages::{Message, Plan, lock_setup, setup_of, waiting, worker_setup};
 use super::patience::Offline;
 use super::running::Runs;
 use super::units::Latents;
-use super::{Answer, Effect, Event, Machine, Question, Waiting};
+use super::{Effect, Event, Machine, Question, Waiting};
 use crate::Generation;
 use crate::build::Services;
 use crate::collapse::{Against, Candidate};
@@ -15,7 +16,7 @@ use crate::engine::{EngineStatus, Stop};
 use crate::locks::Holder;
 use crate::locks::client::Progress;
 use crate::plan::{BuilderPlan, WorkerPlan};
-use crate::scripts::{Asked, BuilderView};
+use crate::scripts::{Asked, BuilderView, Reply};
 use crate::worker::WorkerHandle;
 use lunabot_data::new::PendingRequest;
 use lunabot_model::config::Collapse;
@@ -52,6 +53,7 @@ pub(crate) struct Actor {
     pub lock_replies: HashMap<Holder, watch::Sender<Progress>>,
     pub(super) deadlines: Deadlines,
     pub(super) offline: Offline,
+    pub(super) remarks: Remarks,
     claiming: HashSet<BuildRequestId>,
     /// Requests that are on their way back to the queue.
     giving_back: HashSet<BuildRequestId>,
@@ -86,6 +88,7 @@ impl Actor {
             lock_replies: HashMap::new(),
             deadlines: Deadlines::default(),
             offline,
+            remarks: Remarks::default(),
             claiming: HashSet::new(),
             giving_back: HashSet::new(),
             stop: None,
@@ -158,7 +161,7 @@ impl Actor {
                 let _ = reply.send(self.details.learn(keyed));
             }
             Message::Changed(requests) => self.changed(requests),
-            Message::Answered { question, answer } => self.event(Event::Answered { question, answer }),
+            Message::Answered { question, reply } => self.answered(question, reply),
             Message::Claimed { request, ours } => self.claimed(request, ours),
             Message::BuildAdded { request, build } => {
                 self.runs.added(request, build);
@@ -167,10 +170,9 @@ impl Actor {
             Message::BuildEnded { request, outcome } => self.ended(request, outcome),
             Message::AskLocks { ask, reply } => self.ask_locks(ask, reply),
             Message::GiveUpLocks(holder) => self.give_up_locks(holder),
-            Message::Holdups { builders, reply } => {
-                let held = builders.into_iter().filter_map(|id| Some((id, self.machine.holdup(id)?)));
+            Message::Explain { requests, reply } => {
                 // Whoever asked may have gone away.
-                let _ = reply.send(held.collect());
+                let _ = reply.send(self.explain(&requests));
             }
             Message::Quarantines(reply) => {
                 let _ = reply.send(self.machine.quarantines(self.services.clock.mono()));
@@ -334,9 +336,22 @@ impl Actor {
         let Some(generation) = self.generation.clone() else { return };
         let asked = Asked::new(self, generation, question);
         self.spawn(async move {
-            let answer: Answer = asked.answer().await;
-            Some(Message::Answered { question: id, answer })
+            let reply = asked.answer().await;
+            Some(Message::Answered { question: id, reply })
         });
+    }
+
+    /// What a function said is kept as long as somebody may want to know.
+    fn answered(&mut self, question: u64, reply: Reply) {
+        if let Some(noted) = reply.noted
+            && match noted.request {
+                Some(request) => self.details.get(request).is_some(),
+                None => self.details.any(noted.builder),
+            }
+        {
+            self.remarks.note(self.services.clock.mono(), noted);
+        }
+        self.event(Event::Answered { question, answer: reply.answer });
     }
 
     fn claim(&mut self, request: BuildRequestId) {

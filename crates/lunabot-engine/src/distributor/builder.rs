@@ -1,8 +1,9 @@
 //! A builder as the distributor sees it: its queue and where it may run (reference 07.012, 07.013).
 
+use super::explain::{Computed, Look, Ring};
 use lunabot_model::{BuildId, BuildRequestId, BuilderId, WorkerId};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Which of a builder's decisions are left to functions of the configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -79,6 +80,11 @@ impl Queue {
         self.by_priority.iter().filter_map(|(_, id)| self.by_id.get(id))
     }
 
+    /// How many go before this one.
+    pub fn ahead_of(&self, request: &Waiting) -> usize {
+        self.by_priority.range(..(Reverse(request.priority), request.id)).count()
+    }
+
     pub fn highest_priority(&self) -> Option<i64> {
         self.by_priority.first().map(|(Reverse(priority), _)| *priority)
     }
@@ -97,6 +103,10 @@ pub struct Builder {
     pub busy: BTreeSet<WorkerId>,
     /// Builds that began before the last change of the configuration count as old.
     pub configured: bool,
+    /// What was found when no build could start, since there are requests in the queue.
+    pub looks: Ring<Look>,
+    /// What became of the computed locks of those requests for which they were asked (05.062).
+    pub computed: HashMap<BuildRequestId, Ring<Computed>>,
 }
 
 impl Builder {

@@ -4,6 +4,7 @@
 //! order does not get them first; not for long, so that a function that takes its time holds up nobody else.
 
 use super::builder::Waiting;
+use super::explain::Computed;
 use super::machine::{Answer, Effect, Machine, Question, Stopping};
 use crate::locks::Claim;
 use lunabot_model::locks::LockUse;
@@ -30,6 +31,17 @@ pub struct Choice {
     until: Mono,
     /// Something happened to the builder meanwhile: it is looked at once more.
     again: bool,
+    /// When the last question was put.
+    asked_at: Mono,
+}
+
+/// A question that is open.
+pub struct Open {
+    /// The option whose function is asked.
+    pub rule: &'static str,
+    pub request: Option<BuildRequestId>,
+    pub worker: Option<WorkerId>,
+    pub since: Mono,
 }
 
 /// Where a search is.
@@ -74,47 +86,30 @@ impl Choice {
     pub fn held_until(&self) -> Option<Mono> {
         (!self.held.is_empty()).then_some(self.until)
     }
+
+    /// What is being asked.
+    pub fn open_question(&self) -> Option<Open> {
+        let (rule, request, worker) = match &self.stage {
+            Stage::AskedRequest => ("nextBuild", None, None),
+            Stage::AskedWorker(pair) => ("nextWorker", Some(pair.request), None),
+            Stage::AskedLocks(pair, worker) => ("locks", Some(pair.request), Some(*worker)),
+            Stage::AskedStart(pair, worker) => ("canStartBuild", Some(pair.request), Some(*worker)),
+            Stage::Request | Stage::Worker(_) | Stage::Check(..) | Stage::Locked(..) | Stage::Over => {
+                return None;
+            }
+        };
+        Some(Open { rule, request, worker, since: self.asked_at })
+    }
 }
 
 impl Machine {
-    /// Whether a search could find a worker now; one that is only asked for by others remembers the builder.
-    pub(super) fn can_look(&mut self, id: BuilderId) -> bool {
-        let Some(builder) = self.builders.get(&id) else { return false };
-        if !builder.configured || builder.queue.is_empty() {
-            return false;
-        }
-        let mut lacking = self.desk.lacking_everywhere(id);
-        if !lacking.is_empty() {
-            self.desk.wait(id, lacking);
-            return false;
-        }
-        let mut any = false;
-        for worker in &builder.setup.workers {
-            let Some(worker) = self.workers.get_mut(worker) else { continue };
-            if !worker.is_open() || builder.busy.contains(&worker.setup.id) {
-                continue;
-            }
-            if worker.has_room(id) {
-                let locked = self.desk.lacking_on(id, worker.setup.id);
-                any |= locked.is_empty();
-                lacking.extend(locked);
-            } else if worker.is_only_asked_for(id) {
-                worker.passed_over.insert(id);
-            }
-        }
-        if !any {
-            self.desk.wait(id, lacking);
-        }
-        any
-    }
-
     /// Begins a search, or notes that the present one is to be repeated.
     pub(super) fn offer(&mut self, now: Mono, builder: BuilderId, effects: &mut Vec<Effect>) {
         if let Some(choice) = self.choices.get_mut(&builder) {
             choice.again = true;
             return;
         }
-        if !self.can_look(builder) {
+        if !self.can_look(now, builder) {
             return;
         }
         let choice = Choice {
@@ -124,6 +119,7 @@ impl Machine {
             held: Vec::new(),
             until: now,
             again: false,
+            asked_at: now,
         };
         self.drive(now, builder, choice, effects);
     }
@@ -150,7 +146,7 @@ impl Machine {
             }
             (Stage::AskedCompatible(pair, worker), Answer::Start(true)) => Stage::Compatible(pair, worker),
             (Stage::AskedLocks(pair, worker), Answer::Locks(uses)) => {
-                self.locked(builder, pair, worker, &uses)
+                self.locked(now, builder, pair, worker, &uses)
             }
             (
                 Stage::AskedStart(pair, worker) | Stage::AskedCompatible(pair, worker),
@@ -199,7 +195,7 @@ impl Machine {
                     if choice.again {
                         self.look_again(builder);
                     } else {
-                        self.wait_for_locks(builder);
+                        self.wait_for_locks(now, builder);
                     }
                     return;
                 }
@@ -209,6 +205,7 @@ impl Machine {
                 | Stage::AskedLocks(..)
                 | Stage::AskedStart(..)) => {
                     choice.stage = asked;
+                    choice.asked_at = now;
                     self.choices.insert(builder, choice);
                     return;
                 }
@@ -318,9 +315,24 @@ impl Machine {
     }
 
     /// 07.017: the builder's computed locks, each available.
-    fn locked(&mut self, id: BuilderId, mut pair: Pair, worker: WorkerId, uses: &[LockUse]) -> Stage {
+    fn locked(
+        &mut self,
+        now: Mono,
+        id: BuilderId,
+        mut pair: Pair,
+        worker: WorkerId,
+        uses: &[LockUse],
+    ) -> Stage {
         let claims = self.desk.rendered(uses, worker);
         let lacking = self.desk.lacking(&claims);
+        if let Some(builder) = self.builders.get_mut(&id) {
+            let found = Computed { worker, lacking: lacking.clone().into() };
+            builder
+                .computed
+                .entry(pair.request)
+                .or_default()
+                .note(now, found, |other| other.worker == worker);
+        }
         if !lacking.is_empty() {
             self.desk.wait(id, lacking);
             return pair.set_aside(worker);

@@ -1,15 +1,17 @@
 //! Bringing the distributor in line with a configuration (reference 07.028; lua-api § 5).
 
 use super::builder::{Asks, Builder, BuilderSetup, Queue};
+use super::explain::Ring;
 use super::machine::Machine;
 use super::worker::{Worker, WorkerSetup};
-use lunabot_model::{BuilderId, WorkerId};
-use std::collections::BTreeSet;
+use lunabot_model::{BuilderId, Mono, WorkerId};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 impl Machine {
     pub(super) fn configure(
         &mut self,
+        now: Mono,
         builders: Vec<BuilderSetup>,
         workers: Vec<(WorkerSetup, bool)>,
         prioritize: bool,
@@ -25,7 +27,7 @@ impl Machine {
             match self.workers.get_mut(&setup.id) {
                 Some(worker) => worker.setup = setup,
                 None => {
-                    self.workers.insert(setup.id, Worker::new(setup, paused));
+                    self.workers.insert(setup.id, Worker::new(setup, paused, now));
                 }
             }
         }
@@ -59,7 +61,14 @@ impl Machine {
     pub(super) fn known(&mut self, id: BuilderId) -> &mut Builder {
         self.builders.entry(id).or_insert_with(|| {
             let setup = BuilderSetup { id, name: String::new(), workers: Vec::new(), asks: Asks::default() };
-            Builder { setup, queue: Queue::default(), busy: BTreeSet::new(), configured: false }
+            Builder {
+                setup,
+                queue: Queue::default(),
+                busy: BTreeSet::new(),
+                configured: false,
+                looks: Ring::default(),
+                computed: HashMap::new(),
+            }
         })
     }
 }

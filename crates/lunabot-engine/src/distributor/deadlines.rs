@@ -37,6 +37,10 @@ impl Deadlines {
         }
     }
 
+    pub fn of(&self, request: BuildRequestId) -> Option<Deadline> {
+        self.of.get(&request).copied()
+    }
+
     /// The earliest, seconds since 1970.
     pub fn next(&self) -> Option<i64> {
         self.by_time.first().map(|((at, _), _)| *at)

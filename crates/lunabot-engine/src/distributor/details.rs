@@ -35,6 +35,11 @@ impl Details {
         ids.filter_map(|id| self.all.get(id)).any(|request| request.limits.offline_timeout.is_some())
     }
 
+    /// Whether a request of this builder waits.
+    pub fn any(&self, builder: BuilderId) -> bool {
+        self.by_builder.contains_key(&builder)
+    }
+
     pub fn get(&self, id: BuildRequestId) -> Option<&Arc<PendingRequest>> {
         self.all.get(&id)
     }

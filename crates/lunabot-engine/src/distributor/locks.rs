@@ -3,9 +3,9 @@
 
 use super::machine::{Effect, Machine};
 use crate::locks::client::Ask;
-use crate::locks::{Claim, Holder, Key, Locks};
+use crate::locks::{Claim, Holder, Key, Locks, Users};
 use lunabot_model::locks::{LockScope, LockUse};
-use lunabot_model::{BuilderId, WorkerId};
+use lunabot_model::{BuilderId, Mono, WorkerId};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -108,12 +108,14 @@ impl Desk {
         lacking
     }
 
-    /// The locks that a builder waits for.
-    pub fn waits_for(&self, builder: BuilderId) -> Vec<&Key> {
-        let mut keys: Vec<&Key> =
-            self.waits.iter().filter(|(_, all)| all.contains(&builder)).map(|(key, _)| key).collect();
-        keys.sort();
-        keys
+    /// What time it is, for how long locks are held.
+    pub fn clock(&mut self, now: Mono) {
+        self.locks.clock(now);
+    }
+
+    /// Who has a lock or is about to take it, and how many wait for it in builds.
+    pub fn users(&self, key: &Key) -> Users {
+        self.locks.users(key)
     }
 
     /// The builder is looked at again when one of these is released.
@@ -139,14 +141,6 @@ impl Desk {
 }
 
 impl Machine {
-    /// What holds a builder's requests back, in words.
-    pub fn holdup(&self, builder: BuilderId) -> Option<String> {
-        let keys = self.desk.waits_for(builder);
-        let mut names: Vec<String> = keys.into_iter().map(ToString::to_string).collect();
-        names.dedup();
-        (!names.is_empty()).then(|| format!("waits for {}", names.join(", ")))
-    }
-
     pub(super) fn ask_locks(&mut self, ask: &Ask) {
         let Ask { holder, builder, worker, .. } = *ask;
         let locks = &mut self.desk.locks;
@@ -176,18 +170,5 @@ impl Machine {
         for key in self.desk.locks.take_freed() {
             self.dirty.extend(self.desk.waits.remove(&key).unwrap_or_default());
         }
-    }
-
-    /// A search ended with requests left: what it lacks brings the builder back.
-    pub(super) fn wait_for_locks(&mut self, id: BuilderId) {
-        let Some(builder) = self.builders.get(&id).filter(|builder| !builder.queue.is_empty()) else {
-            return;
-        };
-        let mut lacking = self.desk.lacking_everywhere(id);
-        if lacking.is_empty() {
-            lacking =
-                builder.setup.workers.iter().flat_map(|worker| self.desk.lacking_on(id, *worker)).collect();
-        }
-        self.desk.wait(id, lacking);
     }
 }

@@ -173,7 +173,7 @@ pub struct Machine {
     claims: HashMap<BuildRequestId, Taking>,
     /// Builds that run: while the master stops, requests that they wait for are still offered (07.029).
     running: HashSet<BuildId>,
-    quarantined: BTreeSet<WorkerId>,
+    pub(super) quarantined: BTreeSet<WorkerId>,
     pub(super) desk: Desk,
     pub(super) rng: SmallRng,
     pub(super) stopping: Stopping,
@@ -222,23 +222,24 @@ impl Machine {
 
     pub fn handle(&mut self, now: Mono, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.desk.clock(now);
         match event {
             Event::Configured { builders, workers, prioritize, locks } => {
                 self.desk.configure(locks);
-                self.configure(builders, workers, prioritize);
+                self.configure(now, builders, workers, prioritize);
             }
             Event::Waiting(requests) => requests.into_iter().for_each(|request| self.enqueue(request)),
             Event::Gone(requests) => requests.into_iter().for_each(|request| self.dequeue(request)),
-            Event::Attached(worker) => self.attach(worker),
+            Event::Attached(worker) => self.attach(now, worker),
             Event::Insubstantiated(worker) => {
                 // It was told to stop, and has: the next instance is another one.
                 self.with(worker, |worker| worker.graceful = false);
                 self.freed(worker);
             }
             Event::Freed(worker) => self.freed(worker),
-            Event::Detached(worker) => self.with(worker, |worker| worker.connected = false),
-            Event::Paused { worker, paused } => self.pause(worker, paused),
-            Event::Graceful(worker) => self.grace(worker, &mut effects),
+            Event::Detached(worker) => self.detach(now, worker),
+            Event::Paused { worker, paused } => self.pause(now, worker, paused),
+            Event::Graceful(worker) => self.grace(now, worker, &mut effects),
             Event::Quarantine { worker, once } => self.quarantine(now, worker, once),
             Event::ResetQuarantine(worker) => self.with(worker, |worker| worker.quarantine.reset()),
             Event::ExitQuarantine(worker) => self.exit_quarantine(worker),
@@ -269,6 +270,7 @@ impl Machine {
 
     /// Ends what time ends: quarantines, and the holding of workers for questions that take long.
     pub fn wake(&mut self, now: Mono) -> Vec<Effect> {
+        self.desk.clock(now);
         let quarantined: Vec<WorkerId> = self.quarantined.iter().copied().collect();
         for id in quarantined {
             let over = self.workers.get_mut(&id).is_none_or(|worker| worker.quarantine.expire(now));
@@ -300,6 +302,11 @@ impl Machine {
         self.places.contains_key(&request)
     }
 
+    /// Whether a request is being claimed for a build.
+    pub fn takes(&self, request: BuildRequestId) -> bool {
+        self.claims.contains_key(&request)
+    }
+
     /// Requests in the queues.
     pub fn pending(&self) -> usize {
         self.places.len()
@@ -325,7 +332,9 @@ impl Machine {
         let Some(id) = self.places.remove(&request) else { return };
         let Some(builder) = self.builders.get_mut(&id) else { return };
         builder.queue.remove(request);
+        builder.computed.remove(&request);
         if builder.queue.is_empty() {
+            builder.looks.clear();
             self.waiting.remove(&id);
         }
     }
@@ -345,49 +354,9 @@ impl Machine {
         }
     }
 
-    fn attach(&mut self, worker: WorkerId) {
-        self.with(worker, |worker| {
-            worker.connected = true;
-            worker.graceful = false;
-        });
-        self.freed(worker);
-    }
-
     /// A latent worker whose instance is of no more use takes no builds while it still has some.
     pub fn linger(&mut self, worker: WorkerId) {
         self.with(worker, |worker| worker.lingering = worker.running > 0);
-    }
-
-    fn pause(&mut self, worker: WorkerId, paused: bool) {
-        self.with(worker, |worker| worker.paused = paused);
-        if !paused {
-            // 07.023: unpausing ends a quarantine at once.
-            self.exit_quarantine(worker);
-        }
-    }
-
-    fn grace(&mut self, id: WorkerId, effects: &mut Vec<Effect>) {
-        self.with(id, |worker| worker.graceful = true);
-        if self.workers.get(&id).is_some_and(|worker| worker.connected && worker.running == 0) {
-            effects.push(Effect::ShutDown(id));
-        }
-    }
-
-    /// Workers in quarantine, and how long they stay there.
-    pub fn quarantines(&self, now: Mono) -> HashMap<WorkerId, Duration> {
-        let until = |id: &WorkerId| self.workers.get(id)?.quarantine.until;
-        self.quarantined.iter().filter_map(|id| Some((*id, until(id)? - now))).collect()
-    }
-
-    fn quarantine(&mut self, now: Mono, id: WorkerId, once: Option<Duration>) {
-        self.with(id, |worker| worker.quarantine.enter(now, once));
-        self.quarantined.insert(id);
-    }
-
-    fn exit_quarantine(&mut self, id: WorkerId) {
-        self.with(id, |worker| worker.quarantine.until = None);
-        self.quarantined.remove(&id);
-        self.freed(id);
     }
 
     /// The builders that wait for this worker are looked at again; found from the smaller side.

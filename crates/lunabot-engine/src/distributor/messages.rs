@@ -2,7 +2,7 @@
 
 use super::builder::Asks;
 use super::keys::Keyed;
-use super::{Answer, BuilderLocks, BuilderSetup, Event, LockSetup, Waiting, WorkerSetup};
+use super::{BuilderLocks, BuilderSetup, Event, LockSetup, Waiting, WorkerSetup};
 use crate::Generation;
 use crate::build::Outcome;
 use crate::collapse::{Candidate, Group};
@@ -10,9 +10,11 @@ use crate::engine::{EngineError, EngineStatus, Stop};
 use crate::locks::Holder;
 use crate::locks::client::{Ask, Progress};
 use crate::plan::{BuilderPlan, WorkerPlan};
+use crate::scripts::Reply;
 use crate::worker::{WorkerHandle, WorkerLink, latent};
 use lunabot_data::Data;
 use lunabot_data::new::PendingRequest;
+use lunabot_model::explanation::Explanation;
 use lunabot_model::{BuildId, BuildRequestId, BuilderId, Json, Results, ScriptObject, WorkerId, locks};
 use lunabot_proto::{Value, WorkerInfo};
 use std::collections::HashMap;
@@ -91,7 +93,7 @@ pub(crate) enum Message {
     Changed(Vec<PendingRequest>),
     Answered {
         question: u64,
-        answer: Answer,
+        reply: Reply,
     },
     Claimed {
         request: BuildRequestId,
@@ -110,10 +112,10 @@ pub(crate) enum Message {
         reply: watch::Sender<Progress>,
     },
     GiveUpLocks(Holder),
-    /// What holds these builders back?
-    Holdups {
-        builders: Vec<BuilderId>,
-        reply: oneshot::Sender<HashMap<BuilderId, String>>,
+    /// Why do these wait? Those that do not are left out.
+    Explain {
+        requests: Vec<BuildRequestId>,
+        reply: oneshot::Sender<HashMap<BuildRequestId, Explanation>>,
     },
     /// Which workers are in quarantine, and how much longer?
     Quarantines(oneshot::Sender<HashMap<WorkerId, Duration>>),

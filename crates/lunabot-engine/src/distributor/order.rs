@@ -1,6 +1,7 @@
 //! In which order builders are looked at (reference 07.010, 07.011, 07.013).
 
 use super::builder::Builder;
+use super::explain::Look;
 use super::machine::{Asked, Effect, Machine, Question, Stopping};
 use lunabot_model::{BuilderId, Mono};
 use std::collections::BTreeSet;
@@ -36,12 +37,17 @@ impl Machine {
                 self.offer(now, builder, effects);
             }
         }
+        for id in &batch {
+            if let Some(builder) = self.builders.get_mut(id) {
+                builder.looks.note(now, Look::LeftOut, |_| true);
+            }
+        }
         self.left_out = batch;
     }
 
     /// 07.013.
     fn offer_by_rank(&mut self, now: Mono, batch: BTreeSet<BuilderId>, effects: &mut Vec<Effect>) {
-        let mut ready: Vec<BuilderId> = batch.into_iter().filter(|id| self.can_look(*id)).collect();
+        let mut ready: Vec<BuilderId> = batch.into_iter().filter(|id| self.can_look(now, *id)).collect();
         ready.sort_by(|a, b| {
             let rank = |id| self.builders.get(id).map(Builder::rank);
             rank(a).cmp(&rank(b))

@@ -58,7 +58,17 @@ impl Actor {
 
     pub(super) fn forget(&mut self, request: BuildRequestId) -> Option<Arc<PendingRequest>> {
         self.deadlines.remove(request);
-        self.details.remove(request)
+        self.remarks.forget_request(request);
+        let details = self.details.remove(request)?;
+        if !self.details.any(details.request.builderid) {
+            self.remarks.forget_builder(details.request.builderid);
+        }
+        Some(details)
+    }
+
+    /// Since when a builder has no connected worker, seconds since 1970.
+    pub(super) fn offline_since(&self, builder: BuilderId) -> Option<i64> {
+        self.offline.since.get(&builder).copied()
     }
 
     /// When a request ends by itself if it does not start.

@@ -1,15 +1,12 @@
 //! Ending requests that wait (reference 07.024).
 
 use crate::control::NO_REASON;
-use lunabot_data::{Data, DataError};
+use lunabot_data::{CANCEL_REASON, Data, DataError};
 use lunabot_model::{BuildRequestId, Event, Properties, Results, Topic};
 use std::sync::Arc;
 
 /// Source of the property that says why.
 const SOURCE: &str = "Distributor";
-
-/// The property of a request that was ended without a build: why.
-const WHY: &str = "cancel_reason";
 
 /// Completes a request that nobody has taken, and notes why; false: somebody has.
 pub(crate) async fn retire(
@@ -23,7 +20,7 @@ pub(crate) async fn retire(
     }
     if reason != NO_REASON {
         let mut why = Properties::new();
-        why.set(WHY, reason, SOURCE);
+        why.set(CANCEL_REASON, reason, SOURCE);
         data.set_request_properties(request, &why).await?.detach();
     }
     data.complete_requests(&[request], results).await?.await?;

@@ -1,6 +1,7 @@
 //! The distributor's decisions, without a runtime: events in, effects out.
 
 use super::builder::{Asks, BuilderSetup, Waiting};
+use super::explain::{Cause, Causes, Look};
 use super::locks::LockSetup;
 use super::machine::{Answer, Effect, Event, Machine, Question};
 use super::worker::WorkerSetup;
@@ -325,4 +326,43 @@ proptest! {
             }
         }
     }
+}
+
+/// What is noted while builder 1 cannot build: the answer, its first second, its last, and how often.
+fn looks(machine: &Machine) -> Vec<(Look, u64, Option<u64>, u32)> {
+    let secs = |at: Mono| at.0.as_secs();
+    let all = machine.builder(1).unwrap().looks.iter();
+    all.map(|e| (e.answer.clone(), secs(e.since), e.until.map(secs), e.times)).collect()
+}
+
+fn causes(all: &[(i64, Cause)]) -> Look {
+    let mut causes = Causes::default();
+    all.iter().for_each(|(worker, cause)| causes.add(*worker, *cause));
+    Look::Workers(causes)
+}
+
+#[test]
+fn what_is_found_again_is_noted_once() {
+    let mut machine = machine(vec![setup(1, &[1, 2], PLAIN)], &[(1, None), (2, None)], false);
+    machine.handle(at(1), Event::Detached(1));
+    machine.handle(at(1), Event::Paused { worker: 2, paused: true });
+    for (id, now) in [(7, 2), (8, 3), (9, 4)] {
+        machine.handle(at(now), Event::Waiting(vec![request(id, 1, 0)]));
+    }
+    let none = causes(&[(1, Cause::Disconnected), (2, Cause::Paused)]);
+    assert_eq!(looks(&machine), [(none.clone(), 2, None, 3)]);
+    let effects = machine.handle(at(5), Event::Attached(1));
+    assert_eq!(claims(&effects), [7]);
+    let busy = causes(&[(1, Cause::Building), (2, Cause::Paused)]);
+    assert_eq!(looks(&machine), [(none, 2, Some(5), 3), (busy, 5, None, 1)]);
+    machine.handle(at(6), Event::Gone(vec![8, 9]));
+    assert!(looks(&machine).is_empty(), "nothing waits: nothing is kept");
+}
+
+#[test]
+fn row_07_011_what_prioritize_builders_leaves_out_is_noted() {
+    let mut machine = machine(vec![setup(1, &[1], PLAIN)], &[(1, None)], true);
+    let effects = ask(&mut machine, &[request(7, 1, 0)]);
+    assert!(claims(&answer(&mut machine, &effects, Answer::Order(Some(vec![])))).is_empty());
+    assert_eq!(looks(&machine), [(Look::LeftOut, 0, None, 1)]);
 }

@@ -1,5 +1,6 @@
 //! A worker as the distributor sees it: whether it may take a build, and its quarantine (reference 07.016, 07.021–07.023).
 
+use super::explain::Cause;
 use lunabot_model::{BuilderId, Mono, WorkerId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -40,10 +41,14 @@ pub struct Worker {
     /// Builders that may run on it.
     pub builders: Arc<BTreeSet<BuilderId>>,
     pub quarantine: Quarantine,
+    /// When it last came or went; at first, when it was configured.
+    pub connection_since: Mono,
+    /// When it was last paused or unpaused, told to stop, or put into quarantine.
+    pub since: Mono,
 }
 
 impl Worker {
-    pub fn new(setup: WorkerSetup, paused: bool) -> Self {
+    pub fn new(setup: WorkerSetup, paused: bool, now: Mono) -> Self {
         Worker {
             setup,
             connected: false,
@@ -55,6 +60,8 @@ impl Worker {
             passed_over: BTreeSet::new(),
             builders: Arc::default(),
             quarantine: Quarantine::default(),
+            connection_since: now,
+            since: now,
         }
     }
 
@@ -63,9 +70,31 @@ impl Worker {
         self.connected || self.setup.latent
     }
 
+    /// What keeps it from taking any build; in the order in which it is told.
+    pub fn closed(&self) -> Option<Cause> {
+        match self {
+            worker if !worker.is_there() => Some(Cause::Disconnected),
+            Worker { graceful: true, .. } => Some(Cause::Graceful),
+            Worker { lingering: true, .. } => Some(Cause::Lingering),
+            Worker { paused: true, .. } => Some(Cause::Paused),
+            Worker { quarantine: Quarantine { until: Some(_), .. }, .. } => Some(Cause::Quarantined),
+            _ => None,
+        }
+    }
+
+    /// What keeps it from a build of `builder`, locks aside; `building`: it has one.
+    pub fn cause(&self, builder: BuilderId, building: bool) -> Option<Cause> {
+        let full = || match (self.has_room(builder), self.is_only_asked_for(builder)) {
+            (true, _) => None,
+            (false, true) => Some(Cause::Asked),
+            (false, false) => Some(Cause::Full),
+        };
+        self.closed().or(building.then_some(Cause::Building)).or_else(full)
+    }
+
     /// Whether it takes builds at all (07.016, first checks).
     pub fn is_open(&self) -> bool {
-        self.would_be_open() && self.quarantine.until.is_none()
+        self.closed().is_none()
     }
 
     /// The same but for a quarantine.
@@ -170,7 +199,7 @@ mod tests {
             latent: false,
             asks_compatible: false,
         };
-        let mut worker = Worker::new(setup, false);
+        let mut worker = Worker::new(setup, false, Mono(Duration::ZERO));
         assert!(!worker.is_open(), "not connected");
         worker.setup.latent = true;
         assert!(worker.is_open(), "08.050: it will be");

@@ -12,7 +12,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use table::{Locks, News};
+pub use table::{Locks, News, Users};
 
 use lunabot_model::locks::{LockId, LockMode, LockScope, LockUse};
 use lunabot_model::{BuilderId, WorkerId};

@@ -2,6 +2,7 @@
 
 use super::place::Place;
 use super::{Claim, Holder, Key};
+use lunabot_model::Mono;
 use lunabot_model::locks::{LockCounts, LockId, LockMode, LockUse};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub struct Locks {
     waiting: BTreeMap<u64, Holder>,
     promises: HashMap<Holder, Vec<Claim>>,
     next: u64,
+    now: Mono,
     /// Places whose queues are to be looked at.
     agenda: BTreeSet<Key>,
     news: Vec<(Holder, News)>,
@@ -59,9 +61,28 @@ struct Request {
     state: State,
 }
 
+/// Who uses a lock: [`Locks::users`]. A step is told as the build that it is of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Users {
+    /// Since when each has it, longest first.
+    pub holders: Vec<(Holder, Mono)>,
+    /// Builds that are being started and about to ask for it.
+    pub promised: Vec<Holder>,
+    /// How many wait for it in builds that run.
+    pub waiting: usize,
+}
+
+/// The place that a holder belongs to.
+fn place_of(holder: Holder, beside: &[Holder]) -> Holder {
+    match holder {
+        Holder::Step(_) => beside.first().copied().unwrap_or(holder),
+        Holder::Slot { .. } | Holder::Build { .. } => holder,
+    }
+}
+
 #[derive(Debug)]
 enum State {
-    Holds,
+    Holds(Mono),
     /// Which claim it lacked when it was last looked at. It is looked at again when that place changes.
     Lacks(usize),
 }
@@ -152,6 +173,28 @@ impl Locks {
         self.work_off();
     }
 
+    /// What time it is from now on, for how long locks are held.
+    pub fn clock(&mut self, now: Mono) {
+        self.now = now;
+    }
+
+    /// Who has a lock or is about to take it, and how many wait for it. Looks at all requests: for people who ask.
+    pub fn users(&self, key: &Key) -> Users {
+        let mut users = Users::default();
+        let has = |claims: &[Claim]| claims.iter().any(|claim| claim.key == *key);
+        for (holder, request) in self.requests.iter().filter(|(_, request)| has(&request.claims)) {
+            match request.state {
+                State::Holds(since) => users.holders.push((place_of(*holder, &request.beside), since)),
+                State::Lacks(_) => users.waiting += 1,
+            }
+        }
+        let promised = self.promises.iter().filter(|(_, claims)| has(claims));
+        users.promised.extend(promised.map(|(holder, _)| place_of(*holder, &[])));
+        users.holders.sort_by_key(|(holder, since)| (*since, *holder));
+        users.promised.sort();
+        users
+    }
+
     /// What became of requests since the last call, in order.
     pub fn take_news(&mut self) -> Vec<(Holder, News)> {
         std::mem::take(&mut self.news)
@@ -178,7 +221,9 @@ impl Locks {
     /// What is held for the build that a request is of.
     pub(super) fn held_beside(&self, holder: Holder) -> impl Iterator<Item = &Claim> {
         let requests = self.beside(holder).iter().filter_map(|other| self.requests.get(other));
-        requests.filter(|request| matches!(request.state, State::Holds)).flat_map(|request| &request.claims)
+        requests
+            .filter(|request| matches!(request.state, State::Holds(_)))
+            .flat_map(|request| &request.claims)
     }
 
     pub(super) fn wanted(&self, holder: Holder) -> &[Claim] {
@@ -189,7 +234,7 @@ impl Locks {
     pub(super) fn lacking(&self, holder: Holder) -> Vec<Key> {
         let Some(request) = self.requests.get(&holder) else { return Vec::new() };
         match request.state {
-            State::Holds => Vec::new(),
+            State::Holds(_) => Vec::new(),
             State::Lacks(_) => {
                 let lacks = request.claims.iter().filter(|claim| !self.is_available(claim, request.asked));
                 lacks.map(|claim| claim.key.clone()).collect()
@@ -246,7 +291,7 @@ impl Locks {
                 continue;
             };
             let had = match request.state {
-                State::Holds => {
+                State::Holds(_) => {
                     place.release(claim);
                     true
                 }
@@ -310,7 +355,7 @@ impl Locks {
 
     fn grant(&mut self, holder: Holder) {
         let Some(request) = self.requests.get_mut(&holder) else { return };
-        request.state = State::Holds;
+        request.state = State::Holds(self.now);
         let (asked, claims) = (request.asked, request.claims.clone());
         self.waiting.remove(&asked);
         for claim in &claims {
@@ -367,7 +412,7 @@ impl Locks {
         let request = self.waiting.get(&asked).and_then(|holder| self.requests.get(holder));
         request.is_some_and(|request| match request.state {
             State::Lacks(index) => request.claims[index].key == *key,
-            State::Holds => false,
+            State::Holds(_) => false,
         })
     }
 

@@ -5,7 +5,7 @@ use super::objects::{BuilderView, builder_object, id_of, master_object, request_
 use super::worker::{WorkerView, wfb_object};
 use crate::Generation;
 use crate::build::{Prospect, properties};
-use crate::distributor::{Actor, Answer, Question, Suits};
+use crate::distributor::{Actor, Answer, Noted, Question, Remark, Suits, Verdict};
 use crate::locks::rendered::rendered;
 use crate::plan::{BuilderPlan, WorkerPlan};
 use crate::worker::latent::LatentClass;
@@ -14,7 +14,7 @@ use lunabot_data::new::PendingRequest;
 use lunabot_model::locks::LockUse;
 use lunabot_model::resources::Change;
 use lunabot_model::script::CallSite;
-use lunabot_model::{Arg, BuilderId, Callback, Json, Properties, WorkerId};
+use lunabot_model::{Arg, BuildRequestId, BuilderId, Callback, Json, Properties, WorkerId};
 use std::sync::Arc;
 
 /// A question with a snapshot of all it is about.
@@ -55,6 +55,29 @@ enum About {
     Nothing(Answer),
 }
 
+/// An answer, and what a function said to it.
+pub(crate) struct Reply {
+    pub answer: Answer,
+    pub noted: Option<Noted>,
+}
+
+/// What a function answered, and what that means; `None`: there is no function.
+type Told = Option<(Answer, Remark)>;
+
+impl Reply {
+    fn plain(answer: Answer) -> Self {
+        Reply { answer, noted: None }
+    }
+
+    /// `request`: the one that was asked about; `None`: all of the builder.
+    fn told(told: Told, default: Answer, builder: BuilderId, request: Option<BuildRequestId>) -> Self {
+        match told {
+            Some((answer, remark)) => Reply { answer, noted: Some(Noted { builder, request, remark }) },
+            None => Reply::plain(default),
+        }
+    }
+}
+
 impl Asked {
     pub fn new(actor: &Actor, generation: Arc<Generation>, question: Question) -> Self {
         let about = About::of(actor, &question).unwrap_or_else(|| About::Nothing(default_answer(&question)));
@@ -62,27 +85,37 @@ impl Asked {
     }
 
     /// Never fails: a function that does has its documented outcome.
-    pub async fn answer(self) -> Answer {
+    pub async fn answer(self) -> Reply {
         let Asked { generation, data, about } = self;
         match about {
-            About::Order(builders) => order(&generation, builders).await,
-            About::Request { builder, requests } => next_build(&generation, &data, &builder, &requests).await,
+            About::Order(builders) => Reply::plain(order(&generation, builders).await),
+            About::Request { builder, requests } => {
+                let told = next_build(&generation, &data, &builder, &requests).await;
+                Reply::told(told, Answer::Request(None), builder.plan.id, None)
+            }
             About::Worker { builder, request, workers } => {
-                next_worker(&generation, &data, &builder, &request, workers).await
+                let told = next_worker(&generation, &data, &builder, &request, workers).await;
+                Reply::told(told, Answer::Worker(None), builder.plan.id, Some(id_of_request(&request)))
             }
             About::Suits { builder, request, worker, class } => {
                 let changes = changes_of(&data, &request).await;
-                Answer::Start(class.suits(prepared(&builder, &request, &changes, &worker)).await)
+                let suits = class.suits(prepared(&builder, &request, &changes, &worker)).await;
+                Reply::plain(Answer::Start(suits))
             }
             About::Locks { builder, request, worker } => {
-                Answer::Locks(locks(&data, &builder, &request, worker).await)
+                Reply::plain(Answer::Locks(locks(&data, &builder, &request, worker).await))
             }
             About::Start { builder, request, worker } => {
-                Answer::Start(can_start(&generation, &data, &builder, &request, worker).await)
+                let told = can_start(&generation, &data, &builder, &request, worker).await;
+                Reply::told(told, Answer::Start(true), builder.plan.id, Some(id_of_request(&request)))
             }
-            About::Nothing(answer) => answer,
+            About::Nothing(answer) => Reply::plain(answer),
         }
     }
+}
+
+fn id_of_request(request: &PendingRequest) -> BuildRequestId {
+    request.request.buildrequestid
 }
 
 fn default_answer(question: &Question) -> Answer {
@@ -149,27 +182,33 @@ async fn order(generation: &Generation, builders: Vec<BuilderView>) -> Answer {
         Json::Array(items) => items.as_slice(),
         // An empty table is an empty list.
         Json::Object(map) if map.is_empty() => &[],
-        _ => return nonsense(generation, callback, site, &result, "a list of builders", Answer::Order(None)),
-    };
-    match items.iter().map(|item| id_of(item, "builder")).collect() {
-        Some(order) => Answer::Order(Some(order)),
-        None => {
-            nonsense(generation, callback, site, &result, "a list of the builders given", Answer::Order(None))
+        _ => {
+            nonsense(generation, callback, site, &result, "a list of builders");
+            return Answer::Order(None);
         }
+    };
+    let order: Option<Vec<BuilderId>> = items.iter().map(|item| id_of(item, "builder")).collect();
+    if order.is_none() {
+        nonsense(generation, callback, site, &result, "a list of the builders given");
     }
+    Answer::Order(order)
 }
 
-fn nonsense<T>(
+/// Records a result that means nothing.
+fn nonsense(
     generation: &Generation,
     callback: &Callback,
     site: CallSite,
     result: &Json,
     expected: &str,
-    outcome: T,
-) -> T {
+) -> Verdict {
     let text = format!("{} returned {result:.200}; expected {expected}", site.callback);
     generation.host.nonsense(callback, site, &text);
-    outcome
+    Verdict::failed(&text)
+}
+
+fn remark(callback: &Callback, rule: &'static str, verdict: Verdict) -> Remark {
+    Remark { rule, worker: None, verdict, at: callback.at.as_str().into() }
 }
 
 fn site(option: &str, builder: &BuilderView) -> CallSite {
@@ -186,28 +225,22 @@ async fn next_build(
     data: &Data,
     builder: &BuilderView,
     requests: &[Arc<PendingRequest>],
-) -> Answer {
-    let Some(callback) = &builder.plan.config.next_build else { return Answer::Request(None) };
+) -> Told {
+    let callback = builder.plan.config.next_build.as_ref()?;
     let changes = RequestChanges::read_or_none(data, requests.to_vec()).await;
     let objects = requests.iter().map(|request| request_object(builder, request, changes.of(request)));
     let args = vec![Arg::Object(builder_object(builder)), Arg::List(objects.collect())];
     let site = site("nextBuild", builder);
-    let Ok(result) = generation.host.call(callback, site.clone(), args).await else {
-        return Answer::Request(None);
+    let known = |id: &i64| requests.iter().any(|request| id_of_request(request) == *id);
+    let (chosen, verdict) = match generation.host.call(callback, site.clone(), args).await {
+        Err(error) => (None, Verdict::failed(&error.message)),
+        Ok(result) => match id_of(&result, "buildrequest").filter(known) {
+            Some(request) => (Some(request), Verdict::Request(request)),
+            None if result.is_null() => (None, Verdict::None),
+            None => (None, nonsense(generation, callback, site, &result, "one of the requests, or nil")),
+        },
     };
-    let known = |id: &i64| requests.iter().any(|request| request.request.buildrequestid == *id);
-    match id_of(&result, "buildrequest").filter(known) {
-        Some(request) => Answer::Request(Some(request)),
-        None if result.is_null() => Answer::Request(None),
-        None => nonsense(
-            generation,
-            callback,
-            site,
-            &result,
-            "one of the requests, or nil",
-            Answer::Request(None),
-        ),
-    }
+    Some((Answer::Request(chosen), remark(callback, "nextBuild", verdict)))
 }
 
 /// 07c item 4: the builder's function, else the master's.
@@ -217,11 +250,11 @@ async fn next_worker(
     builder: &BuilderView,
     request: &Arc<PendingRequest>,
     workers: Vec<WorkerView>,
-) -> Answer {
+) -> Told {
     let own = builder.plan.config.next_worker.as_ref().map(|callback| (callback, "nextWorker"));
     let global =
         generation.config.select_next_worker.as_ref().map(|callback| (callback, "select_next_worker"));
-    let Some((callback, option)) = own.or(global) else { return Answer::Worker(None) };
+    let (callback, option) = own.or(global)?;
     let changes = changes_of(data, request).await;
     let objects = workers.iter().map(|worker| {
         let properties = prepared(builder, request, &changes, &worker.plan);
@@ -233,16 +266,16 @@ async fn next_worker(
         Arg::Object(request_object(builder, request, changes)),
     ];
     let site = site(option, builder);
-    let Ok(result) = generation.host.call(callback, site.clone(), args).await else {
-        return Answer::Worker(None);
+    let known = |id: &i64| workers.iter().any(|worker| worker.plan.id == *id);
+    let (chosen, verdict) = match generation.host.call(callback, site.clone(), args).await {
+        Err(error) => (None, Verdict::failed(&error.message)),
+        Ok(result) => match id_of(&result, "wfb").filter(known) {
+            Some(worker) => (Some(worker), Verdict::Worker(worker)),
+            None if result.is_null() => (None, Verdict::None),
+            None => (None, nonsense(generation, callback, site, &result, "one of the workers, or nil")),
+        },
     };
-    match id_of(&result, "wfb") {
-        Some(worker) => Answer::Worker(Some(worker)),
-        None if result.is_null() => Answer::Worker(None),
-        None => {
-            nonsense(generation, callback, site, &result, "one of the workers, or nil", Answer::Worker(None))
-        }
-    }
+    Some((Answer::Worker(chosen), remark(callback, option, verdict)))
 }
 
 /// 07.017: the builder's computed locks. Those that cannot be computed are none: the build starts and tells why.
@@ -273,8 +306,8 @@ async fn can_start(
     builder: &BuilderView,
     request: &Arc<PendingRequest>,
     worker: WorkerView,
-) -> bool {
-    let Some(callback) = &builder.plan.config.can_start_build else { return true };
+) -> Told {
+    let callback = builder.plan.config.can_start_build.as_ref()?;
     let changes = changes_of(data, request).await;
     let properties = prepared(builder, request, &changes, &worker.plan);
     let args = vec![
@@ -283,11 +316,16 @@ async fn can_start(
         Arg::Object(request_object(builder, request, changes)),
     ];
     let site = site("canStartBuild", builder);
-    match generation.host.call(callback, site.clone(), args).await {
-        Ok(Json::Bool(may)) => may,
-        Ok(Json::Null) | Err(_) => false,
-        Ok(other) => nonsense(generation, callback, site, &other, "true, false or nil", false),
-    }
+    let verdict = match generation.host.call(callback, site.clone(), args).await {
+        Ok(Json::Bool(true)) => Verdict::Yes,
+        Ok(Json::Bool(false)) => Verdict::No,
+        Ok(Json::Null) => Verdict::None,
+        Ok(other) => nonsense(generation, callback, site, &other, "true, false or nil"),
+        Err(error) => Verdict::failed(&error.message),
+    };
+    let answer = Answer::Start(verdict == Verdict::Yes);
+    let remark = Remark { worker: Some(worker.plan.id), ..remark(callback, "canStartBuild", verdict) };
+    Some((answer, remark))
 }
 
 /// Items 1 to 5 of 04b.

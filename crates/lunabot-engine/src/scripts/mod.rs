@@ -14,7 +14,7 @@ mod step;
 mod triggered;
 mod worker;
 
-pub(crate) use asked::Asked;
+pub(crate) use asked::{Asked, Reply};
 pub(crate) use build::{build_object, done_step, planned_step, props_field};
 pub(crate) use changes::RequestChanges;
 pub(crate) use objects::{BuilderView, builder_object, change_fields, master_object, request_object};

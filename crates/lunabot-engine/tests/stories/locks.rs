@@ -4,6 +4,7 @@ use crate::support::config::{builder_with, object, property, step_with};
 use crate::support::host::callback;
 use crate::support::{Master, Setup, TestWorker, builder, step};
 use lunabot_model::config::Collapse;
+use lunabot_model::explanation::RequestState;
 use lunabot_model::{Arg, Json, Properties};
 use serde_json::json;
 use std::sync::Arc;
@@ -565,13 +566,17 @@ async fn what_holds_a_builder_back_is_known_while_it_does() {
     let held = w.held("a").await;
     let b = master.request("b").await;
     master.until("waits", |s| s.requests_pending == 1 && s.builds_running == 1).await;
-    let ids = [master.builder_id("a").await, master.builder_id("b").await];
-    let known = master.data.holdups(ids.to_vec()).await;
-    assert_eq!(known.into_iter().collect::<Vec<_>>(), [(ids[1], "waits for lock \"db\"".to_string())]);
+    let told = master.data.explain(&[b]).await.unwrap().remove(0);
+    assert_eq!(told.summary, "lock \"db\" is held by a #1 on w");
+    assert!(
+        told.since.is_some() && told.answers.iter().any(|one| one.rule == "lock" && one.blocks),
+        "{told:?}"
+    );
     held.end(0).await;
     master.finished(a).await;
     let last = v.held("b").await;
-    assert!(master.data.holdups(ids.to_vec()).await.is_empty());
+    let told = master.data.explain(&[b]).await.unwrap().remove(0);
+    assert_eq!((told.state, told.summary.as_str()), (RequestState::Building, "b #1 is running"));
     last.end(0).await;
     master.finished(b).await;
     master.stop().await;

@@ -219,6 +219,7 @@ async fn row_10_031_reading_can_be_kept_to_some_by_every_way_in() {
         format!("/api/v2/logs/{log}/raw"),
         format!("/api/v2/logs/{log}/raw_inline"),
         "/api/latest/masters".into(),
+        format!("/api/v2/buildrequests/{request}/explanation"),
     ];
     for path in &api {
         for (who, status) in [('a', 403), ('j', 403), ('b', 403), ('d', 200)] {

@@ -4,10 +4,11 @@ use crate::support::{World, seed, text};
 use axum::body::Body;
 use axum::http::Request;
 use lunabot_data::new::*;
+use lunabot_model::explanation::{Explanation, RequestState, RuleAnswer};
 use lunabot_model::resources::LogType;
 use lunabot_model::{Properties, Results};
 use lunabot_net::reqwest::Url;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,18 +138,39 @@ async fn logs_are_read_by_range_and_searched() {
     assert!(world.page(&format!("{log}?q=error:")).await.contains("5 lines found"));
 }
 
-/// An engine that holds one builder back.
-struct Held(i64);
+/// An engine that tells the same of each request that waits, and of one worker that it is in quarantine.
+struct Teller(i64);
 
-impl lunabot_data::Holdups for Held {
-    fn holdups(&self, builders: Vec<i64>) -> lunabot_model::BoxFuture<'_, HashMap<i64, String>> {
-        let held = builders.into_iter().filter(|id| *id == self.0);
-        let held = held.map(|id| (id, "waits for lock \"db\"".to_string())).collect();
-        Box::pin(std::future::ready(held))
+impl lunabot_data::Explainer for Teller {
+    fn explain(&self, requests: Vec<i64>) -> lunabot_model::BoxFuture<'_, HashMap<i64, Explanation>> {
+        let told = requests.into_iter().map(|id| (id, waits_for_db(id))).collect();
+        Box::pin(std::future::ready(told))
     }
 
     fn quarantines(&self) -> lunabot_model::BoxFuture<'_, HashMap<i64, Duration>> {
         Box::pin(std::future::ready(HashMap::from([(self.0, Duration::from_secs(59))])))
+    }
+}
+
+fn waits_for_db(request: i64) -> Explanation {
+    let lock = RuleAnswer::new("lock", "lock \"db\" is held by <docs> #7").blocking();
+    let refused = RuleAnswer {
+        worker: Some("fast1".into()),
+        times: 12,
+        at: Some("master.lua:40".into()),
+        ..RuleAnswer::new("canStartBuild", "returned false")
+    };
+    Explanation {
+        buildrequestid: request,
+        builderid: 1,
+        builder: "app-linux".into(),
+        state: RequestState::Pending,
+        summary: lock.told(),
+        since: None,
+        submitted_at: 0,
+        collapsed_into: None,
+        answers: vec![lock],
+        history: vec![refused],
     }
 }
 
@@ -166,7 +188,7 @@ async fn row_07_021_a_workers_page_says_since_when_it_is_here_and_why_it_gets_no
     let page = world.page(&format!("/workers/{name}")).await;
     assert!(page.contains("It connected") && page.contains("Shut down at once"), "{page}");
     assert!(page.contains("id=\"waiting\"") && !page.contains("connected_at"), "{page}");
-    world.data.set_holdups(Arc::new(Held(id)));
+    world.data.set_explainer(Arc::new(Teller(id)));
     let page = world.page(&format!("/workers/{name}")).await;
     assert!(page.contains("In quarantine for 1 m 0 s"), "{page}");
     assert!(world.page("/workers").await.contains("in quarantine"));
@@ -176,34 +198,25 @@ async fn row_07_021_a_workers_page_says_since_when_it_is_here_and_why_it_gets_no
 }
 
 #[tokio::test]
-async fn row_05_064_pending_names_the_lock_that_a_builder_waits_for() {
-    let world = World::new().await;
-    let seed = seed::Seed { data: &world.data, clock: &world.clock, lines: 1 };
-    let ids = seed.configure(&["free".to_string(), "locked".to_string()]).await;
-    let change = seed.change(1).await;
-    for builder in &ids {
-        seed.request(*builder, &change, "because").await;
-    }
-    world.data.set_holdups(Arc::new(Held(ids[1])));
-    let page = world.page("/pending").await;
-    assert!(page.contains("waits for lock") && page.contains("a worker is free: it starts"), "{page}");
-}
-
-#[tokio::test]
 async fn pending_says_why() {
     let world = World::new().await;
     let ids = seed::small(&world.data, &world.clock, 5).await;
-    let page = world.page("/pending").await;
-    assert!(page.contains("busy: fast1 builds app-linux #7; fast2 builds docs #7"), "{page}");
-    world.data.set_worker_paused(1, true, Some("disk")).await.unwrap().await.unwrap();
-    world.data.worker_disconnected(2).await.unwrap().await.unwrap();
-    assert!(world.page("/pending").await.contains("1 connected, but paused or stopping: fast1"));
-    world.data.worker_disconnected(1).await.unwrap().await.unwrap();
-    let page = world.page(&format!("/builders/{}", ids[3])).await;
-    assert!(page.contains("none of its 3 workers is connected"), "{page}");
+    world.data.set_explainer(Arc::new(Teller(0)));
+    for path in ["/pending".to_string(), format!("/builders/{}", ids[3])] {
+        let page = world.page(&path).await;
+        assert!(page.contains("is held by &lt;docs&gt; #7"), "{path}: {page}");
+    }
     let waiting =
         world.api("buildrequests?claimed=false").await["buildrequests"][0]["buildrequestid"].clone();
-    assert!(world.page(&format!("/buildrequests/{waiting}")).await.contains("Why it waits"));
+    let page = world.page(&format!("/buildrequests/{waiting}")).await;
+    for part in
+        ["Why it waits", "is held by &lt;docs&gt; #7", "12 times", "master.lua:40", "keeps it from starting"]
+    {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let told = world.api(&format!("buildrequests/{waiting}/explanation?field=summary&field=history")).await;
+    let told = &told["explanations"][0];
+    assert_eq!((&told["history"][0]["times"], &told["state"]), (&json!(12), &Json::Null), "{told}");
     let built = world.send(Request::get("/buildrequests/1").body(Body::empty()).unwrap()).await;
     assert_eq!(
         (built.status().as_u16(), &built.headers()["location"]),
