@@ -20,6 +20,8 @@ mod crashes;
 mod dashboards;
 #[path = "whole/documents.rs"]
 mod documents;
+#[path = "whole/explain.rs"]
+mod explain;
 #[path = "whole/faults.rs"]
 mod faults;
 #[path = "whole/files.rs"]

@@ -39,6 +39,8 @@ pub enum Command {
     Reconfig(Reconfig),
     /// Say whether a master runs, and how it is
     Status(Place),
+    /// Say why a request waits: every rule that was asked, its answer, and since when; or what became of it
+    Explain(Why),
     /// Lay down the folder of a worker, a program that runs builds for a master elsewhere
     CreateWorker(CreateWorker),
     /// Run a worker in the foreground; it logs to standard error and ends on Ctrl-C
@@ -211,6 +213,20 @@ pub struct Reconfig {
     pub progress_timeout: u64,
     #[command(flatten)]
     pub quiet: Quiet,
+}
+
+#[derive(Debug, Args)]
+pub struct Why {
+    /// The request's id, as on the page Pending and in the API
+    pub request: i64,
+    #[command(flatten)]
+    pub place: Place,
+    /// Ask a master elsewhere, by the address of its pages
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "dir")]
+    pub url: Option<String>,
+    /// Print JSON, as buildrequests/N/explanation of the API gives it
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

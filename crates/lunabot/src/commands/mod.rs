@@ -7,6 +7,7 @@ mod create_worker;
 mod daemon;
 mod dataspec;
 mod db;
+mod explain;
 mod lua_stubs;
 mod man;
 mod poller;
@@ -36,6 +37,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Restart(args) => stop::restart(&args),
         Command::Reconfig(args) => reconfig::run(&args),
         Command::Status(place) => status::run(&place),
+        Command::Explain(args) => explain::run(&args),
         Command::CreateWorker(args) => create_worker::run(&args),
         Command::Worker(args) => worker::run(&args),
         Command::Db { what } => db::run(&what),

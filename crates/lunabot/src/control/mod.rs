@@ -28,6 +28,10 @@ pub enum Ask {
     },
     /// Say whether somebody may do something, and why.
     Explain(lunabot_www::Question),
+    /// Say why a request waits: an [`Explanation`](lunabot_model::explanation::Explanation) as JSON in one line.
+    Why {
+        request: i64,
+    },
 }
 
 /// What the master says.

@@ -138,6 +138,22 @@ impl Reloader for Rooms {
         })
     }
 
+    fn why(&self, request: i64) -> BoxFuture<'_, Outcome> {
+        Box::pin(async move {
+            let told = match self.data().explain_one(request).await {
+                Ok(Some(told)) => serde_json::to_string(&told).map_err(|error| error.to_string()),
+                Ok(None) => {
+                    Err(format!("there is no request {request}; the page Pending and the API tell their ids"))
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            match told {
+                Ok(line) => Outcome { ok: true, lines: vec![line] },
+                Err(line) => Outcome { ok: false, lines: vec![line] },
+            }
+        })
+    }
+
     fn skip(&self, source: String, revision: String) -> BoxFuture<'_, Outcome> {
         Box::pin(async move {
             match self.sources.skip(&source, &revision).await {

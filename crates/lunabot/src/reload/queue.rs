@@ -25,6 +25,8 @@ pub trait Reloader: Send + Sync + 'static {
     fn skip(&self, source: String, revision: String) -> BoxFuture<'_, Outcome>;
     /// Says whether somebody may do something, and why; beside a reload.
     fn explain(&self, question: lunabot_www::Question) -> BoxFuture<'_, Outcome>;
+    /// Says why a request waits, as JSON; beside a reload.
+    fn why(&self, request: i64) -> BoxFuture<'_, Outcome>;
 }
 
 /// What the queue is told.
@@ -106,6 +108,10 @@ impl Waiting {
                 // It may wait for a poll, and is as bounded as the conversations are.
                 tokio::spawn(async move { answer.send(reloader.skip(source, revision).await) });
             }
+            Wish::Asked(Question { ask: Ask::Why { request }, answer }) => {
+                let reloader = Arc::clone(reloader);
+                tokio::spawn(async move { answer.send(reloader.why(request).await) });
+            }
             Wish::Asked(Question { ask: Ask::Explain(question), answer }) => {
                 let reloader = Arc::clone(reloader);
                 tokio::spawn(async move { answer.send(reloader.explain(question).await) });
@@ -163,6 +169,9 @@ mod tests {
             Box::pin(async { Outcome { ok: true, lines: Vec::new() } })
         }
         fn explain(&self, _: lunabot_www::Question) -> BoxFuture<'_, Outcome> {
+            Box::pin(async { Outcome { ok: true, lines: Vec::new() } })
+        }
+        fn why(&self, _: i64) -> BoxFuture<'_, Outcome> {
             Box::pin(async { Outcome { ok: true, lines: Vec::new() } })
         }
     }
