@@ -92,11 +92,17 @@ impl Choice {
         let (rule, request, worker) = match &self.stage {
             Stage::AskedRequest => ("nextBuild", None, None),
             Stage::AskedWorker(pair) => ("nextWorker", Some(pair.request), None),
+            Stage::AskedCompatible(pair, worker) => {
+                ("isCompatibleWithBuild", Some(pair.request), Some(*worker))
+            }
             Stage::AskedLocks(pair, worker) => ("locks", Some(pair.request), Some(*worker)),
             Stage::AskedStart(pair, worker) => ("canStartBuild", Some(pair.request), Some(*worker)),
-            Stage::Request | Stage::Worker(_) | Stage::Check(..) | Stage::Locked(..) | Stage::Over => {
-                return None;
-            }
+            Stage::Request
+            | Stage::Worker(_)
+            | Stage::Check(..)
+            | Stage::Compatible(..)
+            | Stage::Locked(..)
+            | Stage::Over => return None,
         };
         Some(Open { rule, request, worker, since: self.asked_at })
     }

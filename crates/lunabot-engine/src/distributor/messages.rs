@@ -15,7 +15,7 @@ use crate::worker::{WorkerHandle, WorkerLink, latent};
 use lunabot_data::Data;
 use lunabot_data::new::PendingRequest;
 use lunabot_model::explanation::Explanation;
-use lunabot_model::{BuildId, BuildRequestId, BuilderId, Json, Results, ScriptObject, WorkerId, locks};
+use lunabot_model::{BuildId, BuildRequestId, Json, Results, ScriptObject, WorkerId, locks};
 use lunabot_proto::{Value, WorkerInfo};
 use std::collections::HashMap;
 use std::sync::Arc;

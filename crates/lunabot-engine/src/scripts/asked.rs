@@ -100,7 +100,14 @@ impl Asked {
             About::Suits { builder, request, worker, class } => {
                 let changes = changes_of(&data, &request).await;
                 let suits = class.suits(prepared(&builder, &request, &changes, &worker)).await;
-                Reply::plain(Answer::Start(suits))
+                let remark = Remark {
+                    rule: "isCompatibleWithBuild",
+                    worker: Some(worker.id),
+                    verdict: if suits { Verdict::Yes } else { Verdict::No },
+                    at: class.place("isCompatibleWithBuild").into(),
+                };
+                let told = Some((Answer::Start(suits), remark));
+                Reply::told(told, Answer::Start(true), builder.plan.id, Some(id_of_request(&request)))
             }
             About::Locks { builder, request, worker } => {
                 Reply::plain(Answer::Locks(locks(&data, &builder, &request, worker).await))

@@ -3,7 +3,6 @@
 use super::read;
 use super::render::{Asked, Page, Shown};
 use super::view::{Pager, Status};
-use super::workers::is_there;
 use crate::error::PageError;
 use crate::router::App;
 use axum::extract::{Path, State};

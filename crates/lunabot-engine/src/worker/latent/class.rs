@@ -130,6 +130,11 @@ impl LatentClass {
         }
     }
 
+    /// Where a method is written: `master.lua:40`.
+    pub fn place(&self, method: &str) -> &str {
+        self.spec.class.hook(method).map_or("", |callback| callback.at.as_str())
+    }
+
     /// Bounded by whoever waits for it.
     async fn endless(&self, method: &'static str, arg: Arg) -> Result<Json, ScriptError> {
         self.call(method, Some(arg), true).await
