@@ -13,7 +13,7 @@ impl Teller<'_> {
         let mut all = Vec::new();
         if let Some(state) = self.actor.machine.builder(builder) {
             all.extend(state.looks.iter().map(|entry| self.look(entry)));
-            let computed = state.computed.get(&id).into_iter().flat_map(|ring| ring.iter());
+            let computed = state.computed.get(&id).into_iter().flat_map(super::ring::Ring::iter);
             all.extend(computed.map(|entry| self.computed_then(entry)));
         }
         let remarks = &self.actor.remarks;

@@ -192,7 +192,7 @@ impl Teller<'_> {
 
     /// Computed locks that were not available when they were asked for (05.062).
     fn computed(&self, builder: &Builder, id: BuildRequestId) -> Vec<RuleAnswer> {
-        let entries = builder.computed.get(&id).into_iter().flat_map(|ring| ring.iter());
+        let entries = builder.computed.get(&id).into_iter().flat_map(super::ring::Ring::iter);
         let lacking = entries.filter(|entry| entry.until.is_none() && !entry.answer.lacking.is_empty());
         let answer = |entry: &Entry<super::Computed>| {
             let (text, since) = self.locks(&entry.answer.lacking);

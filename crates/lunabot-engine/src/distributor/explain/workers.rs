@@ -81,7 +81,9 @@ impl Teller<'_> {
             Cause::Disconnected => {
                 (format!("is {}", cause.told()), state.map(|worker| self.wall_at(worker.connection_since)))
             }
-            Cause::Graceful | Cause::Lingering | Cause::Quarantined => (format!("is {}", cause.told()), since),
+            Cause::Graceful | Cause::Lingering | Cause::Quarantined => {
+                (format!("is {}", cause.told()), since)
+            }
             Cause::Building => (
                 format!("has a build of this builder: {}", self.builds(id, |run| run.builder == builder)),
                 None,
