@@ -89,7 +89,8 @@ async fn functions_that_fail_or_choose_otherwise_are_told() {
     master.worker("w").await;
     let requests = [master.request("next").await, master.request("choosy").await];
     let mut told = Vec::new();
-    for (request, rule) in requests.into_iter().zip(["nextBuild", "nextWorker"]) {
+    for (request, rule) in requests.into_iter().zip(["nextBuild failed", "nextWorker failed"]) {
+        // Before that it is told that it is being asked.
         told.push(explained(&master, request, |told| told.summary.starts_with(rule)).await.summary);
     }
     assert_eq!(told[0], "nextBuild failed: master.lua:1: oh (master.lua:1)");

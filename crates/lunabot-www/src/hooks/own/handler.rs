@@ -241,7 +241,7 @@ mod tests {
         for (answer, wanted) in [
             (json!(3), "returned 3; wanted a list of changes: {{author = …, comments = …}}"),
             (json!([3]), "change 1: invalid type"),
-            (json!([change, {"who": "x"}]), "change 2: unknown field `who`"),
+            (json!([change, {"whom": "x"}]), "change 2: unknown field `whom`"),
             (json!([{"comments": "x"}]), "change 1: author is missing"),
         ] {
             let told = read_changes(answer.clone()).unwrap_err();
