@@ -47,9 +47,12 @@ impl Port {
         }
     }
 
-    /// The list itself, or the row, or null for a missing row.
+    /// The list itself, or the row, or null for a missing row. What the configuration has written before is there; while
+    /// the database refuses to be written, what it holds.
     async fn get(&self, path: &str, options: &Json) -> Result<Json, String> {
-        match self.data()?.get(path, &query::query(options)?).await {
+        let data = self.data()?;
+        let _ = data.flush().await;
+        match data.get(path, &query::query(options)?).await {
             Ok(Answer::List { items, .. }) => {
                 Ok(items.into_iter().map(|item| rows::row(path, item)).collect())
             }
