@@ -30,6 +30,8 @@ mod files;
 mod forges;
 #[path = "whole/forms.rs"]
 mod forms;
+#[path = "whole/hearing.rs"]
+mod hearing;
 #[path = "whole/hello.rs"]
 mod hello;
 #[path = "whole/hostile.rs"]

@@ -16,6 +16,7 @@ pub const TOPICS: &[&str] = &[
     "builders/*/builds/*/*",
     "buildrequests/*/*",
     "builds/*/*",
+    "builds/*/progress/*",
     "builds/*/properties/*",
     "builds/*/steps/*/*",
     "buildsets/*/*",

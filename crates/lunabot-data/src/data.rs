@@ -14,7 +14,7 @@ use lunabot_db::{OpenStore, PropertyOwners, Store};
 use lunabot_model::config::LogCompression;
 use lunabot_model::progress::BuildProgress;
 use lunabot_model::resources::*;
-use lunabot_model::{BoxFuture, BuildId, Clock, Json, MasterId, Results, Topic, WorkerId};
+use lunabot_model::{BoxFuture, BuildId, Clock, Crosses, Json, MasterId, Results, Topic, WorkerId};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -24,9 +24,9 @@ use std::time::Duration;
 /// The data API of one master; cheap to clone.
 #[derive(Clone)]
 pub struct Data {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Crosses<Arc<Shared>>,
     basedir: Arc<Path>,
-    _closer: Arc<Closer>,
+    _closer: Crosses<Arc<Closer>>,
 }
 
 /// Ends the writer, after what is queued, when the last [`Data`] is gone.
@@ -71,7 +71,8 @@ impl Data {
         let shared = Arc::new(Shared::new(store, options.clock, master, live, merges));
         tokio::spawn(merge::run(Arc::downgrade(&shared), to_merge));
         tokio::spawn(writer::run(shared.clone()));
-        Ok(Data { _closer: Arc::new(Closer(shared.clone())), basedir, shared })
+        let closer = Crosses::new(Arc::new(Closer(shared.clone())));
+        Ok(Data { _closer: closer, basedir, shared: Crosses::new(shared) })
     }
 
     /// Waits until everything written so far is durable.

@@ -177,7 +177,7 @@ impl OwnSource {
                     class: cx.class,
                     wanted: self.wanted.clone(),
                     mounts: mounts.clone(),
-                    script: cx.script().clone(),
+                    script: Arc::downgrade(cx.script()),
                     serve: self.class.hook(SERVE).cloned(),
                     instance: OnceLock::new(),
                 });
@@ -271,7 +271,8 @@ struct Handle {
     class: &'static str,
     wanted: Arc<Notify>,
     mounts: Arc<Mounts>,
-    script: Arc<dyn ScriptHost>,
+    /// The interpreter, which may hold this.
+    script: Weak<dyn ScriptHost>,
     /// What is called for requests that it serves.
     serve: Option<Callback>,
     /// What is called is a method of; it holds this.
@@ -312,7 +313,8 @@ impl Handle {
     fn serve(&self, path: &str) -> Result<String, String> {
         let parts = self.serve.as_ref().zip(self.instance.get());
         let (callback, instance) = parts.ok_or("serve works once it acts: in activate")?;
-        let path = self.mounts.add(path, &self.name, &self.script, callback, instance.clone())?;
+        let script = self.script.upgrade().ok_or("the configuration is gone")?;
+        let path = self.mounts.add(path, &self.name, &script, callback, instance.clone())?;
         tracing::info!("change source {} serves /change_hook/custom/{path}", self.name);
         Ok(path)
     }

@@ -20,6 +20,9 @@ pub(crate) const MAX_QUEUE: usize = 1024;
 /// How much longer than its deadline a call may take, where the thread itself does not come back.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// In place of the id of a [`Keep`], which are from 1: another generation serves.
+pub(crate) const SUPERSEDED: u64 = 0;
+
 /// Implements [`ScriptHost`] for one generation.
 pub(crate) struct Caller {
     jobs: mpsc::Sender<Job>,
@@ -134,6 +137,10 @@ impl ScriptHost for Caller {
                 let _ = answer.await;
             }
         })
+    }
+
+    fn superseded(&self) {
+        let _ = self.ended.send(SUPERSEDED);
     }
 
     fn keep(&self) -> Keep {

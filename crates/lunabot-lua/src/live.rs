@@ -118,7 +118,7 @@ fn args_of(lua: &Lua, mut args: MultiValue, scope: u64) -> mlua::Result<Vec<Arg>
 }
 
 /// A function that is handed over, for as long as the scope lasts.
-fn lent(shared: &Shared, function: &mlua::Function, scope: u64) -> mlua::Result<Callback> {
+pub(crate) fn lent(shared: &Shared, function: &mlua::Function, scope: u64) -> mlua::Result<Callback> {
     let id = shared.lifted.lift_for(function, scope);
     Callback::from_json(&callback_json(shared, id)).ok_or_else(|| mlua::Error::runtime("no callback"))
 }

@@ -2,6 +2,7 @@
 
 use crate::convert::Reader;
 use crate::failure::script_error;
+use crate::host::SUPERSEDED;
 use crate::limits::{Meter, Metered};
 use crate::live::arg_to_lua;
 use crate::origin::Origin;
@@ -78,6 +79,9 @@ pub(crate) async fn serve(
     let server = Rc::new(Server { vm, limits, strikes: RefCell::default(), bounded: Cell::new(0) });
     std::future::poll_fn(|cx| {
         while let Poll::Ready(Some(keep)) = ended.poll_recv(cx) {
+            if keep == SUPERSEDED {
+                shared.tasks.spawn(collect(server.clone()));
+            }
             shared.instances.forget(keep);
             shared.lifted.forget(keep);
         }
@@ -100,6 +104,24 @@ pub(crate) async fn serve(
     })
     .await;
     shared.tasks.clear();
+}
+
+/// Before what nothing refers to is dropped, once another generation serves; twice as long each further time.
+const FIRST_COLLECTION: Duration = Duration::from_millis(100);
+/// At most.
+const LAST_COLLECTION: Duration = Duration::from_secs(60);
+
+/// Drops what Lua has left lying about: objects of the master in it hold this very host, which ends with the last of
+/// them.
+async fn collect(server: Rc<Server>) {
+    let mut pause = FIRST_COLLECTION;
+    loop {
+        server.vm.shared.options.clock.sleep(pause).await;
+        if let Err(error) = server.vm.lua.gc_collect() {
+            tracing::debug!("collecting what is left of an old configuration: {error}");
+        }
+        pause = (pause * 2).min(LAST_COLLECTION);
+    }
 }
 
 impl Server {

@@ -25,6 +25,9 @@ pub(crate) enum Phase {
     Serving,
 }
 
+/// Above all scopes that the master gives ([`lunabot_model::script::Keep`]); a number that Lua can hold.
+const OWN_SCOPES: u64 = 1 << 60;
+
 /// A factory that is in use.
 #[derive(Clone)]
 pub(crate) struct Factory {
@@ -52,6 +55,7 @@ pub(crate) struct Shared {
     /// Classes that the configuration made.
     pub extended: RefCell<Vec<Rc<Class>>>,
     next_id: Cell<u64>,
+    next_scope: Cell<u64>,
     pub instances: Instances,
     /// Functions of ours, by name (`prelude.lua`).
     pub prelude: RefCell<Option<Table>>,
@@ -87,6 +91,7 @@ impl Shared {
             extended: RefCell::default(),
             instances: Instances::default(),
             next_id: Cell::new(1),
+            next_scope: Cell::new(OWN_SCOPES),
             prelude: RefCell::default(),
             tasks: Tasks::default(),
             patience: Cell::default(),
@@ -128,6 +133,11 @@ impl Shared {
 
     pub fn new_id(&self) -> u64 {
         self.next_id.replace(self.next_id.get() + 1)
+    }
+
+    /// A scope for functions that are handed over, which nobody else uses.
+    pub fn new_scope(&self) -> u64 {
+        self.next_scope.replace(self.next_scope.get() + 1)
     }
 
     /// Records a mistake while the file is loaded, raises it later.

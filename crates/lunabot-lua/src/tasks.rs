@@ -91,6 +91,8 @@ pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
     )?;
     host.raw_set("mutex_lock", lua.create_async_function(lock)?)?;
     host.raw_set("master", lua.create_async_function(master)?)?;
+    host.raw_set("subscribe", lua.create_async_function(subscribe)?)?;
+    host.raw_set("unsubscribe", lua.create_async_function(unsubscribe)?)?;
     host.raw_set("now", lua.create_function(|lua, ()| Ok(Shared::of(lua).options.clock.now().secs_f64()))?)?;
     host.raw_set(
         "message",
@@ -296,6 +298,36 @@ async fn master(lua: Lua, (op, args): (String, MultiValue)) -> mlua::Result<Valu
     let args = args_to_json(&lua, args)?;
     let answer = Outside::new(&shared, port.call(&op, args)).await;
     to_lua(&lua, &shared, &answer.map_err(|error| raise(&lua, error))?)
+}
+
+/// Has a function called for events; gives the number of the subscription, and the scope that its function is kept for.
+async fn subscribe(lua: Lua, (topic, call): (Value, Function)) -> mlua::Result<(u64, u64)> {
+    let shared = Shared::of(&lua);
+    let Some(port) = shared.options.master.clone() else {
+        return Err(raise(&lua, "no master runs here"));
+    };
+    let mut args = args_to_json(&lua, MultiValue::from_iter([topic]))?;
+    let scope = shared.new_scope();
+    args.push(serde_json::json!(crate::live::lent(&shared, &call, scope)?));
+    let answer = Outside::new(&shared, port.call("mq.subscribe", args)).await;
+    match answer.as_ref().map(Json::as_u64) {
+        Ok(Some(number)) => Ok((number, scope)),
+        Ok(None) => Err(raise(&lua, "the master has no number for it")),
+        Err(error) => {
+            shared.lifted.forget(scope);
+            Err(raise(&lua, error))
+        }
+    }
+}
+
+async fn unsubscribe(lua: Lua, (number, scope): (u64, u64)) -> mlua::Result<()> {
+    let shared = Shared::of(&lua);
+    if let Some(port) = shared.options.master.clone() {
+        // There is no way to fail.
+        let _ = Outside::new(&shared, port.call("mq.stop", vec![number.into()])).await;
+    }
+    shared.lifted.forget(scope);
+    Ok(())
 }
 
 fn log(lua: &Lua, (level, message, fields): (String, String, Value)) -> mlua::Result<()> {

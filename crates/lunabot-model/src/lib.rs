@@ -9,6 +9,7 @@ pub mod change_filter;
 pub mod class;
 pub mod clock;
 pub mod config;
+mod crosses;
 pub mod endpoint;
 pub mod event;
 pub mod explanation;
@@ -37,6 +38,7 @@ pub mod text;
 
 pub use class::ClassOf;
 pub use clock::{Clock, Mono, Time};
+pub use crosses::Crosses;
 pub use endpoint::{Endpoint, EndpointError, Passed};
 pub use event::{Event, Pattern, Payload, Topic};
 pub use from_lua::{FromLua, spliced};

@@ -43,6 +43,10 @@ pub trait ScriptHost: Send + Sync {
     fn keep(&self) -> Keep {
         Keep::nothing()
     }
+
+    /// Another generation serves now: what is called from here on belongs to builds that began before. The host lets go
+    /// of what it does not need any more.
+    fn superseded(&self) {}
 }
 
 /// Where a call comes from.

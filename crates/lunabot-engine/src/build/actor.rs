@@ -278,10 +278,10 @@ impl Actor {
             properties::at_start(all, build, &info.sourcestamps);
         });
         Arc::new_cyclic(|itself| BuildShared {
-            itself: itself.clone(),
-            services: self.services.clone(),
-            builder: self.builder.clone(),
-            worker: self.worker.clone(),
+            itself: itself.clone().into(),
+            services: self.services.clone().into(),
+            builder: self.builder.clone().into(),
+            worker: self.worker.clone().into(),
             masks: Arc::new(Masks::default()),
             properties: Mutex::new(store),
             workdir: OnceLock::new(),
@@ -289,7 +289,7 @@ impl Actor {
             statistics: Mutex::default(),
             kept: OnceLock::new(),
             remaining: Mutex::new(Remaining::new(&self.builder.steps)),
-            progress: self.services.progress.watch(build),
+            progress: self.services.progress.watch(build).into(),
             script: OnceLock::new(),
             info,
         })

@@ -37,7 +37,7 @@ impl RenderContext for BuildShared {
         with_properties: bool,
         args: Vec<Json>,
     ) -> BoxFuture<'a, Result<Json, RenderError>> {
-        let handle = || -> Arc<dyn LiveObject> { Arc::new(PropertiesHandle(self.itself.clone())) };
+        let handle = || -> Arc<dyn LiveObject> { Arc::new(PropertiesHandle(Weak::clone(&self.itself))) };
         call(
             &self.builder,
             callback,

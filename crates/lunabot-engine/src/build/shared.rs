@@ -12,10 +12,10 @@ use crate::worker::latent::LatentDesk;
 use lunabot_data::Data;
 use lunabot_model::locks::LockUse;
 use lunabot_model::script::Keep;
-use lunabot_model::{Clock, Json, Properties, Property};
+use lunabot_model::{Clock, Crosses, Json, Properties, Property};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Longest name of a property (04.001).
 const MAX_PROPERTY_NAME: usize = 256;
@@ -56,10 +56,10 @@ impl Services {
 /// Shared by the actor of a build and the step that runs; both belong to the one build.
 pub struct BuildShared {
     /// For objects handed to scripts, which must not keep the build alive.
-    pub itself: std::sync::Weak<BuildShared>,
-    pub services: Arc<Services>,
-    pub builder: Arc<BuilderPlan>,
-    pub worker: Arc<WorkerHandle>,
+    pub itself: Crosses<Weak<BuildShared>>,
+    pub services: Crosses<Arc<Services>>,
+    pub builder: Crosses<Arc<BuilderPlan>>,
+    pub worker: Crosses<Arc<WorkerHandle>>,
     pub info: BuildInfo,
     pub masks: Arc<Masks>,
     pub properties: Mutex<PropertyStore>,
@@ -73,7 +73,7 @@ pub struct BuildShared {
     /// Steps that were not run yet.
     pub remaining: RemainingSteps,
     /// How far it is.
-    pub progress: Arc<Watch>,
+    pub progress: Crosses<Arc<Watch>>,
     /// Of a build whose class is the configuration's.
     pub script: std::sync::OnceLock<BuildScript>,
 }

@@ -44,7 +44,7 @@ pub(crate) fn build_object(shared: &BuildShared) -> ScriptObject {
         "builder": builder_fields(shared),
         "url": build.url, "results": null,
     });
-    let handle = Arc::new(BuildHandle(shared.itself.clone()));
+    let handle = Arc::new(BuildHandle(Weak::clone(&shared.itself)));
     ScriptObject {
         scope: shared.scope(),
         children: vec![("worker", worker_of(shared))],

@@ -39,7 +39,7 @@ impl ScriptLog {
     /// Bytes as the log reads them (13.016).
     async fn text(&self, args: &mut Args) -> Result<String, CallError> {
         let bytes = args.bytes("text")?;
-        match self.cx.upgrade().map(StepContext) {
+        match self.cx.upgrade().map(StepContext::of) {
             Some(cx) => Ok(cx.text_for(&self.log, bytes).await?),
             // Dropped by the log.
             None => Ok(String::new()),

@@ -38,7 +38,7 @@ impl LiveObject for ScriptTriggered {
 
 /// The worst result of the builds, once all have ended. Where the step is stopped, they are cancelled.
 async fn wait(this: &ScriptTriggered, _: Args) -> Reply {
-    let cx = this.cx.upgrade().map(StepContext).ok_or("the step has ended")?;
+    let cx = this.cx.upgrade().map(StepContext::of).ok_or("the step has ended")?;
     let _counted = cx.0.calls.enter();
     let mut state = this.set.lock().await;
     let State { set, results, over } = &mut *state;

@@ -10,9 +10,12 @@ use crate::build::{BuildShared, PropertiesHandle};
 use crate::command::FinishedCommand;
 use crate::locks::client::Ticket;
 use crate::logs::Masks;
+use futures::FutureExt;
 use lunabot_model::resources::{Change, LogType, SourceStamp};
 use lunabot_model::script::CallSite;
-use lunabot_model::{Arg, BuildId, BuilderId, Callback, Clock, Json, Properties, Results, StepId, Time};
+use lunabot_model::{
+    Arg, BuildId, BuilderId, Callback, Clock, Crosses, Json, Properties, Results, StepId, Time,
+};
 use lunabot_proto::WorkerInfo;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -49,20 +52,7 @@ impl BuildInfo {
 
 /// A running step's view of its build. Clones are the same step.
 #[derive(Clone)]
-pub struct StepContext(pub(crate) Arc<Inner>);
-
-/// What the marks below rest on.
-const fn crosses_threads<T: Send + Sync>() {}
-const _: () = crosses_threads::<Arc<Inner>>();
-
-// Said here once: the compiler would otherwise walk through all that a context reaches, which has circles, for every
-// future of every step, and take minutes for that.
-#[expect(unsafe_code, reason = "a mark that the compiler has checked above")]
-// SAFETY: its only field is `Send`, as checked above.
-unsafe impl Send for StepContext {}
-#[expect(unsafe_code, reason = "a mark that the compiler has checked above")]
-// SAFETY: its only field is `Sync`, as checked above.
-unsafe impl Sync for StepContext {}
+pub struct StepContext(pub(crate) Crosses<Arc<Inner>>);
 
 pub(crate) struct Inner {
     pub build: Arc<BuildShared>,
@@ -101,13 +91,17 @@ pub(crate) struct Inner {
 }
 
 impl StepContext {
+    pub(crate) fn of(inner: Arc<Inner>) -> Self {
+        StepContext(Crosses::new(inner))
+    }
+
     pub(crate) fn new(
         build: Arc<BuildShared>,
         step_id: StepId,
         name: String,
         stopped: watch::Receiver<Option<Arc<str>>>,
     ) -> Self {
-        StepContext(Arc::new(Inner {
+        StepContext::of(Arc::new(Inner {
             build,
             step_id,
             name,
@@ -308,7 +302,7 @@ impl StepContext {
 
     /// The build's properties as an argument of a function.
     pub fn properties_arg(&self) -> Arg {
-        let handle = PropertiesHandle(self.0.build.itself.clone());
+        let handle = PropertiesHandle(std::sync::Weak::clone(&self.0.build.itself));
         Arg::Properties(Arc::new(handle), self.properties())
     }
 
@@ -383,7 +377,7 @@ impl StepContext {
     ) -> Result<LogHandle, StepError> {
         let build = &self.0.build;
         let (log, ack) =
-            build.services.data.add_log(self.0.step_id, &build.masks.mask(name), log_type).await?;
+            build.services.data.add_log(self.0.step_id, &build.masks.mask(name), log_type).boxed().await?;
         ack.detach();
         let data = build.services.data.clone();
         let (masks, limits, output) = (build.masks.clone(), build.log_limits(), self.0.output.clone());

@@ -3,16 +3,17 @@
 use super::observe::{Audience, LogObserver, News, Source};
 use super::{LogEncoding, StepError};
 use crate::logs::{Channel, LogText, Masks, SizeLimits};
+use futures::FutureExt;
 use lunabot_data::{Data, new};
-use lunabot_model::LogId;
 use lunabot_model::resources::LogType;
+use lunabot_model::{Crosses, LogId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Mutex;
 
 /// A log that a step writes. Clones write the same log.
 #[derive(Clone)]
-pub struct LogHandle(Arc<Inner>);
+pub struct LogHandle(Crosses<Arc<Inner>>);
 
 struct Inner {
     id: LogId,
@@ -42,7 +43,7 @@ impl LogHandle {
         encoding: Option<LogEncoding>,
         output: Arc<AtomicU64>,
     ) -> Self {
-        LogHandle(Arc::new(Inner {
+        LogHandle(Crosses::new(Arc::new(Inner {
             id: log.logid,
             name: log.name.clone(),
             log_type: log.log_type,
@@ -54,7 +55,7 @@ impl LogHandle {
             output,
             audience: Audience::default(),
             observers: AtomicUsize::new(0),
-        }))
+        })))
     }
 
     pub fn id(&self) -> LogId {
@@ -137,7 +138,7 @@ impl LogHandle {
         let (mut out, mut news) = (String::new(), Vec::new());
         log.finish(&self.0.masks, &mut out, &mut |channel, lines| self.note(channel, lines, &mut news));
         self.store(out).await?;
-        self.0.data.finish_log(self.0.id).await?.detach();
+        self.0.data.finish_log(self.0.id).boxed().await?.detach();
         self.0.audience.post(news.into_iter().chain([News::Finished]));
         drop(text);
         self.0.audience.tell(self.source()).await;
@@ -168,7 +169,7 @@ impl LogHandle {
             let lines = out.bytes().filter(|byte| *byte == b'\n').count();
             self.0.output.fetch_add(out.len() as u64, Ordering::Relaxed);
             self.0.stored.fetch_add(i64::try_from(lines).unwrap_or(i64::MAX), Ordering::Relaxed);
-            self.0.data.append_log(self.0.id, new::LogText(out)).await?.detach();
+            self.0.data.append_log(self.0.id, new::LogText(out)).boxed().await?.detach();
         }
         Ok(())
     }

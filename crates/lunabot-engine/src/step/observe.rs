@@ -7,6 +7,7 @@
 use super::StepError;
 use crate::logs::Channel;
 use async_trait::async_trait;
+use futures::FutureExt;
 use lunabot_data::Data;
 use lunabot_model::LogId;
 use lunabot_model::resources::LogType;
@@ -172,7 +173,7 @@ impl Source<'_> {
         let mut first = 0;
         while first < stored {
             let last = (first + REPLAYED).min(stored) - 1;
-            let text = self.data.log_lines(self.id, first, last).await?;
+            let text = self.data.log_lines(self.id, first, last).boxed().await?;
             for (channel, lines) in runs(self.log_type, &text) {
                 observer.received(channel, &lines).await?;
             }

@@ -130,7 +130,20 @@ function master.state.update(key, fn)
     return value
   end)
 end
-function master.mq.subscribe() raise("mq.subscribe is not supported yet") end
+local Subscription = {}
+Subscription.__index = Subscription
+function master.mq.subscribe(topic, fn)
+  if topic == master.mq then raise("is called with a dot, not a colon: master.mq.subscribe(…)") end
+  if type(fn) ~= "function" then raise("takes a topic and a function: master.mq.subscribe(\"builds/*/finished\", function(key, message) … end)") end
+  local number, scope = host.subscribe(topic, fn)
+  return setmetatable({ number = number, scope = scope }, Subscription)
+end
+function Subscription:stop()
+  if self.number then
+    host.unsubscribe(self.number, self.scope)
+    self.number = nil
+  end
+end
 master.now = host.now
 master.basedir = host.basedir
 setmetatable(master, { __index = function(_, name)

@@ -145,7 +145,10 @@ impl Rooms {
         self.site.store(site_of(generation, &self.data));
         self.web.take_up(place);
         self.watch.set(generation.watched(), generation.loaded_at);
-        *self.lock() = Arc::clone(generation);
+        let old = std::mem::replace(&mut *self.lock(), Arc::clone(generation));
+        if !Arc::ptr_eq(&old, generation) {
+            old.inner.host.superseded();
+        }
         Ok(())
     }
 

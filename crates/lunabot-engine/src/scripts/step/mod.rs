@@ -62,7 +62,7 @@ pub(crate) struct StepHandle(Weak<Inner>);
 
 impl StepHandle {
     fn step(&self) -> Option<StepContext> {
-        self.0.upgrade().map(StepContext).filter(|cx| !cx.0.ended.is_cancelled())
+        self.0.upgrade().map(StepContext::of).filter(|cx| !cx.0.ended.is_cancelled())
     }
 }
 
@@ -91,7 +91,7 @@ impl LiveObject for StepHandle {
     }
 
     fn field(&self, name: &str) -> Option<Json> {
-        let cx = StepContext(self.0.upgrade()?);
+        let cx = StepContext::of(self.0.upgrade()?);
         match name {
             "stopped" => Some(cx.is_interrupted().into()),
             // Nothing before its end.

@@ -62,7 +62,7 @@ impl LiveObject for SubStep {
 }
 
 fn alive(step: &Weak<Inner>) -> Result<StepContext, CallError> {
-    let found = step.upgrade().map(StepContext).filter(|cx| !cx.0.ended.is_cancelled());
+    let found = step.upgrade().map(StepContext::of).filter(|cx| !cx.0.ended.is_cancelled());
     found.ok_or_else(|| ENDED.into())
 }
 

@@ -83,7 +83,7 @@ impl LogObserver for PatternObserver {
         if self.over || !self.looks_at(channel) {
             return Ok(());
         }
-        let Some(cx) = self.cx.upgrade().map(StepContext) else { return Ok(()) };
+        let Some(cx) = self.cx.upgrade().map(StepContext::of) else { return Ok(()) };
         let (mut copied, before) = (String::new(), self.count);
         for line in short_lines(lines, MAX_LINE_LENGTH) {
             if self.until.as_ref().is_some_and(|until| until.is_match(line)) {

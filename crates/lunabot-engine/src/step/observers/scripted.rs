@@ -50,7 +50,7 @@ impl ScriptObserver {
     async fn call(&self, method: &str, args: Vec<Arg>) -> Result<(), StepError> {
         let Some(callback) = self.class.hook(method) else { return Ok(()) };
         // A step that is over has no log left to see.
-        let Some(cx) = self.cx.upgrade().map(StepContext) else { return Ok(()) };
+        let Some(cx) = self.cx.upgrade().map(StepContext::of) else { return Ok(()) };
         let args = std::iter::once(Arg::Instance(self.instance.clone())).chain(args).collect();
         cx.call(callback, method, args).await.map(drop)
     }

@@ -2,35 +2,65 @@
 
 mod query;
 mod rows;
+mod subscriptions;
 mod updates;
 
 use lunabot_data::intake::Intake;
 use lunabot_data::new::StateKey;
 use lunabot_data::{Answer, ControlError, Data, DataError};
+use lunabot_model::config::Config;
+use lunabot_model::revlink::Revlink;
 use lunabot_model::script::MasterPort;
-use lunabot_model::{BoxFuture, Json};
-use std::sync::OnceLock;
+use lunabot_model::{BoxFuture, Callback, Json, ScriptHost};
+use std::sync::{Arc, OnceLock, Weak};
+use subscriptions::Subscriptions;
 
 /// The port of one generation. It answers from the moment the generation is taken up; while its file is loaded there
 /// may be no master yet.
 #[derive(Default)]
-pub struct Port(OnceLock<Intake>);
+pub struct Port {
+    master: OnceLock<Master>,
+    subscriptions: Subscriptions,
+}
+
+/// The interpreter holds the port: nothing in here may hold the interpreter, or no generation would ever end.
+struct Master {
+    data: Data,
+    script: Weak<dyn ScriptHost>,
+    codebase_generator: Option<Callback>,
+    revlink: Option<Revlink>,
+}
 
 impl Port {
     /// From now on calls are answered.
-    pub fn connect(&self, intake: Intake) {
+    pub fn connect(&self, data: &Data, script: &Arc<dyn ScriptHost>, config: &Config) {
+        let master = Master {
+            data: data.clone(),
+            script: Arc::downgrade(script),
+            codebase_generator: config.codebase_generator.clone(),
+            revlink: config.revlink.clone(),
+        };
         // A second call would bring the same.
-        let _ = self.0.set(intake);
+        let _ = self.master.set(master);
     }
 
-    fn intake(&self) -> Result<&Intake, String> {
-        self.0
-            .get()
-            .ok_or_else(|| "lunabot.master works in callbacks only, not while the file is loaded".into())
+    fn master(&self) -> Result<&Master, String> {
+        let master = self.master.get();
+        master.ok_or_else(|| "lunabot.master works in callbacks only, not while the file is loaded".into())
+    }
+
+    fn intake(&self) -> Result<Intake, String> {
+        let Master { data, script, codebase_generator, revlink } = self.master()?;
+        Ok(Intake {
+            data: data.clone(),
+            script: script.upgrade().ok_or("the configuration is gone")?,
+            codebase_generator: codebase_generator.clone(),
+            revlink: revlink.clone(),
+        })
     }
 
     fn data(&self) -> Result<&Data, String> {
-        Ok(&self.intake()?.data)
+        Ok(&self.master()?.data)
     }
 
     async fn dispatch(&self, op: &str, args: Vec<Json>) -> Result<Json, String> {
@@ -39,8 +69,16 @@ impl Port {
         match op {
             "data.get" => self.get(&query::path(&next())?, &next()).await,
             "data.control" => self.control(&next(), next(), &next()).await,
-            "data.updates.addChange" => updates::add_change(self.intake()?, next()).await,
+            "data.updates.addChange" => updates::add_change(&self.intake()?, next()).await,
             "data.updates.addBuildset" => updates::add_buildset(self.data()?, next()).await,
+            "mq.subscribe" => {
+                let master = self.master()?;
+                self.subscriptions.add(master.data.bus(), &master.script, &next(), &next())
+            }
+            "mq.stop" => {
+                self.subscriptions.stop(&next());
+                Ok(Json::Null)
+            }
             "state.get" => self.state(&next()).await,
             "state.set" => self.set_state(&next(), next()).await,
             _ => Err(format!("master.{op} is not supported yet")),
