@@ -30,4 +30,5 @@ pub mod worker;
 pub use collapse::can_be_collapsed;
 pub use engine::{Engine, EngineError, EngineOptions, EngineStatus, Stop};
 pub use generation::Generation;
+pub use logs::Masks;
 pub use scripts::command::REMOTE_COMMANDS;

@@ -79,11 +79,14 @@ impl Caller {
 
     fn tell(&self, callback: &Callback, site: &CallSite, error: &ScriptError) {
         let CallSite { callback: name, concerns, .. } = site;
-        let message = &error.message;
+        let message = self.records.conceal(&error.message);
         if error.traceback.is_empty() {
             tracing::error!("callback {name} of {concerns}: {message}");
         } else {
-            tracing::error!("callback {name} of {concerns}: {message}\n{}", error.traceback);
+            tracing::error!(
+                "callback {name} of {concerns}: {message}\n{}",
+                self.records.conceal(&error.traceback)
+            );
         }
         metrics::counter!(
             "lunabot_callback_errors_total", "callback" => name.clone(), "kind" => error.kind.name()

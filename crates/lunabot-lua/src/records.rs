@@ -3,16 +3,36 @@
 use crate::profile::{Profile, ProfileRow, Spent};
 use crate::script_errors::{ScriptErrorRow, ScriptErrors};
 use lunabot_model::Clock;
-use lunabot_model::script::{CallSite, ScriptError};
+use lunabot_model::script::{CallSite, Conceal, ScriptError};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The failures of the configuration's functions, and what they cost. Shared by all generations.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Records {
     errors: ScriptErrors,
     profile: Profile,
+    secrets: Option<Arc<dyn Conceal>>,
 }
 
 impl Records {
+    /// Such that hide the secrets that they are told of.
+    pub fn hiding(secrets: Arc<dyn Conceal>) -> Self {
+        Records { secrets: Some(secrets), ..Records::default() }
+    }
+
+    /// A secret was asked for.
+    pub fn learn(&self, name: &str, value: &str) {
+        if let Some(secrets) = &self.secrets {
+            secrets.learn(name, value);
+        }
+    }
+
+    /// What functions of the configuration say, as people may see it.
+    pub fn conceal<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.secrets.as_ref().map_or(Cow::Borrowed(text), |secrets| secrets.conceal(text))
+    }
+
     /// What has failed, the newest first.
     pub fn errors(&self) -> Vec<ScriptErrorRow> {
         self.errors.rows()
@@ -24,7 +44,12 @@ impl Records {
     }
 
     pub(crate) fn failed(&self, site: &CallSite, error: &ScriptError, at: &str, clock: &dyn Clock) {
-        self.errors.record(site, error, at, clock);
+        let error = ScriptError {
+            kind: error.kind,
+            message: self.conceal(&error.message).into_owned(),
+            traceback: self.conceal(&error.traceback).into_owned(),
+        };
+        self.errors.record(site, &error, at, clock);
     }
 
     pub(crate) fn called(&self, site: &CallSite, at: &str, spent: Spent, clock: &dyn Clock) {

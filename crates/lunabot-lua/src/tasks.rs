@@ -211,7 +211,8 @@ fn spawn_for(lua: &Lua, (this, call): (AnyUserData, Function)) -> mlua::Result<(
                     traceback: String::new(),
                 },
             };
-            tracing::error!("spawn of {path}: {}; it runs again in {} s", error.message, pause.as_secs());
+            let told = shared.options.records.conceal(&error.message);
+            tracing::error!("spawn of {path}: {told}; it runs again in {} s", pause.as_secs());
             let at = crate::origin::origin_of(&call).to_string();
             shared.options.records.failed(&CallSite::new("spawn", path.clone()), &error, &at, &*clock);
             if clock.mono() - started > LONGEST_PAUSE {
@@ -334,11 +335,14 @@ fn log(lua: &Lua, (level, message, fields): (String, String, Value)) -> mlua::Re
     let fields = args_to_json(lua, MultiValue::from_iter([fields]))?.pop();
     let fields = fields.filter(Json::is_object).map_or(String::new(), |fields| format!(" {fields}"));
     let at = crate::origin::origin(lua).to_string();
+    let text = format!("{message}{fields}");
+    let shared = Shared::of(lua);
+    let text = shared.options.records.conceal(&text);
     match level.as_str() {
-        "debug" => tracing::debug!(target: "lunabot::script", at, "{message}{fields}"),
-        "warn" => tracing::warn!(target: "lunabot::script", at, "{message}{fields}"),
-        "error" => tracing::error!(target: "lunabot::script", at, "{message}{fields}"),
-        _ => tracing::info!(target: "lunabot::script", at, "{message}{fields}"),
+        "debug" => tracing::debug!(target: "lunabot::script", at, "{text}"),
+        "warn" => tracing::warn!(target: "lunabot::script", at, "{text}"),
+        "error" => tracing::error!(target: "lunabot::script", at, "{text}"),
+        _ => tracing::info!(target: "lunabot::script", at, "{text}"),
     }
     Ok(())
 }

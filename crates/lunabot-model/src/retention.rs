@@ -68,6 +68,12 @@ impl Rule {
         named && tagged && ended
     }
 
+    /// The same builds, of which nothing is taken: those that it fits are its business, not that of rules after it.
+    pub fn sparing(&self) -> Rule {
+        let Rule { builders, tags, results, .. } = self.clone();
+        Rule { builders, tags, results, ..Rule::default() }
+    }
+
     /// What types cannot say; `path` names the rule.
     pub fn problems(&self, path: &str) -> Vec<Problem> {
         let mut problems = Vec::new();

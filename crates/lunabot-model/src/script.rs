@@ -5,6 +5,7 @@ mod live;
 pub use live::{CallError, Inert, Instance, Keep, LiveKind, LiveObject, ScriptObject};
 
 use crate::{BoxFuture, Callback, Json};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -131,6 +132,14 @@ pub trait MasterPort: Send + Sync {
     /// `op` is `data.get`, `data.control`, `data.updates.addChange`, `data.updates.addBuildset`, `state.get`,
     /// `state.set` …; arguments as in the contract.
     fn call<'a>(&'a self, op: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>>;
+}
+
+/// Hides the secrets that a master has used from texts for people that no build masks (04.039).
+pub trait Conceal: Send + Sync {
+    /// From now on the value is shown as `<name>`.
+    fn learn(&self, name: &str, value: &str);
+    /// The text without secrets.
+    fn conceal<'a>(&self, text: &'a str) -> Cow<'a, str>;
 }
 
 /// Why a call failed.

@@ -16,6 +16,9 @@ step_params! {
         /// How long they are kept after the end of their build.
         #[serde(rename = "logHorizon")]
         pub log_horizon: Duration,
+        /// Rules whose builds are left alone.
+        #[serde(default)]
+        pub spared: Vec<Rule>,
     }
 }
 
@@ -35,7 +38,7 @@ pub static LOG_CHUNKS_JANITOR: StepKind = StepKind {
         let params: LogChunksJanitorParams = read(rendered)?;
         let rule = Rule { logs: Some(params.log_horizon), ..Rule::default() };
         Ok(Box::new(Janitor {
-            rules: vec![rule],
+            rules: last(params.spared, rule),
             told: |done| format!("deleted {} logchunks", done.chunks),
             done: None,
         }))
@@ -47,6 +50,9 @@ step_params! {
     pub struct BuildDataJanitorParams {
         /// How long they are kept after the end of their build.
         pub build_data_horizon: Duration,
+        /// Rules whose builds are left alone.
+        #[serde(default)]
+        pub spared: Vec<Rule>,
     }
 }
 
@@ -66,7 +72,7 @@ pub static BUILD_DATA_JANITOR: StepKind = StepKind {
         let params: BuildDataJanitorParams = read(rendered)?;
         let rule = Rule { build_data: Some(params.build_data_horizon), ..Rule::default() };
         let told = |done: &Tidied| format!("deleted {} build data key-value pairs", done.data);
-        Ok(Box::new(Janitor { rules: vec![rule], told, done: None }))
+        Ok(Box::new(Janitor { rules: last(params.spared, rule), told, done: None }))
     },
 };
 
@@ -106,6 +112,11 @@ pub static RETENTION_JANITOR: StepKind = StepKind {
         Ok(Box::new(Janitor { rules: params.rules, told, done: None }))
     },
 };
+
+fn last(mut rules: Vec<Rule>, rule: Rule) -> Vec<Rule> {
+    rules.push(rule);
+    rules
+}
 
 struct Janitor {
     rules: Vec<Rule>,

@@ -98,3 +98,31 @@ async fn row_13_022_a_janitor_takes_out_logs_and_builds_and_the_file_shrinks() -
     assert!(small < full / 2 + 4_500_000 && small < full - 3_000_000, "{full} bytes became {small}");
     Ok(())
 }
+
+#[tokio::test]
+async fn row_14_026_what_a_rule_fits_is_left_to_it_by_the_horizons() -> Result<()> {
+    let config = CONFIG
+        .replace("head -c 3000000 /dev/urandom | base64; echo the end", "echo the end")
+        .replace(
+            "{builders = {\"scratch\"}, builds = 0, keep = 1}",
+            "{builders = {\"scratch\"}, logs = \"900d\"}",
+        )
+        .replace("logHorizon = 0", "logHorizon = 0, build_data_horizon = 0");
+    let master = Master::start(&config).await?;
+    for (id, builder) in [(1, "logs"), (2, "scratch")] {
+        master.force(builder).await?;
+        assert_eq!(master.finished_build(id).await?["results"], 0);
+    }
+    let kind = async |build: i64| -> Result<Value> {
+        Ok(master.get(&format!("builds/{build}/steps/noise/logs/stdio")).await?["logs"][0]["type"].clone())
+    };
+    for times in 0.. {
+        if kind(1).await? == "d" {
+            break;
+        }
+        assert!(times < 50, "nothing is taken out");
+        clean_up(&master).await?;
+    }
+    assert_eq!(kind(2).await?, "s");
+    Ok(())
+}

@@ -180,3 +180,42 @@ return c
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn rows_06_001_04_027_numbers_are_words_of_commands() -> Result<()> {
+    let config = format!(
+        r#"{HEAD}
+c.workers = {{ worker.LocalWorker{{"w"}} }}
+local echo = {{"echo", util.Property("buildnumber"), 5, 1.5, 2.0, {{util.Property("cpus"), util.Property("jobs")}}, true, false}}
+local f = util.BuildFactory{{
+  steps.ShellCommand{{name = "shell", command = echo}},
+  steps.MasterShellCommand{{name = "here", command = echo}},
+  steps.SetPropertyFromCommand{{name = "set", property = "read", command = echo}},
+  steps.ShellSequence{{name = "sequence", commands = {{util.ShellArg{{command = echo}}}}}},
+  steps.ShellMixin:extend("Own", {{name = "own", run = function(self)
+    local cmd = self:makeRemoteShellCommand{{command = {{"echo", 1, 2.5}}, collectStdout = true}}
+    self:runCommand(cmd)
+    assert(cmd.stdout == "1 2.5\n", cmd.stdout)
+    return cmd:results()
+  end}}){{}},
+  steps.ShellCommand{{name = "nil", command = {{"echo", util.Property("nope")}}}},
+}}
+c.builders = {{ util.BuilderConfig{{name = "b", workernames = {{"w"}}, factory = f, properties = {{cpus = 4, jobs = {{7, 0.5}}}}}} }}
+c.schedulers = {{ schedulers.ForceScheduler{{name = "force", builderNames = {{"b"}}}} }}
+return c
+"#
+    );
+    let master = Master::start(&config).await?;
+    master.force("b").await?;
+    let build = master.finished_build(1).await?;
+    let told = master.step_log(1, "nil", "err_text").await.unwrap_or_default();
+    assert_eq!(build["results"], 4, "{told}");
+    assert!(told.contains("a word of the command is nil"), "{told}");
+    for (step, log) in [("shell", "stdio"), ("here", "stdio"), ("sequence", "stdio")] {
+        let text = master.step_log(1, step, log).await?;
+        assert!(text.contains("1 5 1.5 2.0 4 7 0.5 True"), "{step}: {text}");
+    }
+    assert_eq!(properties(&master, 1).await?["read"][0], "1 5 1.5 2.0 4 7 0.5 True");
+    assert_eq!(master.get("builds/1/steps/own").await?["steps"][0]["results"], 0);
+    Ok(())
+}

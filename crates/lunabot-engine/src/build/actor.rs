@@ -445,6 +445,7 @@ impl Actor {
                     flags: lunabot_model::results::ResultFlags::default(),
                     summary: Some(format!("internal error: {error}")),
                     finish: None,
+                    lost: false,
                 })
             });
             let _ = inbox.send(event).await;

@@ -351,9 +351,11 @@ impl Machine {
         let (overall, terminate) = combine(self.overall, end.results, end.flags);
         self.overall = overall;
         self.terminated |= terminate;
-        self.texts.extend(end.summary);
         // A connection may be found lost by the step before its owner says so.
-        self.lost |= end.results == Results::Retry;
+        if end.lost && !std::mem::replace(&mut self.lost, true) {
+            self.texts.push("lost connection".into());
+        }
+        self.texts.extend(end.summary);
         if let Some(wanted) = end.finish {
             self.overall = self.overall.worst(wanted);
             self.terminated = true;

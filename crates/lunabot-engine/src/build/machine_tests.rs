@@ -19,7 +19,14 @@ fn ended(results: Results, flags: ResultFlags, summary: Option<&str>) -> Event {
         flags,
         summary: summary.map(str::to_string),
         finish: None,
+        lost: false,
     })
+}
+
+/// A step that found its worker lost.
+fn lost_step() -> Event {
+    let Event::StepEnded(end) = ended(Results::Retry, ResultFlags::default(), None) else { unreachable!() };
+    Event::StepEnded(StepEnd { lost: true, ..end })
 }
 
 fn stop(results: Results) -> Event {
@@ -122,8 +129,19 @@ fn row_05_013_a_stopped_build_interrupts_its_step_and_ends_cancelled_with_the_re
 fn row_05_014_a_lost_worker_ends_in_retry_and_nothing_more_runs() {
     let mut machine = running();
     assert!(machine.handle(NOW, Event::Lost).is_empty());
-    let end = machine.handle(NOW, ended(Results::Retry, ResultFlags::default(), None));
+    let end = machine.handle(NOW, lost_step());
     assert_eq!(end, [finish("retry lost connection", Results::Retry, false)]);
+    // Its step may find out before its owner says so.
+    let end = running().handle(NOW, lost_step());
+    assert_eq!(end, [finish("retry lost connection", Results::Retry, false)]);
+}
+
+#[test]
+fn row_05_003_a_step_that_asks_for_a_retry_loses_no_worker_what_always_runs_does() {
+    let mut machine = running();
+    assert_eq!(machine.handle(NOW, ended(Results::Retry, ResultFlags::default(), None)), run(true));
+    assert_eq!(machine.handle(NOW, ended(Results::Success, ResultFlags::default(), None)), run(true));
+    assert_eq!(last(machine.handle(NOW, Event::NoStep(None))), finish("retry", Results::Retry, false));
 }
 
 #[test]
@@ -249,7 +267,6 @@ fn row_05_013_a_build_stopped_before_it_asks_for_its_locks_does_not_ask() {
 #[test]
 fn row_05_013_row_07_024_a_stop_at_every_moment_ends_the_build_and_a_person_has_the_last_word() {
     let step = || ended(Results::Cancelled, ResultFlags::default(), None);
-    let lost_step = || ended(Results::Retry, ResultFlags::default(), None);
     let (cancel, retry) = (|| stop(Results::Cancelled), || stop(Results::Retry));
     let added = || vec![Event::Added(Ok(()))];
     let pinging = || vec![Event::Added(Ok(())), Event::SetUp(Ok(false))];
@@ -322,6 +339,7 @@ fn row_05_010_a_class_that_breaks_ends_the_build_and_one_may_say_how_it_ends() {
         flags: ResultFlags::default(),
         summary: None,
         finish: Some(Results::Warnings),
+        lost: false,
     };
     assert_eq!(wanted.handle(NOW, Event::StepEnded(end)), run(true));
     assert_eq!(last(wanted.handle(NOW, Event::NoStep(None))), finish("warnings", Results::Warnings, false));

@@ -392,6 +392,9 @@ impl Machine {
         let Some(builder) = self.builders.get(&id).filter(|builder| builder.configured) else {
             return Vec::new();
         };
+        if !self.kept(id).is_empty() {
+            return Vec::new();
+        }
         builder.setup.workers.iter().copied().filter(|worker| self.is_free(id, *worker, false)).collect()
     }
 

@@ -133,6 +133,26 @@ fn row_07_016_a_worker_whose_locks_are_taken_is_passed_over() {
     assert_eq!(started(&mut machine, &effects), Some((3, places[1].1)));
 }
 
+#[test]
+fn row_05_059_a_request_that_wants_a_lock_alone_is_not_overtaken_for_ever() {
+    let shared = || BuilderLocks::Fixed(vec![used(LockScope::Master, "l", 2)]);
+    let alone = LockUse { mode: LockMode::Exclusive, ..used(LockScope::Master, "l", 2) };
+    let free = vec![(1, vec![]), (2, vec![])];
+    let mut machine = machine(&[(1, shared()), (2, BuilderLocks::Fixed(vec![alone])), (3, shared())], &free);
+    let start = |machine: &mut Machine, id: i64, builder: i64| {
+        let effects = request(machine, id, builder);
+        started(machine, &effects)
+    };
+    let first = start(&mut machine, 11, 1).unwrap();
+    assert_eq!(start(&mut machine, 12, 2), None, "one build holds it");
+    assert_eq!(start(&mut machine, 13, 3), None, "there is enough of it, but another goes before");
+    let effects = machine.handle(NOW, ended(first.0, first.1));
+    let second = started(&mut machine, &effects).unwrap();
+    assert_eq!(second.0, 2);
+    let effects = machine.handle(NOW, ended(second.0, second.1));
+    assert_eq!(started(&mut machine, &effects).unwrap().0, 3);
+}
+
 #[derive(Debug, Clone)]
 enum Move {
     Request(i64),

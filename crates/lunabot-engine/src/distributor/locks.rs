@@ -35,6 +35,8 @@ pub(super) struct Desk {
     locks: Locks,
     setup: LockSetup,
     waits: HashMap<Key, BTreeSet<BuilderId>>,
+    /// Builders that have a master's lock, where that is known without rendering.
+    users: HashMap<Key, Vec<BuilderId>>,
 }
 
 impl Desk {
@@ -46,6 +48,14 @@ impl Desk {
         self.locks.forget_before(setup.generation);
         self.waits.clear();
         self.setup = setup;
+        self.users.clear();
+        let mut builders: Vec<BuilderId> = self.setup.builders.keys().copied().collect();
+        builders.sort_unstable();
+        for builder in builders {
+            for claim in self.masters(builder) {
+                self.users.entry(claim.key).or_default().push(builder);
+            }
+        }
     }
 
     pub fn is_computed(&self, builder: BuilderId) -> bool {
@@ -93,12 +103,17 @@ impl Desk {
 
     /// What keeps every worker from a builder: asked before its workers are looked at.
     pub fn lacking_everywhere(&self, builder: BuilderId) -> Vec<Key> {
+        self.lacking(&self.masters(builder))
+    }
+
+    /// A builder's claims that are the same on every worker.
+    fn masters(&self, builder: BuilderId) -> Vec<Claim> {
         let fixed = self.fixed(builder);
         if fixed.is_empty() {
             return Vec::new();
         }
         let masters = fixed.iter().filter(|one| one.lock.scope == LockScope::Master).cloned();
-        self.lacking(&Claim::of_uses(&masters.collect::<Vec<_>>(), &"".into()))
+        Claim::of_uses(&masters.collect::<Vec<_>>(), &"".into())
     }
 
     /// What keeps a builder from this worker: the worker's locks or its own.
@@ -141,6 +156,49 @@ impl Desk {
 }
 
 impl Machine {
+    /// Master locks of which there is enough for a builder, but not for one that goes before it and needs nothing else: what
+    /// is left is kept for that one, or it would wait for as long as others come (05.059). Somebody holds such a lock, whose
+    /// release brings the builder back.
+    pub(super) fn kept(&self, id: BuilderId) -> Vec<(Key, BuilderId)> {
+        let claims = self.desk.masters(id);
+        // Who is next may be a function's decision.
+        let Some(builder) = self.builders.get(&id).filter(|_| !claims.is_empty() && !self.prioritize) else {
+            return Vec::new();
+        };
+        let first = |key: &Key| {
+            let users = self.desk.users.get(key).into_iter().flatten().copied();
+            users.filter(|other| *other != id).find(|other| {
+                let before = self.builders.get(other).is_some_and(|other| other.rank() < builder.rank());
+                before && self.lacks_only(*other, key)
+            })
+        };
+        claims
+            .into_iter()
+            .filter_map(|claim| Some((first(&claim.key)?, claim.key)))
+            .map(|(other, key)| (key, other))
+            .collect()
+    }
+
+    /// Whether a builder would begin a build if it had this lock.
+    fn lacks_only(&self, id: BuilderId, key: &Key) -> bool {
+        let Some(builder) = self.builders.get(&id) else { return false };
+        let asks = builder.setup.asks;
+        if !builder.configured
+            || builder.queue.is_empty()
+            || asks.next_build
+            || asks.next_worker
+            || asks.can_start_build
+        {
+            return false;
+        }
+        let open = |worker: &WorkerId| {
+            let slot = self.desk.lacking(&self.desk.slot_claims(*worker)).is_empty();
+            let building = builder.busy.contains(worker);
+            slot && self.workers.get(worker).is_some_and(|worker| worker.cause(id, building).is_none())
+        };
+        self.desk.lacking_everywhere(id) == [key.clone()] && builder.setup.workers.iter().any(open)
+    }
+
     pub(super) fn ask_locks(&mut self, ask: &Ask) {
         let Ask { holder, builder, worker, .. } = *ask;
         let locks = &mut self.desk.locks;

@@ -19,11 +19,14 @@ impl Machine {
     /// noted. `begins`: a search would begin, and does so later where workers are only asked for by others. One that has
     /// ended does not wait for that: two builders would ask in turn without end.
     fn look(&mut self, now: Mono, id: BuilderId, begins: bool) -> Option<(bool, Vec<Key>)> {
+        let mut lacking = self.desk.lacking_everywhere(id);
+        if lacking.is_empty() {
+            lacking = self.kept(id).into_iter().map(|(key, _)| key).collect();
+        }
         let builder = self.builders.get_mut(&id)?;
         if !builder.configured || builder.queue.is_empty() {
             return None;
         }
-        let mut lacking = self.desk.lacking_everywhere(id);
         if !lacking.is_empty() {
             builder.looks.note(now, Look::Locks(lacking.clone().into()), |_| true);
             return Some((false, lacking));

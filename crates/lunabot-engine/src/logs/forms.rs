@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use lunabot_proto::python::shown_bytes;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::BTreeSet;
 
 /// Encoded parts shorter than this many characters could be anything.
@@ -21,6 +21,9 @@ const COLUMNS: [usize; 2] = [76, 64];
 /// What RFC 3986 leaves as it is.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const PATH: &AsciiSet = &UNRESERVED.remove(b'/');
+/// What libraries that follow the URL Standard encode, in a query and in a path.
+const URL_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'\'');
+const URL_PATH: &AsciiSet = &URL_QUERY.remove(b'\'').add(b'?').add(b'^').add(b'`').add(b'{').add(b'}');
 
 /// All forms of `value`, itself included; none of a blank one.
 pub fn forms(value: &str) -> BTreeSet<String> {
@@ -64,7 +67,7 @@ fn with_breaks_escaped(value: &str) -> String {
 }
 
 fn percent(value: &str, all: &mut BTreeSet<String>) {
-    for set in [UNRESERVED, PATH] {
+    for set in [UNRESERVED, PATH, URL_QUERY, URL_PATH] {
         let upper = utf8_percent_encode(value, set).to_string();
         // Forms write a blank as a plus sign.
         all.insert(upper.replace("%20", "+"));

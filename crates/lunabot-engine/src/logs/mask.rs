@@ -1,6 +1,7 @@
 //! Secrets are replaced by `<name>` wherever text leaves a build (reference 04.039, 13.024).
 
 use super::forms::forms;
+use lunabot_model::script::Conceal;
 use lunabot_model::{Json, SecretSource};
 use regex::Regex;
 use serde_json::json;
@@ -70,6 +71,16 @@ impl Masks {
 
     fn table(&self) -> Arc<Table> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Conceal for Masks {
+    fn learn(&self, name: &str, value: &str) {
+        self.add(name, value);
+    }
+
+    fn conceal<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.mask(text)
     }
 }
 

@@ -8,6 +8,7 @@ mod mask;
 mod text;
 
 pub(crate) use lines::Lines;
-pub(crate) use mask::{Masker, Masks};
+pub(crate) use mask::Masker;
+pub use mask::Masks;
 pub use text::Channel;
 pub(crate) use text::{LogText, SizeLimits};

@@ -76,6 +76,8 @@ pub(crate) struct Inner {
     pub summary_changed: Notify,
     pub timed_out: AtomicBool,
     pub max_lines_reached: AtomicBool,
+    /// Its worker was found lost.
+    pub lost: AtomicBool,
     /// Its locks, while it holds them.
     pub ticket: Mutex<Option<Ticket>>,
     /// Of a step whose class is the configuration's.
@@ -117,6 +119,7 @@ impl StepContext {
             summary_changed: Notify::new(),
             timed_out: AtomicBool::new(false),
             max_lines_reached: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             ticket: Mutex::default(),
             script: OnceLock::new(),
             calls: Calls::default(),

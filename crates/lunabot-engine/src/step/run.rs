@@ -12,6 +12,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -32,6 +33,8 @@ pub(crate) struct StepEnd {
     pub summary: Option<String>,
     /// How functions of the step want the build to end.
     pub finish: Option<Results>,
+    /// Its worker was lost: nothing more can run there. A result of RETRY alone does not say so.
+    pub lost: bool,
 }
 
 /// Whether a step runs although the build has ended; renderables are asked (04.038). One that cannot be rendered counts
@@ -78,6 +81,7 @@ pub(crate) async fn run_step(
                 flags,
                 summary: Some(text),
                 finish: None,
+                lost: false,
             }
         }
     }
@@ -128,7 +132,7 @@ async fn perform(
     step: &Arc<PlannedStep>,
     flags: &mut ResultFlags,
 ) -> (Results, Texts, bool) {
-    let prepared = match prepare(cx, step).await {
+    let prepared = match unless_interrupted(cx, prepare(cx, step)).await {
         Ok(prepared) => prepared,
         Err(error) => return (fail(cx, &error).await, Texts::default(), false),
     };
@@ -147,6 +151,21 @@ async fn perform(
     match hides(cx, &prepared.base, results).await {
         Ok(hidden) => (results, texts, hidden),
         Err(error) => (fail(cx, &error).await, texts, false),
+    }
+}
+
+/// What renders and decides before the step's own work may wait; a stop gives it up (05.013).
+pub(super) async fn unless_interrupted<T>(
+    cx: &StepContext,
+    work: impl Future<Output = Result<T, StepError>>,
+) -> Result<T, StepError> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = cx.interrupted() => {
+            note_interruption(cx, "cancelled").await?;
+            Err(cx.interruption())
+        }
     }
 }
 
@@ -258,11 +277,11 @@ async fn work(
     prepared: &Prepared,
 ) -> Result<(Texts, Results), StepError> {
     let base = &prepared.base;
-    let mut acting = Acting::begin(cx, step, prepared).await?;
+    let mut acting = unless_interrupted(cx, Acting::begin(cx, step, prepared)).await?;
     let mut texts = Texts::of(base, &step.kind.defaults);
     texts.own_current = acting.current_summary();
     show(cx, &texts).await?;
-    let results = match starts(cx, base).await {
+    let results = match unless_interrupted(cx, starts(cx, base)).await {
         Ok(true) => locked(cx, base, &mut acting, &texts).await,
         Ok(false) => Ok(Results::Skipped),
         Err(error) => Err(error),
@@ -311,7 +330,13 @@ async fn attended(cx: &StepContext, acting: &mut Acting, texts: &Texts) -> Resul
         };
         tokio::select! {
             biased;
-            ended = &mut run => return ended,
+            ended = &mut run => {
+                // One that sees by itself that it is to stop may end before that is told here.
+                if !noted && cx.0.stopped.borrow().is_some() && !matches!(ended, Ok(Results::Success | Results::Warnings | Results::Skipped)) {
+                    note_interruption(cx, "cancelled").await?;
+                }
+                return ended;
+            }
             () = cx.interrupted(), if !noted => {
                 noted = true;
                 note_interruption(cx, "cancelled").await?;
@@ -417,7 +442,11 @@ pub(super) async fn fail(cx: &StepContext, error: &StepError) -> Results {
             Ok(log) => log.add_header(&format!("{text}\n")).await,
             Err(error) => Err(error),
         },
-        StepError::Cancelled | StepError::Lost => Ok(()),
+        StepError::Lost => {
+            cx.0.lost.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        StepError::Cancelled => Ok(()),
     };
     if let Err(error) = told {
         tracing::error!(step = cx.step_id(), "could not store why the step failed: {error}");
@@ -493,6 +522,7 @@ async fn finish(
         flags,
         summary: of_class.or(counts.then_some(text)),
         finish: cx.0.build.remaining().finish,
+        lost: cx.0.lost.load(Ordering::Relaxed) || cx.0.build.worker.lost.is_cancelled(),
     }
 }
 

@@ -75,6 +75,13 @@ fn word(item: &Json) -> Result<Word, String> {
             };
             Ok(Word { real, fake })
         }
+        // As Python writes them (06.001): numbers of properties are arguments everywhere.
+        Json::Number(_) | Json::Bool(true) => {
+            Ok(Word { real: lunabot_model::percent::text(item), fake: None })
+        }
+        Json::Null => Err("a word of the command is nil: a property that is not set? \
+                           util.Property(name, {default = …}) gives it a value"
+            .into()),
         other => Err(format!("expected texts in a command, not {other}")),
     }
 }

@@ -1,9 +1,11 @@
 //! Stopped builds, lost workers, quarantines, restarts (reference 05.013, 05.014, 07.021–07.029).
 
 use crate::support::config::{object, step_with};
+use crate::support::host::callback;
 use crate::support::{Master, Setup, TestWorker, builder, step};
 use lunabot_engine::Stop;
 use serde_json::json;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -32,6 +34,43 @@ async fn row_05_013_stop_while_a_command_runs() {
     assert!(master.log(&build, "shell", "stdio").await.unwrap().starts_with("oso far\n"));
     assert_eq!(master.one(&format!("buildrequests/{request}")).await["results"], 6);
     master.stop().await;
+}
+
+#[tokio::test]
+async fn row_05_013_what_a_step_waits_for_before_it_works_is_given_up() {
+    let sleeps = serde_json::to_value(object("util.renderer", json!({"fn": callback(1)}))).unwrap();
+    for (waits, words) in [
+        (json!({"doStepIf": callback(1)}), "true"),
+        (json!({"locks": sleeps.clone()}), "true"),
+        (json!({"description": sleeps}), "true"),
+    ] {
+        let always = step_with("true", json!({"name": "always", "alwaysRun": true}));
+        let setup =
+            Setup::new(&["w"]).builder(builder("b", &["w"], vec![step_with(words, waits.clone()), always]));
+        let mut master = Master::start(setup).await;
+        let (asked, hears) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+        let tells = asked.clone();
+        master.host.set_waiting(1, move |_| {
+            tells.notify_one();
+            let hears = hears.clone();
+            Box::pin(async move {
+                hears.notified().await;
+                Ok(json!(null))
+            })
+        });
+        master.worker("w").await;
+        let request = master.request("b").await;
+        asked.notified().await;
+        let build = master.list("builds", "").await.remove(0);
+        master.control(&format!("builds/{}", build["buildid"]), "stop").await;
+        let build = master.finished(request).await;
+        assert_eq!(build["results"], 6, "{waits}");
+        let steps = master.steps(&build).await;
+        assert_eq!((&steps[1].1, &steps[2].1), (&json!(6), &json!(0)), "{waits}: {steps:?}");
+        let name = steps[1].0.clone();
+        assert_eq!(master.log(&build, &name, "cancelled").await.unwrap(), "no more\n", "{waits}");
+        master.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use super::read::error_at;
 use super::{BuilderConfig, Config, ConfigError, DeclaredBuilder, FactoryConfig};
 use crate::kinds::janitor::JanitorParams;
+use crate::retention::Rule;
 use crate::{AnyObject, Json};
 use serde_json::{Map, json};
 
@@ -57,14 +58,16 @@ fn add(config: &mut Config, janitor: &AnyObject, params: &JanitorParams) {
 
 fn steps(params: &JanitorParams) -> Vec<(&'static str, Json)> {
     let mut steps = Vec::new();
+    // The horizons are the last rule: what another fits is left to that one.
+    let spared: Vec<Rule> = params.retention.iter().map(Rule::sparing).collect();
     if !params.retention.is_empty() {
         steps.push(("steps.RetentionJanitor", json!({"rules": params.retention})));
     }
     if let Some(horizon) = params.log_horizon {
-        steps.push(("steps.LogChunksJanitor", json!({"logHorizon": horizon})));
+        steps.push(("steps.LogChunksJanitor", json!({"logHorizon": horizon, "spared": spared})));
     }
     if let Some(horizon) = params.build_data_horizon {
-        steps.push(("steps.BuildDataJanitor", json!({"build_data_horizon": horizon})));
+        steps.push(("steps.BuildDataJanitor", json!({"build_data_horizon": horizon, "spared": spared})));
     }
     steps
 }

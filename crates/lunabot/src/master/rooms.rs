@@ -59,7 +59,7 @@ impl Rooms {
     /// All mistakes of the configuration, or what keeps it from being served.
     pub async fn start(ground: &Ground) -> Result<Arc<Rooms>> {
         let Ground { base, clock, lifecycle, metrics, .. } = ground;
-        let records = Arc::new(Records::default());
+        let records = Arc::new(Records::hiding(Arc::new(lunabot_engine::Masks::default())));
         let loader = Loader::new(base.clone(), Arc::clone(clock), Arc::clone(&records));
         tracing::info!("Loading configuration from {}", base.config().display());
         let (record, loaded) = loader.load().await;

@@ -12,7 +12,7 @@ use lunabot_lua::{Host, Kept, LoadFailure, LoadOptions, Loaded, Records};
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::render::ServiceScope;
 use lunabot_model::script::MasterPort;
-use lunabot_model::{Clock, Time};
+use lunabot_model::{BoxFuture, Clock, SecretSource, Time};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -111,6 +111,24 @@ impl Generation {
     }
 }
 
+/// Secrets that are hidden wherever functions speak, once they were asked for (04.039).
+struct Known {
+    secrets: Secrets,
+    records: Arc<Records>,
+}
+
+impl SecretSource for Known {
+    fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
+        Box::pin(async move {
+            let found = self.secrets.get(name).await?;
+            if let Some(value) = &found {
+                self.records.learn(name, value);
+            }
+            Ok(found)
+        })
+    }
+}
+
 /// Loads generations, each with the next number.
 pub struct Loader {
     base: BaseDir,
@@ -183,7 +201,7 @@ impl Loader {
         warnings.extend(check::warnings(&config));
         warnings.extend(access.warnings(&config));
         let file = self.base.config().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let secrets = Arc::new(secrets);
+        let secrets = Arc::new(Known { secrets, records: Arc::clone(&self.records) });
         let inner = lunabot_engine::Generation { number, content_hash, config, file, host, secrets };
         let inner = Arc::new(inner);
         let (client, access) = (client.map(Arc::new), Arc::new(access));

@@ -122,6 +122,14 @@ impl Teller<'_> {
             summary = summary.or_else(|| Some((text.clone(), since)));
             answers.push(RuleAnswer { since, ..RuleAnswer::new("lock", text) }.blocking());
         }
+        for (key, other) in machine.kept(id) {
+            let other = machine.builder(other).map_or("", |other| other.setup.name.as_str());
+            let text = format!(
+                "{key} is kept for builder {other}, which goes before and needs more of it than is free"
+            );
+            summary = summary.or_else(|| Some((text.clone(), None)));
+            answers.push(RuleAnswer::new("lock", text).blocking());
+        }
         let order = self.order(id, builder, free);
         if let Some(order) = order.as_ref().filter(|order| order.blocks && summary.is_none()) {
             summary = Some((order.told(), order.since));
