@@ -3,7 +3,7 @@
 use crate::load::LoadOptions;
 use crate::profile::Spent;
 use crate::records::Records;
-use crate::serve::{Answer, Job};
+use crate::serve::{Answer, Job, Reply};
 use futures::future::{Either, select};
 use lunabot_model::config::LuaLimits;
 use lunabot_model::script::{CallSite, Keep};
@@ -53,17 +53,24 @@ impl Caller {
         }
     }
 
-    async fn ask(&self, callback: &Callback, endless: bool, args: Vec<Arg>) -> Answer {
+    /// `wrap` says where the answers go. The error is that there is none.
+    async fn ask<T>(
+        &self,
+        callback: &Callback,
+        endless: bool,
+        args: Vec<Arg>,
+        wrap: impl FnOnce(oneshot::Sender<T>) -> Reply,
+    ) -> Result<T, ScriptError> {
         if callback.generation != self.generation {
             let message = format!("belongs to generation {}, not {}", callback.generation, self.generation);
-            return Answer::at_once(Err(failed(ScriptErrorKind::Gone, message)));
+            return Err(failed(ScriptErrorKind::Gone, message));
         }
-        let gone = |_| Answer::at_once(Err(failed(ScriptErrorKind::Gone, "the script host ended".into())));
+        let gone = |_| failed(ScriptErrorKind::Gone, "the script host ended".into());
         let exchange = async {
             let (reply, answer) = oneshot::channel();
             // Where it is not taken, its reply is dropped.
-            let _ = self.jobs.send(Job { id: callback.id, endless, args, reply }).await;
-            answer.await.unwrap_or_else(gone)
+            let _ = self.jobs.send(Job { id: callback.id, endless, args, reply: wrap(reply) }).await;
+            answer.await.map_err(gone)
         };
         if endless {
             return exchange.await;
@@ -72,9 +79,28 @@ impl Caller {
             Either::Left((answer, _)) => answer,
             Either::Right(_) => {
                 let message = format!("{}: the script host does not come back", callback.at);
-                Answer::at_once(Err(failed(ScriptErrorKind::Deadline, message)))
+                Err(failed(ScriptErrorKind::Deadline, message))
             }
         }
+    }
+
+    /// What is known of a call that has ended: its answer goes to whoever wanted it.
+    fn note(
+        &self,
+        callback: &Callback,
+        site: &CallSite,
+        answer: Answer,
+        total: Duration,
+    ) -> Result<Json, ScriptError> {
+        let Answer { result, busy } = answer;
+        metrics::histogram!("lunabot_callback_seconds", "callback" => site.callback.clone())
+            .record(total.as_secs_f64());
+        let spent = Spent { total, busy, failed: result.is_err() };
+        self.records.called(site, &callback.at, spent, &*self.clock);
+        if let Some(error) = result.as_ref().err().filter(|error| error.kind.is_fault()) {
+            self.tell(callback, site, error);
+        }
+        result
     }
 
     fn tell(&self, callback: &Callback, site: &CallSite, error: &ScriptError) {
@@ -109,16 +135,26 @@ impl ScriptHost for Caller {
     ) -> BoxFuture<'a, Result<Json, ScriptError>> {
         Box::pin(async move {
             let started = self.clock.mono();
-            let Answer { result, busy } = self.ask(callback, site.endless, args).await;
-            let total = self.clock.mono() - started;
-            metrics::histogram!("lunabot_callback_seconds", "callback" => site.callback.clone())
-                .record(total.as_secs_f64());
-            let spent = Spent { total, busy, failed: result.is_err() };
-            self.records.called(&site, &callback.at, spent, &*self.clock);
-            if let Some(error) = result.as_ref().err().filter(|error| error.kind.is_fault()) {
-                self.tell(callback, &site, error);
-            }
-            result
+            let answer = self.ask(callback, site.endless, args, Reply::One).await;
+            let answer = answer.unwrap_or_else(|error| Answer::at_once(Err(error)));
+            self.note(callback, &site, answer, self.clock.mono() - started)
+        })
+    }
+
+    fn call_each<'a>(
+        &'a self,
+        callback: &'a Callback,
+        site: CallSite,
+        args: Vec<Arg>,
+    ) -> BoxFuture<'a, Vec<Result<Json, ScriptError>>> {
+        Box::pin(async move {
+            let (started, count) = (self.clock.mono(), args.len());
+            let answers = self.ask(callback, site.endless, args, Reply::Each).await;
+            let answers = answers
+                .unwrap_or_else(|error| (0..count).map(|_| Answer::at_once(Err(error.clone()))).collect());
+            // Each had its share.
+            let total = (self.clock.mono() - started) / u32::try_from(count.max(1)).unwrap_or(u32::MAX);
+            answers.into_iter().map(|answer| self.note(callback, &site, answer, total)).collect()
         })
     }
 
@@ -135,6 +171,7 @@ impl ScriptHost for Caller {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
             // Id 0 is no function: the arguments are all there is.
+            let reply = Reply::One(reply);
             let job = Job { id: 0, endless: true, args: vec![Arg::Instance(instance)], reply };
             if self.jobs.send(job).await.is_ok() {
                 let _ = answer.await;

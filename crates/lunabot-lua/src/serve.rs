@@ -38,7 +38,14 @@ pub(crate) struct Job {
     /// It has no deadline.
     pub endless: bool,
     pub args: Vec<Arg>,
-    pub reply: oneshot::Sender<Answer>,
+    pub reply: Reply,
+}
+
+/// Where answers go.
+pub(crate) enum Reply {
+    One(oneshot::Sender<Answer>),
+    /// The function is called for each argument alone; answers in their order.
+    Each(oneshot::Sender<Vec<Answer>>),
 }
 
 /// What came of a call, and for how long it kept the thread to itself.
@@ -126,17 +133,32 @@ async fn collect(server: Rc<Server>) {
 
 impl Server {
     async fn run(&self, job: Job) {
-        let Job { id, endless, args, mut reply } = job;
+        let Job { id, endless, args, reply } = job;
+        match reply {
+            Reply::One(reply) => self.reply(reply, self.counted(id, endless, args)).await,
+            Reply::Each(reply) => {
+                let each = args.into_iter().map(|arg| self.counted(id, endless, vec![arg]));
+                self.reply(reply, futures::future::join_all(each)).await;
+            }
+        }
+    }
+
+    async fn counted(&self, id: u64, endless: bool, args: Vec<Arg>) -> Answer {
+        let answer = self.timed(self.attempt(id, endless, args)).await;
+        self.count(id, &answer.result);
+        answer
+    }
+
+    /// Answers, unless the caller has stopped waiting.
+    async fn reply<T>(&self, mut reply: oneshot::Sender<T>, answer: impl Future<Output = T>) {
         let answer = {
-            let attempt = std::pin::pin!(self.timed(self.attempt(id, endless, args)));
+            let answer = std::pin::pin!(answer);
             let gone = std::pin::pin!(reply.closed());
-            match futures::future::select(attempt, gone).await {
+            match futures::future::select(answer, gone).await {
                 futures::future::Either::Left((answer, _)) => answer,
                 futures::future::Either::Right(((), _)) => return,
             }
         };
-        self.count(id, &answer.result);
-        // The caller may have stopped waiting.
         let _ = reply.send(answer);
     }
 

@@ -27,6 +27,22 @@ pub trait ScriptHost: Send + Sync {
         args: Vec<Arg>,
     ) -> BoxFuture<'a, Result<Json, ScriptError>>;
 
+    /// Calls it once for each of `args`, alone; answers in their order. A host may spare what each call costs by itself.
+    fn call_each<'a>(
+        &'a self,
+        callback: &'a Callback,
+        site: CallSite,
+        args: Vec<Arg>,
+    ) -> BoxFuture<'a, Vec<Result<Json, ScriptError>>> {
+        Box::pin(async move {
+            let mut answers = Vec::with_capacity(args.len());
+            for arg in args {
+                answers.push(self.call(callback, site.clone(), vec![arg]).await);
+            }
+            answers
+        })
+    }
+
     /// Records that a callback's result was outside what its declaration allows, with the host's log and counters.
     fn nonsense(&self, callback: &Callback, site: CallSite, message: &str);
 

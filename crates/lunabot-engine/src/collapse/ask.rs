@@ -6,11 +6,13 @@ use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use lunabot_data::new::PendingRequest;
 use lunabot_model::script::CallSite;
-use lunabot_model::{Arg, BuildRequestId, Callback, Json, Properties, ScriptObject};
+use lunabot_model::{Arg, BuildRequestId, Callback, Json, Properties};
 use std::sync::Arc;
 
 /// Calls under way at a time: the interpreter works on one while the next ones are prepared.
 const AT_ONCE: usize = 32;
+/// Keys asked for in one go: the way between the threads does not count then, and others get their turn.
+const KEYS_AT_ONCE: usize = 64;
 
 /// Requests that a new one makes needless, each with properties for the new one.
 pub(super) type Doomed = Vec<(Arc<PendingRequest>, Properties)>;
@@ -98,32 +100,22 @@ pub(super) async fn keys(
     requests: &[Arc<PendingRequest>],
     changes: &RequestChanges,
 ) -> Vec<(BuildRequestId, Option<String>)> {
-    let (mut calls, mut all) = (FuturesOrdered::new(), Vec::with_capacity(requests.len()));
-    for request in requests {
-        if calls.len() == AT_ONCE {
-            all.extend(calls.next().await);
-        }
-        let object = request_object(builder, request, changes.of(request));
-        calls.push_back(key(builder, callback, object, request.request.buildrequestid));
-    }
-    all.extend(calls.collect::<Vec<_>>().await);
-    all
-}
-
-async fn key(
-    builder: &BuilderView,
-    callback: &Callback,
-    object: ScriptObject,
-    id: BuildRequestId,
-) -> (BuildRequestId, Option<String>) {
     let host = &builder.plan.generation.host;
-    // An error is recorded by the host.
-    let answer = host.call(callback, site(builder), vec![Arg::Object(object)]).await.unwrap_or(Json::Null);
-    let key = key_of(&answer).unwrap_or_else(|expected| {
-        host.nonsense(callback, site(builder), &expected);
-        None
-    });
-    (id, key)
+    let key = |answer: Json| {
+        key_of(&answer).unwrap_or_else(|expected| {
+            host.nonsense(callback, site(builder), &expected);
+            None
+        })
+    };
+    let mut all = Vec::with_capacity(requests.len());
+    for some in requests.chunks(KEYS_AT_ONCE) {
+        let object = |request| Arg::Object(request_object(builder, request, changes.of(request)));
+        let answers = host.call_each(callback, site(builder), some.iter().map(object).collect()).await;
+        // An error is recorded by the host.
+        let keys = answers.into_iter().map(|answer| key(answer.unwrap_or(Json::Null)));
+        all.extend(some.iter().map(|request| request.request.buildrequestid).zip(keys));
+    }
+    all
 }
 
 /// The key as text. The error says what is wrong with the answer.
