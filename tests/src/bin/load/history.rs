@@ -19,6 +19,11 @@ const LINES: i64 = 1_000;
 /// Requests that wait, beside those of the builds.
 const WAITING: i64 = 20;
 
+/// What all builds are of. A set without a stamp is in no list of Buildbot's.
+const STAMP: &str =
+    "INSERT OR IGNORE INTO sourcestamps (id, ss_hash, branch, repository, codebase, project, created_at)
+     VALUES (1, 'a stamp', 'main', 'http://host/repository', '', '', 1700000000)";
+
 /// Builds of three steps, dealt out to `builders`, each with a request, a set and properties; and some requests that wait.
 pub fn fill(db: &Path, tables: Tables, builds: RangeInclusive<i64>, builders: i64) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -44,6 +49,10 @@ fn statements(tables: Tables, builds: &RangeInclusive<i64>, builders: i64) -> Ve
     let steps = "(SELECT 1 AS k UNION SELECT 2 UNION SELECT 3)";
     let urls = if tables == Tables::Ours { "urls" } else { "urls_json" };
     let mut all = vec![
+        STAMP.into(),
+        format!(
+            "INSERT INTO buildset_sourcestamps (buildsetid, sourcestampid) {each} SELECT i, 1 FROM r"
+        ),
         format!(
             "INSERT INTO buildsets (id, reason, submitted_at, complete, complete_at, results) {each}
              SELECT i, 'force build', t, 1, t + 9, 0 FROM r"
@@ -96,7 +105,7 @@ fn statements(tables: Tables, builds: &RangeInclusive<i64>, builders: i64) -> Ve
 }
 
 /// Requests far above the others' ids.
-fn waiting() -> [String; 2] {
+fn waiting() -> [String; 3] {
     let each = format!(
         "WITH RECURSIVE c(i) AS (SELECT 2000001 UNION ALL SELECT i + 1 FROM c WHERE i < {})",
         2_000_000 + WAITING
@@ -109,6 +118,9 @@ fn waiting() -> [String; 2] {
         format!(
             "INSERT INTO buildrequests (id, buildsetid, builderid, priority, complete, results, submitted_at, waited_for) {each}
              SELECT i, i, 1, 0, 0, -1, 1800000000, 0 FROM c"
+        ),
+        format!(
+            "INSERT INTO buildset_sourcestamps (buildsetid, sourcestampid) {each} SELECT i, 1 FROM c"
         ),
     ]
 }

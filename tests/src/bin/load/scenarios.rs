@@ -29,6 +29,7 @@ pub const ALL: &[Scenario] = &[
     ("workers", crate::fleet::workers),
     ("api", crate::api::api),
     ("events", crate::events::events),
+    ("crawl", crate::crawl::crawl),
 ];
 
 /// Builds of the history that lists are read from.
@@ -119,7 +120,7 @@ fn force(quick: bool) -> Result<()> {
 }
 
 /// A master with a history of finished builds.
-fn with_history(dir: &TempDir, quick: bool) -> Result<Master> {
+pub fn with_history(dir: &TempDir, quick: bool) -> Result<Master> {
     let builders = 50;
     let master = Master::start(dir, &lua(builders, builders, Steps::Three))?;
     force_many(&master, if quick { HISTORY / 10 } else { HISTORY }, builders)?;
