@@ -126,8 +126,8 @@ impl Data {
         self.registered_mut().refresh_force_schedulers = Some(refresh);
     }
 
-    /// Registers a resource that is not stored, e.g. `generations` and `script_errors`: its rows are asked for at each
-    /// request and go through the same query language.
+    /// Registers the rows of a resource that is declared, but not stored: `generations`, `schedules` and their like. They
+    /// are asked for at each request and go through the same query language; without them the list is empty.
     pub fn set_virtual(&self, plural: &'static str, rows: Arc<dyn Fn() -> Vec<Json> + Send + Sync>) {
         self.registered_mut().virtuals.insert(plural, rows);
     }

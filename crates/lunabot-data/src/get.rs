@@ -197,6 +197,7 @@ macro_rules! for_resource {
             | Target::LogRaw
             | Target::LogRawInline
             | Target::Explanation
+            | Target::Registered(_)
             | Target::RootLinks
             | Target::Specs => None,
         }
@@ -231,9 +232,6 @@ fn key_of(path: &str, query: &str, pretty: bool) -> String {
 impl Data {
     /// Answers a path of `/api/v2` (09b) with a raw query string (09d): filters, fields, order, limit, offset, property.
     pub async fn get(&self, path: &str, query: &str) -> Result<Answer> {
-        if let Some(answer) = self.get_virtual(path, query)? {
-            return Ok(answer);
-        }
         let found = path::find(path)?;
         match for_resource!(found.endpoint.target, R => self.get_rows::<R>(&found, query).await) {
             Some(answer) => answer,
@@ -244,9 +242,14 @@ impl Data {
     /// Like [`Data::get`], serialised: the envelope of 09.045, compact or indented by two blanks. Kept until a table that
     /// it was made from changes. `Ok(None)`: a raw answer, see [`Data::raw`].
     pub async fn get_json(&self, path: &str, query: &str, pretty: bool) -> Result<Option<Serialised>> {
-        if let Some(kept) = self.kept_json(path, query, pretty) {
-            return Ok(Some(kept));
+        match self.kept_json(path, query, pretty) {
+            Some(kept) => Ok(Some(kept)),
+            None => self.made_json(path, query, pretty).await,
         }
+    }
+
+    /// The same, for whoever knows from [`Data::kept_json`] that it has to be made.
+    pub async fn made_json(&self, path: &str, query: &str, pretty: bool) -> Result<Option<Serialised>> {
         let (answers, key) = (&self.shared.answers, key_of(path, query, pretty));
         let of = tables_of(path).map(|tables| (tables, self.shared.versions.of(tables)));
         let tag = of.map(|(_, version)| answers.tag(&key, version));
@@ -370,6 +373,11 @@ impl Data {
                 self.property_list(change.map(|c| PropertiesOf::Change(c.changeid)), query).await
             }
             Target::Explanation => self.get_explanation(found, query).await,
+            Target::Registered(plural) => {
+                let rows = self.registered().virtuals.get(plural).cloned();
+                let rows = rows.map(|rows| rows()).unwrap_or_default();
+                in_memory(plural, &spec::field_specs(plural), rows, query)
+            }
             Target::Specs => in_memory("specs", spec::FIELDS, spec::all(), query),
             _ => self.root_links(query),
         }
@@ -430,25 +438,9 @@ impl Data {
             .filter(|e| !e.single && !e.pattern.contains(['/', '.']))
             .map(|e| e.pattern.as_str())
             .collect();
-        let virtuals: Vec<&'static str> = self.registered().virtuals.keys().copied().collect();
-        names.extend(virtuals);
         names.sort_unstable();
         let rows = names.into_iter().map(|name| serde_json::json!({ "name": name })).collect();
         in_memory("rootlinks", &[FieldSpec { name: "name", kind: FieldKind::Text }], rows, query)
-    }
-
-    /// Resources that others have registered; their fields are those of their rows.
-    fn get_virtual(&self, path: &str, query: &str) -> Result<Option<Answer>> {
-        let found =
-            self.registered().virtuals.get_key_value(path).map(|(plural, rows)| (*plural, rows.clone()));
-        let Some((plural, rows)) = found else { return Ok(None) };
-        let rows = rows();
-        if rows.is_empty() {
-            // Which fields they would have is not known, so none is wrong.
-            return Ok(Some(Answer::List { plural, items: rows, total: Some(0) }));
-        }
-        let fields = path::fields_of(&rows);
-        in_memory(plural, &fields, rows, query).map(Some)
     }
 }
 

@@ -53,6 +53,8 @@ pub enum Target {
     LogContents,
     LogRaw,
     LogRawInline,
+    /// Not stored: rows that whoever knows them has registered, by the name of the list.
+    Registered(&'static str),
     RootLinks,
     /// Not stored: what the API says of itself.
     Specs,
@@ -157,6 +159,9 @@ static ENDPOINTS: LazyLock<Vec<Endpoint>> = LazyLock::new(|| {
     let mut table = Table::default();
     table.one("", Target::RootLinks, "");
     table.list("application.spec", Target::Specs, "");
+    for plural in ["generations", "script_errors", "callbacks", "schedules"] {
+        table.list(plural, Target::Registered(plural), "");
+    }
     let builders = [
         Named::new("builders/n:builderid", "$1"),
         Named::new("builders/s:buildername", "(SELECT id FROM builders WHERE name = $1)"),

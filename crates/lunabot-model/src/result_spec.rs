@@ -312,7 +312,11 @@ fn is(have: &Json, want: &Value) -> bool {
 
 fn against(have: &Json, want: &Value) -> Option<Ordering> {
     match want {
-        Value::Int(n) => have.as_i64().map(|h| h.cmp(n)),
+        Value::Int(n) => match have.as_i64() {
+            Some(h) => Some(h.cmp(n)),
+            // Seconds with a fraction.
+            None => have.as_f64()?.partial_cmp(&(*n as f64)),
+        },
         Value::Bool(b) => have.as_bool().map(|h| h.cmp(b)),
         Value::Text(t) => have.as_str().map(|h| h.cmp(t.as_str())),
     }
@@ -344,6 +348,7 @@ mod tests {
         FieldSpec { name: "slug", kind: FieldKind::Identifier },
         FieldSpec { name: "tags", kind: FieldKind::Texts },
         FieldSpec { name: "info", kind: FieldKind::Json },
+        FieldSpec { name: "seconds", kind: FieldKind::Int },
     ];
 
     fn parse(query: &str) -> Result<ResultSpec, String> {
@@ -394,7 +399,7 @@ mod tests {
     fn rows_in_memory_are_filtered_ordered_and_cut() {
         let rows = vec![
             json!({"id": 1, "complete": true, "name": "ab", "tags": ["x"]}),
-            json!({"id": 2, "complete": false, "name": "b", "tags": ["x", "y"]}),
+            json!({"id": 2, "complete": false, "name": "b", "tags": ["x", "y"], "seconds": 1.5}),
             json!({"id": null, "complete": false, "name": "c", "tags": []}),
         ];
         for (query, names, total) in [
@@ -406,6 +411,7 @@ mod tests {
             ("complete=NO&limit=1&offset=1", vec!["c"], 2),
             ("id__in=1&id__in=2&id__ne=2", vec!["ab"], 1),
             ("id__ge=2", vec!["b"], 1),
+            ("seconds__gt=1", vec!["b"], 1),
         ] {
             let (found, count) = parse(query).unwrap().apply(rows.clone());
             let found: Vec<_> = found.iter().map(|row| row["name"].as_str().unwrap()).collect();

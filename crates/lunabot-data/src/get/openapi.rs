@@ -263,6 +263,7 @@ fn schema(api: &'static str) -> Json {
     let of = match name {
         "integer" | "datetime" => json!({"type": "integer", "format": "int64"}),
         "boolean" => json!({"type": "boolean"}),
+        "number" => json!({"type": "number"}),
         // Names of older configurations need not be identifiers.
         "string" | "identifier" | "binary" => json!({"type": "string"}),
         "jsonobject" => return json!({}),

@@ -5,10 +5,7 @@ use crate::data::Data;
 use crate::error::{DataError, Result};
 use lunabot_db::Value;
 use lunabot_db::endpoints::{self, Found, Target};
-use lunabot_model::Json;
 use lunabot_model::resources::*;
-use lunabot_model::result_spec::{FieldKind, FieldSpec};
-use std::collections::BTreeMap;
 
 /// The endpoint of a path, or 404 (09.050). Parts may be percent-encoded; a trailing slash is not allowed (09.054), nor
 /// a NUL, which no stored name has.
@@ -37,38 +34,6 @@ pub(super) fn absent(found: &Found) -> DataError {
         found.endpoint.pattern,
         shown.join(", ")
     ))
-}
-
-/// The fields of rows that nobody has declared, by the values they hold.
-pub(super) fn fields_of(rows: &[Json]) -> Vec<FieldSpec> {
-    let mut fields: BTreeMap<&str, FieldKind> = BTreeMap::new();
-    for (name, value) in rows.iter().filter_map(Json::as_object).flatten() {
-        let kind = match value {
-            Json::Number(_) => FieldKind::Int,
-            Json::Bool(_) => FieldKind::Bool,
-            Json::String(_) => FieldKind::Text,
-            Json::Array(_) => FieldKind::Texts,
-            Json::Null => continue,
-            Json::Object(_) => FieldKind::Json,
-        };
-        fields.insert(name, kind);
-    }
-    fields.into_iter().map(|(name, kind)| FieldSpec { name: intern(name), kind }).collect()
-}
-
-/// Names of virtual fields live as long as the process: there are a handful, whatever is asked.
-fn intern(name: &str) -> &'static str {
-    use std::sync::{LazyLock, Mutex, PoisonError};
-    static NAMES: LazyLock<Mutex<std::collections::HashSet<&'static str>>> = LazyLock::new(Mutex::default);
-    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    match names.get(name) {
-        Some(known) => known,
-        None => {
-            let kept: &'static str = Box::leak(name.into());
-            names.insert(kept);
-            kept
-        }
-    }
 }
 
 impl Data {

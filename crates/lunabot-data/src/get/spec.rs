@@ -77,6 +77,7 @@ pub(super) fn names(target: Target) -> (&'static str, &'static str) {
             ("_property", "_properties")
         }
         Target::LogContents | Target::LogRaw | Target::LogRawInline => ("logchunk", "logchunks"),
+        Target::Registered(plural) => (singular(plural), plural),
         Target::Specs => ("spec", "specs"),
         _ => ("rootlink", "rootlinks"),
     }
@@ -153,6 +154,47 @@ pub(super) fn fields(name: &str) -> Option<Fields> {
             ("times", "integer"),
             ("at", "string?"),
         ],
+        "generation" => vec![
+            ("number", "integer"),
+            ("content_hash", "string"),
+            ("loaded_at", "datetime"),
+            ("current", "boolean"),
+            ("errors", "[string]"),
+        ],
+        "script_error" => vec![
+            ("callback", "string"),
+            ("kind", "string"),
+            ("concerns", "string"),
+            ("file", "string"),
+            ("line", "integer?"),
+            ("message", "string"),
+            ("traceback", "string"),
+            ("count", "integer"),
+            ("last_at", "datetime"),
+        ],
+        "callback" => vec![
+            ("callback", "string"),
+            ("concerns", "string"),
+            ("file", "string"),
+            ("line", "integer?"),
+            ("calls", "integer"),
+            ("errors", "integer"),
+            ("total", "number"),
+            ("p99", "number"),
+            ("slowest", "number"),
+            ("slowest_at", "datetime"),
+            ("busy", "number"),
+        ],
+        "schedule" => vec![
+            ("schedulerid", "integer"),
+            ("name", "string"),
+            ("kind", "string"),
+            ("enabled", "boolean"),
+            ("trigger", "string"),
+            ("builder_names", "[string]"),
+            ("next_at", "datetime?"),
+            ("last_at", "datetime?"),
+        ],
         "commit_graph" => vec![("common", "integer"), ("to1", "[integer]"), ("to2", "[integer]")],
         "master_id" => vec![("masterid", "integer")],
         "master_builder" => vec![("masterid", "integer"), ("builderid", "integer")],
@@ -171,7 +213,7 @@ pub(super) fn kinds(name: &str) -> Vec<(&'static str, FieldKind)> {
         return decl.fields.iter().map(|field| (field.name, field.kind)).collect();
     }
     let kind = |api: &'static str| match parts(api).0 {
-        "integer" | "datetime" => FieldKind::Int,
+        "integer" | "datetime" | "number" => FieldKind::Int,
         "boolean" => FieldKind::Bool,
         "string" => FieldKind::Text,
         "identifier" => FieldKind::Identifier,
@@ -180,6 +222,11 @@ pub(super) fn kinds(name: &str) -> Vec<(&'static str, FieldKind)> {
         _ => FieldKind::Json,
     };
     fields(name).into_iter().flatten().map(|(field, api)| (field, kind(api))).collect()
+}
+
+/// The fields of the items of a list that is registered.
+pub(super) fn field_specs(plural: &'static str) -> Vec<FieldSpec> {
+    kinds(singular(plural)).into_iter().map(|(name, kind)| FieldSpec { name, kind }).collect()
 }
 
 /// A type as it is told: named, a list, or an entity with its fields.

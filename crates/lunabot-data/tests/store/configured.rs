@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use lunabot_data::new::{BuilderDecl, ProjectDecl, WorkerDecl};
-use lunabot_data::{ControlError, ControlHandler, Data};
+use lunabot_data::{ControlError, ControlHandler, Data, DataError};
 use lunabot_model::resources::ForceScheduler;
 use lunabot_model::{BoxFuture, Json};
 use serde_json::json;
@@ -73,8 +73,10 @@ async fn schedulers(data: &Data) {
     data.set_force_schedulers(vec![force("f", "x/y"), force("g", "z")]);
     assert_eq!(column(data, "builders/1/forceschedulers", "", "name").await, [json!("f")]);
     assert_eq!(column(data, "forceschedulers", "builder_names__contains=z", "name").await, [json!("g")]);
-    data.set_virtual("generations", Arc::new(|| vec![json!({"generation": 1}), json!({"generation": 2})]));
-    assert_eq!(column(data, "generations", "order=-generation&limit=1", "generation").await, [json!(2)]);
+    assert_eq!(column(data, "generations", "number=1", "number").await, [json!(0); 0], "nobody has told any");
+    assert!(matches!(data.get("generations", "numer=1").await, Err(DataError::BadQuery(_))));
+    data.set_virtual("generations", Arc::new(|| vec![json!({"number": 1}), json!({"number": 2})]));
+    assert_eq!(column(data, "generations", "order=-number&limit=1", "number").await, [json!(2)]);
 }
 
 /// Echoes what it is asked.

@@ -162,7 +162,7 @@ async fn read(app: &App, site: &Site, path: &str, asked: &Parts) -> Result<Respo
         Some(kept) => serialised(kept, asked, json),
         None => match app.www.data.contents(path, query, !json).await? {
             Some(contents) => log_contents(contents, asked, json).await?,
-            None => match app.www.data.get_json(path, query, !json).await? {
+            None => match app.www.data.made_json(path, query, !json).await? {
                 Some(answer) => serialised(answer, asked, json),
                 None => return raw::raw(app, path, asked).await,
             },

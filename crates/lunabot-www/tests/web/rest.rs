@@ -337,9 +337,13 @@ async fn the_api_describes_itself_09_025() {
     let document: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
-    for path in
-        ["/api/v2/builders/{builderid_or_buildername}", "/api/v2", "/api/v2/logs/{logid}/raw", "/metrics"]
-    {
+    for path in [
+        "/api/v2/builders/{builderid_or_buildername}",
+        "/api/v2",
+        "/api/v2/logs/{logid}/raw",
+        "/metrics",
+        "/api/v2/script_errors",
+    ] {
         assert!(paths.contains_key(path), "{path} is not in {:?}", paths.keys());
     }
     let mut ids: Vec<&str> = paths
