@@ -1,12 +1,13 @@
 //! Asking a dashboard's function, and sending its answer.
 
+use super::Dashboard;
 use super::answer::{self, Answer};
 use super::frame::{self, Parts};
-use super::{Dashboard, Dashboards};
 use crate::error::PageError;
 use crate::origin::may_act;
 use crate::pages::{Asked, Page, Shown, foreign};
 use crate::router::App;
+use crate::site::Site;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -47,8 +48,8 @@ pub async fn framed_below(
 }
 
 async fn framed_at(app: &App, name: &str, rest: &str, asked: Asked, request: Request) -> Response {
-    let site = app.www.site.load();
-    let answer = match answered(app, &site.dashboards, name, rest, &asked, request).await {
+    let site = app.www.site.of(request.extensions());
+    let answer = match answered(&site, name, rest, &asked, request).await {
         Ok(Reply::Answer(answer)) => answer,
         Ok(Reply::File(response)) => return response,
         Err(error) => return app.error_page(&asked, &error),
@@ -79,8 +80,8 @@ pub async fn bare_below(
 }
 
 async fn bare_at(app: &App, name: &str, rest: &str, asked: Asked, request: Request) -> Response {
-    let site = app.www.site.load();
-    match answered(app, &site.dashboards, name, rest, &asked, request).await {
+    let site = app.www.site.of(request.extensions());
+    match answered(&site, name, rest, &asked, request).await {
         Ok(Reply::File(response)) => response,
         Ok(Reply::Answer(answer)) => match frame::parts(&answer.body).filter(|_| is_html(&answer)) {
             Some(Parts { head, main, .. }) => {
@@ -99,33 +100,31 @@ enum Reply {
 }
 
 async fn answered(
-    app: &App,
-    all: &Dashboards,
+    site: &Site,
     name: &str,
     rest: &str,
     asked: &Asked,
     request: Request,
 ) -> Result<Reply, PageError> {
     let nothing = || PageError::NotFound(format!("There is no dashboard {name}/{rest}."));
-    let dashboard = all.find(name).ok_or_else(nothing)?;
+    let dashboard = site.dashboards.find(name).ok_or_else(nothing)?;
     if let (Some(files), Some(file)) = (&dashboard.files, rest.strip_prefix("static/")) {
         return file_of(files, file, request).await.ok_or_else(nothing).map(Reply::File);
     }
     let rest = if rest.is_empty() { INDEX.to_string() } else { format!("/{rest}") };
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !reading && !may_act(&app.www.site.load(), request.headers()) {
+    if !reading && !may_act(site, request.headers()) {
         return Err(foreign());
     }
     let Some(cache) = dashboard.cache.as_ref().filter(|_| reading) else {
-        return Ok(Reply::Answer(Arc::new(
-            call(app, dashboard, &rest, asked, request).await?.ok_or_else(nothing)?,
-        )));
+        let answer = call(site, dashboard, &rest, asked, request).await?.ok_or_else(nothing)?;
+        return Ok(Reply::Answer(Arc::new(answer)));
     };
     let key = format!("{}\n{rest}?{}", asked.user.name(), request.uri().query().unwrap_or_default());
     if let Some(kept) = cache.get(&key).await {
         return Ok(Reply::Answer(kept));
     }
-    let answer = Arc::new(call(app, dashboard, &rest, asked, request).await?.ok_or_else(nothing)?);
+    let answer = Arc::new(call(site, dashboard, &rest, asked, request).await?.ok_or_else(nothing)?);
     if answer.status == StatusCode::OK {
         cache.insert(key, answer.clone()).await;
     }
@@ -143,7 +142,7 @@ async fn file_of(folder: &std::path::Path, file: &str, request: Request) -> Opti
 
 /// Asks the function.
 async fn call(
-    app: &App,
+    site: &Site,
     dashboard: &Dashboard,
     path: &str,
     asked: &Asked,
@@ -151,15 +150,15 @@ async fn call(
 ) -> Result<Option<Answer>, PageError> {
     let name = dashboard.name();
     let concerns = format!("dashboard {name}");
-    let scope = app.www.site.load().scope(&concerns);
-    let scope = scope.ok_or_else(|| PageError::Internal("there is no configuration".into()))?;
+    let scope =
+        site.scope(&concerns).ok_or_else(|| PageError::Internal("there is no configuration".into()))?;
     let function = &dashboard.params.app;
     let request = request_table(path, asked, request).await?;
-    let site = CallSite::new("app", concerns);
+    let place = CallSite::new("app", concerns);
     let failed = |why: String| PageError::Internal(format!("The dashboard {name} failed: {why}"));
-    let returned = scope.script.call(function, site.clone(), vec![Arg::Value(request)]).await;
+    let returned = scope.script.call(function, place.clone(), vec![Arg::Value(request)]).await;
     answer::read(returned.map_err(|error| failed(error.to_string()))?).map_err(|wrong| {
-        scope.script.nonsense(function, site, &format!("app returned {wrong}"));
+        scope.script.nonsense(function, place, &format!("app returned {wrong}"));
         failed(wrong)
     })
 }
