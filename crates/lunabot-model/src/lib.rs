@@ -53,7 +53,7 @@ pub use script::{
 
 /// JSON, the form of everything that leaves a room without a type of its own.
 pub use serde_json::Value as Json;
-pub use templates::{NoTemplates, Templates};
+pub use templates::Templates;
 
 /// A future that an object-safe port returns.
 pub type BoxFuture<'a, T> = futures::future::BoxFuture<'a, T>;

@@ -11,13 +11,3 @@ pub trait Templates: Send + Sync + std::fmt::Debug {
     /// The text of what is wrong, with the template's name and line.
     fn render(&self, folder: &Path, name: &str, vars: Json) -> Result<String, String>;
 }
-
-/// Where there are no pages there are no templates.
-#[derive(Debug, Clone, Copy)]
-pub struct NoTemplates;
-
-impl Templates for NoTemplates {
-    fn render(&self, _: &Path, name: &str, _: Json) -> Result<String, String> {
-        Err(format!("{name} cannot be filled here"))
-    }
-}

@@ -4,15 +4,26 @@ use lunabot_lua::{Host, LoadFailure, LoadOptions, Loaded, Records};
 use lunabot_model::kind::{CallbackSpec, Params, check_as, schema_of};
 use lunabot_model::script::CallSite;
 use lunabot_model::{
-    Arg, BoxFuture, Callback, Category, Clock, Duration, Json, Kind, Mono, Names, NoTemplates, Renderable,
-    ScriptError, Time,
+    Arg, BoxFuture, Callback, Category, Clock, Duration, Json, Kind, Mono, Names, Renderable, ScriptError,
+    Templates, Time,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
+
+/// There are no pages here, so no templates.
+#[derive(Debug)]
+struct NoTemplates;
+
+impl Templates for NoTemplates {
+    fn render(&self, _: &Path, name: &str, _: Json) -> Result<String, String> {
+        Err(format!("{name} cannot be filled here"))
+    }
+}
 
 /// The real clock: what is tested here is how long Lua computes.
 #[derive(Debug)]
