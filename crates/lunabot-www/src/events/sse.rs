@@ -23,7 +23,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-const MAX_CONSUMERS: usize = 1000;
+/// Listeners at once; beyond them there are no connections either.
+const MAX_CONSUMERS: usize = 4096;
 
 /// A change of what a consumer listens to; answered when it is in force.
 enum Order {
