@@ -73,7 +73,11 @@ async fn schedulers(data: &Data) {
     data.set_force_schedulers(vec![force("f", "x/y"), force("g", "z")]);
     assert_eq!(column(data, "builders/1/forceschedulers", "", "name").await, [json!("f")]);
     assert_eq!(column(data, "forceschedulers", "builder_names__contains=z", "name").await, [json!("g")]);
-    assert_eq!(column(data, "generations", "number=1", "number").await, [json!(0); 0], "nobody has told any");
+    assert_eq!(
+        column(data, "generations", "number=1", "number").await,
+        Vec::<Json>::new(),
+        "nobody has told any"
+    );
     assert!(matches!(data.get("generations", "numer=1").await, Err(DataError::BadQuery(_))));
     data.set_virtual("generations", Arc::new(|| vec![json!({"number": 1}), json!({"number": 2})]));
     assert_eq!(column(data, "generations", "order=-number&limit=1", "number").await, [json!(2)]);
