@@ -94,6 +94,8 @@ mod subversion;
 mod tries;
 #[path = "whole/trigger.rs"]
 mod trigger;
+#[path = "whole/uploads.rs"]
+mod uploads;
 #[path = "whole/web_config.rs"]
 mod web_config;
 #[path = "whole/workers.rs"]

@@ -12,6 +12,7 @@ use std::{
         fs::{MetadataExt, PermissionsExt, symlink},
         net::UnixListener,
     },
+    path::Path,
 };
 use support::{Bench, Told};
 
@@ -143,6 +144,7 @@ async fn files_go_up_in_blocks() {
     let data: Vec<u8> = (0..=255).cycle().take(10_000).collect();
     bench.write("build/f", &data);
     bench.write("build/empty", "");
+    nix::unistd::mkfifo(&bench.builddir().join("build/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     for (args, rc, length, blocks, stderr) in [
         (upload("f", 4096), 0, 10_000, 3, ""),
         (upload("f", 10_000_000), 0, 10_000, 1, ""),
@@ -152,6 +154,7 @@ async fn files_go_up_in_blocks() {
         (upload("empty", 4096), 0, 0, 0, ""),
         (upload("nope", 4096), 1, 0, 0, "Cannot open file"),
         (upload("../build", 4096), 1, 0, 0, "Cannot open file"),
+        (upload("pipe", 4096), 1, 0, 0, "/pipe' for upload: it is no regular file\n"),
     ] {
         let told = bench.run("uploadFile", args.clone()).await;
         let (sent, count) = told.sent();
@@ -247,6 +250,10 @@ async fn files_come_down() {
     assert_eq!((told.rc(), told.transfers.clone()), (Some(1), vec![Transfer::CloseRead]));
     assert!(told.text("stderr").starts_with("Cannot open file '"));
 
+    nix::unistd::mkfifo(&file("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let told = download(&bench, &data, dest("pipe")).await;
+    assert!(told.text("stderr").starts_with("Cannot open file '"), "{told:?}");
+
     let told = download(&bench, &data, dest("cut/x")).await;
     assert!(told.failure().unwrap().starts_with("cannot make the directory"));
 }
@@ -274,4 +281,32 @@ async fn an_interrupted_transfer_stops_at_a_block() {
     let told = bench.ended("up").await;
     assert_eq!((told.rc(), told.failure()), (Some(1), None));
     assert_eq!(told.transfers.last(), Some(&Transfer::Close));
+}
+
+/// Whether this process reads a file.
+fn is_open(file: &Path) -> bool {
+    let mut handles = fs::read_dir("/proc/self/fd").unwrap();
+    handles
+        .any(|handle| handle.and_then(|handle| fs::read_link(handle.path())).is_ok_and(|path| path == file))
+}
+
+/// Packing what this makes takes hours: a terabyte, of which nothing is on the disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_is_packed_is_given_up() {
+    let bench = Bench::new();
+    bench.write("build/d/huge", "");
+    fs::File::options()
+        .write(true)
+        .open(bench.builddir().join("build/d/huge"))
+        .and_then(|file| file.set_len(1 << 40))
+        .unwrap();
+    for compress in ["gz", "bz2"] {
+        bench.start(compress, "uploadDirectory", upload("d", 512).with("compress", compress));
+        while !is_open(&bench.builddir().join("build/d/huge")) {
+            tokio::task::yield_now().await;
+        }
+        bench.core.interrupt(compress, "test");
+        let told = bench.ended(compress).await;
+        assert_eq!((told.rc(), told.failure(), told.transfers.len()), (Some(1), None, 0));
+    }
 }

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
+use tokio_util::sync::CancellationToken;
 
 /// Nanoseconds in a second.
 const NANOS: f64 = 1e9;
@@ -44,25 +45,29 @@ pub(super) fn times(meta: &Metadata) -> Transfer {
 }
 
 /// The archive of a directory, ready to be read, or why the directory cannot be read. Links are kept as
-/// links; sockets, pipes and devices are left out.
+/// links; sockets, pipes and devices are left out. Whoever no longer waits for it ends the work.
 pub(super) async fn pack(
     dir: PathBuf,
     compression: Compression,
 ) -> Result<io::Result<tokio::fs::File>, Failure> {
-    let packed = tokio::task::spawn_blocking(move || pack_blocking(&dir, compression)).await;
+    let abandoned = CancellationToken::new();
+    let _wanted = abandoned.clone().drop_guard();
+    let packed = tokio::task::spawn_blocking(move || pack_blocking(&dir, compression, &abandoned)).await;
     let packed = packed.map_err(|error| Failure::new(format!("internal error: {error}")))?;
     Ok(packed.map(tokio::fs::File::from_std))
 }
 
-fn pack_blocking(dir: &Path, compression: Compression) -> io::Result<File> {
+fn pack_blocking(dir: &Path, compression: Compression, abandoned: &CancellationToken) -> io::Result<File> {
     let file = BufWriter::new(unnamed()?);
     let file = match compression {
-        Compression::None => write(dir, file)?,
+        Compression::None => write(dir, file, abandoned)?,
         Compression::Gzip => {
-            write(dir, flate2::write::GzEncoder::new(file, flate2::Compression::default()))?.finish()?
+            let file = flate2::write::GzEncoder::new(file, flate2::Compression::default());
+            write(dir, file, abandoned)?.finish()?
         }
         Compression::Bzip2 => {
-            write(dir, bzip2::write::BzEncoder::new(file, bzip2::Compression::default()))?.finish()?
+            let file = bzip2::write::BzEncoder::new(file, bzip2::Compression::default());
+            write(dir, file, abandoned)?.finish()?
         }
     };
     let mut file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -70,8 +75,8 @@ fn pack_blocking(dir: &Path, compression: Compression) -> io::Result<File> {
     Ok(file)
 }
 
-fn write<W: Write>(dir: &Path, out: W) -> io::Result<W> {
-    let mut archive = tar::Builder::new(out);
+fn write<W: Write>(dir: &Path, out: W, abandoned: &CancellationToken) -> io::Result<W> {
+    let mut archive = tar::Builder::new(WhileWanted { out, abandoned });
     archive.follow_symlinks(false);
     let mut open = vec![PathBuf::from(".")];
     while let Some(at) = open.pop() {
@@ -89,7 +94,26 @@ fn write<W: Write>(dir: &Path, out: W) -> io::Result<W> {
             }
         }
     }
-    archive.into_inner()
+    archive.into_inner().map(|wanted| wanted.out)
+}
+
+/// Refuses to go on once nobody waits for the archive: a large directory takes minutes.
+struct WhileWanted<'a, W> {
+    out: W,
+    abandoned: &'a CancellationToken,
+}
+
+impl<W: Write> Write for WhileWanted<'_, W> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        if self.abandoned.is_cancelled() {
+            return Err(io::Error::other("nobody waits for the archive"));
+        }
+        self.out.write(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// A file that grows or shrinks meanwhile must not spoil the archive: as much as its header says goes in.

@@ -53,9 +53,12 @@ pub(super) async fn upload_file(cx: &Cx, report: &mut Report) -> Result<Outcome,
     let args = Args(&cx.command.args);
     let (path, mut limits) = (path(cx, &["workersrc", "path"])?, Limits::of(args)?);
     report.push(Update::Header(format!("sending {}\n", path.display())));
-    let Some((mut file, times)) = open(&path).await else {
-        ask(cx, Transfer::Close).await?;
-        return Ok(refuse(report, &format!("Cannot open file '{}' for upload", path.display())));
+    let (mut file, times) = match open(&path).await {
+        Ok(opened) => opened,
+        Err(why) => {
+            ask(cx, Transfer::Close).await?;
+            return Ok(refuse(report, &format!("Cannot open file '{}' for upload{why}", path.display())));
+        }
     };
     let end = send(cx, &mut file, &mut limits, Transfer::Write).await?;
     ask(cx, Transfer::Close).await?;
@@ -65,14 +68,19 @@ pub(super) async fn upload_file(cx: &Cx, report: &mut Report) -> Result<Outcome,
     Ok(finish(report, &end, &path))
 }
 
-/// A regular file and its times, as they are before it is read.
-async fn open(path: &Path) -> Option<(File, Transfer)> {
-    let meta = fs::metadata(path).await.ok()?;
-    if meta.is_dir() {
-        return None;
+/// Opening a pipe would wait for its other end, which no interrupt can end; with this it does not.
+const WITHOUT_WAITING: i32 = libc::O_NONBLOCK;
+
+/// A regular file and its times, as they are before it is read; otherwise what there is to say about it.
+async fn open(path: &Path) -> Result<(File, Transfer), &'static str> {
+    let cannot = |_| "";
+    let file = File::options().read(true).custom_flags(WITHOUT_WAITING).open(path).await.map_err(cannot)?;
+    let meta = file.metadata().await.map_err(cannot)?;
+    match (meta.is_file(), meta.is_dir()) {
+        (true, _) => Ok((file, archive::times(&meta))),
+        (_, true) => Err(""),
+        _ => Err(": it is no regular file"),
     }
-    let file = File::open(path).await.ok()?;
-    Some((file, archive::times(&meta)))
 }
 
 /// Sends a directory as a tar stream. The archive is made in a temporary file first: its size is then known
@@ -81,7 +89,9 @@ pub(super) async fn upload_directory(cx: &Cx, report: &mut Report) -> Result<Out
     let args = Args(&cx.command.args);
     let (path, mut limits) = (path(cx, &["workersrc", "path"])?, Limits::of(args)?);
     let compression = archive::Compression::of(args.text("compress")?)?;
-    let mut stream = match archive::pack(path.clone(), compression).await? {
+    let packed = cx.interrupted.run_until_cancelled(archive::pack(path.clone(), compression)).await;
+    let Some(packed) = packed else { return Ok(finish(report, &End::Interrupted, &path)) };
+    let mut stream = match packed? {
         Ok(stream) => stream,
         Err(error) => {
             let what = format!("Cannot read directory '{}' for upload: {error}", path.display());
@@ -118,7 +128,9 @@ pub(super) async fn download_file(cx: &Cx, report: &mut Report) -> Result<Outcom
 }
 
 async fn create(path: &Path, mode: Option<u32>) -> Option<File> {
-    let file = File::create(path).await.ok()?;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).custom_flags(WITHOUT_WAITING);
+    let file = options.open(path).await.ok()?;
     if let Some(mode) = mode {
         file.set_permissions(PermissionsExt::from_mode(mode)).await.ok()?;
     }
