@@ -181,6 +181,24 @@ async fn rows_13_017_13_018_progress_bars_become_lines() -> Result<()> {
     Ok(())
 }
 
+/// As over msgpack: a line is not cut before it has four million characters.
+#[tokio::test]
+async fn rows_13_010_13_019_a_long_line_stays_one() -> Result<()> {
+    let master = Master::start(&config(
+        r#"
+steps.ShellCommand{name = "prints", logEnviron = false,
+  command = "head -c 200000 /dev/zero | tr '\\0' r; echo; head -c 150000 /dev/urandom | base64 -w 0; echo; echo end"},"#,
+    ))
+    .await?;
+    master.force("b").await?;
+    assert_eq!(master.finished_build(1).await?["results"], 0);
+    let text = master.step_log(1, "prints", "stdio").await?;
+    let long: Vec<usize> = text.lines().map(str::len).filter(|length| *length > 1000).collect();
+    assert_eq!(long, [200_000, 200_000]);
+    assert!(text.contains("\nend\n") && text.lines().any(|line| line == "r".repeat(200_000)));
+    Ok(())
+}
+
 #[tokio::test]
 async fn row_13_016_each_log_may_have_its_encoding() -> Result<()> {
     let steps = r#"

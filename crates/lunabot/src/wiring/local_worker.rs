@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
+/// A line is not cut before it has so many characters: as long as what workers over msgpack are told.
+const LONGEST_LINE: usize = 4 * 1024 * 1024;
+
 /// Makes the links of embedded workers by their names, in place of real workers: the load driver's simulated ones.
 pub type Links = Arc<dyn Fn(&str) -> Arc<dyn WorkerLink> + Send + Sync>;
 
@@ -91,7 +94,9 @@ impl LocalWorkers {
             self.engine.worker_attached(&name, Arc::clone(&link)).await?;
             return Ok((name, Running { folder, core: None, link }));
         }
-        let core = WorkerCore::new(WorkerOptions::new(&folder))?;
+        let mut options = WorkerOptions::new(&folder);
+        options.output.max_line_length = LONGEST_LINE;
+        let core = WorkerCore::new(options)?;
         let info = core.info().await;
         let (engine, own) = (self.engine.clone(), name.clone());
         let link = Arc::new_cyclic(|this| LocalLink {
