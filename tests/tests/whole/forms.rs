@@ -59,6 +59,38 @@ async fn row_03_041_choices_may_be_found_out() -> Result<()> {
 }
 
 #[tokio::test]
+async fn rows_03_034_03_043_03_047_forms_are_as_buildbot_shows_them() -> Result<()> {
+    let master = Master::start(&config(
+        r#"
+  codebases = { util.CodebaseParameter{"", branch = "main", revision = util.null, project = util.null} },
+  properties = {
+    util.IntParameter{name = "n", multiple = true, default = {1, 2}},
+    util.WorkerChoiceParameter{name = "w2"},
+  }"#,
+    ))
+    .await?;
+    let fields = master.get("forceschedulers/force").await?["forceschedulers"][0]["all_fields"].clone();
+    let shown = |name: &str, keys: &[&str]| -> Vec<Value> {
+        let found = fields.as_array().into_iter().flatten().find(|field| field["name"] == name);
+        keys.iter().map(|key| found.map(|field| field[key].clone()).unwrap_or_default()).collect()
+    };
+    assert_eq!(shown("n", &["type", "multiple", "default"]), [json!("int"), json!(true), json!([1, 2])]);
+    assert_eq!(shown("w2", &["type", "label", "tablabel"]), ["list", "w2", "w2"]);
+    force(&master, json!({})).await?;
+    force(&master, json!({"n": ["7", 8]})).await?;
+    for (set, want) in [(1, json!([1, 2])), (2, json!([7, 8]))] {
+        let properties = master.get(&format!("buildsets/{set}/properties")).await?;
+        assert_eq!(properties["properties"][0]["n"][0], want);
+    }
+    let stamp = master.get("buildsets/1").await?["buildsets"][0]["sourcestamps"][0].clone();
+    assert_eq!(
+        (&stamp["branch"], &stamp["revision"], &stamp["project"]),
+        (&json!("main"), &json!(""), &json!(""))
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn row_03_037_functions_judge_what_was_entered() -> Result<()> {
     let master = Master::start(&config(
         r#"

@@ -207,14 +207,14 @@ fn has_address(text: &str) -> bool {
     })
 }
 
-/// 03.047, 03.048.
+/// 03.047, 03.048. What is not asked for is as if nothing had been entered.
 fn stamp(codebase: &str, values: &Map<String, Json>) -> NewSourceStamp {
-    let part = |name: &str| values.get(name).map(text);
+    let part = |name: &str| values.get(name).map(text).unwrap_or_default();
     NewSourceStamp {
-        revision: part("revision"),
-        branch: part("branch"),
-        repository: part("repository").unwrap_or_default(),
-        project: part("project").unwrap_or_default(),
+        revision: Some(part("revision")),
+        branch: Some(part("branch")),
+        repository: part("repository"),
+        project: part("project"),
         codebase: codebase.to_string(),
         patch: values.get("patch").and_then(patch),
     }

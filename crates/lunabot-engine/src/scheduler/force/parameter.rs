@@ -141,7 +141,11 @@ impl Parameter {
             (Shape::Int { .. }, Json::String(text)) if text.is_empty() => self.default = 0.into(),
             _ => {}
         }
-        if matches!(shape, Shape::Int { .. }) && !self.default.is_i64() && !self.default.is_null() {
+        let whole = |value: &Json| value.is_i64() || value.is_null();
+        let several = self.default.as_array().filter(|_| self.multiple);
+        if matches!(shape, Shape::Int { .. })
+            && !several.map_or_else(|| whole(&self.default), |all| all.iter().all(Json::is_i64))
+        {
             self.faults
                 .push(Problem::new("default", format!("expected a whole number, not {}", self.default)));
         }
@@ -352,7 +356,7 @@ impl From<WorkerChoiceOptions> for Parameter {
         let o = WorkerChoiceOptions { default: Some(default), ..o };
         let shape = Shape::Worker { choices, strict: o.strict.unwrap_or(true), any, own };
         let name = o.name.clone().unwrap_or_else(|| "workername".into());
-        Parameter { ask, ..common!(o, name, Some("Worker".into()), shape) }
+        Parameter { ask, ..common!(o, name, None, shape) }
     }
 }
 

@@ -459,7 +459,7 @@ fn row_03_043_a_worker_can_be_chosen_and_any_leaves_it_open() {
     let field = spec.iter().find(|field| field["name"] == "workername").unwrap();
     assert_eq!(
         (&field["type"], &field["choices"], &field["default"], &field["label"]),
-        (&json!("list"), &json!(["-any-", "w1", "w2"]), &json!("-any-"), &json!("Worker"))
+        (&json!("list"), &json!(["-any-", "w1", "w2"]), &json!("-any-"), &json!("workername"))
     );
     for (posted, want) in [
         (json!({}), json!({})),
