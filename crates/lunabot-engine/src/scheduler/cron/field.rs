@@ -1,5 +1,6 @@
-//! One field of a calendar: `*`, numbers, names, lists, ranges and steps.
+//! One field of a calendar: `*`, numbers, names, lists, ranges and steps; `L`, `15W`, `mon#1` and `L5` for days.
 
+use jiff::civil::{Date, Weekday};
 use lunabot_model::Json;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
@@ -106,21 +107,28 @@ impl Unit {
     }
 }
 
+/// Most often that a day of the week is in a month.
+const WEEKS: i8 = 5;
+
 /// A field, worked out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Field {
     /// Bit N: the value N is in. Weekdays count from Sunday, 0.
     bits: u64,
     /// `*`: nothing was asked.
     pub any: bool,
     /// `L`: the last day of the month.
-    pub last: bool,
+    last: bool,
+    /// Bit N: `NW`, the working day nearest to the Nth of the month, is in.
+    near: u64,
+    /// By day of the week. Bit N: the Nth in a month is in (`mon#1`); bit 0: the last one is (`L1`).
+    nth: [u8; 7],
 }
 
 impl Field {
     /// The error says which part is wrong and what would be right.
     pub fn read(times: &Times, unit: Unit) -> Result<Field, String> {
-        let mut field = Field { bits: 0, any: false, last: false };
+        let mut field = Field::default();
         for item in &times.0 {
             match item {
                 Item::Number(number) => field.add_number(*number, unit)?,
@@ -135,7 +143,24 @@ impl Field {
     }
 
     pub fn contains(&self, value: i8) -> bool {
-        u32::try_from(value).is_ok_and(|value| self.bits.checked_shr(value).unwrap_or(0) & 1 == 1)
+        set(self.bits, value)
+    }
+
+    /// Whether this date's day of the month is in.
+    pub fn has_day(&self, date: Date) -> bool {
+        let ends = self.last && date.day() == date.days_in_month();
+        let mut near = (date.day() - 2..=date.day() + 2).filter(|day| set(self.near, *day));
+        self.contains(date.day())
+            || ends
+            || near.any(|day| nearest_working_day(date, day) == Some(date.day()))
+    }
+
+    /// Whether this date's day of the week is in.
+    pub fn has_weekday(&self, date: Date) -> bool {
+        let weekday = date.weekday().to_sunday_zero_offset();
+        let nth = usize::try_from(weekday).map_or(0, |weekday| u64::from(self.nth[weekday]));
+        let last = date.day() + 7 > date.days_in_month();
+        self.contains(weekday) || set(nth, (date.day() - 1) / 7 + 1) || last && set(nth, 0)
     }
 
     /// Its values from `first` on.
@@ -160,6 +185,9 @@ impl Field {
         if let Ok(number) = part.parse() {
             return self.add_number(number, unit);
         }
+        if unit == Unit::Weekday && self.add_nth(part)? {
+            return Ok(());
+        }
         let (range, step) = match part.split_once('/') {
             Some((range, step)) => {
                 let step = step.parse::<i64>().ok().filter(|step| *step > 0);
@@ -177,6 +205,10 @@ impl Field {
                 self.last = true;
                 Ok(())
             }
+            _ if unit == Unit::Day && range.ends_with(['W', 'w']) && step.is_none() => {
+                self.near |= 1 << value(&range[..range.len() - 1], unit)?;
+                Ok(())
+            }
             _ => match (range.split_once('-'), step) {
                 (Some((from, to)), step) => {
                     self.fill(value(from, unit)?, value(to, unit)?, step.unwrap_or(1), unit)
@@ -185,6 +217,37 @@ impl Field {
                 (None, None) => self.put(value(range, unit)?, unit),
             },
         }
+    }
+
+    /// `mon#1`, the first Monday; `L5`, the last Friday. Numbers count from Sunday, 0, as cron has them.
+    fn add_nth(&mut self, part: &str) -> Result<bool, String> {
+        let (days, nth) = match part.split_once('#') {
+            Some((days, nth)) => {
+                let nth = nth.parse::<i8>().ok().filter(|nth| (1..=WEEKS).contains(nth));
+                (
+                    days,
+                    nth.ok_or_else(|| format!("in \"{part}\" a number from 1 to {WEEKS} must follow the #"))?,
+                )
+            }
+            None => match part.strip_prefix(['L', 'l']) {
+                Some(day) => (day, 0),
+                None => return Ok(false),
+            },
+        };
+        if days.is_empty() {
+            return Err(format!("in \"{part}\" a day of the week is missing"));
+        }
+        let mut wanted = Field::default();
+        match days.split_once('-') {
+            Some((from, to)) => {
+                wanted.fill(value(from, Unit::Weekday)?, value(to, Unit::Weekday)?, 1, Unit::Weekday)?;
+            }
+            None => wanted.put(value(days, Unit::Weekday)?, Unit::Weekday)?,
+        }
+        for (bits, _) in self.nth.iter_mut().zip(0..).filter(|(_, weekday)| wanted.contains(*weekday)) {
+            *bits |= 1 << nth;
+        }
+        Ok(true)
     }
 
     /// Each `step`th value from one to another; a range that ends before it begins goes over the end: `fri-mon`, `22-2`.
@@ -205,6 +268,22 @@ impl Field {
         self.bits |= 1 << value;
         Ok(())
     }
+}
+
+fn set(bits: u64, value: i8) -> bool {
+    u32::try_from(value).is_ok_and(|value| bits.checked_shr(value).unwrap_or(0) & 1 == 1)
+}
+
+/// The day from Monday to Friday that is nearest to one of this date's month, in the same month; `None`: it has no such day.
+fn nearest_working_day(date: Date, day: i8) -> Option<i8> {
+    let there = date.with().day(day).build().ok()?;
+    Some(match there.weekday() {
+        Weekday::Saturday if day == 1 => 3,
+        Weekday::Saturday => day - 1,
+        Weekday::Sunday if day == there.days_in_month() => day - 2,
+        Weekday::Sunday => day + 1,
+        _ => day,
+    })
 }
 
 fn check(number: i64, unit: Unit) -> Result<i64, String> {

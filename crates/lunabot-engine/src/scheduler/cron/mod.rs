@@ -121,8 +121,7 @@ impl Cron {
 
     /// Where both a day of the month and of the week are given, either will do.
     fn day_matches(&self, date: Date) -> bool {
-        let day = self.day.contains(date.day()) || self.day.last && date.day() == date.days_in_month();
-        let weekday = self.weekday.contains(date.weekday().to_sunday_zero_offset());
+        let (day, weekday) = (self.day.has_day(date), self.weekday.has_weekday(date));
         let either = match (self.day.any, self.weekday.any) {
             (false, false) => day || weekday,
             (_, true) => day,

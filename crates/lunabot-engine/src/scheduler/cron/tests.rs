@@ -59,6 +59,16 @@ fn row_03_017_a_table_of_next_times() {
             [json!("0-10/5"), json!(3), json!(1), json!("jan,Mar"), any()],
             ["2027-01-01T03:00", "2027-01-01T03:05"],
         ),
+        ([json!(0), json!(0), json!("15W"), any(), any()], ["2026-11-16T00:00", "2026-12-15T00:00"]),
+        ([json!(0), json!(0), any(), any(), json!("mon#1")], ["2026-11-02T00:00", "2026-12-07T00:00"]),
+        ([json!(0), json!(0), any(), any(), json!("7#5")], ["2026-11-29T00:00", "2027-01-31T00:00"]),
+        ([json!(0), json!(0), any(), any(), json!("Mon-Tue#1")], ["2026-11-02T00:00", "2026-11-03T00:00"]),
+        ([json!(0), json!(0), any(), any(), json!("L5")], ["2026-11-27T00:00", "2026-12-25T00:00"]),
+        (
+            [json!(0), json!(0), any(), any(), json!(["mon#1", "L5"])],
+            ["2026-11-02T00:00", "2026-11-27T00:00"],
+        ),
+        ([json!(0), json!(0), json!(15), any(), json!("mon#1")], ["2026-11-02T00:00", "2026-11-15T00:00"]),
         ([json!(0), json!(0), any(), any(), json!("?")], ["2026-11-02T00:00", "2026-11-03T00:00"]),
     ] {
         assert_eq!(next(fields.clone(), "UTC", "2026-11-01T12:00", 2), want, "{fields:?}");
@@ -78,7 +88,17 @@ fn row_03_017_mistakes_name_the_option_and_the_remedy() {
         ([json!("a-b"), any(), any(), any(), any()], "minute", "is not understood"),
         ([json!(0), json!(""), any(), any(), any()], "hour", "is not understood"),
         ([json!(0), any(), json!(30), json!("feb"), any()], "dayOfMonth", "no such day"),
-        ([json!(0), any(), any(), any(), json!("sat#1")], "dayOfWeek", "is not understood"),
+        (
+            [json!(0), any(), any(), any(), json!("sat#6")],
+            "dayOfWeek",
+            "a number from 1 to 5 must follow the #",
+        ),
+        ([json!(0), any(), any(), any(), json!("L8")], "dayOfWeek", "8 is not between 0 and 7"),
+        ([json!(0), any(), any(), any(), json!("#1")], "dayOfWeek", "a day of the week is missing"),
+        ([json!(0), any(), json!("32W"), any(), any()], "dayOfMonth", "32 is not between 1 and 31"),
+        ([json!("L"), any(), any(), any(), any()], "minute", "is not understood"),
+        ([json!(0), json!("3#1"), any(), any(), any()], "hour", "is not understood"),
+        ([json!(0), any(), json!("31W"), json!("feb"), any()], "dayOfMonth", "no such day"),
     ] {
         let problems = cron(fields.clone(), "UTC").unwrap_err();
         assert!(problems[0].path == option && problems[0].message.contains(text), "{fields:?}: {problems:?}");
@@ -108,13 +128,11 @@ fn row_03_017_a_time_left_out_fires_at_the_next_moment_and_a_repeated_one_once()
 
 /// What should happen, minute by minute: a moment fires if the clocks show a time of the calendar that they have not
 /// shown before, or have just passed over one.
-fn naive(cron: &Cron, from: Time, minutes: i64) -> Vec<Time> {
+fn naive(cron: &Cron, day: &dyn Fn(Date) -> bool, from: Time, minutes: i64) -> Vec<Time> {
     const MINUTE: i64 = 60_000_000;
     let local = |time: i64| cron.zone.to_datetime(Timestamp::from_microsecond(time).unwrap());
     let fits = |shown: DateTime| {
-        cron.day_matches(shown.date())
-            && cron.hour.contains(shown.hour())
-            && cron.minute.contains(shown.minute())
+        cron.hour.contains(shown.hour()) && cron.minute.contains(shown.minute()) && day(shown.date())
     };
     let mut newest = local(from.0);
     let mut found = Vec::new();
@@ -165,7 +183,7 @@ proptest! {
         let change = cron.zone.following(moment).nth(which).map_or(moment, |change| change.timestamp());
         let from = Time((change.as_microsecond() / 60_000_000 - 1440 - minute) * 60_000_000);
         let days = 5;
-        let wanted = naive(&cron, from, days * 1440);
+        let wanted = naive(&cron, &|date| cron.day_matches(date), from, days * 1440);
         let mut found = Vec::new();
         let mut now = from;
         let end = Time(from.0 + days * 86_400_000_000);
@@ -189,9 +207,59 @@ fn row_03_017_agrees_with_the_model_over_whole_years() {
     ] {
         let cron = cron(fields.clone(), zone).unwrap();
         let mut now = at(&format!("{year}-01-01T00:00"), zone);
-        for want in naive(&cron, now, 366 * 1440) {
+        for want in naive(&cron, &|date| cron.day_matches(date), now, 366 * 1440) {
             now = cron.next(now).unwrap();
             assert_eq!(show(now, zone), show(want, zone), "{fields:?}");
         }
+    }
+}
+
+/// The dates of a year, each with the days of its month up to it and after it.
+fn counted(year: i16, day: &dyn Fn(Date, &[Date], &[Date]) -> bool) -> Vec<Date> {
+    let mut found = Vec::new();
+    for month in 1..=12 {
+        let first = jiff::civil::date(year, month, 1);
+        let all: Vec<Date> =
+            first.series(jiff::Span::new().days(1)).take_while(|date| date.month() == month).collect();
+        for index in 0..all.len() {
+            if day(all[index], &all[..=index], &all[index + 1..]) {
+                found.push(all[index]);
+            }
+        }
+    }
+    found
+}
+
+/// The forms that look at the whole month, by counting its days: first Mondays, last Fridays, nearest working days.
+#[test]
+fn row_03_017_days_that_depend_on_the_month_agree_with_counting() {
+    let any = || json!("*");
+    let agree = |fields: [Value; 5], day: &dyn Fn(Date, &[Date], &[Date]) -> bool| {
+        let (zone, year) = ("Europe/Berlin", 2024);
+        let cron = cron(fields.clone(), zone).unwrap();
+        let mut now = Time(at(&format!("{year}-01-01T00:00"), zone).0 - 1);
+        let days = counted(year, day);
+        for want in naive(&cron, &|date| days.contains(&date), Time(now.0 - 59_999_999), 366 * 1440 + 1) {
+            now = cron.next(now).unwrap();
+            assert_eq!(show(now, zone), show(want, zone), "{fields:?}");
+        }
+    };
+    for (number, name) in [(0, "sun"), (1, "mon"), (5, "fri")] {
+        let same = |date: &Date| date.weekday().to_sunday_zero_offset() == number;
+        let nth = |days: &[Date]| days.iter().filter(|date| same(date)).count();
+        let first = |n: usize| move |date: Date, upto: &[Date], _: &[Date]| same(&date) && nth(upto) == n;
+        agree([json!(30), json!(2), any(), any(), json!(format!("{name}#1"))], &first(1));
+        agree([json!(30), json!(2), any(), any(), json!(format!("{number}#5"))], &first(5));
+        agree([json!(0), json!("*/12"), any(), any(), json!(format!("L{number}"))], &|date, _, after| {
+            same(&date) && nth(after) == 0
+        });
+    }
+    let works = |date: &Date| (1..=5).contains(&date.weekday().to_sunday_zero_offset());
+    for wanted in [1_i8, 15, 31] {
+        agree([json!(0), json!(0), json!(format!("{wanted}W")), any(), any()], &|date, upto, after| {
+            let month: Vec<Date> = upto.iter().chain(after).copied().filter(works).collect();
+            let there = upto.len() + after.len() >= usize::try_from(wanted).unwrap();
+            there && month.iter().min_by_key(|day| (day.day() - wanted).abs()) == Some(&date)
+        });
     }
 }
