@@ -360,6 +360,7 @@ fn make_plan(
             project_id: config.project.as_ref().and_then(|name| projects.get(name).copied()),
             workdir: declared.factory.workdir.clone(),
             build_class: declared.factory.build_class.clone(),
+            use_progress: declared.factory.use_progress.unwrap_or(true),
             steps,
             workers: ids.collect(),
             config,

@@ -25,6 +25,8 @@ pub(crate) struct BuilderPlan {
     pub workdir: Option<Renderable<String>>,
     /// The factory's class of builds, if it is one of the configuration's own (05.017).
     pub build_class: Option<AnyObject>,
+    /// Whether its builds are measured (05.065).
+    pub use_progress: bool,
     pub steps: Vec<Arc<PlannedStep>>,
     pub workers: Vec<WorkerId>,
 }

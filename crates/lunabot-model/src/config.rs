@@ -276,6 +276,10 @@ pub struct FactoryConfig {
     /// The class of its builds: one that extends `util.Build`.
     #[serde(rename = "buildClass")]
     pub build_class: Option<AnyObject>,
+    /// Whether its builds are measured, so that an end of the next can be expected. Default true.
+    #[serde(rename = "useProgress")]
+    #[schemars(extend("default" = true))]
+    pub use_progress: Option<bool>,
 }
 
 /// A builder with the place where it was declared.

@@ -109,8 +109,7 @@ fn rows_01_040_05_069_14_026_what_is_wrong_is_told_with_its_remedy() -> Result<(
         ("util.StringParameter{name = 'x', getChoices = function() end}", "getChoices: not an option"),
         ("util.JanitorConfigurator{logHorizon = 1, branch = 'x'}", "branch: has no use here"),
         ("util.FlattenList{{'a'}, {'list'}}", "types: has no use"),
-        ("util.BuildFactory{useProgress = true}", "util.BuildFactory: useProgress: not supported yet"),
-        ("f.useProgress = false", "util.BuildFactory: useProgress: not supported yet"),
+        ("util.BuildFactory{useProgress = 3}", "util.BuildFactory: useProgress: expected true or false"),
         (
             "changes.CVSMaildirSource{'m', basedir = 'x'}",
             "changes.CVSMaildirSource: basedir: not supported yet",

@@ -86,3 +86,39 @@ async fn the_end_of_a_build_is_expected_by_what_earlier_ones_took() -> Result<()
     assert_eq!(master.finished_build(3).await?["results"], 0);
     Ok(())
 }
+
+/// A factory's `useProgress = false` leaves its builds unmeasured. When it is on again, what they took is read from their
+/// rows, as after an update of a master that kept nothing.
+#[tokio::test]
+async fn row_05_065_builds_that_were_not_measured_are_read_from_their_rows_after_a_restart() -> Result<()> {
+    let gate = tempfile::tempdir()?;
+    let open = gate.path().join("open");
+    let measured = config(&gate.path().display().to_string()).replace("sleep 2; ", "");
+    let begin = "f:addStep(steps.ShellCommand:extend";
+    let master =
+        Master::start(&measured.replacen(begin, &format!("f.useProgress = false\n{begin}"), 1)).await?;
+    std::fs::write(&open, "")?;
+    for build in [1, 2] {
+        master.force("runtests").await?;
+        assert_eq!(master.finished_build(build).await?["results"], 0);
+    }
+    std::fs::remove_file(&open)?;
+    master.force("runtests").await?;
+    let third = half_done(&master, 3).await?;
+    assert_eq!([&third["basis"], &third["eta"], &third["steps"]], [&json!(0), &Value::Null, &json!([])]);
+
+    let dir = master.kill().await?;
+    std::fs::write(dir.path().join("master.lua"), &measured)?;
+    let master = Master::start_in(dir).await?;
+    let fourth = half_done(&master, 4).await?;
+    assert_eq!(fourth["basis"], 2, "two builds ended well: {fourth}");
+    assert!(fourth["expected"].is_number() && fourth["eta"].is_number(), "{fourth}");
+    for (step, name) in [(0, "lines"), (1, "work")] {
+        let step = &fourth["steps"][step];
+        assert!(step["name"] == name && step["expected"].is_number(), "{fourth}");
+    }
+    assert_eq!(fourth["steps"][1]["metrics"]["batches"], json!({"value": 5.0, "expected": null}));
+    std::fs::write(&open, "")?;
+    assert_eq!(master.finished_build(4).await?["results"], 0);
+    Ok(())
+}

@@ -289,7 +289,7 @@ impl Actor {
             statistics: Mutex::default(),
             kept: OnceLock::new(),
             remaining: Mutex::new(Remaining::new(&self.builder.steps)),
-            progress: self.services.progress.watch(build).into(),
+            progress: self.services.progress.watch(build, self.builder.use_progress).into(),
             script: OnceLock::new(),
             info,
         })

@@ -42,12 +42,16 @@ impl Desk {
         lock(&self.known).entry(builder).or_default().clone()
     }
 
-    /// A build begins. What is expected of it is read beside it, where it is not known yet.
-    pub fn watch(self: &Arc<Self>, build: &Build) -> Arc<Watch> {
-        let running = Mutex::new(Running::new(build.buildid, build.started_at));
-        let watch =
-            Arc::new(Watch { desk: self.clone(), build: build.buildid, builder: build.builderid, running });
-        lock(&self.running).insert(build.buildid, Arc::downgrade(&watch));
+    /// A build begins. What is expected of it is read beside it, where it is not known yet; nothing is expected of one
+    /// that is not `measured`, and nothing learned from it.
+    pub fn watch(self: &Arc<Self>, build: &Build, measured: bool) -> Arc<Watch> {
+        let (id, builder) = (build.buildid, build.builderid);
+        let running = Mutex::new(Running::new(id, build.started_at));
+        let watch = Arc::new(Watch { desk: self.clone(), build: id, builder, measured, running });
+        lock(&self.running).insert(id, Arc::downgrade(&watch));
+        if !measured {
+            return watch;
+        }
         let memory = self.memory(build.builderid);
         match memory.get() {
             Some(known) => lock(&watch.running).expect(lock(known).clone()),
@@ -92,12 +96,17 @@ pub(crate) struct Watch {
     desk: Arc<Desk>,
     build: BuildId,
     builder: BuilderId,
+    /// Whether its steps count.
+    measured: bool,
     running: Mutex<Running>,
 }
 
 impl Watch {
     /// A step begins, with the metrics that it will set; `output` counts the bytes of its logs.
     pub fn begin(&self, step: &str, metrics: &[String], output: Arc<AtomicU64>) {
+        if !self.measured {
+            return;
+        }
         lock(&self.running).begin(step, metrics, output, self.desk.clock.mono());
         self.tell();
     }
@@ -121,7 +130,7 @@ impl Watch {
 
     /// The build has ended. One that went well is what the next is compared with.
     pub async fn finish(&self, results: Results) {
-        if !matches!(results, Results::Success | Results::Warnings) {
+        if !self.measured || !matches!(results, Results::Success | Results::Warnings) {
             return;
         }
         let steps = lock(&self.running).learned();

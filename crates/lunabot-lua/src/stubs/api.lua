@@ -43,6 +43,7 @@
 ---@field workdir string|fun(source_stamps: table[]): string
 ---@field buildClass lunabot.Class
 ---@field addStep fun(self: self, step: lunabot.Object)
+---@field useProgress boolean
 ---@field addSteps fun(self: self, steps: lunabot.Object[])
 
 ---@class lunabot.Log
