@@ -29,9 +29,11 @@ impl Kept {
 
     /// Makes a log of them, if there are any.
     pub async fn add_log(&self, cx: &StepContext, name: &str) -> Result<(), StepError> {
-        if self.count == 0 {
-            return Ok(());
-        }
+        if self.count == 0 { Ok(()) } else { self.add_log_anyway(cx, name).await }
+    }
+
+    /// Makes a log of them, which may be empty.
+    pub async fn add_log_anyway(&self, cx: &StepContext, name: &str) -> Result<(), StepError> {
         let more = self.count - self.shown;
         let rest = if more == 0 { String::new() } else { format!("{more} more are not shown\n") };
         cx.add_complete_log(name, &format!("{}{rest}", self.text)).await

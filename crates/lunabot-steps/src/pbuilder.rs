@@ -4,6 +4,7 @@ use crate::common::{command_of, no_command, step_kind};
 use crate::warning_counting_shell_command::CALLBACKS;
 use crate::warnings::{Counting, HasWarnings, warning_params};
 use async_trait::async_trait;
+use lunabot_engine::command::{Dict, RemoteCommand, Stat, names};
 use lunabot_engine::step::{
     Channel, CommandOutput, HasShell, LineObserver, OwnChecks, Results, ShellOptions, Step, StepContext,
     StepDefaults, StepError, StepKind, given, read,
@@ -248,7 +249,7 @@ impl Step for Pbuilder {
 impl Pbuilder {
     /// Makes the chroot, or brings it up to date.
     async fn prepare(&self, cx: &StepContext) -> Result<Results, StepError> {
-        let Some(stat) = cx.run_stat(&self.chroot.base).await? else {
+        let Some(stat) = self.look(cx).await? else {
             cx.set_summary("PBuilder create.");
             return self.on_chroot(cx, self.chroot.create_words()).await;
         };
@@ -260,6 +261,16 @@ impl Pbuilder {
             age if age >= MAX_AGE => self.on_chroot(cx, self.chroot.update_words()).await,
             _ => Ok(Results::Success),
         }
+    }
+
+    /// The chroot, if there is one. What the worker says is in no log: a missing one is no mistake.
+    async fn look(&self, cx: &StepContext) -> Result<Option<Stat>, StepError> {
+        let stat = RemoteCommand::new(names::STAT, Dict::new().with("file", self.chroot.base.as_str()));
+        let found = cx.run_command(stat).await?;
+        if found.interrupted {
+            return Err(StepError::Cancelled);
+        }
+        Ok(found.stats.into_iter().next().filter(|_| found.rc == Some(0)))
     }
 
     async fn on_chroot(&self, cx: &StepContext, words: Vec<String>) -> Result<Results, StepError> {

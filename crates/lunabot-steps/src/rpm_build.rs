@@ -149,7 +149,7 @@ impl Step for RpmBuild {
         let revision = revision.and_then(|value| value.as_str().map(str::to_string));
         self.options.command = Some(CommandLine::Text(command(&self.params, revision)));
         let (command, seen) = run_observed(cx, &self.options, Seen::default()).await?;
-        seen.done.add_log(cx, "RPM Command Log").await?;
+        seen.done.add_log_anyway(cx, "RPM Command Log").await?;
         seen.errors.add_log(cx, "RPM Errors").await?;
         Ok(command.results())
     }

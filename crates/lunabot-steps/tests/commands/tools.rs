@@ -179,6 +179,9 @@ async fn row_06_057_packages() {
         (built.log(at, "RPM Command Log"), built.log(at, "RPM Errors")),
         ("Wrote: /x.rpm\n", "error: no\n")
     );
+    let quiet = tool("rpmbuild", "", 0);
+    let (built, at) = run(vec![quiet], step("RpmBuild", json!({"specfile": "x.spec"}))).await;
+    assert_eq!(built.log_names(at), ["RPM Command Log", "stdio"]);
 }
 
 #[tokio::test]
@@ -201,6 +204,7 @@ async fn row_06_057_mock_and_pbuilder() {
         (Results::Failure, "built (failure)"),
         "sudo is not found without the step's PATH"
     );
+    assert_eq!(built.log_names(at), ["pbuilder"]);
 }
 
 #[tokio::test]

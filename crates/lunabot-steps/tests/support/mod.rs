@@ -217,6 +217,11 @@ impl Built {
         self.steps[index].1.get(name).map_or("", String::as_str)
     }
 
+    /// The names of a step's logs, sorted.
+    pub fn log_names(&self, index: usize) -> Vec<&str> {
+        self.steps[index].1.keys().map(String::as_str).collect()
+    }
+
     /// Lines of one channel of the log stdio: `o`, `e` or `h`.
     pub fn lines(&self, index: usize, channel: char) -> Vec<&str> {
         self.log(index, "stdio").lines().filter_map(|line| line.strip_prefix(channel)).collect()
