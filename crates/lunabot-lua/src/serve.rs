@@ -223,8 +223,20 @@ impl Server {
         let call = function.call_async::<MultiValue>(values);
         match Metered::new(call, meter.clone(), self.vm.limits.clone()).await {
             None => Err(self.too_long(id, &meter)),
-            Some(Err(e)) => Err(script_error(&e)),
+            Some(Err(e)) => Err(self.with_fields(script_error(&e))),
             Some(Ok(values)) => self.answer(&values, scope),
+        }
+    }
+
+    /// A table that was raised, as what it holds.
+    fn with_fields(&self, error: ScriptError) -> ScriptError {
+        if !error.message.contains("table: 0x") {
+            return error;
+        }
+        let shown = self.vm.shared.prelude("with_fields").and_then(|show| show.call(error.message.as_str()));
+        match shown {
+            Ok(message) => ScriptError { message, ..error },
+            Err(_) => error,
         }
     }
 

@@ -75,7 +75,9 @@ pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set("spawn_for", lua.create_function(spawn_for)?)?;
     host.raw_set("serve_for", lua.create_function(serve_for)?)?;
     host.raw_set("served", lua.create_function(served)?)?;
-    host.raw_set("plain_serve", crate::live::plain_method(lua, "serve")?)?;
+    for name in ["serve", "runCommand", "useLogDelayed"] {
+        host.raw_set(format!("plain_{name}"), crate::live::plain_method(lua, name)?)?;
+    }
     host.raw_set("task_wait", lua.create_async_function(wait)?)?;
     host.raw_set("task_wait_any", lua.create_async_function(wait_any)?)?;
     host.raw_set(

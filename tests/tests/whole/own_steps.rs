@@ -134,8 +134,8 @@ local All = steps.BuildStep:extend("All", {name = "all", count = 0, before_start
     assert(self:runCommand(cmd):results() == util.WARNINGS and cmd.stdout == "out\n" and cmd.rc == 0)
     self:runMkdir("made/below")
     assert(self:pathExists("made") and not self:pathExists("missing"))
-    assert(self:downloadFileContentToWorker("bytes", "a\255b", {workdir = "made"}))
-    assert(self:getFileContentFromWorker("bytes", "made") == "a\255b")
+    assert(self:downloadFileContentToWorker("bytes", "a\255b", {workdir = "made"}) == true)
+    assert(self:getFileContentFromWorker("bytes", {workdir = "made"}) == "a\255b")
     assert(self:runStat("made/bytes").size == 3 and self:runStat("missing") == nil)
     local names = self:runListdir("made")
     assert(util.contains(names, "bytes") and #self:runGlob("made/by*") == 1)
@@ -178,6 +178,77 @@ f:addStep(All{name = "all", doStepIf = function(step) return step.count ~= 0 end
     Ok(())
 }
 
+#[tokio::test]
+async fn rows_05_039_05_047_06_062_files_logs_and_workers_are_as_in_buildbot() -> Result<()> {
+    let block = r#"
+c.workers = { worker.LocalWorker{"local", properties = {os = "linux"}} }
+local function refused(why, method, ...)
+  local ok, told = pcall(method, ...)
+  assert(not ok and tostring(told):find(why, 1, true), tostring(told))
+end
+f:addStep(steps.BuildStep:extend("Usual", {name = "usual", run = function(self)
+  -- Files: what is missing is nil, unless the caller wants the step to end.
+  assert(self:getFileContentFromWorker("missing") == nil)
+  refused("could not read missing from the worker", self.getFileContentFromWorker, self, "missing", true)
+  assert(self:downloadFileContentToWorker("text", "abc", false, "0600") == true)
+  assert(self:getFileContentFromWorker("text") == "abc" and self:runStat("build/text").mode & 511 == 384)
+  assert(self:downloadFileContentToWorker(".", "x") == false)
+  refused("could not write . on the worker", self.downloadFileContentToWorker, self, ".", "x", true)
+  self:runMkdir("gone")
+  assert(self:runRmdir("gone", 10))
+  -- Logs: what is written to one that is finished is not lost without a word.
+  local done = self:addLog("done", "t")
+  done:addContent("x\n")
+  done:finish()
+  done:finish()
+  for _, method in ipairs{"addContent", "addStdout", "addStderr", "addHeader"} do
+    refused("the log done is finished", done[method], done, "lost")
+  end
+  -- Logs that are made when there is something to write.
+  local made = {}
+  local function maker(name)
+    return function()
+      made[#made + 1] = name
+      return self:addLog("late " .. name)
+    end
+  end
+  local cmd = util.RemoteCommand{"shell", {
+    command = "echo kept > a; echo more > c", workdir = ".", logfiles = {a = "a", b = "b", c = "c"},
+  }}
+  cmd:useLogDelayed("a", maker("a"), true)
+  cmd:useLogDelayed("b", maker("b"))
+  cmd:useLogDelayed{logfileName = "c", activateCallBack = maker("c")}
+  refused("a has a log already", cmd.useLogDelayed, cmd, "a", maker("a"))
+  refused("cmd:useLog(log)", cmd.useLogDelayed, cmd, "stdio", maker("stdio"))
+  self:runCommand(cmd)
+  table.sort(made)
+  assert(table.concat(made, " ") == "a c", table.concat(made, " "))
+  refused("the log late a is finished", function() self:getLog("late a"):addStdout("x") end)
+  self:getLog("late c"):addStdout("y\n")
+  local mine = self.worker.properties
+  assert(mine.os == "linux" and mine:getProperty("workername") == "local" and mine.got_revision == nil)
+  assert(self.build.worker.properties:getPropertySource("os") == "Worker")
+  return util.SUCCESS
+end}){})
+"#;
+    let (master, build) = built(&running(block)).await?;
+    let errors = master.step_log(1, "usual", "err_text").await.unwrap_or_default();
+    assert_eq!(build["results"], 0, "{build}\n{errors}");
+    assert!(master.step_log(1, "usual", "late_a").await?.ends_with("\nkept\n"));
+    assert!(master.step_log(1, "usual", "late_c").await?.ends_with("\nmore\ny\n"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_option_that_comes_to_nothing_is_named_alone() -> Result<()> {
+    let block = "f:addStep(steps.ShellCommand{name = 'bad', command = util.renderer(function() end)})";
+    let (master, build) = built(&running(block)).await?;
+    assert_eq!(build["results"], 4);
+    let log = master.step_log(1, "bad", "err_text").await?;
+    assert!(log.starts_with("command is missing"), "{log}");
+    Ok(())
+}
+
 /// One step `bad` of this body.
 fn body(run: &str, more: &str) -> String {
     running(&format!(
@@ -189,7 +260,20 @@ fn body(run: &str, more: &str) -> String {
 async fn faults_of_run_have_their_outcome_and_say_where() -> Result<()> {
     for (run, more, results, told) in [
         ("error('oh no')", "", 4, "oh no"),
-        ("error({code = 1})", "", 4, "master.lua:"),
+        ("error({code = 1, why = {'x'}})", "", 4, "{\"code\":1,\"why\":[\"x\"]}"),
+        (
+            "local cmd = util.RemoteCommand{'shell', {command = 'echo x > a', workdir = '.', logfiles = {a = 'a'}}} \
+             cmd:useLogDelayed('a', function() end) self:runCommand(cmd)",
+            "",
+            4,
+            "what useLogDelayed was given must return a log: return self:addLog(name)",
+        ),
+        (
+            "util.RemoteCommand{'shell', {command = 'true'}}:useLogDelayed('a')",
+            "",
+            4,
+            "takes a name and a function",
+        ),
         ("", "", 4, "run returned nothing; return a result such as util.SUCCESS"),
         ("return 'fine'", "", 4, "run returned \\\"fine\\\""),
         ("return 17", "", 4, "run returned 17"),

@@ -282,6 +282,7 @@ impl Actor {
             services: self.services.clone().into(),
             builder: self.builder.clone().into(),
             worker: self.worker.clone().into(),
+            worker_plan: self.worker_plan.clone(),
             masks: Arc::new(Masks::default()),
             properties: Mutex::new(store),
             workdir: OnceLock::new(),

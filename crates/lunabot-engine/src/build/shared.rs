@@ -3,7 +3,7 @@
 use super::scripted::{BuildScript, RemainingSteps};
 use crate::locks::client::LockDesk;
 use crate::logs::{Masks, SizeLimits};
-use crate::plan::BuilderPlan;
+use crate::plan::{BuilderPlan, WorkerPlan};
 use crate::progress::{Desk, Watch};
 use crate::scheduler::Schedulers;
 use crate::step::{BuildInfo, StepError, StepKind};
@@ -60,6 +60,8 @@ pub struct BuildShared {
     pub services: Crosses<Arc<Services>>,
     pub builder: Crosses<Arc<BuilderPlan>>,
     pub worker: Crosses<Arc<WorkerHandle>>,
+    /// What the configuration says of the worker.
+    pub worker_plan: Arc<WorkerPlan>,
     pub info: BuildInfo,
     pub masks: Arc<Masks>,
     pub properties: Mutex<PropertyStore>,

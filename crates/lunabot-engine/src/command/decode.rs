@@ -70,6 +70,6 @@ fn encoding_of(cx: &StepContext, log: Option<&LogHandle>) -> LogEncoding {
 fn encoding_for(cx: &StepContext, target: &LogTarget) -> LogEncoding {
     match target {
         LogTarget::Ready(used) => encoding_of(cx, Some(&used.log)),
-        LogTarget::Lazy => cx.encoding(),
+        LogTarget::Lazy | LogTarget::Asked { .. } => cx.encoding(),
     }
 }

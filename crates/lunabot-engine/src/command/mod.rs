@@ -14,7 +14,7 @@ pub(crate) use run::run;
 pub use transfer::{BytesReader, BytesWriter, TransferPeer};
 
 use crate::step::LogHandle;
-use lunabot_model::Results;
+use lunabot_model::{Callback, Results};
 /// The words commands are made of, for steps that make their own.
 pub use lunabot_proto::{Dict, Stat, Transfer, Value, names};
 use std::collections::BTreeMap;
@@ -55,6 +55,11 @@ pub enum LogTarget {
     Ready(LogUse),
     /// Made at its first content (`lazylogfiles`).
     Lazy,
+    /// What this function of the configuration returns at the first content (`useLogDelayed`).
+    Asked {
+        activate: Callback,
+        close_when_finished: bool,
+    },
 }
 
 impl RemoteCommand {

@@ -3,11 +3,12 @@
 use super::decode::{Decoding, Stream};
 use super::{FinishedCommand, LogTarget, LogUse, RemoteCommand};
 use crate::logs::Channel;
-use crate::step::{StepContext, StepError};
+use crate::step::{LogHandle, StepContext, StepError};
 use crate::worker::{CommandSink, LinkError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use lunabot_model::resources::LogType;
+use lunabot_model::{Callback, LogId};
 use lunabot_proto::{Command, Transfer, Update};
 use std::sync::Arc;
 use tokio::sync::{Mutex, oneshot};
@@ -136,7 +137,7 @@ impl Sink {
         }
         let targets = state.command.logs.values().filter_map(|target| match target {
             LogTarget::Ready(used) => Some(used),
-            LogTarget::Lazy => None,
+            LogTarget::Lazy | LogTarget::Asked { .. } => None,
         });
         for used in targets.chain(&state.command.stdio_log).filter(|used| used.close_when_finished) {
             if let Err(error) = used.log.finish().await {
@@ -228,20 +229,32 @@ impl State {
 
     /// Content of a watched file (05.039, 05.049).
     async fn watched(&mut self, cx: &StepContext, name: &str, text: &str) -> Result<(), StepError> {
-        match self.command.logs.get(name) {
+        let used = match self.command.logs.get(name) {
             Some(LogTarget::Ready(used)) => return used.log.add_stdout(text).await,
-            Some(LogTarget::Lazy) => {}
+            Some(LogTarget::Lazy) => {
+                LogUse { log: cx.add_log(name, LogType::Stdio).await?, close_when_finished: true }
+            }
+            Some(LogTarget::Asked { activate, close_when_finished }) => {
+                LogUse { log: asked(cx, activate).await?, close_when_finished: *close_when_finished }
+            }
             None => {
                 tracing::warn!(step = cx.step_id(), "content for the unknown log {name:?} is dropped");
                 return Ok(());
             }
-        }
-        let log = cx.add_log(name, LogType::Stdio).await?;
-        log.add_stdout(text).await?;
-        let used = LogUse { log, close_when_finished: true };
+        };
+        used.log.add_stdout(text).await?;
         self.command.logs.insert(name.into(), LogTarget::Ready(used));
         Ok(())
     }
+}
+
+/// The log that a function makes, or finds.
+async fn asked(cx: &StepContext, activate: &Callback) -> Result<LogHandle, StepError> {
+    let answer = cx.call(activate, "useLogDelayed", Vec::new()).await?;
+    let id = answer.get("$ref").and_then(|key| key.as_str()?.strip_prefix("log:")?.parse::<LogId>().ok());
+    let found = id.and_then(|id| cx.log_of(id));
+    let told = "what useLogDelayed was given must return a log: return self:addLog(name)";
+    found.ok_or_else(|| cx.nonsense(activate, "useLogDelayed", told.into()))
 }
 
 fn collect(wanted: bool, into: &mut String, text: &str) -> Result<(), StepError> {

@@ -10,7 +10,7 @@ use crate::step::run::StepEnd;
 use crate::worker::WorkerHandle;
 use lunabot_model::resources::{Change, SourceStamp};
 use lunabot_model::script::{Inert, LiveObject};
-use lunabot_model::{AnyObject, Arg, BoxFuture, CallError, Json, Results, ScriptObject, spliced};
+use lunabot_model::{AnyObject, Arg, BoxFuture, CallError, Json, Properties, Results, ScriptObject, spliced};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, Weak};
@@ -55,7 +55,12 @@ pub(crate) fn build_object(shared: &BuildShared) -> ScriptObject {
 /// The worker of a build.
 pub(super) fn worker_of(build: &BuildShared) -> Arg {
     let worker = &build.worker;
-    let fields = json!({"name": worker.name, "workername": worker.name, "workerid": worker.id});
+    let mut properties = Properties::from_plain(&build.worker_plan.properties, "Worker");
+    properties.set("workername", worker.name.as_str(), "Worker");
+    let fields = json!({
+        "name": worker.name, "workername": worker.name, "workerid": worker.id,
+        "properties": {"$properties": properties},
+    });
     let handle = Arc::new(BuildWorker(Arc::downgrade(worker)));
     Arg::Object(ScriptObject::new("worker", format!("worker:{}", worker.id), fields, handle))
 }

@@ -6,9 +6,10 @@ use super::log::ScriptLog;
 use crate::command::{FinishedCommand, LogTarget, LogUse, RemoteCommand, RemoteCommandParams};
 use crate::step::{LogHandle, StepContext, StepError};
 use lunabot_model::script::{LiveKind, LiveObject};
-use lunabot_model::{Arg, BoxFuture, CallError, FromLua, Json, Results, ScriptObject};
+use lunabot_model::{Arg, BoxFuture, CallError, Callback, FromLua, Json, Results, ScriptObject};
 use lunabot_proto::names as commands;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// The log of a command's own output.
@@ -25,7 +26,15 @@ struct State {
     todo: Todo,
     /// Logs that it was told to use, by the name the worker knows.
     logs: Vec<(String, LogHandle, bool)>,
+    /// Whether those that are made at their first content are closed, by the same name.
+    delayed: BTreeMap<String, bool>,
     finished: Option<FinishedCommand>,
+}
+
+impl State {
+    fn new(name: String, todo: Todo) -> Self {
+        State { name, todo, logs: Vec::new(), delayed: BTreeMap::new(), finished: None }
+    }
 }
 
 enum Todo {
@@ -41,6 +50,7 @@ static METHODS: &[Method<ScriptCommand>] = methods! {
     "didFail"() => did_fail,
     "results"() => results,
     "useLog"("log", "closeWhenFinished", "name") => use_log,
+    "useLogDelayed"("logfileName", "activateCallBack", "closeWhenFinished") => use_log_delayed,
 };
 static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| names(&[METHODS]));
 
@@ -56,13 +66,12 @@ pub(crate) fn made(command: RemoteCommand) -> ScriptObject {
 
 /// One that has run.
 pub(crate) fn ended(finished: FinishedCommand) -> ScriptObject {
-    let state =
-        State { name: String::new(), todo: Todo::Nothing, logs: Vec::new(), finished: Some(finished) };
+    let state = State { finished: Some(finished), ..State::new(String::new(), Todo::Nothing) };
     of(state)
 }
 
 fn object(name: String, todo: Todo) -> ScriptObject {
-    of(State { name, todo, logs: Vec::new(), finished: None })
+    of(State::new(name, todo))
 }
 
 fn of(state: State) -> ScriptObject {
@@ -83,12 +92,13 @@ impl ScriptCommand {
         }
     }
 
-    /// Runs it for the step.
-    pub async fn run(&self, cx: &StepContext) -> Result<(), CallError> {
-        let (todo, logs, name) = {
+    /// Runs it for the step. `makers`: what `useLogDelayed` was given, by name.
+    pub async fn run(&self, cx: &StepContext, makers: BTreeMap<String, Callback>) -> Result<(), CallError> {
+        let (todo, logs, delayed, name) = {
             let mut state = self.state();
             let todo = std::mem::replace(&mut state.todo, Todo::Nothing);
-            (todo, std::mem::take(&mut state.logs), state.name.clone())
+            let (logs, delayed) = (std::mem::take(&mut state.logs), std::mem::take(&mut state.delayed));
+            (todo, logs, delayed, state.name.clone())
         };
         let mut command = match todo {
             Todo::Made(command) => *command,
@@ -106,6 +116,10 @@ impl ScriptCommand {
             } else {
                 command.logs.insert(name, LogTarget::Ready(used));
             }
+        }
+        for (name, activate) in makers {
+            let close_when_finished = delayed.get(&name).copied().unwrap_or(false);
+            command.logs.insert(name, LogTarget::Asked { activate, close_when_finished });
         }
         let finished = cx.run_command(command).await?;
         self.state().finished = Some(finished);
@@ -218,6 +232,21 @@ async fn use_log(command: &ScriptCommand, mut args: Args) -> Reply {
     let close = args.maybe("closeWhenFinished")?.unwrap_or(false);
     let name = args.maybe::<String>("name")?.unwrap_or_else(|| STDIO.into());
     command.state().logs.push((name, log.log.clone(), close));
+    Ok(NOTHING)
+}
+
+/// The function itself is kept in Lua, and given along when the command is run.
+async fn use_log_delayed(command: &ScriptCommand, mut args: Args) -> Reply {
+    let name = args.text("logfileName")?;
+    let close = args.maybe("closeWhenFinished")?.unwrap_or(false);
+    if name == STDIO {
+        return Err(args.wrong("the log of the output is there from the start: cmd:useLog(log)"));
+    }
+    let mut state = command.state();
+    if state.delayed.contains_key(&name) || state.logs.iter().any(|(known, ..)| *known == name) {
+        return Err(args.wrong(&format!("{name} has a log already")));
+    }
+    state.delayed.insert(name, close);
     Ok(NOTHING)
 }
 

@@ -36,8 +36,17 @@ impl LiveObject for ScriptLog {
 }
 
 impl ScriptLog {
+    /// Text for a finished log would be lost without a word.
+    async fn check_open(&self) -> Result<(), CallError> {
+        match self.log.is_finished().await {
+            true => Err(format!("the log {} is finished", self.log.name()).into()),
+            false => Ok(()),
+        }
+    }
+
     /// Bytes as the log reads them (13.016).
     async fn text(&self, args: &mut Args) -> Result<String, CallError> {
+        self.check_open().await?;
         let bytes = args.bytes("text")?;
         match self.cx.upgrade().map(StepContext::of) {
             Some(cx) => Ok(cx.text_for(&self.log, bytes).await?),
@@ -59,6 +68,7 @@ async fn add_stderr(this: &ScriptLog, mut args: Args) -> Reply {
 
 /// Headers are the master's own words.
 async fn add_header(this: &ScriptLog, mut args: Args) -> Reply {
+    this.check_open().await?;
     this.log.add_header(&String::from_utf8_lossy(&args.bytes("text")?)).await?;
     Ok(NOTHING)
 }

@@ -14,7 +14,7 @@ use futures::FutureExt;
 use lunabot_model::resources::{Change, LogType, SourceStamp};
 use lunabot_model::script::CallSite;
 use lunabot_model::{
-    Arg, BuildId, BuilderId, Callback, Clock, Crosses, Json, Properties, Results, StepId, Time,
+    Arg, BuildId, BuilderId, Callback, Clock, Crosses, Json, LogId, Properties, Results, StepId, Time,
 };
 use lunabot_proto::WorkerInfo;
 use std::path::PathBuf;
@@ -452,6 +452,15 @@ impl StepContext {
         let log = self.add_log(name, LogType::Stdio).await?;
         *self.0.helpers_log.lock().unwrap_or_else(PoisonError::into_inner) = Some(log.clone());
         Ok(log)
+    }
+
+    /// One of its logs, or of those of its parts.
+    pub(crate) fn log_of(&self, id: LogId) -> Option<LogHandle> {
+        let own = self.logs().iter().find(|log| log.id() == id).cloned();
+        own.or_else(|| {
+            let parts = self.0.subs.lock().unwrap_or_else(PoisonError::into_inner);
+            parts.iter().find_map(|(part, _)| part.log_of(id))
+        })
     }
 
     /// The log of the helpers for files.

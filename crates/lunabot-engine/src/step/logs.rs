@@ -145,6 +145,11 @@ impl LogHandle {
         Ok(())
     }
 
+    /// Whether nothing more is taken.
+    pub(crate) async fn is_finished(&self) -> bool {
+        self.0.text.lock().await.is_none()
+    }
+
     /// Lets `observer` see the log: what it holds already, then what comes (13.005).
     pub async fn observe(&self, observer: Box<dyn LogObserver>) {
         let text = self.0.text.lock().await;

@@ -106,6 +106,7 @@ pub fn read<P: Params>(rendered: &Json) -> Result<P, StepError> {
     let params: P = serde_path_to_error::deserialize(FromLua(rendered))
         .map_err(|error| StepError::Exception(format!("{}: {}", error.path(), error.inner())))?;
     match params.validate().into_iter().next() {
+        Some(problem) if problem.path.is_empty() => Err(StepError::Exception(problem.message)),
         Some(problem) => Err(StepError::Exception(format!("{}: {}", problem.path, problem.message))),
         None => Ok(params),
     }

@@ -1,6 +1,6 @@
 -- What objects of classes do best in Lua: methods in terms of others, and calls for many lines at once.
 local host = ...
-local type, select, ipairs = type, select, ipairs
+local type, select, ipairs, setmetatable = type, select, ipairs, setmetatable
 local raise = host.raise
 
 -- Calls a method for each line of a batch.
@@ -57,4 +57,24 @@ function methods.getSummaryStatistic(build, name, fold, initial)
     if i == 1 and initial == nil then result = value else result = fold(result, value) end
   end
   return result
+end
+
+-- cmd:useLogDelayed(logfileName, activateCallBack, closeWhenFinished): the function makes the log when the worker sends
+-- something of the file. It belongs to the step that runs the command.
+local makers = setmetatable({}, { __mode = "k" })
+function methods.useLogDelayed(cmd, name, activate, close)
+  if type(name) == "table" then
+    name, activate, close = name.logfileName, name.activateCallBack, name.closeWhenFinished
+  end
+  if type(name) ~= "string" or type(activate) ~= "function" then
+    raise("takes a name and a function: cmd:useLogDelayed(\"name\", function() return self:addLog(\"name\") end)")
+  end
+  host.plain_useLogDelayed(cmd, name, nil, close)
+  local known = makers[cmd] or {}
+  makers[cmd], known[name] = known, activate
+end
+
+function methods.runCommand(step, cmd, ...)
+  if select("#", ...) > 0 then raise("runCommand(cmd): takes 1 arguments, got " .. 1 + select("#", ...)) end
+  return host.plain_runCommand(step, cmd, cmd ~= nil and makers[cmd] or nil)
 end

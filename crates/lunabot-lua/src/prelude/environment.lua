@@ -179,6 +179,21 @@ end
 
 function env.warn(...) host.log("warn", G.table.concat({ ... })) end
 
+-- The table that was raised last: whoever shows the message wants what is in it, not where it lies.
+local raised
+function env.error(value, level)
+  if type(value) == "table" then raised = value end
+  if level == 0 then error(value, 0) end
+  error(value, (level or 1) + 1)
+end
+function host.with_fields(message)
+  if raised == nil then return message end
+  local from, to = find(message, tostring(raised), 1, true)
+  local ok, json = pcall(host.util.to_json, raised)
+  if not from or not ok then return message end
+  return sub(message, 1, from - 1) .. json .. sub(message, to + 1)
+end
+
 function env.load(chunk, name, mode, scope)
   if type(chunk) == "function" then
     local parts = {}

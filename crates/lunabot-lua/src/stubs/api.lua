@@ -37,13 +37,14 @@
 ---@field didFail fun(self: self): boolean
 ---@field results fun(self: self): integer
 ---@field useLog fun(self: self, log: lunabot.Log, closeWhenFinished?: boolean, name?: string)
+---@field useLogDelayed fun(self: self, logfileName: string, activateCallBack: (fun(): lunabot.Log), closeWhenFinished?: boolean)
 
 ---@class lunabot.Factory : lunabot.Object
 ---@field steps lunabot.Object[]
 ---@field workdir string|fun(source_stamps: table[]): string
 ---@field buildClass lunabot.Class
----@field addStep fun(self: self, step: lunabot.Object)
 ---@field useProgress boolean
+---@field addStep fun(self: self, step: lunabot.Object)
 ---@field addSteps fun(self: self, steps: lunabot.Object[])
 
 ---@class lunabot.Log

@@ -4,29 +4,36 @@ use crate::scripts::args::{Args, Method, Reply, methods};
 use crate::scripts::command::{ScriptCommand, made};
 use crate::step::{CommandOutput, ShellParams, StepContext, TriggerRequest, split};
 use lunabot_model::kind::nearest;
-use lunabot_model::{Arg, CallError, FromLua, Json, Properties};
+use lunabot_model::{Arg, CallError, Callback, FromLua, Json, Properties};
 use serde::Deserialize;
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
 
 pub(super) static METHODS: &[Method<StepContext>] = methods! {
-    "runCommand"("cmd") => run_command,
+    "runCommand"("cmd", "makers*") => run_command,
     "makeRemoteShellCommand"("options*") => make_remote_shell_command,
     "trigger"("options*") => trigger,
 };
 
 async fn run_command(cx: &StepContext, mut args: Args) -> Reply {
     let what = "a command: util.RemoteCommand{…} made inside a function, or self:makeRemoteShellCommand{…}";
+    let wrong = || CallError::from(format!("runCommand(cmd): cmd: expected {what}"));
     let command = match args.take("cmd") {
         Some(Arg::Object(object)) => object,
-        _ => return Err(args.wrong(&format!("cmd: expected {what}"))),
+        _ => return Err(wrong()),
     };
     let handle: std::sync::Arc<dyn std::any::Any + Send + Sync> = command.handle.clone();
     let Ok(runs) = handle.downcast::<ScriptCommand>() else {
-        return Err(args.wrong(&format!("cmd: expected {what}")));
+        return Err(wrong());
     };
-    runs.run(cx).await?;
+    runs.run(cx, makers(&mut args)).await?;
     Ok(Arg::Object(command))
+}
+
+/// The functions that make logs when there is something to write.
+fn makers(args: &mut Args) -> BTreeMap<String, Callback> {
+    let Some(Arg::Value(Json::Object(all))) = args.take("makers") else { return BTreeMap::new() };
+    all.into_iter().filter_map(|(name, maker)| Some((name, Callback::from_json(&maker)?))).collect()
 }
 
 /// Options of `makeRemoteShellCommand` that are not those of a command.

@@ -7,22 +7,25 @@ use serde_json::json;
 
 pub(super) static METHODS: &[Method<StepContext>] = methods! {
     "runMkdir"("dir", "abandonOnFailure") => mkdir,
-    "runRmdir"("dir", "abandonOnFailure", "timeout") => rmdir,
+    "runRmdir"("dir", "timeout", "abandonOnFailure") => rmdir,
     "runRmFile"("path", "abandonOnFailure") => rmfile,
     "runStat"("path") => stat,
     "runGlob"("path") => glob,
     "runListdir"("dir") => listdir,
     "pathExists"("path") => path_exists,
-    "downloadFileContentToWorker"("workerdest", "content", "workdir", "mode") => download,
-    "getFileContentFromWorker"("filename", "workdir", "abandonOnFailure") => get_file,
+    "downloadFileContentToWorker"("workerdest", "strfile", "abandonOnFailure", "mode", "workdir") => download,
+    "getFileContentFromWorker"("filename", "abandonOnFailure", "workdir") => get_file,
 };
 
 /// The outcome of a command; one that failed ends the step, unless the caller wants to know.
 fn done(args: &mut Args, what: &str, done: bool) -> Reply {
-    if !done && args.maybe::<bool>("abandonOnFailure")?.unwrap_or(true) {
-        return Err(StepError::Failed(what.to_string()).into());
-    }
-    value(done)
+    or_abandoned(args, true, what, done).and_then(|()| value(done))
+}
+
+/// `abandon`: what becomes of a failure where the caller does not say.
+fn or_abandoned(args: &mut Args, abandon: bool, what: &str, done: bool) -> Result<(), CallError> {
+    let abandon = args.maybe::<bool>("abandonOnFailure")?.unwrap_or(abandon);
+    if done || !abandon { Ok(()) } else { Err(StepError::Failed(what.to_string()).into()) }
 }
 
 async fn mkdir(cx: &StepContext, mut args: Args) -> Reply {
@@ -65,11 +68,13 @@ async fn path_exists(cx: &StepContext, mut args: Args) -> Reply {
 }
 
 async fn download(cx: &StepContext, mut args: Args) -> Reply {
-    let (path, content) = (args.text("workerdest")?, args.bytes("content")?);
+    let (path, content) = (args.text("workerdest")?, args.bytes("strfile")?);
     let workdir = args.maybe::<String>("workdir")?.unwrap_or_else(|| cx.workdir().to_string());
     let mode = mode(&mut args)?;
     let ended = cx.download_file_content_to_worker(&workdir, &path, &content, mode).await?;
-    done(&mut args, &format!("could not write {path} on the worker"), ended.rc == Some(0))
+    let written = ended.rc == Some(0);
+    or_abandoned(&mut args, false, &format!("could not write {path} on the worker"), written)?;
+    value(written)
 }
 
 /// `"0644"`, as everywhere.
@@ -82,11 +87,7 @@ fn mode(args: &mut Args) -> Result<Option<u32>, CallError> {
 async fn get_file(cx: &StepContext, mut args: Args) -> Reply {
     let path = args.text("filename")?;
     let workdir = args.maybe::<String>("workdir")?.unwrap_or_else(|| cx.workdir().to_string());
-    match cx.get_file_content_from_worker(&workdir, &path).await? {
-        Some(bytes) => Ok(Arg::Bytes(bytes)),
-        None => {
-            done(&mut args, &format!("could not read {path} from the worker"), false)?;
-            Ok(NOTHING)
-        }
-    }
+    let content = cx.get_file_content_from_worker(&workdir, &path).await?;
+    or_abandoned(&mut args, false, &format!("could not read {path} from the worker"), content.is_some())?;
+    Ok(content.map_or(NOTHING, Arg::Bytes))
 }
