@@ -362,7 +362,8 @@ end}){})
 f:addStep(steps.BuildStep:extend("Two", {name = "two", run = function(self)
   local ok, why = pcall(kept.step.addURL, kept.step, "x", "y")
   self:setProperty("step", tostring(why), "Two")
-  kept.log:addStdout("dropped\n")
+  ok, why = pcall(kept.log.addStdout, kept.log, "late\n")
+  self:setProperty("log", tostring(why), "Two")
   self:setProperty("build", kept.build:getProperty("buildername"), "Two")
   return util.SUCCESS
 end}){})
@@ -376,6 +377,7 @@ end)})
     assert_eq!(build["results"], 0, "{build}");
     let told = properties(&master, 1).await?;
     assert!(told["step"][0].as_str().is_some_and(|text| text.ends_with("the step has ended")), "{told}");
+    assert!(told["log"][0].as_str().is_some_and(|text| text.ends_with("the log l is finished")), "{told}");
     assert_eq!(told["build"][0], "runtests");
     master.force("runtests").await?;
     master.finished_build(2).await?;

@@ -119,7 +119,13 @@ function master.data.updates.addChange(change, ...)
   end
   return add_change(change, ...)
 end
-master.state.get, master.state.set = call("state.get"), call("state.set")
+local get_state = call("state.get")
+function master.state.get(key, default)
+  local value = get_state(key)
+  if value == nil then return default end
+  return value
+end
+master.state.set = call("state.set")
 local locks = setmetatable({}, { __mode = "v" })
 function master.state.update(key, fn)
   local lock = locks[key] or util.mutex()

@@ -140,8 +140,13 @@
 ---@class lunabot.Master
 ---@field data { get: (fun(path: string|any[], options?: table): any), control: (fun(action: string, args: table, path: string|any[]): any), updates: table<string, function> }
 ---@field state { get: (fun(key: string, default?: any): any), set: (fun(key: string, value: any)), update: (fun(key: string, fn: fun(value: any): any): any) }
+---@field mq { subscribe: (fun(topic: string|any[], fn: fun(key: string[], message: table)): lunabot.Subscription) }
+---@field config lunabot.Config
 ---@field basedir string
 ---@field now fun(): number
+
+---@class lunabot.Subscription
+---@field stop fun(self: lunabot.Subscription) No call begins after this.
 
 ---What `return c` gives to the master.
 ---@class lunabot.Config

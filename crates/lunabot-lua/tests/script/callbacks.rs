@@ -203,6 +203,7 @@ impl lunabot_model::script::MasterPort for Port {
         Box::pin(async move {
             match op {
                 "data.get" => Ok(json!([args, {"properties": {"$properties": {"a": [1, "x"]}}}])),
+                "state.get" if args[0] == "none" => Ok(json!(null)),
                 "state.get" => Ok(json!(4)),
                 _ => Err(format!("{op} is not known")),
             }
@@ -217,7 +218,7 @@ async fn the_master_is_reached_from_callbacks() {
   local rows = master.data.get({"builders", 1}, {limit = 2})
   local ok, message = pcall(function() return master.data:get("builders") end)
   local ok2, message2 = pcall(master.data.updates.addChange, {})
-  return {rows[1], rows[2].properties.a, master.state.get("k"), message, message2}
+  return {rows[1], rows[2].properties.a, master.state.get("k", 5) + master.state.get("none", 6), message, message2}
 end"#;
     let folder = Folder::new(&format!("{HEAD}c.prioritizeBuilders = {body}\nreturn c\n"));
     let options = lunabot_lua::LoadOptions { master: Some(Arc::new(Port)), ..folder.options() };
@@ -226,7 +227,7 @@ end"#;
     let master = ScriptObject { class: "master", ..worker("master", Arc::new(Inert)) };
     let answer = call(&loaded, &callback, vec![Arg::Object(master)]).await.unwrap();
     assert_eq!((&answer[0], &answer[1]), (&json!([["builders", 1], {"limit": 2}]), &json!(1)));
-    assert_eq!(answer[2], json!(4));
+    assert_eq!(answer[2], json!(10));
     assert_eq!(answer[3], "master.lua:11: is called with a dot, not a colon: master.data.get(…)");
     assert!(answer[4].as_str().unwrap().contains("data.updates.addChange is not known"), "{answer}");
 }

@@ -2,7 +2,6 @@
 
 use crate::cli::Dataspec;
 use anyhow::{Context as _, Result};
-use std::io::Write as _;
 use std::process::ExitCode;
 
 pub fn run(args: &Dataspec) -> Result<ExitCode> {
@@ -21,7 +20,7 @@ pub fn run(args: &Dataspec) -> Result<ExitCode> {
             }
             std::fs::write(file, text).with_context(|| file.display().to_string())?;
         }
-        None => writeln!(std::io::stdout(), "{text}")?,
+        None => crate::ui::out(&text),
     }
     Ok(ExitCode::SUCCESS)
 }
