@@ -221,16 +221,17 @@ fn counted(year: i16, day: &dyn Fn(Date, &[Date], &[Date]) -> bool) -> Vec<Date>
         let first = jiff::civil::date(year, month, 1);
         let all: Vec<Date> =
             first.series(jiff::Span::new().days(1)).take_while(|date| date.month() == month).collect();
-        for index in 0..all.len() {
-            if day(all[index], &all[..=index], &all[index + 1..]) {
-                found.push(all[index]);
+        for (index, date) in all.iter().enumerate() {
+            if day(*date, &all[..=index], &all[index + 1..]) {
+                found.push(*date);
             }
         }
     }
     found
 }
 
-/// The forms that look at the whole month, by counting its days: first Mondays, last Fridays, nearest working days.
+/// The forms that look at the whole month, by counting its days: first Mondays, last Fridays, nearest working days. Three
+/// months, in which one ends with a change of the clocks.
 #[test]
 fn row_03_017_days_that_depend_on_the_month_agree_with_counting() {
     let any = || json!("*");
@@ -239,7 +240,7 @@ fn row_03_017_days_that_depend_on_the_month_agree_with_counting() {
         let cron = cron(fields.clone(), zone).unwrap();
         let mut now = Time(at(&format!("{year}-01-01T00:00"), zone).0 - 1);
         let days = counted(year, day);
-        for want in naive(&cron, &|date| days.contains(&date), Time(now.0 - 59_999_999), 366 * 1440 + 1) {
+        for want in naive(&cron, &|date| days.contains(&date), Time(now.0 - 59_999_999), 91 * 1440) {
             now = cron.next(now).unwrap();
             assert_eq!(show(now, zone), show(want, zone), "{fields:?}");
         }
