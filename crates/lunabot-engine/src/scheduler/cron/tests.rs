@@ -214,8 +214,11 @@ fn row_03_017_agrees_with_the_model_over_whole_years() {
     }
 }
 
+/// Whether a day counts, given the days of its month up to it and after it.
+type DayRule<'a> = &'a dyn Fn(Date, &[Date], &[Date]) -> bool;
+
 /// The dates of a year, each with the days of its month up to it and after it.
-fn counted(year: i16, day: &dyn Fn(Date, &[Date], &[Date]) -> bool) -> Vec<Date> {
+fn counted(year: i16, day: DayRule<'_>) -> Vec<Date> {
     let mut found = Vec::new();
     for month in 1..=12 {
         let first = jiff::civil::date(year, month, 1);
@@ -235,7 +238,7 @@ fn counted(year: i16, day: &dyn Fn(Date, &[Date], &[Date]) -> bool) -> Vec<Date>
 #[test]
 fn row_03_017_days_that_depend_on_the_month_agree_with_counting() {
     let any = || json!("*");
-    let agree = |fields: [Value; 5], day: &dyn Fn(Date, &[Date], &[Date]) -> bool| {
+    let agree = |fields: [Value; 5], day: DayRule<'_>| {
         let (zone, year) = ("Europe/Berlin", 2024);
         let cron = cron(fields.clone(), zone).unwrap();
         let mut now = Time(at(&format!("{year}-01-01T00:00"), zone).0 - 1);
