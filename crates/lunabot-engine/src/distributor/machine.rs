@@ -167,6 +167,8 @@ pub struct Machine {
     pub(super) prioritize: bool,
     /// The builders that are being put in order.
     pub(super) ordering: Option<BTreeSet<BuilderId>>,
+    /// The order is being asked for once more, because others came while it was.
+    pub(super) reordering: bool,
     pub(super) choices: HashMap<BuilderId, Choice>,
     questions: BTreeMap<u64, Asked>,
     next_question: u64,
@@ -208,6 +210,7 @@ impl Machine {
             left_out: BTreeSet::new(),
             prioritize: false,
             ordering: None,
+            reordering: false,
             choices: HashMap::new(),
             questions: BTreeMap::new(),
             next_question: 0,

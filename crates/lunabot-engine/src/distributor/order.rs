@@ -29,6 +29,13 @@ impl Machine {
 
     pub(super) fn ordered(&mut self, now: Mono, order: Option<Vec<BuilderId>>, effects: &mut Vec<Effect>) {
         let mut batch = self.ordering.take().unwrap_or_default();
+        // Others that came meanwhile may go before those that were asked about. Once: somebody may always come.
+        let others = self.dirty.iter().any(|id| self.waiting.contains(id) && !batch.contains(id));
+        self.reordering = others && !self.reordering;
+        if self.reordering {
+            self.dirty.append(&mut batch);
+            return;
+        }
         let Some(order) = order else {
             return self.offer_by_rank(now, batch, effects);
         };

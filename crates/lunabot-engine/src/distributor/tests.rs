@@ -130,6 +130,20 @@ fn row_07_011_left_out_builders_wait_for_the_next_occasion() {
 }
 
 #[test]
+fn row_07_011_who_comes_while_the_order_is_asked_for_is_put_in_it() {
+    let builders = vec![setup(1, &[1], PLAIN), setup(2, &[1], PLAIN), setup(3, &[1], PLAIN)];
+    let mut machine = machine(builders, &[(1, Some(1))], true);
+    let first = ask(&mut machine, &[request(2, 2, 0)]);
+    assert!(ask(&mut machine, &[request(1, 1, 0)]).is_empty(), "one question at a time");
+    let second = answer(&mut machine, &first, Answer::Order(Some(vec![2])));
+    assert_eq!(question(&second).1, Question::Order(vec![1, 2]), "nothing has begun");
+    // Whoever comes then is asked about next.
+    assert!(ask(&mut machine, &[request(3, 3, 0)]).is_empty());
+    let effects = answer(&mut machine, &second, Answer::Order(Some(vec![1, 2])));
+    assert_eq!(claims(&effects), [1]);
+}
+
+#[test]
 fn row_07_017_refused_workers_are_put_aside_and_the_next_request_is_tried() {
     let asks = Asks { can_start_build: true, ..PLAIN };
     let mut machine = machine(vec![setup(1, &[1, 2], asks)], &[(1, None), (2, None)], false);
