@@ -105,20 +105,17 @@ impl Caller {
 
     fn tell(&self, callback: &Callback, site: &CallSite, error: &ScriptError) {
         let CallSite { callback: name, concerns, .. } = site;
-        let message = self.records.conceal(&error.message);
-        if error.traceback.is_empty() {
+        let ScriptError { kind, message, traceback } =
+            self.records.failed(site, error, &callback.at, &*self.clock);
+        if traceback.is_empty() {
             tracing::error!("callback {name} of {concerns}: {message}");
         } else {
-            tracing::error!(
-                "callback {name} of {concerns}: {message}\n{}",
-                self.records.conceal(&error.traceback)
-            );
+            tracing::error!("callback {name} of {concerns}: {message}\n{traceback}");
         }
         metrics::counter!(
-            "lunabot_callback_errors_total", "callback" => name.clone(), "kind" => error.kind.name()
+            "lunabot_callback_errors_total", "callback" => name.clone(), "kind" => kind.name()
         )
         .increment(1);
-        self.records.failed(site, error, &callback.at, &*self.clock);
     }
 }
 

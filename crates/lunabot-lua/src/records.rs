@@ -43,13 +43,21 @@ impl Records {
         self.profile.rows()
     }
 
-    pub(crate) fn failed(&self, site: &CallSite, error: &ScriptError, at: &str, clock: &dyn Clock) {
+    /// Keeps an error; gives it as people may see it.
+    pub(crate) fn failed(
+        &self,
+        site: &CallSite,
+        error: &ScriptError,
+        at: &str,
+        clock: &dyn Clock,
+    ) -> ScriptError {
         let error = ScriptError {
             kind: error.kind,
             message: self.conceal(&error.message).into_owned(),
             traceback: self.conceal(&error.traceback).into_owned(),
         };
         self.errors.record(site, &error, at, clock);
+        error
     }
 
     pub(crate) fn called(&self, site: &CallSite, at: &str, spent: Spent, clock: &dyn Clock) {

@@ -213,10 +213,10 @@ fn spawn_for(lua: &Lua, (this, call): (AnyUserData, Function)) -> mlua::Result<(
                     traceback: String::new(),
                 },
             };
-            let told = shared.options.records.conceal(&error.message);
-            tracing::error!("spawn of {path}: {told}; it runs again in {} s", pause.as_secs());
             let at = crate::origin::origin_of(&call).to_string();
-            shared.options.records.failed(&CallSite::new("spawn", path.clone()), &error, &at, &*clock);
+            let site = CallSite::new("spawn", path.clone());
+            let told = shared.options.records.failed(&site, &error, &at, &*clock).message;
+            tracing::error!("spawn of {path}: {told}; it runs again in {} s", pause.as_secs());
             if clock.mono() - started > LONGEST_PAUSE {
                 pause = FIRST_PAUSE;
             }
@@ -313,14 +313,12 @@ async fn subscribe(lua: Lua, (topic, call): (Value, Function)) -> mlua::Result<(
     let scope = shared.new_scope();
     args.push(serde_json::json!(crate::live::lent(&shared, &call, scope)?));
     let answer = Outside::new(&shared, port.call("mq.subscribe", args)).await;
-    match answer.as_ref().map(Json::as_u64) {
-        Ok(Some(number)) => Ok((number, scope)),
-        Ok(None) => Err(raise(&lua, "the master has no number for it")),
-        Err(error) => {
-            shared.lifted.forget(scope);
-            Err(raise(&lua, error))
-        }
-    }
+    let number =
+        answer.and_then(|number| number.as_u64().ok_or_else(|| "the master has no number for it".into()));
+    number.map(|number| (number, scope)).map_err(|error| {
+        shared.lifted.forget(scope);
+        raise(&lua, error)
+    })
 }
 
 async fn unsubscribe(lua: Lua, (number, scope): (u64, u64)) -> mlua::Result<()> {

@@ -3,12 +3,13 @@
 use super::decode::{Decoding, Stream};
 use super::{FinishedCommand, LogTarget, LogUse, RemoteCommand};
 use crate::logs::Channel;
+use crate::scripts::id_of;
 use crate::step::{LogHandle, StepContext, StepError};
 use crate::worker::{CommandSink, LinkError};
 use async_trait::async_trait;
 use bytes::Bytes;
+use lunabot_model::Callback;
 use lunabot_model::resources::LogType;
-use lunabot_model::{Callback, LogId};
 use lunabot_proto::{Command, Transfer, Update};
 use std::sync::Arc;
 use tokio::sync::{Mutex, oneshot};
@@ -251,8 +252,7 @@ impl State {
 /// The log that a function makes, or finds.
 async fn asked(cx: &StepContext, activate: &Callback) -> Result<LogHandle, StepError> {
     let answer = cx.call(activate, "useLogDelayed", Vec::new()).await?;
-    let id = answer.get("$ref").and_then(|key| key.as_str()?.strip_prefix("log:")?.parse::<LogId>().ok());
-    let found = id.and_then(|id| cx.log_of(id));
+    let found = id_of(&answer, "log").and_then(|id| cx.log_of(id));
     let told = "what useLogDelayed was given must return a log: return self:addLog(name)";
     found.ok_or_else(|| cx.nonsense(activate, "useLogDelayed", told.into()))
 }

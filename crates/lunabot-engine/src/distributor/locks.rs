@@ -172,11 +172,7 @@ impl Machine {
                 before && self.lacks_only(*other, key)
             })
         };
-        claims
-            .into_iter()
-            .filter_map(|claim| Some((first(&claim.key)?, claim.key)))
-            .map(|(other, key)| (key, other))
-            .collect()
+        claims.into_iter().filter_map(|claim| first(&claim.key).map(|other| (claim.key, other))).collect()
     }
 
     /// Whether a builder would begin a build if it had this lock.

@@ -17,5 +17,5 @@ mod worker;
 pub(crate) use asked::{Asked, Reply};
 pub(crate) use build::{build_object, done_step, planned_step, props_field};
 pub(crate) use changes::RequestChanges;
-pub(crate) use objects::{BuilderView, builder_object, change_fields, master_object, request_object};
+pub(crate) use objects::{BuilderView, builder_object, change_fields, id_of, master_object, request_object};
 pub(crate) use step::step_object;

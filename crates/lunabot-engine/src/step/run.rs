@@ -321,7 +321,7 @@ async fn attended(cx: &StepContext, acting: &mut Acting, texts: &Texts) -> Resul
     let mut shown = clock.mono();
     let mut due: Option<Mono> = None;
     let mut doomed: Option<Mono> = None;
-    loop {
+    let ended = loop {
         let wake = async {
             match due.into_iter().chain(doomed).min() {
                 Some(at) => clock.sleep_until(at).await,
@@ -330,13 +330,7 @@ async fn attended(cx: &StepContext, acting: &mut Acting, texts: &Texts) -> Resul
         };
         tokio::select! {
             biased;
-            ended = &mut run => {
-                // One that sees by itself that it is to stop may end before that is told here.
-                if !noted && cx.0.stopped.borrow().is_some() && !matches!(ended, Ok(Results::Success | Results::Warnings | Results::Skipped)) {
-                    note_interruption(cx, "cancelled").await?;
-                }
-                return ended;
-            }
+            ended = &mut run => break ended,
             () = cx.interrupted(), if !noted => {
                 noted = true;
                 note_interruption(cx, "cancelled").await?;
@@ -354,12 +348,18 @@ async fn attended(cx: &StepContext, acting: &mut Acting, texts: &Texts) -> Resul
                 shown = clock.mono();
                 tokio::select! {
                     biased;
-                    ended = &mut run => return ended,
+                    ended = &mut run => break ended,
                     shown = show(cx, texts) => shown?,
                 }
             }
         }
+    };
+    // One that sees by itself that it is to stop may end before that is told above.
+    let well = matches!(ended, Ok(Results::Success | Results::Warnings | Results::Skipped));
+    if !noted && !well && cx.0.stopped.borrow().is_some() {
+        note_interruption(cx, "cancelled").await?;
     }
+    ended
 }
 
 /// Tells a class of the configuration, beside the step's work.
