@@ -49,6 +49,7 @@ fn tell<F: Future<Output = ()>>(story: impl FnOnce(Place) -> F, place: Place) {
 
 stories! {
     builds::an_update_without_effect_does_not_wait,
+    builds::row_07_006_a_request_is_not_given_up_for_itself_nor_for_one_that_is_complete,
     builds::rows_07_001_14_003_to_14_009_14_032_a_build_is_stored_and_read_back,
     builds::rows_05_006_07_025_requests_come_back_and_end_their_set,
     builds::a_request_has_properties_and_limits_of_its_own,

@@ -110,17 +110,23 @@ impl Data {
     }
 
     /// Claims those of the requests that are still claimable and completes them with these properties, in one change: what
-    /// another has taken is left to it. Tells which. Events …/claimed, …/complete, in this order.
+    /// another has taken is left to it, and all are left where `into`, which makes them needless, is complete itself; it never
+    /// makes itself needless. Tells which. Events …/claimed, …/complete, in this order.
     pub async fn complete_free(
         &self,
         requests: &[BuildRequestId],
+        into: BuildRequestId,
         results: Results,
         why: &Properties,
     ) -> Result<(Vec<BuildRequestId>, Ack)> {
         self.shared.room().await;
         let (now, master) = (self.shared.now(), self.shared.master_id);
         let (ours, epoch) = self.shared.change(|live| {
-            let ours = live.claim_free(requests, master, now);
+            if live.open_request(into).is_none() {
+                return Vec::new();
+            }
+            let others: Vec<_> = requests.iter().copied().filter(|id| *id != into).collect();
+            let ours = live.claim_free(&others, master, now);
             for id in &ours {
                 live.set_request_properties(*id, why);
                 live.complete_request(*id, results, now);

@@ -185,6 +185,24 @@ pub async fn row_07_001_the_collapser_comes_before_the_announcement(place: Place
     assert_eq!(column(&data, "buildrequests", "results=3", "buildrequestid").await, [json!(1)]);
 }
 
+pub async fn row_07_006_a_request_is_not_given_up_for_itself_nor_for_one_that_is_complete(place: Place) {
+    let data = place.open().await;
+    let (builder, _) = configured(&data).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(data.add_buildset(buildset(&[builder])).await.unwrap().1[&builder]);
+    }
+    let give_up = async |ids: &[i64], into: i64| {
+        let why = Properties::new();
+        let (ours, stored) = data.complete_free(ids, into, Results::Skipped, &why).await.unwrap();
+        stored.await.unwrap();
+        ours
+    };
+    assert_eq!(give_up(&ids[..2], ids[1]).await, [ids[0]], "it stays itself");
+    assert_eq!(give_up(&ids[1..], ids[0]).await, [0; 0], "nobody would be left");
+    assert_eq!(column(&data, "buildrequests", "complete=false", "buildrequestid").await, ids[1..]);
+}
+
 /// What changes nothing is durable at once.
 pub async fn an_update_without_effect_does_not_wait(place: Place) {
     let data = place.open().await;

@@ -164,10 +164,11 @@ impl EngineCollapser {
         into: &PendingRequest,
         doomed: impl Iterator<Item = &Arc<PendingRequest>>,
     ) -> Result<BTreeSet<BuildRequestId>, DataError> {
+        let into = into.request.buildrequestid;
         let ids: Vec<_> = doomed.map(|old| old.request.buildrequestid).collect();
         let mut why = Properties::new();
-        why.set(COLLAPSED_INTO, into.request.buildrequestid, SOURCE);
-        let (ours, stored) = self.data.complete_free(&ids, Results::Skipped, &why).await?;
+        why.set(COLLAPSED_INTO, into, SOURCE);
+        let (ours, stored) = self.data.complete_free(&ids, into, Results::Skipped, &why).await?;
         if !ours.is_empty() {
             // Stored before anyone hears of the new request.
             stored.await?;

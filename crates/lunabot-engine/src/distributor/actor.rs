@@ -324,7 +324,9 @@ impl Actor {
                 Against::Keys(self.details.unasked(id, generation))
             }
             Some(Some(Collapse::Switch(true) | Collapse::Callback(_)) | None) => {
-                let olders = self.details.of_builder(id);
+                let mut olders = self.details.of_builder(id);
+                // It is among them where all that waits was read anew since it was stored.
+                olders.retain(|old| old.request.buildrequestid != new.request.buildrequestid);
                 self.keep(new.clone());
                 Against::Olders(olders)
             }
