@@ -4,7 +4,7 @@
 //! rows per statement, so that a statement's fixed cost is shared.
 
 use crate::error::Result;
-use crate::pool::{Conn, Value};
+use crate::pool::{Conn, Marks, Value};
 use crate::tables::*;
 use lunabot_model::resources::{Build, BuildRequest, Buildset, Change, Log, Step, Worker};
 use sqlx::AssertSqlSafe;
@@ -29,9 +29,12 @@ pub struct Upsert {
     pub key: &'static str,
     /// Columns that may change after the first writing.
     pub update: &'static [&'static str],
-    texts: [OnceLock<Arc<str>>; MAX_ROWS_LOG2 + 1],
-    changes: [OnceLock<Arc<str>>; MAX_ALIKE_LOG2 + 1],
+    texts: [Texts<{ MAX_ROWS_LOG2 + 1 }>; 2],
+    changes: [Texts<{ MAX_ALIKE_LOG2 + 1 }>; 2],
 }
+
+/// Statements by the power of two of their rows; for each way of writing places.
+type Texts<const N: usize> = [OnceLock<Arc<str>>; N];
 
 impl Upsert {
     pub const fn new(
@@ -40,41 +43,32 @@ impl Upsert {
         key: &'static str,
         update: &'static [&'static str],
     ) -> Self {
-        let texts = [const { OnceLock::new() }; MAX_ROWS_LOG2 + 1];
-        Upsert {
-            table,
-            columns,
-            key,
-            update,
-            texts,
-            changes: [const { OnceLock::new() }; MAX_ALIKE_LOG2 + 1],
-        }
+        let texts = [const { [const { OnceLock::new() }; MAX_ROWS_LOG2 + 1] }; 2];
+        let changes = [const { [const { OnceLock::new() }; MAX_ALIKE_LOG2 + 1] }; 2];
+        Upsert { table, columns, key, update, texts, changes }
     }
 
     /// The statement that changes `2^log2` rows that are there alike: first the new values, then the keys.
-    pub fn change(&self, log2: usize) -> Arc<str> {
-        self.changes[log2].get_or_init(|| self.compose_change(1 << log2).into()).clone()
+    pub fn change(&self, log2: usize, marks: Marks) -> Arc<str> {
+        let text = &self.changes[marks as usize][log2];
+        text.get_or_init(|| self.compose_change(1 << log2, marks).into()).clone()
     }
 
-    fn compose_change(&self, rows: usize) -> String {
-        let sets: Vec<String> =
-            self.update.iter().enumerate().map(|(i, column)| format!("{column} = ${}", i + 1)).collect();
-        let keys: Vec<String> = (1..=rows).map(|i| format!("${}", self.update.len() + i)).collect();
-        let (table, key) = (self.table, self.key);
-        format!("UPDATE {table} SET {} WHERE {key} IN ({})", sets.join(", "), keys.join(", "))
+    fn compose_change(&self, rows: usize, marks: Marks) -> String {
+        let set = |(i, column): (usize, &&str)| format!("{column} = {}", marks.place(i + 1));
+        let sets: Vec<String> = self.update.iter().enumerate().map(set).collect();
+        let (table, key, keys) = (self.table, self.key, marks.list(self.update.len() + 1, rows));
+        format!("UPDATE {table} SET {} WHERE {key} IN ({keys})", sets.join(", "))
     }
 
     /// The statement for `2^log2` rows.
-    pub fn text(&self, log2: usize) -> Arc<str> {
-        self.texts[log2].get_or_init(|| self.compose(1 << log2).into()).clone()
+    pub fn text(&self, log2: usize, marks: Marks) -> Arc<str> {
+        self.texts[marks as usize][log2].get_or_init(|| self.compose(1 << log2, marks).into()).clone()
     }
 
-    fn compose(&self, rows: usize) -> String {
+    fn compose(&self, rows: usize, marks: Marks) -> String {
         let width = self.columns.len();
-        let tuple = |row: usize| {
-            let places: Vec<String> = (1..=width).map(|i| format!("${}", row * width + i)).collect();
-            format!("({})", places.join(", "))
-        };
+        let tuple = |row: usize| format!("({})", marks.list(row * width + 1, width));
         let tuples: Vec<String> = (0..rows).map(tuple).collect();
         let updates: Vec<String> = self.update.iter().map(|c| format!("{c} = excluded.{c}")).collect();
         let action = match updates.is_empty() {
@@ -162,7 +156,8 @@ impl<R: Record> Set<R> {
             let (now, later) = rest.split_at(1 << log2);
             let mut values = Vec::with_capacity(now.len() * R::UPSERT.columns.len());
             now.iter().for_each(|row| row.values(&mut values));
-            guarded(conn, one_by_one, R::UPSERT.table, R::UPSERT.text(log2), values).await?;
+            let sql = R::UPSERT.text(log2, conn.marks());
+            guarded(conn, one_by_one, R::UPSERT.table, sql, values).await?;
             rest = later;
         }
         for rows in alike {
@@ -203,7 +198,8 @@ async fn change<R: Record>(conn: &mut Conn, mut rows: &[&R]) -> Result<()> {
         let mut values: Vec<Value> =
             upsert.update.iter().filter_map(column).map(|at| all[at].clone()).collect();
         values.extend(now.iter().map(|row| Value::from(row.id())));
-        guarded(conn, false, upsert.table, upsert.change(log2), values).await?;
+        let sql = upsert.change(log2, conn.marks());
+        guarded(conn, false, upsert.table, sql, values).await?;
         rows = later;
     }
     Ok(())
@@ -343,8 +339,12 @@ mod tests {
     #[test]
     fn a_change_names_values_first_and_then_keys() {
         assert_eq!(
-            <Buildset as Record>::UPSERT.compose_change(2),
+            <Buildset as Record>::UPSERT.compose_change(2, Marks::Numbered),
             "UPDATE buildsets SET complete = $1, complete_at = $2, results = $3 WHERE id IN ($4, $5)"
+        );
+        assert_eq!(
+            <Buildset as Record>::UPSERT.compose_change(1, Marks::Bare),
+            "UPDATE buildsets SET complete = ?, complete_at = ?, results = ? WHERE id IN (?)"
         );
     }
 }

@@ -33,6 +33,31 @@ impl From<&str> for Value {
     }
 }
 
+/// How the places of values are written where there may be many. SQLite finds a numbered one by its name among all of the
+/// statement, which costs the square of their number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marks {
+    /// `?`, in the order of the values.
+    Bare,
+    /// `$1`, `$2` …
+    Numbered,
+}
+
+impl Marks {
+    /// The place of the value `number`, from 1.
+    pub fn place(self, number: usize) -> String {
+        match self {
+            Marks::Bare => "?".into(),
+            Marks::Numbered => format!("${number}"),
+        }
+    }
+
+    /// So many places from `first` on, with commas between them.
+    pub fn list(self, first: usize, count: usize) -> String {
+        (first..first + count).map(|number| self.place(number)).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// Adds every value to the arguments of one engine.
 macro_rules! arguments {
     ($type:ty, $values:expr) => {{
@@ -102,6 +127,11 @@ impl Pool {
         matches!(self, Pool::Sqlite(_))
     }
 
+    /// How a statement of this engine writes its places.
+    pub fn marks(&self) -> Marks {
+        if self.is_sqlite() { Marks::Bare } else { Marks::Numbered }
+    }
+
     pub async fn fetch(&self, sql: impl SqlSafeStr, values: Vec<Value>) -> Result<Vec<Row>> {
         Ok(on_engine!(sql, values, self, Pool, |query, pool, wrap| {
             query.fetch_all(pool).await?.into_iter().map(wrap).collect()
@@ -133,6 +163,13 @@ pub(crate) enum Conn {
 }
 
 impl Conn {
+    pub fn marks(&self) -> Marks {
+        match self {
+            Conn::Sqlite(_) => Marks::Bare,
+            Conn::Postgres(_) => Marks::Numbered,
+        }
+    }
+
     pub async fn execute(&mut self, sql: impl SqlSafeStr, values: Vec<Value>) -> Result<()> {
         on_engine!(sql, values, self, Conn, |query, conn, wrap| {
             query.execute(&mut *conn).await?;

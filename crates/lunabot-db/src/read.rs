@@ -289,8 +289,7 @@ impl Store {
         let mut found = Vec::new();
         // An engine takes only so many values at a time.
         for part in stamps.chunks(1024) {
-            let places: Vec<String> = (1..=part.len()).map(|i| format!("${i}")).collect();
-            let scope = format!("c.sourcestampid IN ({})", places.join(", "));
+            let scope = format!("c.sourcestampid IN ({})", self.pool.marks().list(1, part.len()));
             found.extend(self.all::<Change>(&scope, part.iter().copied().map(Value::Int).collect()).await?);
         }
         found.sort_by_key(|change| change.changeid);
@@ -300,9 +299,10 @@ impl Store {
     /// Prepares every statement that is a constant or made from a table's declaration; gives those that the engine refuses.
     #[doc(hidden)]
     pub async fn prepare_all(&self) -> Vec<String> {
-        let upserts = crate::batch::Batch::upserts();
-        let texts = upserts.iter().flat_map(|u| [u.text(0), u.text(3)]);
-        let changed = upserts.iter().filter(|u| u.key == "id" && !u.update.is_empty()).map(|u| u.change(3));
+        let (upserts, marks) = (crate::batch::Batch::upserts(), self.pool.marks());
+        let texts = upserts.iter().flat_map(|u| [u.text(0, marks), u.text(3, marks)]);
+        let changed =
+            upserts.iter().filter(|u| u.key == "id" && !u.update.is_empty()).map(|u| u.change(3, marks));
         let texts = texts.chain(changed).map(|text| text.to_string());
         let fixed = ALL
             .iter()

@@ -12,7 +12,7 @@ pub use builds::{PropertyItem, StepWithBuild};
 pub use results::{TestResult, TestResultSet};
 
 use crate::error::Result;
-use crate::pool::{Pool, Row, Value};
+use crate::pool::{Marks, Pool, Row, Value};
 use crate::resource::{Column, Field};
 use lunabot_model::result_spec::FieldKind;
 use sqlx::AssertSqlSafe;
@@ -75,13 +75,15 @@ pub(crate) async fn belonging_with(
     ids.sort_unstable();
     ids.dedup();
     let mut found = Vec::new();
+    let marks = if first.is_empty() { pool.marks() } else { Marks::Numbered };
     for part in ids.chunks(1024) {
         let size = part.len().next_power_of_two();
         let last = part.last().copied().unwrap_or(0);
-        let places: Vec<String> = (1..=size).map(|i| format!("${}", first.len() + i)).collect();
         let padded = part.iter().copied().chain(std::iter::repeat(last)).take(size);
         let values = first.iter().cloned().chain(padded.map(Value::Int)).collect();
-        found.extend(pool.fetch(AssertSqlSafe(sql.replace("{}", &places.join(", "))), values).await?);
+        found.extend(
+            pool.fetch(AssertSqlSafe(sql.replace("{}", &marks.list(first.len() + 1, size))), values).await?,
+        );
     }
     Ok(found)
 }
