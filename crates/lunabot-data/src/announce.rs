@@ -5,8 +5,9 @@
 use crate::bus::Bus;
 use lunabot_db::resources::TestResultSet;
 use lunabot_model::resources::*;
-use lunabot_model::{BuildId, Json, Pattern, Properties, Topic};
+use lunabot_model::{BuildId, Json, Pattern, Payload, Properties, Topic};
 use serde::Serialize;
+use std::fmt::Display;
 
 /// The forms of all topics: `*` stands for an id or for what happened.
 pub const TOPICS: &[&str] = &[
@@ -25,6 +26,7 @@ pub const TOPICS: &[&str] = &[
     "codebases/*/*",
     "codebases/*/commits/*/*",
     "commits/*/*",
+    "control/*/*/*",
     "logs/*/*",
     "masters/*/*",
     "projects/*/*",
@@ -61,6 +63,13 @@ pub(crate) enum Announcement {
     TestResultSet(TestResultSet, &'static str),
 }
 
+/// What the payload of an ordinary row keeps in memory, with its text.
+const ROW_WEIGHT: usize = 1024;
+
+fn of_properties(properties: &Properties) -> usize {
+    properties.iter().map(|(name, property)| 2 * name.len() + Payload::weight_of(&property.value)).sum()
+}
+
 fn json<T: Serialize>(row: &T) -> Json {
     let mut value = serde_json::to_value(row).unwrap_or(Json::Null);
     value.sort_all_objects();
@@ -82,87 +91,82 @@ fn new_set(set: &Buildset, scheduler: &str) -> Json {
 }
 
 impl Announcement {
-    pub fn publish(&self, bus: &Bus) {
-        if bus.listens_to(self.firsts()) {
-            let topics = self.topics();
-            debug_assert!(
-                topics.iter().all(|topic| TOPICS.iter().any(|form| Pattern::parse(form).matches(topic)))
-            );
-            bus.publish_lazily(topics, || self.payload());
+    pub fn publish(self, bus: &Bus) {
+        let topics = self.topics(&|first| bus.listens_to(first));
+        if topics.is_empty() {
+            return;
         }
+        debug_assert!(
+            topics.iter().all(|topic| TOPICS.iter().any(|form| Pattern::parse(form).matches(topic)))
+        );
+        let weight = self.weight();
+        bus.publish_lazily(topics, weight, move || self.payload());
     }
 
-    /// The first words of its topics.
-    fn firsts(&self) -> &'static [&'static str] {
-        match self {
-            Announcement::Build(..) => &["builds", "builders", "workers"],
-            Announcement::BuildProperties(..) => &["builds"],
-            Announcement::Step(..) => &["steps", "builds"],
-            Announcement::Log(..) => &["logs", "steps"],
-            Announcement::Request(..) => &["buildrequests", "builders", "buildsets"],
-            Announcement::Buildset(..) | Announcement::NewBuildset(..) => &["buildsets"],
-            Announcement::Change(..) => &["changes"],
-            Announcement::Builder(..) | Announcement::BuilderOn(..) => &["builders"],
-            Announcement::Worker(..) => &["workers"],
-            Announcement::Scheduler(..) => &["schedulers"],
-            Announcement::Project(..) => &["projects"],
-            Announcement::Codebase(..) => &["codebases"],
-            Announcement::Commit(..) => &["commits", "codebases"],
-            Announcement::Branch(..) => &["branches"],
-            Announcement::TestResultSet(..) => &["test_result_sets"],
-        }
-    }
-
-    fn topics(&self) -> Vec<Topic> {
+    /// Those that begin with a word that somebody listens to.
+    fn topics(&self, wanted: &dyn Fn(&str) -> bool) -> Vec<Topic> {
+        let mut topics = Vec::new();
+        let mut add = |first: &str, rest: &[&dyn Display]| {
+            if wanted(first) {
+                let mut parts: Vec<&dyn Display> = vec![&first];
+                parts.extend(rest);
+                topics.push(Topic::new(&parts));
+            }
+        };
         match self {
             Announcement::Build(b, what) => {
-                let mut topics = vec![
-                    Topic::new(&[&"builders", &b.builderid, &"builds", &b.number, what]),
-                    Topic::new(&[&"builds", &b.buildid, what]),
-                ];
+                add("builders", &[&b.builderid, &"builds", &b.number, what]);
+                add("builds", &[&b.buildid, what]);
                 if let Some(worker) = b.workerid {
-                    topics.push(Topic::new(&[&"workers", &worker, &"builds", &b.buildid, what]));
+                    add("workers", &[&worker, &"builds", &b.buildid, what]);
                 }
-                topics
             }
-            Announcement::BuildProperties(id, _) => {
-                vec![Topic::new(&[&"builds", id, &"properties", &"update"])]
+            Announcement::BuildProperties(id, _) => add("builds", &[id, &"properties", &"update"]),
+            Announcement::Step(s, what) => {
+                add("builds", &[&s.buildid, &"steps", &s.stepid, what]);
+                add("steps", &[&s.stepid, what]);
             }
-            Announcement::Step(s, what) => vec![
-                Topic::new(&[&"builds", &s.buildid, &"steps", &s.stepid, what]),
-                Topic::new(&[&"steps", &s.stepid, what]),
-            ],
-            Announcement::Log(l, what) => vec![
-                Topic::new(&[&"logs", &l.logid, what]),
-                Topic::new(&[&"steps", &l.stepid, &"logs", &l.slug, what]),
-            ],
+            Announcement::Log(l, what) => {
+                add("logs", &[&l.logid, what]);
+                add("steps", &[&l.stepid, &"logs", &l.slug, what]);
+            }
             Announcement::Request(r, what) => {
                 let (set, builder, id) = (&r.buildsetid, &r.builderid, &r.buildrequestid);
-                vec![
-                    Topic::new(&[&"buildsets", set, &"builders", builder, &"buildrequests", id, what]),
-                    Topic::new(&[&"buildrequests", id, what]),
-                    Topic::new(&[&"builders", builder, &"buildrequests", id, what]),
-                ]
+                add("buildsets", &[set, &"builders", builder, &"buildrequests", id, what]);
+                add("buildrequests", &[id, what]);
+                add("builders", &[builder, &"buildrequests", id, what]);
             }
-            Announcement::Buildset(s, what) => vec![Topic::new(&[&"buildsets", &s.bsid, what])],
-            Announcement::NewBuildset(s, _) => vec![Topic::new(&[&"buildsets", &s.bsid, &"new"])],
-            Announcement::Change(c) => vec![Topic::new(&[&"changes", &c.changeid, &"new"])],
+            Announcement::Buildset(s, what) => add("buildsets", &[&s.bsid, what]),
+            Announcement::NewBuildset(s, _) => add("buildsets", &[&s.bsid, &"new"]),
+            Announcement::Change(c) => add("changes", &[&c.changeid, &"new"]),
             Announcement::Builder(b, what) | Announcement::BuilderOn(b, _, what) => {
-                vec![Topic::new(&[&"builders", &b.builderid, what])]
+                add("builders", &[&b.builderid, what]);
             }
-            Announcement::Worker(w, what) => vec![Topic::new(&[&"workers", &w.workerid, what])],
-            Announcement::Scheduler(s) => vec![Topic::new(&[&"schedulers", &s.schedulerid, &"updated"])],
-            Announcement::Project(p) => vec![Topic::new(&[&"projects", &p.projectid, &"update"])],
-            Announcement::Codebase(c) => vec![Topic::new(&[&"codebases", &c.codebaseid, &"update"])],
-            Announcement::Commit(c) => vec![
-                Topic::new(&[&"commits", &c.commitid, &"new"]),
-                Topic::new(&[&"codebases", &c.codebaseid, &"commits", &c.commitid, &"new"]),
-            ],
-            Announcement::Branch(b) => vec![Topic::new(&[&"branches", &b.branchid, &"update"])],
-            Announcement::TestResultSet(s, what) => {
-                vec![Topic::new(&[&"test_result_sets", &s.test_result_setid, what])]
+            Announcement::Worker(w, what) => add("workers", &[&w.workerid, what]),
+            Announcement::Scheduler(s) => add("schedulers", &[&s.schedulerid, &"updated"]),
+            Announcement::Project(p) => add("projects", &[&p.projectid, &"update"]),
+            Announcement::Codebase(c) => add("codebases", &[&c.codebaseid, &"update"]),
+            Announcement::Commit(c) => {
+                add("commits", &[&c.commitid, &"new"]);
+                add("codebases", &[&c.codebaseid, &"commits", &c.commitid, &"new"]);
             }
+            Announcement::Branch(b) => add("branches", &[&b.branchid, &"update"]),
+            Announcement::TestResultSet(s, what) => add("test_result_sets", &[&s.test_result_setid, what]),
         }
+        topics
+    }
+
+    /// Bytes that its payload keeps in memory, roughly: what may be large is counted.
+    fn weight(&self) -> usize {
+        ROW_WEIGHT
+            + match self {
+                Announcement::Change(change) => {
+                    2 * (change.comments.len() + change.files.iter().map(String::len).sum::<usize>())
+                        + of_properties(&change.properties)
+                }
+                Announcement::BuildProperties(_, changed) => of_properties(changed),
+                _ => 0,
+            }
     }
 
     fn payload(&self) -> Json {

@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 
 /// Events that wait for one subscriber; past this they are dropped and counted.
 const QUEUE: usize = 4096;
+/// The same for the size of their payloads; one alone may be larger.
+const QUEUE_BYTES: usize = 16 << 20;
 
 /// The in-process bus; cheap to clone.
 #[derive(Clone, Default)]
@@ -42,6 +44,8 @@ struct Queue {
 #[derive(Default)]
 struct Waiting {
     events: VecDeque<Event>,
+    /// What their payloads keep in memory, roughly.
+    bytes: usize,
     /// The number of the event that came last, so that it comes once however many patterns match.
     last: u64,
     lost: u64,
@@ -113,20 +117,25 @@ impl Bus {
         index.deliver(&event);
     }
 
-    /// Whether anyone listens to topics that begin with one of these words: asked before topics are even made.
-    pub(crate) fn listens_to(&self, firsts: &[&str]) -> bool {
+    /// Whether anyone listens to topics that begin with this word: asked before topics are even made.
+    pub(crate) fn listens_to(&self, first: &str) -> bool {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        index.by_prefix.contains_key("*") || firsts.iter().any(|first| index.by_prefix.contains_key(*first))
+        index.by_prefix.contains_key("*") || index.by_prefix.contains_key(first)
     }
 
-    /// Announces one thing under several topics; the payload is made only if somebody listens.
-    pub(crate) fn publish_lazily(&self, topics: Vec<Topic>, payload: impl FnOnce() -> Json) {
+    /// Announces one thing under several topics; the payload, of about this weight, is made only if somebody looks at it.
+    pub(crate) fn publish_lazily(
+        &self,
+        topics: Vec<Topic>,
+        weight: usize,
+        payload: impl FnOnce() -> Json + Send + 'static,
+    ) {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         let wanted: Vec<Topic> = topics.into_iter().filter(|t| index.matching(t).next().is_some()).collect();
         if wanted.is_empty() {
             return;
         }
-        let payload: Arc<Payload> = Arc::new(payload().into());
+        let payload = Arc::new(Payload::lazy(weight, payload));
         for topic in wanted {
             index.deliver(&Event { topic, payload: payload.clone() });
         }
@@ -149,10 +158,13 @@ impl Queue {
             return;
         }
         // Once something is lost, all is dropped until the subscriber knows: it reads the data again then.
-        if waiting.lost > 0 || waiting.events.len() >= QUEUE {
+        let bytes = waiting.bytes + event.payload.weight();
+        let full = waiting.events.len() >= QUEUE || (bytes > QUEUE_BYTES && !waiting.events.is_empty());
+        if waiting.lost > 0 || full {
             waiting.lost += 1;
             return;
         }
+        waiting.bytes = bytes;
         waiting.events.push_back(event.clone());
         drop(waiting);
         self.wake.notify_one();
@@ -161,7 +173,10 @@ impl Queue {
     fn pop(&self) -> Next {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         match waiting.events.pop_front() {
-            Some(event) => Next::Delivery(Delivery::Event(event)),
+            Some(event) => {
+                waiting.bytes -= event.payload.weight();
+                Next::Delivery(Delivery::Event(event))
+            }
             None if waiting.lost > 0 => Next::Delivery(Delivery::Lagged(std::mem::take(&mut waiting.lost))),
             None if waiting.closed => Next::Closed,
             None => Next::Nothing,
@@ -314,10 +329,38 @@ mod tests {
         assert_eq!(values(&mut subscription, 1).await, ["7"]);
     }
 
+    #[tokio::test]
+    async fn large_events_wait_up_to_a_size_and_one_alone_whatever_its_size() {
+        let bus = Bus::default();
+        let mut subscription = bus.subscribe(vec![Pattern::parse("a/*")]);
+        let large = |bytes: usize| Event {
+            topic: Topic::parse("a/b"),
+            payload: Arc::new(Json::from("x".repeat(bytes)).into()),
+        };
+        let mut deliveries = async |count: usize| {
+            let mut lengths = Vec::new();
+            for _ in 0..count {
+                lengths.push(match subscription.next().await.unwrap() {
+                    Delivery::Event(event) => event.payload.as_str().unwrap().len(),
+                    Delivery::Lagged(lost) => lost as usize,
+                });
+            }
+            lengths
+        };
+        bus.publish(large(QUEUE_BYTES));
+        bus.publish(large(1));
+        assert_eq!(deliveries(2).await, [QUEUE_BYTES, 1], "the second is lost");
+        let quarter = QUEUE_BYTES / 8;
+        (0..6).for_each(|_| bus.publish(large(quarter)));
+        assert_eq!(deliveries(4).await, [quarter, quarter, quarter, 3]);
+        bus.publish(large(quarter));
+        assert_eq!(deliveries(1).await, [quarter], "what was read counts no more");
+    }
+
     #[test]
     fn a_dropped_subscription_leaves_nothing_behind() {
         let bus = Bus::default();
         drop(bus.subscribe(vec![Pattern::parse("builds/*/new"), Pattern::parse("*/1")]));
-        assert!(!bus.listens_to(&["builds", "steps"]));
+        assert!(!bus.listens_to("builds"));
     }
 }

@@ -14,7 +14,7 @@ use lunabot_db::{OpenStore, PropertyOwners, Store};
 use lunabot_model::config::LogCompression;
 use lunabot_model::progress::BuildProgress;
 use lunabot_model::resources::*;
-use lunabot_model::{BoxFuture, BuildId, Clock, Crosses, Json, MasterId, Results, Topic, WorkerId};
+use lunabot_model::{BoxFuture, BuildId, Clock, Crosses, Event, Json, MasterId, Results, Topic, WorkerId};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -152,7 +152,8 @@ impl Data {
     /// Announces that the expected end of a build has moved: `builds/N/progress/updated`.
     pub fn announce_progress(&self, progress: &BuildProgress) {
         let topic = Topic::new(&[&"builds", &progress.buildid, &"progress", &"updated"]);
-        self.shared.bus.publish_lazily(vec![topic], || serde_json::json!(progress));
+        let progress = progress.clone();
+        self.shared.bus.publish_lazily(vec![topic], PROGRESS, move || serde_json::json!(progress));
     }
 
     /// Registers who knows why requests wait.
@@ -184,10 +185,15 @@ impl Data {
     ) -> std::result::Result<Json, ControlError> {
         let (plural, id) = self.controlled(path).await?;
         let handler = self.registered().handlers.get(plural).cloned();
-        match handler {
-            Some(handler) => handler.control(&id, action, params).await,
-            None => Err(ControlError::Unsupported(action.to_owned())),
+        let handler = handler.ok_or_else(|| ControlError::Unsupported(action.to_owned()))?;
+        let reason = params.get("reason").cloned().unwrap_or_else(|| "no reason".into());
+        let answer = handler.control(&id, action, params).await?;
+        if let Some(word) = announced_as(plural, action) {
+            let topic = Topic::new(&[&"control", &word, &id, &action]);
+            let payload = Arc::new(serde_json::json!({"reason": reason}).into());
+            self.shared.bus.publish(Event { topic, payload });
         }
+        Ok(answer)
     }
 
     pub(crate) fn registered(&self) -> std::sync::RwLockReadGuard<'_, crate::shared::Registered> {
@@ -196,6 +202,19 @@ impl Data {
 
     fn registered_mut(&self) -> std::sync::RwLockWriteGuard<'_, crate::shared::Registered> {
         self.shared.registered.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the payload of an event of progress keeps in memory.
+const PROGRESS: usize = 512;
+
+/// The word for a resource in the topic of an action that is announced as such (09.096).
+fn announced_as(plural: &str, action: &str) -> Option<&'static str> {
+    match (plural, action) {
+        ("builds", "stop") => Some("builds"),
+        ("buildrequests", "cancel") => Some("buildrequests"),
+        ("workers", _) => Some("worker"),
+        _ => None,
     }
 }
 

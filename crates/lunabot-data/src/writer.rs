@@ -69,7 +69,7 @@ async fn commit(shared: &Arc<Shared>, epoch: u64, mut pending: Pending) {
     for log in pending.merges.drain(..) {
         let _ = shared.merges.try_send(log);
     }
-    for announcement in &pending.announcements {
+    for announcement in pending.announcements.drain(..) {
         announcement.publish(&shared.bus);
     }
     shared.weight.fetch_sub(weight, Ordering::Relaxed);

@@ -3,7 +3,7 @@
 use crate::Json;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A routing key: a tuple of texts, written `builds/12/finished`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -76,18 +76,64 @@ impl Pattern {
                 .zip(topic.0.iter())
                 .all(|(want, have)| want.as_ref().is_none_or(|want| want == have))
     }
+
+    /// Whether a topic can fit both.
+    pub fn overlaps(&self, other: &Pattern) -> bool {
+        let same = |(a, b): (&Option<Box<str>>, &Option<Box<str>>)| a.is_none() || b.is_none() || a == b;
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(same)
+    }
 }
 
-/// A message's JSON, written as text once however many listen.
-#[derive(Debug)]
+/// What a value costs beside its texts.
+const VALUE: usize = 64;
+
+/// A message's JSON: made when it is first looked at, and written as text once, however many listen.
 pub struct Payload {
-    value: Json,
+    value: OnceLock<Json>,
+    make: Mutex<Option<Make>>,
+    weight: usize,
     text: OnceLock<Box<str>>,
 }
 
+type Make = Box<dyn FnOnce() -> Json + Send>;
+
 impl From<Json> for Payload {
     fn from(value: Json) -> Self {
-        Payload { value, text: OnceLock::new() }
+        let weight = Self::weight_of(&value);
+        Payload { value: value.into(), make: Mutex::default(), weight, text: OnceLock::new() }
+    }
+}
+
+impl Payload {
+    /// One that `make` makes where somebody looks at it; `weight`: see there.
+    pub fn lazy(weight: usize, make: impl FnOnce() -> Json + Send + 'static) -> Self {
+        let make = Mutex::new(Some(Box::new(make) as Make));
+        Payload { value: OnceLock::new(), make, weight, text: OnceLock::new() }
+    }
+
+    /// Bytes that it keeps in memory, with its text, roughly.
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// The same of a value.
+    pub fn weight_of(value: &Json) -> usize {
+        let rest = match value {
+            // As value and as text.
+            Json::String(text) => 2 * text.len(),
+            Json::Array(items) => items.iter().map(Self::weight_of).sum(),
+            Json::Object(map) => {
+                map.iter().map(|(name, value)| 2 * name.len() + Self::weight_of(value)).sum()
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+        };
+        VALUE + rest
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({self})")
     }
 }
 
@@ -95,13 +141,16 @@ impl Deref for Payload {
     type Target = Json;
 
     fn deref(&self) -> &Json {
-        &self.value
+        self.value.get_or_init(|| {
+            let make = self.make.lock().unwrap_or_else(PoisonError::into_inner).take();
+            make.map_or(Json::Null, |make| make())
+        })
     }
 }
 
 impl fmt::Display for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text.get_or_init(|| self.value.to_string().into()))
+        f.write_str(self.text.get_or_init(|| (**self).to_string().into()))
     }
 }
 
@@ -123,6 +172,11 @@ mod tests {
         assert!(Pattern::parse("*/*/*").matches(&topic));
         assert!(!Pattern::parse("builds/*").matches(&topic));
         assert!(!Pattern::parse("builds/13/finished").matches(&topic));
+        let finished = Pattern::parse("builds/*/finished");
+        assert!(finished.overlaps(&Pattern::parse("*/12/*")) && finished.overlaps(&finished));
+        assert!(
+            !finished.overlaps(&Pattern::parse("*/12/new")) && !finished.overlaps(&Pattern::parse("*/*"))
+        );
         assert_eq!((topic.to_string().as_str(), topic.id(1)), ("builds/12/finished", Some(12)));
     }
 }

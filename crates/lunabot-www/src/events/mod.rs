@@ -13,19 +13,17 @@ use crate::auth::User;
 use crate::authz::encoded;
 use crate::router::App;
 use lunabot_data::TOPICS;
+use lunabot_model::Pattern;
 use std::time::Duration;
 
 /// The paths that somebody must be allowed to read to hear of a topic: of everything that the pattern may deliver, whichever of its
 /// names the pattern uses.
 fn read_by(topic: &str) -> Vec<String> {
     let asked: Vec<&str> = topic.split('/').collect();
-    let fits = |form: &[&str]| {
-        form.len() == asked.len()
-            && form.iter().zip(&asked).all(|(form, asked)| *asked == "*" || *form == "*" || form == asked)
-    };
-    let forms = TOPICS.iter().map(|form| form.split('/').collect::<Vec<_>>());
+    let pattern = Pattern::parse(topic);
+    let forms = TOPICS.iter().filter(|form| Pattern::parse(form).overlaps(&pattern));
     let mut paths: Vec<String> =
-        forms.filter(|form| fits(form)).flat_map(|form| of_form(&form, &asked)).collect();
+        forms.flat_map(|form| of_form(&form.split('/').collect::<Vec<_>>(), &asked)).collect();
     if paths.is_empty() {
         // Nothing is delivered.
         paths.push(

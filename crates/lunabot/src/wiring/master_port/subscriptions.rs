@@ -109,10 +109,11 @@ fn read(topic: &Json) -> Result<String, String> {
         Json::String(_) => query::path(topic)?,
         _ => return Err("the topic is a text or an array of its parts".into()),
     };
-    let asked: Vec<&str> = topic.split('/').collect();
-    if TOPICS.iter().any(|form| fits(&form.split('/').collect::<Vec<_>>(), &asked)) {
+    let pattern = Pattern::parse(&topic);
+    if TOPICS.iter().any(|form| Pattern::parse(form).overlaps(&pattern)) {
         return Ok(topic);
     }
+    let asked: Vec<&str> = topic.split('/').collect();
     let forms: Vec<String> = TOPICS.iter().map(|form| filled(form, &asked)).collect();
     Err(match lunabot_model::kind::nearest(&topic, forms.iter().map(String::as_str)) {
         Some(near) => format!("nothing is announced as {topic}, did you mean {near}?"),
@@ -120,11 +121,6 @@ fn read(topic: &Json) -> Result<String, String> {
             "nothing is announced as {topic}; topics are those of /ws and /sse, such as builds/*/finished"
         ),
     })
-}
-
-fn fits(form: &[&str], asked: &[&str]) -> bool {
-    let same = |(form, asked): (&&str, &&str)| *form == "*" || *asked == "*" || form == asked;
-    form.len() == asked.len() && form.iter().zip(asked).all(same)
 }
 
 /// A form with what was asked for in its open places.
