@@ -50,17 +50,15 @@ pub(super) fn config_fields(config: &BuilderConfig) -> Json {
     })
 }
 
+/// What a builder tells of itself.
+const BUILDER_FIELDS: &[&str] =
+    &["name", "builderid", "tags", "description", "project", "building", "old_building", "config"];
+
 pub(crate) fn builder_object(view: &BuilderView) -> ScriptObject {
-    let config = &view.plan.config;
-    let fields = json!({
-        "name": config.name, "builderid": view.plan.id, "tags": config.tags, "description": config.description,
-        "project": config.project, "building": view.building, "old_building": [],
-        "config": config_fields(config),
-    });
     ScriptObject {
         class: "builder",
         key: format!("builder:{}", view.plan.id),
-        fields,
+        fields: Json::Null,
         children: Vec::new(),
         methods: &[
             "getOldestRequestTime",
@@ -88,6 +86,26 @@ impl LiveObject for BuilderView {
 
     fn set(&self, field: &str, _: Json) -> Result<(), String> {
         Err(format!("{field} of a builder cannot be assigned"))
+    }
+
+    fn field(&self, name: &str) -> Option<Json> {
+        let config = &self.plan.config;
+        Some(match name {
+            "name" => config.name.as_str().into(),
+            "builderid" => self.plan.id.into(),
+            "tags" => json!(config.tags),
+            "description" => json!(config.description),
+            "project" => json!(config.project),
+            "building" => self.building.clone().into(),
+            "old_building" => json!([]),
+            "config" => config_fields(config),
+            _ => return None,
+        })
+    }
+
+    fn fields(&self) -> serde_json::Map<String, Json> {
+        let known = BUILDER_FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), self.field(name)?)));
+        known.collect()
     }
 }
 

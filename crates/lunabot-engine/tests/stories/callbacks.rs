@@ -34,7 +34,7 @@ async fn row_07_017_can_start_build_sends_a_build_to_another_worker() {
     let mut master = Master::start(with_option("canStartBuild", &["w", "v"], "true")).await;
     master.host.set(1, |args| {
         assert_eq!(
-            (&object(&args[0]).fields["name"], &object(&args[2]).all_fields()["reason"]),
+            (&object(&args[0]).all_fields()["name"], &object(&args[2]).all_fields()["reason"]),
             (&json!("b"), &json!("because"))
         );
         Ok(json!(worker_name(&args[1]) == "v"))
@@ -176,7 +176,7 @@ async fn row_07_011_prioritize_builders_orders_and_leaves_out() {
     let wanted = only_c.clone();
     master.host.set(1, move |args| {
         let Arg::List(builders) = &args[1] else { panic!("a list") };
-        let named = |name: &str| builders.iter().position(|builder| builder.fields["name"] == name);
+        let named = |name: &str| builders.iter().position(|builder| builder.all_fields()["name"] == name);
         let names = if wanted.load(Ordering::SeqCst) { vec!["c"] } else { vec!["b", "a", "c"] };
         let order = names.into_iter().filter_map(named).map(|index| reference(&args[1], index));
         Ok(order.collect())
