@@ -36,7 +36,7 @@ fi
 venv=target/worker-venv
 wanted=(buildbot-worker==4.3.0 buildbot==4.3.0 buildbot-www==4.3.0
     buildbot-waterfall-view==4.3.0 buildbot-console-view==4.3.0 buildbot-grid-view==4.3.0
-    buildbot-wsgi-dashboards==4.3.0)
+    buildbot-wsgi-dashboards==4.3.0 Markdown==3.11.3)
 if [ "$("$venv/bin/pip" freeze 2>/dev/null | grep -cxF "$(printf '%s\n' "${wanted[@]}")")" != ${#wanted[@]} ]; then
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet "${wanted[@]}"

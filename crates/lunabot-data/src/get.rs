@@ -11,7 +11,7 @@ mod progress;
 
 pub use contents::{Contents, ContentsBody};
 pub use logs::{RawLog, RawStream};
-pub use openapi::openapi;
+pub use openapi::{actions_of, openapi};
 pub use spec::all as dataspec;
 
 use crate::cache::Kept;

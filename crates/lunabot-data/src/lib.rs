@@ -36,7 +36,7 @@ pub use control::{ControlError, ControlHandler, Explainer, Progresses};
 pub use data::{Data, OpenOptions};
 pub use error::DataError;
 pub use explain::{CANCEL_REASON, COLLAPSED_INTO};
-pub use get::{Answer, Contents, ContentsBody, RawLog, RawStream, Serialised, dataspec, openapi};
+pub use get::{Answer, Contents, ContentsBody, RawLog, RawStream, Serialised, actions_of, dataspec, openapi};
 pub use overview::PendingCount;
 pub use tidy::{Progress, Tidied};
 pub use updates::Collapser;

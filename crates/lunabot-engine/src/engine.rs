@@ -293,11 +293,20 @@ fn projects_of(objects: &[AnyObject]) -> Vec<ProjectDecl> {
     let decl = |object: Object<ProjectParams>| ProjectDecl {
         slug: object.args.slug().to_owned(),
         name: object.args.name,
+        description_html: html(object.args.description.as_deref(), object.args.description_format.as_deref()),
         description: object.args.description,
         description_format: object.args.description_format,
-        description_html: None,
     };
     read.map(decl).collect()
+}
+
+/// A description as HTML, where it is written in Markdown (01.063).
+fn html(description: Option<&str>, format: Option<&str>) -> Option<String> {
+    let text = description.filter(|_| format == Some("markdown"))?;
+    let mut html = String::new();
+    pulldown_cmark::html::push_html(&mut html, pulldown_cmark::Parser::new(text));
+    html.truncate(html.trim_end().len());
+    Some(html)
 }
 
 fn codebases_of(objects: &[AnyObject]) -> Vec<CodebaseDecl> {
@@ -320,7 +329,7 @@ fn builders_of(generation: &Generation) -> Vec<BuilderDecl> {
         name: config.name.clone(),
         description: config.description.clone(),
         description_format: config.description_format.clone(),
-        description_html: None,
+        description_html: html(config.description.as_deref(), config.description_format.as_deref()),
         project: config.project.clone(),
         tags: config.tags.0.clone(),
     };

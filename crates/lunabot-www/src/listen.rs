@@ -68,14 +68,14 @@ impl Listener {
     }
 }
 
-/// Binds a place. Relative paths of certificates start at `home`.
+/// Binds a place. Relative paths of sockets and certificates start at `home`.
 pub async fn listen(endpoint: &Endpoint, home: &Path) -> Result<Listener, ListenError> {
     let tls = certificate(endpoint, home).await?.map(|config| Arc::new(Tls::new(config)));
     let bound = match endpoint {
         Endpoint::Tcp { host, port } | Endpoint::Ssl { host, port, .. } => {
             TcpListener::bind((host.as_str(), *port)).await.map(Socket::Tcp)
         }
-        Endpoint::Unix { path, mode } => listen_unix(path, *mode).await,
+        Endpoint::Unix { path, mode } => listen_unix(&home.join(path), *mode).await,
         Endpoint::Systemd(which) => passed::passed(which).and_then(listen_passed),
     };
     bound.map(|socket| Listener { socket, tls }).map_err(|e| match e.kind() {

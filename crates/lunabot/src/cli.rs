@@ -293,7 +293,7 @@ pub enum Authz {
 pub struct Explain {
     /// A user name, or anonymous for who is not logged in
     pub user: String,
-    /// get, or an action: force, stop, rebuild, cancel, set_priority, pause, unpause, kill, enable
+    /// get; post: every action of the path; or one action: force, stop, rebuild, cancel, set_priority, pause, unpause, kill, enable
     pub method: String,
     /// As in the API: builds/5, forceschedulers/force, workers/w1
     pub path: String,

@@ -10,7 +10,7 @@ local c = {}
 c.title = "Example"
 c.buildbotURL = "http://localhost:8010/"
 c.projects = {
-  util.Project{name = "app", slug = "the-app", description = "The *application*"},
+  util.Project{name = "app", slug = "the-app", description = "The *application*", description_format = "markdown"},
   util.Project{name = "empty"},
 }
 c.codebases = { util.Codebase{name = "lib", project = "app", slug = "the-lib"} }
@@ -18,7 +18,7 @@ c.workers = { worker.Worker{"w1", "pass", max_builds = 2}, worker.Worker{"w2", "
 c.protocols = { pb = { port = "tcp:0:interface=127.0.0.1" } }
 c.builders = {
   util.BuilderConfig{
-    name = "alpha", workernames = {"w1", "w2"}, tags = {"quick", "x y"}, description = "The first", project = "app",
+    name = "alpha", workernames = {"w1", "w2"}, tags = {"quick", "x y"}, description = "The **first**\n\n* of `two`\n", description_format = "markdown", project = "app",
     properties = {colour = "blue", list = {1, {a = util.null}}},
     factory = util.BuildFactory{
       shell("hello", "echo hello; echo world", {descriptionDone = "greeted"}),

@@ -86,7 +86,8 @@ async fn functions_of_the_configuration_decide_and_explain_says_how_10_027() -> 
         (&["anonymous", "stop", "builds/1"][..], 1, "denied: you need to have role 'admins'"),
         (&["anonymous", "GET", "builds/1"][..], 0, "allowed: no rule is about it"),
         (&["jim", "--email=ann@example.org", "stop", "builds/1"][..], 0, "rule 3, AnyControlEndpointMatcher"),
-        (&["jim", "POST", "builds/1"][..], 1, "name the action"),
+        (&["jim", "POST", "builds/1"][..], 1, "rebuild:\n"),
+        (&["joe", "post", "masters/1"][..], 1, "denied: nothing can be posted to masters/1"),
     ] {
         let args: Vec<&str> = ["authz", "explain"].iter().chain(question).copied().collect();
         let (got, told) = lunabot(&args, master.dir()).await?;

@@ -21,6 +21,13 @@ const REASON: &str = r#"{"reason": {"type": "string"}}"#;
 const FORCE: &str = r#"{"builderid": {"type": ["integer", "string"]},
     "builderNames": {"type": "array", "items": {"type": "string"}}, "reason": {"type": "string"}}"#;
 
+/// The actions that may be posted to a path, below `/api/v2/`; none: it has no actions, or leads nowhere.
+pub fn actions_of(path: &str) -> Vec<&'static str> {
+    let found = super::path::find(path).ok().filter(|found| found.endpoint.single);
+    let known = found.and_then(|found| ACTIONS.iter().find(|(target, _)| *target == found.endpoint.target));
+    known.into_iter().flat_map(|(_, actions)| actions.iter().map(|(name, _)| *name)).collect()
+}
+
 /// The paths below `/api/v2` and the schemas of all that they answer, as `paths` and `components` of a document.
 pub fn openapi() -> (Map<String, Json>, Json) {
     let mut shapes: BTreeMap<String, Vec<&Endpoint>> = BTreeMap::new();

@@ -150,6 +150,7 @@ impl Data {
     pub async fn add_change(&self, mut new: NewChange) -> Result<Change> {
         self.shared.refuse_when_stuck()?;
         new.properties = plain(&new.properties);
+        cut(&mut new.comments);
         self.shared.room().await;
         let intake = self.shared.intake.lock().await;
         let stamp = self.stamp(&StampRef::New(stamp_of(&new))).await?;
@@ -169,6 +170,20 @@ impl Data {
         self.ack(epoch).await?;
         Ok(change)
     }
+}
+
+/// Bytes of a change's comment that are kept: lists of changes hold them whole, and nobody reads more.
+const MAX_COMMENTS: usize = 256 * 1024;
+
+fn cut(comments: &mut String) {
+    if comments.len() <= MAX_COMMENTS {
+        return;
+    }
+    let kept = comments.floor_char_boundary(MAX_COMMENTS);
+    let left_out = comments.len() - kept;
+    tracing::warn!("a change: its comment is longer than {MAX_COMMENTS} bytes; {left_out} are left out");
+    comments.truncate(kept);
+    comments.push_str(&format!("\n[{left_out} more bytes left out]\n"));
 }
 
 fn plain(properties: &Properties) -> Properties {
@@ -214,5 +229,19 @@ fn row_of(
         project: new.project,
         codebase: new.codebase,
         sourcestamp,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_of_megabytes_is_cut_between_characters() {
+        let (mut short, mut long) = ("é".to_string(), "é".repeat(MAX_COMMENTS));
+        cut(&mut short);
+        cut(&mut long);
+        assert_eq!(short, "é");
+        assert!(long.ends_with("é\n[262144 more bytes left out]\n") && long.len() < MAX_COMMENTS + 64);
     }
 }

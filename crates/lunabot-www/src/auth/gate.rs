@@ -164,7 +164,8 @@ async fn refused(app: &Arc<App>, site: &Site, user: &User, request: Request, why
     }
     let (mut parts, _) = request.into_parts();
     let Ok(asked) = pages::Asked::from_request_parts(&mut parts, app).await;
-    if user.is_anonymous() && site.access.has_login() && !asked.is_part() {
+    if user.is_anonymous() && site.access.has_login() && !asked.is_part() && super::wants_page(&parts.headers)
+    {
         return super::send_login(&asked);
     }
     app.error_page(&asked, &PageError::Refused(StatusCode::FORBIDDEN, why))

@@ -226,13 +226,13 @@ fn challenge() -> Response {
 }
 
 /// People get a page, programs a challenge.
-fn wants_page(headers: &HeaderMap) -> bool {
+pub fn wants_page(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
     accepted.into_iter().any(|value| value.contains("text/html"))
 }
 
 fn form(app: &App, asked: &Asked, back: &str, failed: Option<&str>) -> Result<Response, PageError> {
-    let data = minijinja::context! { back, name => failed, failed => failed.is_some() };
+    let data = minijinja::context! { back, name => failed.unwrap_or_default(), failed => failed.is_some() };
     app.page(asked, Page { template: "login.html", title: "Log in".into(), nav: "", live: Vec::new(), data })
 }
 

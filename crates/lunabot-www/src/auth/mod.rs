@@ -18,7 +18,7 @@ mod user;
 pub use gate::{Visitor, gate, limit};
 pub use htpasswd::HtPasswd;
 pub use limits::Clients;
-pub use login::{credentials, login, logout, nothing, send, send_login, too_many};
+pub use login::{credentials, login, logout, nothing, send, send_login, too_many, wants_page};
 pub use order::OrderError;
 pub use passwords::Passwords;
 pub use peer::{Asker, Peer, Proxies};
@@ -106,6 +106,11 @@ impl Access {
             errors.push(at("www.trusted_proxies", wrong.message));
             None
         });
+        if let Some(Ok(port)) = www.port.as_ref().map(lunabot_model::Endpoint::read)
+            && let Err(wrong) = crate::listen::certificate(&port, folder).await
+        {
+            errors.push(at("www.port", wrong.to_string()));
+        }
         let files = crate::hooks::missing_files(www, folder).await;
         errors.extend(files.into_iter().map(|why| at("www.change_hook_auth", why)));
         let avatars = avatars(www).map_err(|wrong| errors.push(wrong));

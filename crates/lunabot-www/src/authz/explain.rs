@@ -16,12 +16,12 @@ pub struct Question {
     /// Absent: the user name.
     pub email: Option<String>,
     pub groups: Vec<String>,
-    /// `get`, or an action: `force`, `stop` …
+    /// `get`, an action (`force`, `stop` …), or `post`: every action of the path.
     pub action: String,
     /// As at `/api/v2/`, with or without that.
     pub path: String,
-    /// The builder to be forced; absent: all that the scheduler has.
-    pub builder: Option<String>,
+    /// The builders to be forced; none: all that the scheduler has.
+    pub builders: Vec<String>,
 }
 
 impl Question {
@@ -35,28 +35,62 @@ impl Question {
         if self.user == super::EVERYBODY { User::anonymous() } else { Arc::new(User::from_info(info)) }
     }
 
-    fn path(&self) -> &str {
+    fn no_such_action(&self) -> String {
+        let (path, actions) = (self.path(), lunabot_data::actions_of(self.path()));
+        if actions.is_empty() {
+            return format!("denied: nothing can be posted to {path}");
+        }
+        format!("denied: {path} has no action {}; it has {}", self.action, actions.join(", "))
+    }
+
+    /// Below `/api/v2/`.
+    pub fn path(&self) -> &str {
         let path = self.path.trim_start_matches('/');
         path.strip_prefix("api/v2/").or_else(|| path.strip_prefix("api/latest/")).unwrap_or(path)
     }
 }
 
-/// Judges a question as a request would be, and says how; without `data`, by what the path alone says.
+/// Judges a question as a request would be, and says how; without `data`, by what the path alone says. `POST` stands
+/// for every action of the path.
 pub async fn explain(
     access: &Access,
     question: &Question,
     data: Option<&Data>,
     scope: &ServiceScope,
 ) -> (bool, Vec<String>) {
-    let action = if question.action.eq_ignore_ascii_case(GET) { GET } else { question.action.as_str() };
-    if action.eq_ignore_ascii_case("post") {
-        return (
-            false,
-            vec!["name the action in place of POST: force, stop, rebuild, cancel, enable …".into()],
-        );
+    let mut all = (true, Vec::new());
+    let known = lunabot_data::actions_of(question.path());
+    let actions = match question.action.to_ascii_lowercase().as_str() {
+        GET => vec![GET],
+        "post" => known,
+        action => known.into_iter().filter(|known| *known == action).collect(),
+    };
+    if actions.is_empty() {
+        return (false, vec![question.no_such_action()]);
     }
+    for action in &actions {
+        let (allowed, lines) = explain_one(access, question, action, data, scope).await;
+        if actions.len() > 1 {
+            all.1.push(format!("{action}:"));
+        }
+        all.0 &= allowed;
+        all.1.extend(lines);
+    }
+    all
+}
+
+async fn explain_one(
+    access: &Access,
+    question: &Question,
+    action: &str,
+    data: Option<&Data>,
+    scope: &ServiceScope,
+) -> (bool, Vec<String>) {
     let user = question.user();
-    let params = question.builder.as_ref().map_or(json!({}), |builder| json!({"builderNames": [builder]}));
+    let params = match question.builders.as_slice() {
+        [] => json!({}),
+        builders => json!({"builderNames": builders}),
+    };
     let asked = Asked { path: question.path(), action, params: &params };
     let verdict = access.authz.judge(Judge { user: &user, data, scope: Some(scope) }, &asked).await;
     let mut lines = verdict.trail;

@@ -159,6 +159,12 @@ async fn plugin(
         Json::Object(settings) => settings.clone(),
         Json::Bool(true) => Map::new(),
         Json::Array(none) if none.is_empty() => Map::new(),
+        Json::Array(_) if name == "wsgi_dashboards" => {
+            return Err(error(
+                at,
+                "dashboards are listed in c.www.dashboards; here are the client's settings, {} for none",
+            ));
+        }
         _ => return Err(error(at, "expected a table of settings, {} for none")),
     };
     let dir = match settings.remove("dir") {

@@ -10,6 +10,7 @@ mod event;
 mod gitea;
 mod github;
 mod gitlab;
+mod gitorious;
 mod guard;
 pub(crate) mod kinds;
 mod multipart;

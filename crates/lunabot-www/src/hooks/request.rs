@@ -23,12 +23,17 @@ pub struct HookRequest {
 }
 
 impl HookRequest {
-    /// Reads a body of at most `limit` bytes; more is refused with 413.
+    /// Reads a body of at most `limit` bytes; more is refused with 413, what breaks off with 408.
     pub async fn read(request: Request, limit: usize, user: Option<String>) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        let body = to_bytes(body, limit).await.map_err(|_| {
-            let text = format!("the body is longer than {limit} bytes, or broke off");
-            (StatusCode::PAYLOAD_TOO_LARGE, text).into_response()
+        let body = to_bytes(body, limit).await.map_err(|error| {
+            let too_long = std::error::Error::source(&error)
+                .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+            if too_long {
+                let text = format!("the body is longer than {limit} bytes");
+                return (StatusCode::PAYLOAD_TOO_LARGE, text).into_response();
+            }
+            (StatusCode::REQUEST_TIMEOUT, "the body broke off, or came too slowly").into_response()
         })?;
         let query = parts.uri.query().unwrap_or_default().to_string();
         let (path, method) = (parts.uri.path().to_string(), parts.method.to_string());

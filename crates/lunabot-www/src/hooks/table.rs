@@ -3,7 +3,7 @@
 use super::auth::Checker;
 use super::bitbucket::{BitbucketCloud, BitbucketServer};
 use super::own::{Own, OwnDialect, take_class};
-use super::{Dialect, DialectOptions, base, gitea, github, gitlab, kinds, poller, served};
+use super::{Dialect, DialectOptions, base, gitea, github, gitlab, gitorious, kinds, poller, served};
 use lunabot_model::config::{ConfigError, WwwConfig};
 use lunabot_model::render::ServiceScope;
 use lunabot_model::{AnyObject, Json, Kind, Problem, kind};
@@ -21,6 +21,7 @@ const DIALECTS: &[(&str, Read)] = &[
     ("gitea", read::<gitea::Gitea>),
     ("github", read::<github::GitHub>),
     ("gitlab", read::<gitlab::GitLab>),
+    ("gitorious", read::<gitorious::Gitorious>),
     ("poller", read::<poller::PollerHook>),
 ];
 
@@ -34,11 +35,11 @@ const HANDLERS: &[(&Kind, Read)] = &[
     (&kinds::GITLAB, read::<gitlab::GitLab>),
 ];
 
-/// Dialects of services that are gone (02.036, 02.039).
-const GONE: &[(&str, &str)] = &[
-    ("bitbucket", "Bitbucket's POST service is gone; use bitbucketcloud with a web hook of the repository"),
-    ("gitorious", "Gitorious is gone; use the dialect of the forge that the repository is on now"),
-];
+/// Dialects of services that are gone (02.036).
+const GONE: &[(&str, &str)] = &[(
+    "bitbucket",
+    "Bitbucket's POST service is gone; use bitbucketcloud with a web hook of the repository",
+)];
 
 /// A dialect as the configuration lists it.
 pub(super) struct Entry {
@@ -240,7 +241,7 @@ mod tests {
         let secret =
             json!({"$kind": "util.Secret", "$id": 1, "$at": "master.lua:2", "$args": {"secret_name": "s"}});
         let dialects = json!({
-            "base": true, "bitbucket": false, "gitorious": null,
+            "base": true, "bitbucket": false, "gitorious": true,
             "github": {"secret": secret, "strict": true, "codebase": function, "github_property_whitelist": ["github.*"],
                        "skips": {}, "github_api_endpoint": "https://g.example.org/api/v3", "pullrequest_ref": "head",
                        "token": secret, "debug": true, "verify": false},
@@ -250,7 +251,7 @@ mod tests {
             "bitbucketserver": {}, "poller": {"allowed": ["a"]},
         });
         assert_eq!(told(dialects.clone()), [""; 0]);
-        assert_eq!(Hooks::new(&www(dialects)).dialects.len(), 7);
+        assert_eq!(Hooks::new(&www(dialects)).dialects.len(), 8);
     }
 
     #[test]
@@ -300,7 +301,6 @@ mod tests {
             (json!({"githb": true}), "githb: unknown dialect, did you mean github?"),
             (json!({"mine": true}), "mine: unknown dialect; there are base, bitbucketcloud"),
             (json!({"bitbucket": true}), "bitbucket: Bitbucket's POST service is gone; use bitbucketcloud"),
-            (json!({"gitorious": true}), "gitorious: Gitorious is gone"),
         ] {
             let told = told(dialects.clone());
             let wanted = format!("www.change_hook_dialects.{wanted}");

@@ -75,12 +75,9 @@ pub fn add_filters(env: &mut Environment<'_>, clock: &Arc<dyn Clock>) {
     env.add_filter("spent", format::spent);
     env.add_filter("link", safe_url);
     env.add_filter("plain", plain);
-    env.add_filter("cut", |text: &str, limit: usize| match text.char_indices().nth(limit) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_string(),
-    });
+    env.add_filter("cut", cut);
     env.add_filter("short", |text: &str| text.chars().take(10).collect::<String>());
-    env.add_filter("first_line", |text: &str| text.lines().next().unwrap_or_default().to_string());
+    env.add_filter("first_line", |text: &str| cut(text.lines().next().unwrap_or_default(), FIRST_LINE));
     env.add_filter("result", |code: Option<i64>| match code {
         None => "running",
         Some(code) => Results::from_code(code).map_or("unknown", Results::name),
@@ -101,6 +98,16 @@ fn safe_url(url: &str) -> Option<String> {
 }
 
 /// A property's value: texts as they are, everything else as JSON.
+/// Characters of a first line that are shown in a list or heading.
+const FIRST_LINE: usize = 300;
+
+fn cut(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_string(),
+    }
+}
+
 fn plain(value: &Value) -> String {
     match value.as_str() {
         Some(text) => text.to_string(),

@@ -245,13 +245,15 @@ async fn row_10_031_reading_can_be_kept_to_some_by_every_way_in() {
     ];
     for path in &pages {
         let status = |who: char| world.get_as(people.cookie(who), path);
-        let (anonymous, _) = status('a').await;
-        assert_eq!(anonymous, 302, "{path} leads to the login");
+        let browser = axum::http::Request::get(path).header("accept", "text/html,*/*;q=0.8");
+        let anonymous = world.send(browser.body(axum::body::Body::empty()).unwrap()).await.status();
+        assert_eq!(anonymous, 302, "{path} leads people to the login");
+        assert_eq!(status('a').await.0, 403, "{path} tells programs");
         assert_eq!(status('j').await.0, 403, "{path}");
         assert!(matches!(status('d').await.0, 200 | 302 | 303 | 404), "{path}");
     }
-    let request = axum::http::Request::get("/builders/docs?q=x").body(axum::body::Body::empty()).unwrap();
-    let response = world.send(request).await;
+    let request = axum::http::Request::get("/builders/docs?q=x").header("accept", "text/html");
+    let response = world.send(request.body(axum::body::Body::empty()).unwrap()).await;
     assert_eq!(response.headers()["location"], "../auth/login?redirect=%2Fbuilders%2Fdocs%3Fq%3Dx");
     // A part of an open page is not to become a login.
     let request = axum::http::Request::get("/builders").header("x-part", "1").body(axum::body::Body::empty());

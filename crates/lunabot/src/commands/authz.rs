@@ -25,7 +25,7 @@ pub fn explain(args: &Explain) -> Result<ExitCode> {
         groups: args.group.clone(),
         action: args.method.clone(),
         path: args.path.clone(),
-        builder: args.builder.clone(),
+        builders: args.builder.iter().cloned().collect(),
     };
     let base = BaseDir::new(&args.dir, None)?;
     if PidFile::holder(&base.pid_file())?.is_some() {

@@ -62,11 +62,11 @@ mod tests {
     #[test]
     fn a_hook_dialect_that_is_not_there_is_refused_02_028() {
         let mut config = Config { log_encoding: "utf-8".into(), ..Config::default() };
-        for dialect in ["base", "github", "gitorious"] {
+        for dialect in ["base", "github", "bitbucket"] {
             config.www.change_hook_dialects.insert(dialect.into(), true.into());
         }
         let told: Vec<String> = all(&config).iter().map(ToString::to_string).collect();
-        assert!(told.len() == 1 && told[0].starts_with("www.change_hook_dialects.gitorious: "), "{told:?}");
+        assert!(told.len() == 1 && told[0].starts_with("www.change_hook_dialects.bitbucket: "), "{told:?}");
         assert!(
             warnings(&config)[0].to_string().starts_with("www.change_hook_dialects.github: has no secret")
         );

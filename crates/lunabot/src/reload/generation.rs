@@ -83,7 +83,19 @@ impl Generation {
     ) -> (bool, Vec<String>) {
         let (script, secrets) = (Arc::clone(&self.inner.host), Arc::clone(&self.inner.secrets));
         let scope = ServiceScope { script, secrets, concerns: "authz explain".into() };
-        lunabot_www::explain(&self.access, question, data, &scope).await
+        let mut question = question.clone();
+        if data.is_none() && question.builders.is_empty() {
+            question.builders = self.forced_by(question.path());
+        }
+        lunabot_www::explain(&self.access, &question, data, &scope).await
+    }
+
+    /// The builders of the scheduler that `forceschedulers/NAME` names, as the configuration has them.
+    fn forced_by(&self, path: &str) -> Vec<String> {
+        let name = path.strip_prefix("forceschedulers/").unwrap_or_default();
+        let scheduler = self.config().schedulers.iter().find(|scheduler| scheduler.args["name"] == name);
+        let builders = scheduler.and_then(|scheduler| scheduler.args["builderNames"].as_array());
+        builders.into_iter().flatten().filter_map(|name| Some(name.as_str()?.to_owned())).collect()
     }
 
     /// What the change sources work by.
