@@ -60,6 +60,7 @@ async fn a_browser_gets_a_form_and_no_other_site_can_send_it() {
     world.access(table()).await;
     let (status, headers, page) = world.ask("/auth/login?redirect=/a%22b", &[("accept", "text/html")]).await;
     assert_eq!((status, headers.contains_key("www-authenticate")), (200, false));
+    assert!(page.contains("name=\"username\" value=\"\""), "{page}");
     assert!(page.contains("type=\"password\"") && page.contains("value=\"&#x2f;a&quot;b\""), "{page}");
     let sent = "username=joe&password=pw&redirect=%2Fbuilders%3Fq%3Dx";
     let response = world.post("/auth/login", FORM, &[("origin", "http://evil.example")], sent).await;
@@ -262,6 +263,7 @@ async fn what_is_wrong_is_told_with_its_place() {
             json!({"authz": object("Authz", json!({"stringsMatcher": "regex", "allowRules": [object("AnyEndpointMatcher", json!({"role": "("}))]}))}),
             "master.lua:7: util.AnyEndpointMatcher: role: '(' is not a regular expression",
         ),
+        (json!({"port": "ssl:8443:privateKey=nokey:certKey=nocert"}), "www.port: cannot read"),
         (json!({"trusted_proxies": ["proxy"]}), "www.trusted_proxies: 'proxy' is neither"),
         (json!({"cookie_expiration_time": 0}), "www.cookie_expiration_time: expected"),
         (json!({"avatar_methods": [object("AvatarGitHub", json!({}))]}), "www.avatar_methods: expected"),

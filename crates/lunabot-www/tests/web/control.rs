@@ -1,7 +1,8 @@
 //! Control over JSONRPC (09e) and over the forms of the pages.
 
 use crate::support::{World, seed, text};
-use lunabot_data::ControlError;
+use lunabot_data::{ControlError, Delivery};
+use lunabot_model::Pattern;
 use serde_json::{Value, json};
 
 const JSON: &str = "application/json";
@@ -21,6 +22,33 @@ async fn replies_are_sorted_and_compact_09_076_09_078() {
     assert_eq!(reply, (200, r#"{"id":"x","jsonrpc":"2.0","result":[7,{"2":9}]}"#.to_string()));
     let call = world.handler.calls.lock().unwrap().pop().unwrap();
     assert_eq!(call, ("1".into(), "rebuild".into(), json!({"a": 1, "owner": "anonymous"})));
+}
+
+#[tokio::test]
+async fn row_09_096_orders_are_announced_when_they_are_carried_out() {
+    let world = World::new().await;
+    seed::small(&world.data, &world.clock, 5).await;
+    let mut events = world.data.bus().subscribe(vec![Pattern::parse("control/*/*/*")]);
+    let order = |path: &'static str, method: &'static str, params: Value| {
+        let body = json!({"jsonrpc": "2.0", "method": method, "id": 1, "params": params}).to_string();
+        let world = &world;
+        async move { call(world, path, &body).await.0 }
+    };
+    world.answer(Err(ControlError::Internal("broken".into())));
+    assert_eq!(order("builds/1", "stop", json!({})).await, 500);
+    for (path, method, params) in [
+        ("builds/1", "rebuild", json!({})),
+        ("builds/1", "stop", json!({"reason": "why"})),
+        ("buildrequests/1", "cancel", json!({})),
+    ] {
+        world.answer(Ok(json!(null)));
+        assert_eq!(order(path, method, params).await, 200);
+    }
+    for (topic, reason) in [("control/builds/1/stop", "why"), ("control/buildrequests/1/cancel", "no reason")]
+    {
+        let Some(Delivery::Event(event)) = events.next().await else { panic!("no {topic}") };
+        assert_eq!((event.topic.to_string().as_str(), &event.payload["reason"]), (topic, &json!(reason)));
+    }
 }
 
 #[tokio::test]

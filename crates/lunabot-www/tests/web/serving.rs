@@ -51,9 +51,8 @@ async fn a_stop_ends_event_streams_and_idle_connections() {
 async fn a_unix_socket_serves_and_is_taken_away_10_001() {
     let world = World::new().await;
     let path = world.dir.path().join("www.sock");
-    let listener =
-        listen(&Endpoint::read(&json!(format!("unix:{}:mode=600", path.display()))).unwrap(), Path::new("."))
-            .await;
+    // A relative path begins at the master's folder, not where the master was started.
+    let listener = listen(&Endpoint::read(&json!("unix:www.sock:mode=600")).unwrap(), world.dir.path()).await;
     let stop = CancellationToken::new();
     let serving = tokio::spawn(serve(listener.unwrap(), world.router.clone(), stop.clone()));
     let mut stream = UnixStream::connect(&path).await.unwrap();
