@@ -54,6 +54,8 @@ mod odd_input;
 mod old_workers;
 #[path = "whole/own_builds.rs"]
 mod own_builds;
+#[path = "whole/own_configurators.rs"]
+mod own_configurators;
 #[path = "whole/own_hooks.rs"]
 mod own_hooks;
 #[path = "whole/own_latent.rs"]

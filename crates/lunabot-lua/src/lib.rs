@@ -8,6 +8,7 @@
 mod bytecode;
 mod cached;
 mod class;
+mod configurators;
 mod construct;
 mod convert;
 mod custom;

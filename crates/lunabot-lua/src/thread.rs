@@ -117,7 +117,13 @@ async fn load(vm: &Vm) -> Option<Config> {
 async fn execute(vm: &Vm, name: &str, source: &[u8]) -> Result<Value, String> {
     let main = vm.compile(name, source).map_err(|error| message_of(&error))?;
     let meter = Meter::new(LOAD_CPU, false);
-    let call = main.call_async::<MultiValue>(());
+    let call = async {
+        let values = main.call_async::<MultiValue>(()).await?;
+        if let Some(Value::Table(config)) = values.front() {
+            crate::configurators::run(&vm.lua, &vm.shared, config).await?;
+        }
+        Ok::<_, mlua::Error>(values)
+    };
     let metered = Metered::new(call, meter.clone(), vm.limits.clone());
     let sleep = Box::pin(load_time(&vm.shared));
     let metered = std::pin::pin!(metered);

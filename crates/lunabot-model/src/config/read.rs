@@ -30,9 +30,9 @@ impl Config {
         let mut reader = Reader { map, errors: Vec::new() };
         reader.keys();
         let mut config = reader.config();
-        let configurators = reader.objects("configurators", "util.JanitorConfigurator");
+        let janitors = reader.janitors();
         crosscheck::check(&config, map, &mut reader.errors);
-        janitor::install(&mut config, &configurators, &mut reader.errors);
+        janitor::install(&mut config, &janitors, &mut reader.errors);
         if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) }
     }
 }
@@ -229,6 +229,33 @@ impl<'a> Reader<'a> {
             }
         }
         found
+    }
+
+    /// The configurators that the master carries out itself. Those of classes of the configuration have done their work
+    /// while it was loaded (01.025).
+    fn janitors(&mut self) -> Vec<AnyObject> {
+        let mut all = self.objects("configurators", "util.");
+        let mut wrong = |object: &AnyObject, text: String| {
+            self.errors.push(error_at(&object.at, object.kind.clone(), text));
+        };
+        all.retain(|object| match object.kind.as_str() {
+            "util.JanitorConfigurator" => true,
+            "util.Configurator" => {
+                let class = object.class.as_ref();
+                if class.and_then(|class| class.pointer("/hooks/configure")).is_none() {
+                    wrong(
+                        object,
+                        "does nothing by itself: extend it with a method configure(self, c)".into(),
+                    );
+                }
+                false
+            }
+            other => {
+                wrong(object, format!("a {other} does not belong into configurators"));
+                false
+            }
+        });
+        all
     }
 
     fn builders(&mut self) -> Vec<DeclaredBuilder> {

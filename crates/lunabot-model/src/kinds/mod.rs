@@ -6,6 +6,7 @@
 pub mod builders;
 pub mod collapse;
 pub mod commands;
+pub mod configurator;
 pub mod factories;
 pub mod filters;
 pub mod gerrit_filter;
@@ -42,6 +43,7 @@ pub static KINDS: &[Kind] = &[
     builders::BUILD_FACTORY,
     builders::BUILD,
     janitor::JANITOR_CONFIGURATOR,
+    configurator::CONFIGURATOR,
     factories::GNU_AUTOCONF,
     factories::CPAN,
     factories::TRIAL,
