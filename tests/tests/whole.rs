@@ -68,6 +68,8 @@ mod own_parts;
 mod own_rules;
 #[path = "whole/own_secrets.rs"]
 mod own_secrets;
+#[path = "whole/own_services.rs"]
+mod own_services;
 #[path = "whole/own_sources.rs"]
 mod own_sources;
 #[path = "whole/own_steps.rs"]

@@ -176,6 +176,7 @@ impl Engine {
         let names = around.builders.iter().map(|(name, id)| (*id, name.clone())).collect();
         let watched = services::Around {
             data: data.clone(),
+            clock: self.0.clock.clone(),
             generation: generation.clone(),
             builders: Arc::new(names),
         };
@@ -227,7 +228,7 @@ impl Engine {
             let _ = stopped.await;
         }
         self.0.schedulers.shut_down().await;
-        self.0.services.shut_down();
+        self.0.services.shut_down().await;
         let _ = self.send(Message::Quit).await;
     }
 
@@ -238,6 +239,11 @@ impl Engine {
             (Ok(()), Ok(status)) => status,
             _ => EngineStatus { stopping: true, ..EngineStatus::default() },
         }
+    }
+
+    /// How the services of classes of the configuration are, in words, by name.
+    pub fn services(&self) -> Vec<(String, String)> {
+        self.0.services.status()
     }
 
     pub(crate) fn data(&self) -> &Data {

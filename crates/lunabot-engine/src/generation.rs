@@ -16,3 +16,9 @@ pub struct Generation {
     pub host: Arc<dyn ScriptHost>,
     pub secrets: Arc<dyn SecretSource>,
 }
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        self.host.retired();
+    }
+}

@@ -44,6 +44,8 @@ pub(crate) struct Declared {
     pub tasks: RefCell<Vec<(AbortHandle, Rc<Cell<bool>>)>>,
     /// Functions of `self:serve`, by path.
     pub served: RefCell<HashMap<String, Function>>,
+    /// It acted, and does no more.
+    pub over: Cell<bool>,
 }
 
 impl Declared {
@@ -69,6 +71,7 @@ impl Declared {
             live: RefCell::default(),
             tasks: RefCell::default(),
             served: RefCell::default(),
+            over: Cell::new(false),
         };
         lua.create_userdata(declared)
     }
@@ -123,6 +126,7 @@ impl Declared {
             live: RefCell::default(),
             tasks: RefCell::default(),
             served: RefCell::default(),
+            over: Cell::new(false),
         };
         Ok(Value::UserData(lua.create_userdata(declared)?))
     }

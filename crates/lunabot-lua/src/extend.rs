@@ -16,6 +16,16 @@ use std::rc::Rc;
 /// Fields of a class that are not attributes.
 const SPECIAL: [&str; 6] = ["params", "check", "init", "observers", "requires", "prohibitArgs"];
 
+/// Methods that Buildbot calls and we do not, with what stands for them.
+const UNCALLED: &[(Category, &str, &str)] = &[
+    (
+        Category::Service,
+        "reconfigService",
+        "a service that a reload changes is stopped, and a new one started: startService sees its options",
+    ),
+    (Category::Service, "checkConfig", "write check = function(args) … end"),
+];
+
 /// Enters `extend` into the prelude.
 pub(crate) fn add_methods(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
     prelude.raw_set("extend", lua.create_function(extend)?)
@@ -91,6 +101,10 @@ fn odd_method(class: &Class, name: &str, method: &mlua::Function) -> Option<Stri
         let takes: Vec<&str> = std::iter::once("self").chain(hook.takes.iter().copied()).collect();
         let more = usize::from(method.info().num_params) > takes.len();
         return more.then(|| format!("{name} is called with ({}) alone", takes.join(", ")));
+    }
+    let upstream = UNCALLED.iter().find(|(category, of, _)| *category == class.kind.category && *of == name);
+    if let Some((_, _, instead)) = upstream {
+        return Some(format!("{name} is a method of your own, which nothing calls; {instead}"));
     }
     let private = name.starts_with('_') || name.starts_with("mode_");
     (private && class.kind.category == Category::Step)

@@ -22,6 +22,8 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// In place of the id of a [`Keep`], which are from 1: another generation serves.
 pub(crate) const SUPERSEDED: u64 = 0;
+/// The same: no build belongs to this generation any more.
+pub(crate) const RETIRED: u64 = u64::MAX;
 
 /// Implements [`ScriptHost`] for one generation.
 pub(crate) struct Caller {
@@ -178,6 +180,10 @@ impl ScriptHost for Caller {
 
     fn superseded(&self) {
         let _ = self.ended.send(SUPERSEDED);
+    }
+
+    fn retired(&self) {
+        let _ = self.ended.send(RETIRED);
     }
 
     fn keep(&self) -> Keep {

@@ -38,10 +38,16 @@ impl Instances {
         self.declared.borrow().get(&id).cloned()
     }
 
+    /// Whether the instance of this id is known, and has not ended.
+    pub fn acts(&self, keep: u64) -> bool {
+        self.acting.borrow().contains_key(&keep)
+    }
+
     /// An instance has ended, or a scope with all that was kept for it.
     pub fn forget(&self, keep: u64) {
         let ended = self.acting.borrow_mut().remove(&keep);
         if let Some(declared) = ended.as_ref().and_then(|object| object.borrow::<Declared>().ok()) {
+            declared.over.set(true);
             declared.tasks.take().iter().for_each(|(task, _)| task.abort());
             declared.served.take();
             // Where the configuration holds on to it, it must not hold on to others.
@@ -75,6 +81,7 @@ impl Declared {
             live: RefCell::default(),
             tasks: RefCell::default(),
             served: RefCell::default(),
+            over: Cell::new(false),
         })
     }
 

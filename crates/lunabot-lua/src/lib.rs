@@ -5,6 +5,7 @@
 //! room: any type of mlua. What must never enter: knowledge of a single kind; everything about kinds is in the
 //! [`Kind`](lunabot_model::Kind) tables that the caller hands in.
 
+mod beside;
 mod bytecode;
 mod cached;
 mod class;
@@ -39,6 +40,7 @@ mod serve;
 mod shape;
 mod state;
 mod stubs;
+mod subscriptions;
 mod tasks;
 mod thread;
 mod values;

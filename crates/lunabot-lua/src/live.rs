@@ -46,6 +46,9 @@ pub(crate) fn arg_to_lua(lua: &Lua, shared: &Shared, arg: Arg) -> mlua::Result<V
         Arg::Value(json) => to_lua(lua, shared, &json),
         Arg::Bytes(bytes) => Ok(Value::String(lua.create_string(bytes)?)),
         Arg::Lines(lines) => Ok(Value::String(lua.create_string(lines)?)),
+        Arg::Object(object) if object.class == "master" && object.scope != 0 => {
+            shared.prelude("master_of")?.call(object.scope)
+        }
         Arg::Object(object) if object.class == "master" => {
             Ok(Value::Table(shared.prelude_table("master_table")?))
         }

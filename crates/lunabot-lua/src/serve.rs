@@ -2,14 +2,14 @@
 
 use crate::convert::Reader;
 use crate::failure::script_error;
-use crate::host::SUPERSEDED;
+use crate::host::{RETIRED, SUPERSEDED};
 use crate::limits::{Meter, Metered};
 use crate::live::arg_to_lua;
 use crate::origin::Origin;
 use crate::shape::Shape;
 use crate::vm::Vm;
 use lunabot_model::config::LuaLimits;
-use lunabot_model::{Arg, Json, Mono, ScriptError, ScriptErrorKind};
+use lunabot_model::{Arg, Clock, Json, Mono, ScriptError, ScriptErrorKind};
 use mlua::{Function, IntoLuaMulti, MultiValue, Value};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -89,8 +89,12 @@ pub(crate) async fn serve(
             if keep == SUPERSEDED {
                 shared.tasks.spawn(collect(server.clone()));
             }
+            if let (RETIRED, Some(master)) = (keep, &shared.options.master) {
+                master.retire();
+            }
             shared.instances.forget(keep);
             shared.lifted.forget(keep);
+            crate::subscriptions::end(&shared, keep);
         }
         while server.bounded.get() < MAX_RUNNING {
             match jobs.poll_recv(cx) {
@@ -163,15 +167,7 @@ impl Server {
     }
 
     async fn timed(&self, call: impl Future<Output = Result<Json, ScriptError>>) -> Answer {
-        let clock = &self.vm.shared.options.clock;
-        let (mut call, mut busy) = (std::pin::pin!(call), Duration::ZERO);
-        let result = std::future::poll_fn(|cx| {
-            let begun = clock.mono();
-            let polled = call.as_mut().poll(cx);
-            busy += clock.mono() - begun;
-            polled
-        })
-        .await;
+        let (result, busy) = timed(&*self.vm.shared.options.clock, call).await;
         Answer { result, busy }
     }
 
@@ -338,6 +334,19 @@ impl Server {
             strikes.until = Some(now + doubled.min(MAX_SUSPENSION));
         }
     }
+}
+
+/// What came of a call, and for how long it kept the thread to itself.
+pub(crate) async fn timed<T>(clock: &dyn Clock, call: impl Future<Output = T>) -> (T, Duration) {
+    let (mut call, mut busy) = (std::pin::pin!(call), Duration::ZERO);
+    let result = std::future::poll_fn(|cx| {
+        let begun = clock.mono();
+        let polled = call.as_mut().poll(cx);
+        busy += clock.mono() - begun;
+        polled
+    })
+    .await;
+    (result, busy)
 }
 
 /// What objects that the function makes are kept for.

@@ -62,6 +62,11 @@ pub(crate) struct Shared {
     pub tasks: Tasks,
     /// Time that the file scope may take beyond its own, asked for by `util.process{timeout=}`.
     pub patience: Cell<std::time::Duration>,
+    /// How long a callback may take; known once the file has returned.
+    pub deadline: Cell<std::time::Duration>,
+    /// How long it may compute between two waits; likewise.
+    pub cpu: Cell<std::time::Duration>,
+    pub subscriptions: crate::subscriptions::Owned,
     /// Runs ports of the master outside this thread.
     pub outside: Option<tokio::runtime::Handle>,
 }
@@ -95,6 +100,9 @@ impl Shared {
             prelude: RefCell::default(),
             tasks: Tasks::default(),
             patience: Cell::default(),
+            deadline: Cell::default(),
+            cpu: Cell::default(),
+            subscriptions: crate::subscriptions::Owned::default(),
             outside,
         }
     }

@@ -10,10 +10,9 @@ use crate::values::to_lua;
 use futures::StreamExt;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture, join_all};
 use futures::stream::FuturesUnordered;
-use lunabot_model::script::CallSite;
-use lunabot_model::{Json, ScriptError, ScriptErrorKind};
+use lunabot_model::Json;
 use mlua::{AnyUserData, Function, Lua, MultiValue, Table, UserData, UserDataMethods, Value};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -23,7 +22,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 /// Calls that `util.gather` starts at once.
 const MAX_GATHER: usize = 10_000;
 /// CPU time between two waits of a spawned task.
-const TASK_CPU: Duration = Duration::from_secs(1);
+pub(crate) const TASK_CPU: Duration = Duration::from_secs(1);
 
 /// What runs at the same time on the interpreter's thread: callbacks and spawned tasks, each in turn.
 ///
@@ -72,7 +71,8 @@ impl Tasks {
 pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set("gather", lua.create_async_function(gather)?)?;
     host.raw_set("spawn", lua.create_function(spawn)?)?;
-    host.raw_set("spawn_for", lua.create_function(spawn_for)?)?;
+    crate::beside::add(lua, host)?;
+    crate::subscriptions::add(lua, host)?;
     host.raw_set("serve_for", lua.create_function(serve_for)?)?;
     host.raw_set("served", lua.create_function(served)?)?;
     for name in ["serve", "runCommand", "useLogDelayed"] {
@@ -93,8 +93,6 @@ pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
     )?;
     host.raw_set("mutex_lock", lua.create_async_function(lock)?)?;
     host.raw_set("master", lua.create_async_function(master)?)?;
-    host.raw_set("subscribe", lua.create_async_function(subscribe)?)?;
-    host.raw_set("unsubscribe", lua.create_async_function(unsubscribe)?)?;
     host.raw_set("now", lua.create_function(|lua, ()| Ok(Shared::of(lua).options.clock.now().secs_f64()))?)?;
     host.raw_set(
         "message",
@@ -179,59 +177,6 @@ fn spawn(lua: &Lua, call: Function) -> mlua::Result<AnyUserData> {
     lua.create_userdata(task)
 }
 
-/// Before a task that failed runs again at first; twice as long each further time.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// At most; one that ran for longer begins anew.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// Runs a function for an object that acts, until that ends; again and again after errors.
-fn spawn_for(lua: &Lua, (this, call): (AnyUserData, Function)) -> mlua::Result<()> {
-    let declared = this.borrow::<Declared>()?;
-    if declared.live.borrow().is_none() {
-        return Err(raise(lua, "spawn works while it runs, not before"));
-    }
-    let limits = lua.app_data_ref::<Rc<Limits>>().ok_or_else(|| raise(lua, "no limits"))?.clone();
-    let (abort, registration) = AbortHandle::new_pair();
-    let over = Rc::new(Cell::new(false));
-    let mut tasks = declared.tasks.borrow_mut();
-    tasks.retain(|(_, over)| !over.get());
-    tasks.push((abort, over.clone()));
-    let (shared, path) = (Shared::of(lua), declared.class.path());
-    let clock = shared.options.clock.clone();
-    let work = async move {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let started = clock.mono();
-            let metered =
-                Metered::new(call.call_async::<Value>(()), Meter::new(TASK_CPU, true), limits.clone());
-            let error = match metered.await {
-                Some(Ok(_)) => return,
-                Some(Err(error)) => crate::failure::script_error(&error),
-                None => ScriptError {
-                    kind: ScriptErrorKind::Cpu,
-                    message: "the task computes for too long".into(),
-                    traceback: String::new(),
-                },
-            };
-            let at = crate::origin::origin_of(&call).to_string();
-            let site = CallSite::new("spawn", path.clone());
-            let told = shared.options.records.failed(&site, &error, &at, &*clock).message;
-            tracing::error!("spawn of {path}: {told}; it runs again in {} s", pause.as_secs());
-            if clock.mono() - started > LONGEST_PAUSE {
-                pause = FIRST_PAUSE;
-            }
-            clock.sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    };
-    Shared::of(lua).tasks.spawn(async move {
-        // Aborted: its object has ended.
-        let _ = Abortable::new(work, registration).await;
-        over.set(true);
-    });
-    Ok(())
-}
-
 /// Keeps a function for requests that an object which acts serves, until that ends.
 fn serve_for(_: &Lua, (this, path, call): (AnyUserData, String, Function)) -> mlua::Result<()> {
     this.borrow::<Declared>()?.served.borrow_mut().insert(path, call);
@@ -301,34 +246,6 @@ async fn master(lua: Lua, (op, args): (String, MultiValue)) -> mlua::Result<Valu
     let args = args_to_json(&lua, args)?;
     let answer = Outside::new(&shared, port.call(&op, args)).await;
     to_lua(&lua, &shared, &answer.map_err(|error| raise(&lua, error))?)
-}
-
-/// Has a function called for events; gives the number of the subscription, and the scope that its function is kept for.
-async fn subscribe(lua: Lua, (topic, call): (Value, Function)) -> mlua::Result<(u64, u64)> {
-    let shared = Shared::of(&lua);
-    let Some(port) = shared.options.master.clone() else {
-        return Err(raise(&lua, "no master runs here"));
-    };
-    let mut args = args_to_json(&lua, MultiValue::from_iter([topic]))?;
-    let scope = shared.new_scope();
-    args.push(serde_json::json!(crate::live::lent(&shared, &call, scope)?));
-    let answer = Outside::new(&shared, port.call("mq.subscribe", args)).await;
-    let number =
-        answer.and_then(|number| number.as_u64().ok_or_else(|| "the master has no number for it".into()));
-    number.map(|number| (number, scope)).map_err(|error| {
-        shared.lifted.forget(scope);
-        raise(&lua, error)
-    })
-}
-
-async fn unsubscribe(lua: Lua, (number, scope): (u64, u64)) -> mlua::Result<()> {
-    let shared = Shared::of(&lua);
-    if let Some(port) = shared.options.master.clone() {
-        // There is no way to fail.
-        let _ = Outside::new(&shared, port.call("mq.stop", vec![number.into()])).await;
-    }
-    shared.lifted.forget(scope);
-    Ok(())
 }
 
 fn log(lua: &Lua, (level, message, fields): (String, String, Value)) -> mlua::Result<()> {

@@ -59,6 +59,8 @@ async fn run(options: LoadOptions, outside: Option<tokio::runtime::Handle>, repl
     };
     shared.phase.set(Phase::Serving);
     let limits = config.lua.clone();
+    shared.deadline.set(limits.callback_timeout.std());
+    shared.cpu.set(limits.callback_cpu_seconds.std());
     let memory = memory_bytes(&limits);
     if let Err(error) = vm.lua.set_memory_limit(memory) {
         tracing::warn!("c.lua.memory_limit is not in force: {error}");

@@ -124,6 +124,15 @@ const WORKER: &[Hook] = &[
     hook("isCompatibleWithBuild", &["build_props"], "true or false", "false"),
 ];
 
+const REPEATED: &str = "repeated with back-off, with a new object, and shown";
+const FAREWELL: &str = "repeated with back-off, for 15 s";
+
+const SERVICE: &[Hook] = &[
+    hook("before_start", &[], NOTHING, REPEATED),
+    hook("startService", &[], NOTHING, REPEATED),
+    hook("stopService", &[], NOTHING, FAREWELL),
+];
+
 const WEB_HOOK: &[Hook] = &[
     hook("before_start", &[], NOTHING, OF_HOOK),
     hook("getChanges", &["request"], "a list of changes, or nil", OF_HOOK),
@@ -138,6 +147,7 @@ pub const fn hooks(category: Category) -> &'static [Hook] {
         Category::ChangeSource => CHANGE_SOURCE,
         Category::Worker => WORKER,
         Category::WebHook => WEB_HOOK,
+        Category::Service => SERVICE,
         _ => &[],
     }
 }

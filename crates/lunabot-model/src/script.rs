@@ -64,6 +64,10 @@ pub trait ScriptHost: Send + Sync {
     /// Another generation serves now: what is called from here on belongs to builds that began before. The host lets go
     /// of what it does not need any more.
     fn superseded(&self) {}
+
+    /// No build belongs to this generation any more, and none will. What acts by itself (a service that no reload has
+    /// touched) goes on.
+    fn retired(&self) {}
 }
 
 /// Where a call comes from.
@@ -148,6 +152,9 @@ pub trait MasterPort: Send + Sync {
     /// `op` is `data.get`, `data.control`, `data.updates.addChange`, `data.updates.addBuildset`, `state.get`,
     /// `state.set` …; arguments as in the contract.
     fn call<'a>(&'a self, op: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>>;
+
+    /// The generation has retired ([`ScriptHost::retired`]): what belongs to none of its objects ends.
+    fn retire(&self) {}
 }
 
 /// Hides the secrets that a master has used from texts for people that no build masks (04.039).

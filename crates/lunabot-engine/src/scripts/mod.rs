@@ -2,6 +2,7 @@
 //!
 //! What must never enter: decisions of the master's own (those are the machines').
 
+pub(crate) mod acting;
 pub(crate) mod args;
 mod asked;
 mod bare;

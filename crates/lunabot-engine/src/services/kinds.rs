@@ -1,4 +1,4 @@
-//! The kinds of services of this room (03.025, 03.026).
+//! The kinds of services of this room (01.024, 03.025, 03.026).
 
 use super::stamps::StampRule;
 use lunabot_model::kind::{CallbackSpec, Category, Params, check_as, schema_of};
@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 /// The kinds of this room that declare services.
-pub static KINDS: &[Kind] = &[OLD_BUILD_CANCELLER, FAILING_BUILDSET_CANCELLER];
+pub static KINDS: &[Kind] = &[OLD_BUILD_CANCELLER, FAILING_BUILDSET_CANCELLER, BUILDBOT_SERVICE];
 
 /// Builders, perhaps others that are meant with them, and the source stamps in question.
 #[derive(Debug, Clone)]
@@ -90,6 +90,21 @@ impl Params for FailingBuildsetCancellerParams {
     }
 }
 
+/// `util.BuildbotService`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BuildbotServiceParams {
+    /// Unique among the services; its state is kept under it. Default: the name of the class.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+impl Params for BuildbotServiceParams {
+    fn validate(&self) -> Vec<Problem> {
+        self.name.as_deref().map(unnamed).unwrap_or_default()
+    }
+}
+
 fn unnamed(name: &str) -> Vec<Problem> {
     if name.is_empty() { vec![Problem::new("name", "is empty")] } else { Vec::new() }
 }
@@ -120,6 +135,18 @@ pub const FAILING_BUILDSET_CANCELLER: Kind = Kind {
     schema: schema_of::<FailingBuildsetCancellerParams>,
     check: check_as::<FailingBuildsetCancellerParams>,
     callbacks: &[],
+    ..OLD_BUILD_CANCELLER
+};
+
+pub const BUILDBOT_SERVICE: Kind = Kind {
+    name: "BuildbotService",
+    aliases: &["Service"],
+    positional: &[],
+    doc: "The base of services of your own: extend it with startService and stopService.",
+    schema: schema_of::<BuildbotServiceParams>,
+    check: check_as::<BuildbotServiceParams>,
+    callbacks: &[],
+    extensible: true,
     ..OLD_BUILD_CANCELLER
 };
 

@@ -1,17 +1,19 @@
-//! Services that watch requests and builds and cancel what is not worth building (reference 03.025, 03.026).
+//! Services that watch requests and builds and cancel what is not worth building (reference 03.025, 03.026), and those of
+//! classes of the configuration (01.024).
 //!
 //! What must never enter: reporters, and anything else that talks to the outside world.
 
 mod failing;
 mod kinds;
 mod old;
+mod own;
 mod stamps;
 
 pub use kinds::KINDS;
 
 use crate::Generation;
 use lunabot_data::{Data, Delivery, Subscription};
-use lunabot_model::{AnyObject, BuildRequestId, BuilderId, Pattern};
+use lunabot_model::{AnyObject, BuildRequestId, BuilderId, Clock, Pattern};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone)]
 pub(crate) struct Around {
     pub data: Data,
+    pub clock: Arc<dyn Clock>,
     pub generation: Arc<Generation>,
     /// Names of the configured builders.
     pub builders: Arc<HashMap<BuilderId, String>>,
@@ -40,18 +43,23 @@ impl Around {
     }
 }
 
-/// The running services; those of the newest generation.
+/// The running services.
 #[derive(Default)]
-pub(crate) struct Services(Mutex<CancellationToken>);
+pub(crate) struct Services {
+    /// Ends those of the newest generation.
+    watching: Mutex<CancellationToken>,
+    own: own::OwnServices,
+}
 
 impl Services {
     /// Ends the services of the past and starts those declared. They find out by themselves what is open, so that a
-    /// reload or a restart loses nothing. The error names the place.
+    /// reload or a restart loses nothing. Those of classes of the configuration are touched where they differ only. The
+    /// error names the place.
     pub fn apply(&self, around: &Around) -> Result<(), String> {
         let declared = &around.generation.config.services;
         let services = declared.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let token = CancellationToken::new();
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *current, token.clone()).cancel();
         for service in services.into_iter().flatten() {
             let (around, token) = (around.clone(), token.clone());
@@ -62,11 +70,18 @@ impl Services {
                 }
             });
         }
-        Ok(())
+        self.own.apply(declared, around)
     }
 
-    pub fn shut_down(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).cancel();
+    /// How those of classes of the configuration are, by name.
+    pub fn status(&self) -> Vec<(String, String)> {
+        self.own.status()
+    }
+
+    /// Ends all, and waits for what they have to finish.
+    pub async fn shut_down(&self) {
+        self.watching.lock().unwrap_or_else(PoisonError::into_inner).cancel();
+        self.own.shut_down().await;
     }
 }
 

@@ -26,11 +26,21 @@ end
 local methods = {}
 host.live_methods = methods
 
--- self:spawn(fn) of a change source: runs beside it until it is stopped, again after an error.
+-- self:spawn(fn) of what acts: runs beside it until it is stopped, again after an error.
 function methods.spawn(source, fn)
   if type(fn) ~= "function" then raise("takes a function: self:spawn(function() … end)") end
   host.spawn_for(source, fn)
 end
+
+-- self:callLater(seconds, fn) of what acts: calls it once, unless it is cancelled or its object ends before.
+local Timer = {}
+Timer.__index = Timer
+function methods.callLater(object, seconds, fn)
+  if type(fn) ~= "function" then raise("takes seconds and a function: self:callLater(60, function() … end)") end
+  return setmetatable({ handle = host.call_later(object, host.seconds(seconds), fn) }, Timer)
+end
+function Timer:cancel() host.timer_cancel(self.handle) end
+function Timer:active() return host.timer_active(self.handle) end
 
 -- self:serve(path, fn) of a change source: requests to /change_hook/custom/PATH until it is deactivated.
 function methods.serve(source, path, fn)

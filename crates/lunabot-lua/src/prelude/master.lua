@@ -138,17 +138,32 @@ function master.state.update(key, fn)
 end
 local Subscription = {}
 Subscription.__index = Subscription
-function master.mq.subscribe(topic, fn)
-  if topic == master.mq then raise("is called with a dot, not a colon: master.mq.subscribe(…)") end
-  if type(fn) ~= "function" then raise("takes a topic and a function: master.mq.subscribe(\"builds/*/finished\", function(key, message) … end)") end
-  local number, scope = host.subscribe(topic, fn)
-  return setmetatable({ number = number, scope = scope }, Subscription)
+local function subscriber(mq, owner)
+  return function(topic, fn)
+    if topic == mq then raise("is called with a dot, not a colon: master.mq.subscribe(…)") end
+    if type(fn) ~= "function" then raise("takes a topic and a function: master.mq.subscribe(\"builds/*/finished\", function(key, message) … end)") end
+    local number, scope = host.subscribe(topic, fn, owner)
+    return setmetatable({ number = number, scope = scope, owner = owner }, Subscription)
+  end
 end
 function Subscription:stop()
   if self.number then
-    host.unsubscribe(self.number, self.scope)
+    host.unsubscribe(self.number, self.scope, self.owner)
     self.number = nil
   end
+end
+master.mq.subscribe = subscriber(master.mq)
+
+-- self.master of what acts: what it subscribes to by that ends with it.
+local owned = setmetatable({}, { __mode = "v" })
+function host.master_of(owner)
+  local own = owned[owner]
+  if not own then
+    own = setmetatable({ mq = {} }, { __index = master })
+    own.mq.subscribe = subscriber(own.mq, owner)
+    owned[owner] = own
+  end
+  return own
 end
 master.now = host.now
 master.basedir = host.basedir

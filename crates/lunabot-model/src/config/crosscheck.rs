@@ -50,19 +50,27 @@ fn name_of(object: &AnyObject) -> Option<&str> {
     object.arg("name").and_then(Json::as_str)
 }
 
+/// Its name; that of its class, where it is a service of one and has no other.
+fn service_name(object: &AnyObject) -> Option<&str> {
+    let of_class = || object.class.as_ref()?.get("name")?.as_str();
+    name_of(object).or_else(|| of_class().filter(|_| object.kind == OWN_SERVICE))
+}
+
 /// Names within one section are unique (01.005, 01.007, 01.009), those of workers also well formed (01.019).
 fn names(config: &Config, errors: &mut Vec<ConfigError>) {
-    let sections: [(&str, &[AnyObject]); 5] = [
+    let sections: [(&str, &[AnyObject]); 4] = [
         ("worker", &config.workers),
         ("scheduler", &config.schedulers),
         ("change source", &config.change_sources),
-        ("service", &config.services),
         ("project", &config.projects),
     ];
     for (what, objects) in sections {
         let named = objects.iter().filter_map(|o| Some((name_of(o)?, o.at.as_str(), o.kind.as_str())));
         duplicates(what, named, errors);
     }
+    let named =
+        config.services.iter().filter_map(|o| Some((service_name(o)?, o.at.as_str(), o.kind.as_str())));
+    duplicates("service", named, errors);
     let named = config.builders.iter().map(|b| (b.config.name.as_str(), b.at.as_str(), "util.BuilderConfig"));
     duplicates("builder", named, errors);
     for worker in &config.workers {
@@ -273,15 +281,32 @@ fn upstreams(config: &Config, table: &Map<String, Json>, errors: &mut Vec<Config
 /// Services that watch builders name them in their filters (03.025, 03.026).
 const WATCHERS: [&str; 2] = ["util.OldBuildCanceller", "util.FailingBuildsetCanceller"];
 
+/// What a class of the configuration extends to be a service (01.024).
+const OWN_SERVICE: &str = "util.BuildbotService";
+
+/// A service of one's own has a class that starts something, and a name.
+fn own_service(service: &AnyObject) -> Option<&'static str> {
+    let starts = service.class.as_ref().and_then(|class| class.pointer("/hooks/startService"));
+    match starts {
+        None => Some("does nothing by itself: extend it with a method startService"),
+        Some(_) if service_name(service) == Some(OWN_SERVICE) => {
+            Some("name is missing; give it one, or give its class one: Base:extend(\"Name\", {…})")
+        }
+        Some(_) => None,
+    }
+}
+
 /// What belongs into `c.services`, and the builders that are named there.
 fn services(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigError>) {
     let known: Vec<&str> = declared_builders(table).collect();
     for service in &config.services {
         let watches = WATCHERS.contains(&service.kind.as_str());
-        if !watches && !service.kind.starts_with("reporters.") && service.kind != "util.BuildbotService" {
+        if !watches && !service.kind.starts_with("reporters.") && service.kind != OWN_SERVICE {
             let text = format!("a {} does not belong into services", service.kind);
             errors.push(error_at(&service.at, service.kind.clone(), text));
         }
+        let wrong = own_service(service).filter(|_| service.kind == OWN_SERVICE);
+        errors.extend(wrong.map(|wrong| error_at(&service.at, service.kind.clone(), wrong)));
         let filters = service.arg("filters").and_then(Json::as_array).filter(|_| watches);
         if has_gaps(table, "builders") {
             continue;

@@ -27,7 +27,8 @@ pub struct ScriptObject {
     /// Fields that may be assigned.
     pub assignable: &'static [&'static str],
     pub handle: Arc<dyn LiveObject>,
-    /// How long objects that a function makes and hands to this one are kept: the id of a [`Keep`]. 0: they are not.
+    /// How long objects that a function makes and hands to this one are kept: the id of a [`Keep`]. 0: they are not. Of
+    /// `master`: whose it is; what it subscribes to ends with that one.
     pub scope: u64,
 }
 

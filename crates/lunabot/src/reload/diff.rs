@@ -111,7 +111,8 @@ impl Item {
 /// The name by which a declared object is matched: its own, or what its kind takes for one.
 pub fn name_of(object: &AnyObject) -> String {
     let text = |option| object.arg(option).and_then(Json::as_str).map(str::to_string);
-    text("name").or_else(|| text("repourl")).unwrap_or_else(|| object.kind.clone())
+    let class = || object.class.as_ref()?.get("name")?.as_str().map(str::to_string);
+    text("name").or_else(|| text("repourl")).or_else(class).unwrap_or_else(|| object.kind.clone())
 }
 
 fn objects(list: &[AnyObject]) -> BTreeMap<String, Json> {

@@ -37,6 +37,8 @@ impl Health {
             };
             facts.push((format!("change source {}", source.name), format!("{}; {state}", source.describe)));
         }
+        let services = self.engine.services().into_iter();
+        facts.extend(services.map(|(name, how)| (format!("service {name}"), how)));
         facts
     }
 }

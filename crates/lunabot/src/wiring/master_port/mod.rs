@@ -73,7 +73,8 @@ impl Port {
             "data.updates.addBuildset" => updates::add_buildset(self.data()?, next()).await,
             "mq.subscribe" => {
                 let master = self.master()?;
-                self.subscriptions.add(master.data.bus(), &master.script, &next(), &next())
+                let (topic, function, owned) = (next(), next(), next() == Json::Bool(true));
+                self.subscriptions.add(master.data.bus(), &master.script, &topic, &function, owned)
             }
             "mq.stop" => {
                 self.subscriptions.stop(&next());
@@ -133,5 +134,9 @@ fn state_key(name: &Json) -> Result<StateKey, String> {
 impl MasterPort for Port {
     fn call<'a>(&'a self, op: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
         Box::pin(self.dispatch(op, args))
+    }
+
+    fn retire(&self) {
+        self.subscriptions.retire();
     }
 }

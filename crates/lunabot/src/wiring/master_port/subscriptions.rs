@@ -1,4 +1,5 @@
-//! `master.mq.subscribe`: functions that hear events, for as long as their generation lasts (lua-api § 5).
+//! `master.mq.subscribe`: functions that hear events, for as long as their generation lasts (lua-api § 5), or the object
+//! that acts whose they are.
 
 use super::{query, rows};
 use lunabot_data::{Bus, Delivery, Subscription, TOPICS};
@@ -18,7 +19,13 @@ pub(super) struct Subscriptions(Mutex<Running>);
 #[derive(Default)]
 struct Running {
     made: u64,
-    all: HashMap<u64, AbortHandle>,
+    all: HashMap<u64, Hearing>,
+}
+
+struct Hearing {
+    task: AbortHandle,
+    /// An object that acts ends it.
+    owned: bool,
 }
 
 impl Subscriptions {
@@ -29,6 +36,7 @@ impl Subscriptions {
         script: &Weak<dyn ScriptHost>,
         topic: &Json,
         function: &Json,
+        owned: bool,
     ) -> Result<Json, String> {
         let topic = read(topic)?;
         let callback = Callback::from_json(function).ok_or("takes a topic and a function")?;
@@ -40,23 +48,35 @@ impl Subscriptions {
         let events = bus.subscribe(vec![Pattern::parse(&hearer.topic)]);
         running.made += 1;
         let number = running.made;
-        running.all.insert(number, tokio::spawn(hearer.hear(events)).abort_handle());
+        let task = tokio::spawn(hearer.hear(events)).abort_handle();
+        running.all.insert(number, Hearing { task, owned });
         Ok(number.into())
     }
 
     /// No call begins after this.
     pub fn stop(&self, number: &Json) {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(task) = number.as_u64().and_then(|number| running.all.remove(&number)) {
-            task.abort();
+        if let Some(hearing) = number.as_u64().and_then(|number| running.all.remove(&number)) {
+            hearing.task.abort();
         }
+    }
+
+    /// Stops those that belong to the generation alone.
+    pub fn retire(&self) {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running.all.retain(|_, hearing| {
+            if !hearing.owned {
+                hearing.task.abort();
+            }
+            hearing.owned
+        });
     }
 }
 
 impl Drop for Subscriptions {
     fn drop(&mut self) {
         let running = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        running.all.values().for_each(AbortHandle::abort);
+        running.all.values().for_each(|hearing| hearing.task.abort());
     }
 }
 
