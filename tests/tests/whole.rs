@@ -66,6 +66,8 @@ mod own_observers;
 mod own_parts;
 #[path = "whole/own_rules.rs"]
 mod own_rules;
+#[path = "whole/own_schedulers.rs"]
+mod own_schedulers;
 #[path = "whole/own_secrets.rs"]
 mod own_secrets;
 #[path = "whole/own_services.rs"]

@@ -24,6 +24,19 @@ const UNCALLED: &[(Category, &str, &str)] = &[
         "a service that a reload changes is stopped, and a new one started: startService sees its options",
     ),
     (Category::Service, "checkConfig", "write check = function(args) … end"),
+    (Category::Scheduler, "startService", "write activate"),
+    (Category::Scheduler, "stopService", "write deactivate"),
+    (Category::Scheduler, "getChangeFilter", "give the option change_filter"),
+    (
+        Category::Scheduler,
+        "getTimerNameForChange",
+        "extend AnyBranchScheduler for a timer for each branch, or use self:callLater",
+    ),
+    (
+        Category::Scheduler,
+        "getChangeClassificationsForTimer",
+        "extend AnyBranchScheduler for a timer for each branch, or use self:callLater",
+    ),
 ];
 
 /// Enters `extend` into the prelude.

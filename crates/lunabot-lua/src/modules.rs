@@ -39,12 +39,6 @@ const REPLACED: &[(&str, &str)] = &[
     ),
 ];
 
-/// Names that may come, and what does their work meanwhile.
-const MEANWHILE: &[(&str, &str)] = &[(
-    "schedulers.BaseBasicScheduler",
-    "use schedulers.SingleBranchScheduler or schedulers.AnyBranchScheduler, which it is the base of",
-)];
-
 /// The modules of the package.
 pub(crate) const MODULES: [&str; 9] =
     ["changes", "schedulers", "steps", "util", "worker", "reporters", "secrets", "webhooks", "www"];
@@ -130,9 +124,7 @@ fn unknown(lua: &Lua, module: &str, table: &Table, key: &str) -> mlua::Result<Va
         return complain(lua, &path, format!("is not supported; {instead}"));
     }
     if known(module).any(|name| name == key) {
-        let meanwhile = MEANWHILE.iter().find(|(name, _)| *name == path);
-        let meanwhile = meanwhile.map_or(String::new(), |(_, instead)| format!("; {instead}"));
-        return complain(lua, &path, format!("not supported yet{meanwhile}"));
+        return complain(lua, &path, "not supported yet".into());
     }
     let mut names: Vec<String> = known(module).map(str::to_string).collect();
     names.extend(shared.kind_names(module).map(str::to_string));

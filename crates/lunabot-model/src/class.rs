@@ -133,6 +133,13 @@ const SERVICE: &[Hook] = &[
     hook("stopService", &[], NOTHING, FAREWELL),
 ];
 
+const SCHEDULER: &[Hook] = &[
+    hook("before_start", &[], NOTHING, REPEATED),
+    hook("activate", &[], NOTHING, REPEATED),
+    hook("deactivate", &[], NOTHING, FAREWELL),
+    hook("gotChange", &["change", "important"], NOTHING, "it is told, and the change is passed over"),
+];
+
 const WEB_HOOK: &[Hook] = &[
     hook("before_start", &[], NOTHING, OF_HOOK),
     hook("getChanges", &["request"], "a list of changes, or nil", OF_HOOK),
@@ -148,6 +155,7 @@ pub const fn hooks(category: Category) -> &'static [Hook] {
         Category::Worker => WORKER,
         Category::WebHook => WEB_HOOK,
         Category::Service => SERVICE,
+        Category::Scheduler => SCHEDULER,
         _ => &[],
     }
 }

@@ -8,6 +8,7 @@ use super::absolute::{self, LastRevision};
 use super::buildset::{Wanted, stamps_for_changes};
 use super::definition::{Definition, Plan};
 use super::intake::{self, Verdict};
+use super::own::{OwnScheduler, Retry};
 use super::steady::insist;
 use super::ticking::LAST_TRIGGER;
 use super::timed::Timed;
@@ -69,17 +70,21 @@ impl Machine {
 pub(super) struct Running {
     id: SchedulerId,
     pub(super) definition: Definition,
-    enabled: bool,
+    pub(super) enabled: bool,
     pub(super) stop: CancellationToken,
     pub(super) machine: Machine,
     cursor: ChangeId,
-    last: BTreeMap<String, LastRevision>,
+    pub(super) last: BTreeMap<String, LastRevision>,
+    /// The object of its class, while it acts.
+    pub(super) acting: Option<OwnScheduler>,
+    pub(super) retry: Retry,
 }
 
 enum Wake {
     Order(Order),
     Change(Option<Delivery>),
     Timer,
+    Retry,
     Stop,
 }
 
@@ -95,10 +100,13 @@ impl Actor {
             stop: self.stop,
             cursor: 0,
             last: BTreeMap::new(),
+            acting: None,
+            retry: Retry::default(),
         };
         if running.start().await.is_some() {
             running.serve(feed, &mut self.inbox).await;
         }
+        running.deactivate().await;
         running.definition.around.agenda.next(running.name(), None, false);
     }
 }
@@ -109,11 +117,13 @@ impl Running {
             let clock = self.definition.around.clock.clone();
             self.publish();
             let timer = self.next_wake().map(|at| clock.sleep_until(at));
+            let retry = self.retry_at().map(|at| clock.sleep_until(at));
             let wake = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => Wake::Stop,
                 order = inbox.recv() => order.map_or(Wake::Stop, Wake::Order),
-                delivery = feed.next() => Wake::Change(delivery),
+                () = async { match retry { Some(retry) => retry.await, None => std::future::pending().await } } => Wake::Retry,
+                delivery = feed.next(), if self.is_ready() => Wake::Change(delivery),
                 () = async { match timer { Some(timer) => timer.await, None => std::future::pending().await } } => Wake::Timer,
             };
             let done = match wake {
@@ -122,6 +132,7 @@ impl Running {
                 Wake::Change(Some(Delivery::Event(event))) => self.announced(&event.payload).await,
                 Wake::Change(Some(Delivery::Lagged(_))) => self.catch_up().await,
                 Wake::Timer => self.woke().await,
+                Wake::Retry => self.begin_anew().await,
             };
             if done.is_none() {
                 return;
@@ -137,13 +148,17 @@ impl Running {
         if self.enabled { self.resume().await } else { self.skip_to_newest().await }
     }
 
-    async fn resume(&mut self) -> Option<()> {
+    pub(super) async fn resume(&mut self) -> Option<()> {
         self.rebuild().await?;
-        self.catch_up().await
+        self.begin_anew().await
+    }
+
+    async fn begin_anew(&mut self) -> Option<()> {
+        if self.activate().await? { self.catch_up().await } else { Some(()) }
     }
 
     /// Timers from what was classified and not built yet (03.012).
-    async fn rebuild(&mut self) -> Option<()> {
+    pub(super) async fn rebuild(&mut self) -> Option<()> {
         self.machine = self.machine().await?;
         let (data, id) = (self.definition.around.data.clone(), self.id);
         let classified = self.insist("read its classified changes", move || {
@@ -165,10 +180,7 @@ impl Running {
 
     async fn order(&mut self, order: Order) -> Option<()> {
         match order {
-            Order::Define { definition, same } => {
-                self.definition = *definition;
-                if same || !self.enabled { Some(()) } else { self.rebuild().await }
-            }
+            Order::Define { definition, same } => self.redefine(*definition, same).await,
             Order::Enable(true) if !self.enabled => {
                 self.enabled = true;
                 self.count_anew().await?;
@@ -177,6 +189,7 @@ impl Running {
             }
             Order::Enable(false) if self.enabled => {
                 self.enabled = false;
+                self.deactivate().await;
                 self.event(Event::Stopped, None).await
             }
             Order::Enable(_) => Some(()),
@@ -245,6 +258,9 @@ impl Running {
                 self.set_state(absolute::STATE, last).await?;
             }
             self.cursor = id;
+            let Some(important) = self.got_change(&change, important).await? else {
+                return self.advance(id).await;
+            };
             let tree = Tree::of(&change, self.definition.per_branch());
             self.event(Event::Changed { tree, change: id, important }, Some(change)).await?;
         }

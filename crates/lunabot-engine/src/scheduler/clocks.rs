@@ -313,6 +313,7 @@ pub(super) fn read(
             intake: Arc::new(intake),
             common: Arc::new(common),
             plan,
+            own: None,
             around: around.clone(),
         })
     }))

@@ -4,6 +4,7 @@ use super::Surroundings;
 use super::buildset::Common;
 use super::params::{BranchSchedulerParams, Codebases};
 use super::timed::Timetable;
+use crate::scripts::acting::Own;
 use lunabot_model::Callback;
 use lunabot_model::change_filter::ChangeFilter;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub(super) struct Definition {
     pub common: Arc<Common>,
     pub reason: String,
     pub plan: Plan,
+    /// Its class, if the configuration made one.
+    pub own: Option<Arc<Own>>,
     pub around: Surroundings,
 }
 
@@ -45,6 +48,7 @@ impl Definition {
     pub fn of_branches(
         classname: &str,
         params: BranchSchedulerParams,
+        own: Option<Arc<Own>>,
         around: &Surroundings,
     ) -> Result<Self, String> {
         let intake = Intake {
@@ -59,8 +63,9 @@ impl Definition {
             classname: classname.into(),
             intake: Arc::new(intake),
             common: Arc::new(params.common()),
-            reason: params.reason_text(classname)?,
+            reason: params.reason_text(own.as_ref().map_or(classname, |own| &own.class.name))?,
             plan: Plan::Changes { delay, per_branch: classname == "AnyBranchScheduler" },
+            own,
             around: around.clone(),
         })
     }

@@ -82,7 +82,9 @@ pub(super) async fn remember_times<'a>(
 /// What makes it act, in words.
 fn trigger(entry: &Entry) -> String {
     let text = |option| entry.object.arg(option).and_then(Json::as_str);
+    let class = entry.object.class.as_ref().and_then(|class| class["name"].as_str());
     match &entry.role {
+        Role::Follows { .. } if class.is_some() => format!("as {} says", class.unwrap_or_default()),
         Role::Follows { .. } => ticking::describe(&entry.object),
         Role::Depends { .. } => {
             let upstream = entry.object.arg("upstream");

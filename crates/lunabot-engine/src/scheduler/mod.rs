@@ -17,6 +17,7 @@ mod dependent;
 pub mod force;
 mod intake;
 mod listing;
+mod own;
 pub mod params;
 mod stamps;
 mod steady;
@@ -50,6 +51,7 @@ use tokio_util::task::TaskTracker;
 pub static KINDS: &[Kind] = &[
     params::SINGLE_BRANCH,
     params::ANY_BRANCH,
+    params::BASE_BASIC,
     triggerable::TRIGGERABLE,
     dependent::DEPENDENT,
     clocks::PERIODIC,
@@ -222,8 +224,7 @@ impl Schedulers {
         old: Option<&Entry>,
         applied: &mut Applied,
     ) -> Entry {
-        let unchanged =
-            old.is_some_and(|old| old.object.kind == object.kind && same(&old.object.args, &object.args));
+        let unchanged = old.is_some_and(|old| same_scheduler(&old.object, &object));
         match old {
             None => applied.started.push(row.name.clone()),
             Some(_) if !unchanged => applied.changed.push(row.name.clone()),
@@ -360,10 +361,12 @@ impl Declared {
         let wrong = |message: String| ApplyError::Config { at: object.at.clone(), message };
         let classname = object.kind.strip_prefix("schedulers.").unwrap_or(&object.kind);
         match classname {
-            "SingleBranchScheduler" | "AnyBranchScheduler" => {
+            "SingleBranchScheduler" | "AnyBranchScheduler" | "BaseBasicScheduler" => {
                 let params =
                     object.typed::<params::BranchSchedulerParams>().map_err(|e| wrong(e.to_string()))?.args;
-                Definition::of_branches(classname, params, around).map(Declared::Follows).map_err(wrong)
+                let own = own::read(object, around).map_err(wrong)?;
+                let definition = Definition::of_branches(classname, params, own, around).map_err(wrong)?;
+                Ok(Declared::Follows(definition))
             }
             "Dependent" => dependent::Definition::read(object, around).map(Declared::Depends).map_err(wrong),
             "Triggerable" => {
@@ -401,6 +404,12 @@ impl Declared {
             Declared::Watches(definition) => definition.name(),
         }
     }
+}
+
+/// Whether two declare the same scheduler: kind, options and class.
+fn same_scheduler(a: &AnyObject, b: &AnyObject) -> bool {
+    let class = |object: &AnyObject| object.class.clone().unwrap_or_default();
+    a.kind == b.kind && same(&a.args, &b.args) && same(&class(a), &class(b))
 }
 
 fn state_key(object: &str, class: &str, name: &str) -> StateKey {

@@ -60,7 +60,7 @@ macro_rules! scheduler_options {
 pub(super) use scheduler_options;
 
 scheduler_options!(
-    /// `schedulers.SingleBranchScheduler` and, with `branches` in place of `branch`, `schedulers.AnyBranchScheduler`.
+    /// `schedulers.SingleBranchScheduler`, `schedulers.BaseBasicScheduler` and, with `branches` in place of `branch`, `schedulers.AnyBranchScheduler`.
     BranchSchedulerParams {
         /// The branch to follow; `util.null` is the default branch.
         #[serde(default)]
@@ -288,6 +288,15 @@ fn check_any(args: &Json) -> Vec<Problem> {
     problems
 }
 
+fn check_base(args: &Json) -> Vec<Problem> {
+    let mut problems = check_as::<BranchSchedulerParams>(args);
+    if args.get("createAbsoluteSourceStamps").is_some() {
+        let text = "not an option of BaseBasicScheduler; extend SingleBranchScheduler, which has it";
+        problems.push(Problem::new("createAbsoluteSourceStamps", text));
+    }
+    problems
+}
+
 pub(super) const FILE_IS_IMPORTANT: CallbackSpec = CallbackSpec {
     option: "fileIsImportant",
     args: "change",
@@ -315,7 +324,7 @@ pub const SINGLE_BRANCH: Kind = Kind {
     schema: schema_of::<BranchSchedulerParams>,
     check: check_single,
     callbacks: CALLBACKS,
-    extensible: false,
+    extensible: true,
 };
 
 pub const ANY_BRANCH: Kind = Kind {
@@ -329,7 +338,15 @@ pub const ANY_BRANCH: Kind = Kind {
     schema: schema_of::<BranchSchedulerParams>,
     check: check_any,
     callbacks: CALLBACKS,
-    extensible: false,
+    extensible: true,
+};
+
+pub const BASE_BASIC: Kind = Kind {
+    name: "BaseBasicScheduler",
+    aliases: &[],
+    doc: "The base of schedulers of your own: extend it with gotChange, activate and deactivate.",
+    check: check_base,
+    ..SINGLE_BRANCH
 };
 
 #[cfg(test)]

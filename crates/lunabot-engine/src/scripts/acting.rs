@@ -1,4 +1,4 @@
-//! Objects of classes of the configuration that act for as long as the master wants: services (lua-api § 3).
+//! Objects of classes of the configuration that act for as long as the master wants: services, schedulers (lua-api § 3).
 
 use super::args::{Args, NOTHING, Reply, value};
 use lunabot_data::Data;
@@ -21,7 +21,7 @@ const FAREWELL: Duration = Duration::from_secs(15);
 
 /// An object that is declared, with what its methods need. It keeps the interpreter of its generation, and no build of it.
 pub(crate) struct Own {
-    /// `service`.
+    /// `service`, `scheduler`.
     pub what: &'static str,
     pub name: String,
     /// `service NAME`, for messages.
@@ -75,6 +75,11 @@ impl Own {
 }
 
 impl Acting {
+    /// Whether the class has this method.
+    pub fn has(&self, method: &str) -> bool {
+        self.own.class.hook(method).is_some()
+    }
+
     /// Calls a method, if the class has it.
     pub async fn hook(&self, method: &str, args: Vec<Arg>) -> Result<Json, ScriptError> {
         let Some(callback) = self.own.class.hook(method) else { return Ok(Json::Null) };

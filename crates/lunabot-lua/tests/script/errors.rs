@@ -97,10 +97,6 @@ async fn mistakes_are_told_with_place_path_and_remedy() {
             "master.lua:@1: steps.Trigger: not supported yet",
         ),
         ("util.watch('x', print)", "master.lua:@1: util.watch: not supported yet"),
-        (
-            "schedulers.BaseBasicScheduler:extend('S', {})",
-            "master.lua:@1: schedulers.BaseBasicScheduler: not supported yet; use schedulers.SingleBranchScheduler or schedulers.AnyBranchScheduler, which it is the base of",
-        ),
         ("util.BaseParameter:extend('P', {})", "master.lua:@1: util.BaseParameter: not supported yet"),
         (
             "f:addStep(worker.Worker{'x'})",

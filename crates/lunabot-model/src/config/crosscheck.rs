@@ -217,6 +217,11 @@ fn schedulers(config: &Config, table: &Map<String, Json>, errors: &mut Vec<Confi
     let known: Vec<&str> = declared_builders(table).collect();
     let set: HashSet<&str> = known.iter().copied().collect();
     for scheduler in &config.schedulers {
+        if scheduler.kind == "schedulers.BaseBasicScheduler" && scheduler.class.is_none() {
+            let text = "is the base of schedulers of your own: extend it, or use schedulers.SingleBranchScheduler or \
+                        schedulers.AnyBranchScheduler";
+            errors.push(error_at(&scheduler.at, scheduler.kind.clone(), text));
+        }
         let items =
             scheduler.arg("builderNames").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
         for builder in items.iter().filter_map(Json::as_str).filter(|name| !set.contains(name)) {
@@ -246,7 +251,7 @@ fn triggers(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigE
         for name in named {
             let text = match kinds.get(name) {
                 None => format!("unknown scheduler '{name}'{}", hint(name, &known)),
-                Some(object) if object.class.is_none() && !object.kind.ends_with("Triggerable") => format!(
+                Some(object) if !object.kind.ends_with("Triggerable") => format!(
                     "scheduler '{name}' at {} is a {}, which cannot be triggered; use a schedulers.Triggerable",
                     object.at, object.kind
                 ),
