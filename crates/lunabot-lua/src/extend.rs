@@ -24,6 +24,13 @@ const UNCALLED: &[(Category, &str, &str)] = &[
         "a service that a reload changes is stopped, and a new one started: startService sees its options",
     ),
     (Category::Service, "checkConfig", "write check = function(args) … end"),
+    (Category::Parameter, "parse_from_args", "write parse_from_arg, which is called for each value"),
+    (Category::Parameter, "getFromKwargs", "write parse_from_arg"),
+    (
+        Category::Parameter,
+        "updateFromKwargs",
+        "write parse_from_arg, or give the option validate, which may set properties",
+    ),
     (Category::Scheduler, "startService", "write activate"),
     (Category::Scheduler, "stopService", "write deactivate"),
     (Category::Scheduler, "getChangeFilter", "give the option change_filter"),

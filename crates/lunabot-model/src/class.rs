@@ -140,6 +140,14 @@ const SCHEDULER: &[Hook] = &[
     hook("gotChange", &["change", "important"], NOTHING, "it is told, and the change is passed over"),
 ];
 
+const OF_FIELD: &str = "nothing is built, and the error is shown at the field; util.fail says what is wrong";
+
+/// Of fields of forms (03.037).
+const PARAMETER: &[Hook] = &[
+    hook("before_start", &[], NOTHING, OF_FIELD),
+    hook("parse_from_arg", &["value"], "the value of the property", OF_FIELD),
+];
+
 const WEB_HOOK: &[Hook] = &[
     hook("before_start", &[], NOTHING, OF_HOOK),
     hook("getChanges", &["request"], "a list of changes, or nil", OF_HOOK),
@@ -156,6 +164,7 @@ pub const fn hooks(category: Category) -> &'static [Hook] {
         Category::WebHook => WEB_HOOK,
         Category::Service => SERVICE,
         Category::Scheduler => SCHEDULER,
+        Category::Parameter => PARAMETER,
         _ => &[],
     }
 }

@@ -350,6 +350,69 @@ async fn a_scheduler_that_has_ended_builds_nothing() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn row_03_037_a_parameter_says_what_an_entered_text_means() -> Result<()> {
+    let master = Master::start(&documented(PAGE, "Parameters of forms", "")?).await?;
+    let force = async |fields: Value| master.control("forceschedulers/force", "force", fields).await;
+    let fields = master.get("forceschedulers/force").await?["forceschedulers"][0]["all_fields"].clone();
+    let version = fields.as_array().into_iter().flatten().find(|field| field["name"] == "version");
+    let version = version.cloned().unwrap_or_default();
+    assert_eq!((&version["type"], &version["label"]), (&json!("text"), &json!("Version")), "{fields}");
+    for (entered, told) in
+        [(json!("1.9"), "version 2 is the least"), (json!("new"), "does not match pattern")]
+    {
+        let error = force(json!({"version": entered})).await.unwrap_err().to_string();
+        assert!(error.contains("\"version\"") && error.contains(told), "{error}");
+    }
+    force(json!({"version": ["v2.14"]})).await?;
+    force(json!({})).await?;
+    for (set, wanted) in [(1, json!([2, 14])), (2, json!([3, 0]))] {
+        let told = master.get(&format!("buildsets/{set}/properties")).await?["properties"][0].clone();
+        assert_eq!(told["version"], json!([wanted, "Force Build Form"]));
+    }
+    assert!(master.get("script_errors").await?.to_string().find("least").is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_03_037_faults_of_parameters_are_shown_at_their_field() -> Result<()> {
+    let block = r#"
+c.lua = {callback_timeout = 2}
+local function field(name, fn)
+  return util.BaseParameter:extend({parse_from_arg = fn}){name = name, default = "x", multiple = name == "several"}
+end
+c.schedulers[1] = schedulers.ForceScheduler{name = "force", builderNames = {"runtests"}, properties = {
+  field("raises", function(self, value) if value == "bad" then error("oh") end return value end),
+  field("loops", function(self, value) while value == "bad" do end return self.name end),
+  field("waits", function(self, value) if value == "bad" then util.sleep(1000) end end),
+  util.NestedParameter{name = "group", fields = {field("several", function(self, value) return value .. "!" end)}},
+}}
+"#;
+    let patient = Master::start(&running(&block.replace("c.lua = {callback_timeout = 2}", ""))).await?;
+    let hasty = Master::start(&running(block)).await?;
+    for (master, name, told) in [
+        (&patient, "raises", "oh"),
+        (&patient, "loops", "computed longer"),
+        (&hasty, "waits", "did not end within 2 s"),
+    ] {
+        let params = json!({name: "bad"});
+        let error = master.control("forceschedulers/force", "force", params).await.unwrap_err().to_string();
+        let wanted = "parse_from_arg failed: master.lua:";
+        assert!(error.contains(&format!("\"{name}\"")) && error.contains(wanted), "{error}");
+        assert!(error.contains(told), "{error}");
+        let errors = master.get("script_errors").await?.to_string();
+        assert!(errors.contains(&format!("field {name} of scheduler force")), "{errors}");
+    }
+    let good = json!({"raises": "a", "group_several": ["b", "c"]});
+    patient.control("forceschedulers/force", "force", good).await?;
+    let told = patient.get("buildsets/1/properties").await?["properties"][0].clone();
+    assert_eq!(told["raises"][0], "a");
+    assert_eq!(told["loops"][0], "loops");
+    assert_eq!(told["group"][0], json!({"several": ["b!", "c!"]}));
+    assert!(told.get("waits").is_none(), "nothing is no property: {told}");
+    Ok(())
+}
+
 #[test]
 fn mistakes_in_schedulers_of_ones_own_name_their_line() -> Result<()> {
     let of = |make: &str| running(&format!("c.schedulers[2] = {make}"));
@@ -378,6 +441,10 @@ fn mistakes_in_schedulers_of_ones_own_name_their_line() -> Result<()> {
             ),
             "which cannot be triggered",
         ),
+        (
+            of(
+                "schedulers.ForceScheduler{name = 'x', builderNames = {'runtests'}, properties = {util.BaseParameter{name = 'a'}}}",
+            ),
             "is the base of parameters of your own: extend it",
         ),
         (

@@ -60,6 +60,7 @@ pub static KINDS: &[Kind] = &[
     tries::TRY_USERPASS,
     tries::TRY_JOBDIR,
     force::kinds::FORCE_SCHEDULER,
+    force::kinds::BASE,
     force::kinds::STRING,
     force::kinds::TEXT,
     force::kinds::INT,

@@ -1,4 +1,5 @@
-//! Objects of classes of the configuration that act for as long as the master wants: services, schedulers (lua-api § 3).
+//! Objects of classes of the configuration that act for as long as the master wants: services, schedulers, and fields of
+//! forms for as long as one form is read (lua-api § 3).
 
 use super::args::{Args, NOTHING, Reply, value};
 use lunabot_data::Data;
@@ -21,7 +22,7 @@ const FAREWELL: Duration = Duration::from_secs(15);
 
 /// An object that is declared, with what its methods need. It keeps the interpreter of its generation, and no build of it.
 pub(crate) struct Own {
-    /// `service`, `scheduler`.
+    /// `service`, `scheduler`, `field`.
     pub what: &'static str,
     pub name: String,
     /// `service NAME`, for messages.

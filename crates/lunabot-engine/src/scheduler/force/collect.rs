@@ -1,5 +1,6 @@
 //! From what was posted to values: validation of each field, errors collected by full name (03.032, 03.037–03.048).
 
+use super::own::Parsed;
 use super::parameter::{Group, Parameter, Role, Shape};
 use super::validate::Judged;
 use lunabot_data::new::{NewPatch, NewSourceStamp};
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(super) struct Collected<'a> {
     pub posted: Map<String, Json>,
+    parsed: Parsed,
     pub errors: Map<String, Json>,
     pub stamps: BTreeMap<&'a str, NewSourceStamp>,
     /// Values that functions have to judge.
@@ -19,14 +21,15 @@ pub(super) struct Collected<'a> {
 }
 
 impl<'a> Collected<'a> {
-    pub fn new(posted: Map<String, Json>) -> Self {
-        Collected { posted, ..Collected::default() }
+    pub fn new(posted: Map<String, Json>, parsed: Parsed) -> Self {
+        Collected { posted, parsed, ..Collected::default() }
     }
 
     /// The value of a single field; `None` after an error, which is noted.
     pub fn field(&mut self, parameter: &Parameter, parent: Option<&str>) -> Option<Json> {
         let full_name = parameter.full_name(parent).unwrap_or_default();
-        match value(parameter, &full_name, &given(self.posted.get(&full_name))) {
+        let parsed = self.parsed.remove(&full_name);
+        match parsed.unwrap_or_else(|| entered(parameter, &full_name, &self.posted)) {
             Ok(value) => {
                 self.note(parameter, full_name, &value);
                 Some(value)
@@ -91,6 +94,11 @@ impl<'a> Collected<'a> {
             self.errors.insert(full_name.into(), error.into());
         }
     }
+}
+
+/// The checked value of a field, of what was posted.
+pub(super) fn entered(p: &Parameter, full_name: &str, posted: &Map<String, Json>) -> Result<Json, String> {
+    value(p, full_name, &given(posted.get(full_name)))
 }
 
 /// What was posted as a list; a single blank text is nothing.

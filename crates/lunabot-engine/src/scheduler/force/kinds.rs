@@ -277,6 +277,16 @@ pub const STRING: Kind = parameter(
     schema_of::<StringOptions>,
     check_parameter::<StringOptions>,
 );
+pub const BASE: Kind = Kind {
+    extensible: true,
+    ..parameter(
+        "BaseParameter",
+        USUAL,
+        "The base of parameters of your own: extend it with parse_from_arg(self, value).",
+        schema_of::<StringOptions>,
+        check_parameter::<StringOptions>,
+    )
+};
 pub const TEXT: Kind = parameter(
     "TextParameter",
     USUAL,

@@ -3,6 +3,7 @@
 mod choices;
 mod collect;
 pub mod kinds;
+mod own;
 pub mod parameter;
 #[cfg(test)]
 mod tests;
@@ -106,9 +107,9 @@ impl Form {
     }
 
     /// Checks what was posted. The error is a table of full name → text (03.032).
-    fn fill(&self, posted: Map<String, Json>) -> Result<Filled, Json> {
+    fn fill(&self, posted: Map<String, Json>, parsed: own::Parsed) -> Result<Filled, Json> {
         let owner = first_text(posted.get("owner")).filter(|owner| !owner.is_empty() && owner != "anonymous");
-        let mut form = Collected::new(posted);
+        let mut form = Collected::new(posted, parsed);
         let reason = form.field(&self.reason, None);
         let owner = owner.map(Json::from).or_else(|| form.field(&self.username, None));
         let priority = form.field(&self.priority, None);
@@ -252,7 +253,8 @@ impl Force {
         let builders = self.builders(&posted)?;
         self.refresh().await;
         let form = self.form.with_choices(&self.found);
-        let filled = form.fill(posted).map_err(ControlError::InvalidParams)?;
+        let parsed = own::parsed(&form, &posted, &self.around, &self.common.name).await;
+        let filled = form.fill(posted, parsed).map_err(ControlError::InvalidParams)?;
         let judged = validate::judge(&filled, &self.around, &self.common.name).await;
         let wanted = Wanted {
             reason: reason_text(&self.params, &filled.owner, &filled.reason)

@@ -27,6 +27,8 @@ pub struct Parameter {
     pub ask: Option<Callback>,
     /// Judges the value.
     pub validate: Option<Callback>,
+    /// As declared, where its class is the configuration's.
+    pub own: Option<AnyObject>,
     pub shape: Shape,
     /// Mistakes found while it was put together.
     faults: Vec<Problem>,
@@ -101,6 +103,11 @@ impl Parameter {
         let shaped = |shape: Shape| of::<PlainOptions>(object).map(|parameter| parameter.shaped(shape));
         match object.kind.as_str() {
             "util.StringParameter" => of::<StringOptions>(object),
+            super::own::KIND if object.class.is_none() => {
+                Err("is the base of parameters of your own: extend it, or use util.StringParameter".into())
+            }
+            super::own::KIND => of::<StringOptions>(object)
+                .map(|parameter| Parameter { own: Some(object.clone()), ..parameter }),
             "util.TextParameter" => of::<TextOptions>(object),
             "util.IntParameter" => of::<IntOptions>(object),
             "util.BooleanParameter" => shaped(Shape::Bool),
@@ -296,6 +303,7 @@ macro_rules! common {
             autopopulate: $options.autopopulate.clone(),
             ask: None,
             validate: $options.validate.clone(),
+            own: None,
             shape: Shape::Fixed,
             faults: Vec::new(),
         }

@@ -24,7 +24,7 @@ fn with(properties: Json) -> Form {
 }
 
 fn post(form: &Form, posted: Json) -> Result<Filled, Json> {
-    form.fill(posted.as_object().unwrap().clone())
+    form.fill(posted.as_object().unwrap().clone(), super::own::Parsed::new())
 }
 
 /// A description as Buildbot gives it: the keys of every field, and those given here.
