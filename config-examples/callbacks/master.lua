@@ -5,7 +5,8 @@ local schedulers, steps, util, worker = lunabot.schedulers, lunabot.steps, lunab
 
 local c = { title = "Callbacks", buildbotURL = "http://localhost:8010/" }
 c.www = { port = "127.0.0.1:8010", change_hook_dialects = { base = true } }
-c.workers = { worker.LocalWorker{"local"} }
+-- One build at a time: who goes first matters.
+c.workers = { worker.LocalWorker{"local", max_builds = 1} }
 
 local factory = util.BuildFactory{
   steps.ShellCommand{name = "work", command = {"echo", util.Interpolate "building %(src::revision:-the newest)s"}},

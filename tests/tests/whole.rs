@@ -76,6 +76,8 @@ mod own_services;
 mod own_sources;
 #[path = "whole/own_steps.rs"]
 mod own_steps;
+#[path = "whole/own_tests.rs"]
+mod own_tests;
 #[path = "whole/own_worker.rs"]
 mod own_worker;
 #[path = "whole/pipeline.rs"]

@@ -80,6 +80,11 @@ impl Data {
         self.shared.flush().await
     }
 
+    /// How many statements that read are under way. With [`Data::flush`]: whether the store is at rest.
+    pub fn reading(&self) -> usize {
+        self.shared.store.reading()
+    }
+
     /// Notes that this master is active, or is not any more (15.002). To be called every minute.
     pub fn master_seen(&self, active: bool) -> Ack {
         let (now, master) = (self.shared.now(), self.shared.master_id);

@@ -148,6 +148,15 @@ impl Pool {
         Ok(())
     }
 
+    /// Connections that are in use.
+    pub fn in_use(&self) -> usize {
+        let (all, idle) = match self {
+            Pool::Sqlite(pool) => (pool.size(), pool.num_idle()),
+            Pool::Postgres(pool) => (pool.size(), pool.num_idle()),
+        };
+        (all as usize).saturating_sub(idle)
+    }
+
     pub async fn close(&self) {
         match self {
             Pool::Sqlite(pool) => pool.close().await,

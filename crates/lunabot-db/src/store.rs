@@ -191,6 +191,11 @@ impl Store {
         }
     }
 
+    /// How many statements that read are under way.
+    pub fn reading(&self) -> usize {
+        self.pool.in_use()
+    }
+
     pub(crate) async fn fetch(&self, sql: impl SqlSafeStr, values: Vec<Value>) -> Result<Vec<Row>> {
         self.pool.fetch(sql, values).await
     }

@@ -2,6 +2,7 @@
 
 use crate::cached::Kept;
 use crate::records::Records;
+use crate::tests_of::Tests;
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::script::{LiveKind, MasterPort};
 use lunabot_model::{Clock, Json, Kind, ScriptHost, Templates};
@@ -40,6 +41,8 @@ pub struct LoadOptions {
     pub kept: Arc<Kept>,
     /// Reverses the order in which `pairs` walks plain tables (`checkconfig` loads a second time with it).
     pub reverse_pairs: bool,
+    /// A file of tests, run before the configuration and in its interpreter (`lunabot test`).
+    pub test_file: Option<PathBuf>,
 }
 
 /// A configuration that was loaded and checked whole.
@@ -53,6 +56,8 @@ pub struct Loaded {
     pub content_hash: String,
     /// What is odd but not wrong.
     pub warnings: Vec<ConfigError>,
+    /// Those of [`LoadOptions::test_file`].
+    pub tests: Option<Tests>,
 }
 
 /// All mistakes found, in order of file and line.

@@ -9,10 +9,12 @@ use crate::origin::Origin;
 use crate::script_errors::place_of;
 use crate::serve::{Job, serve};
 use crate::state::{Phase, Shared};
+use crate::tests_of::{self, Tests};
 use crate::vm::{Vm, shown};
 use lunabot_model::config::{Config, ConfigError, LuaLimits};
 use mlua::{MultiValue, Value};
 use std::future::Future;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,13 +49,13 @@ pub(crate) fn start(options: LoadOptions, outside: Option<tokio::runtime::Handle
 async fn run(options: LoadOptions, outside: Option<tokio::runtime::Handle>, reply: Reply) {
     let shared = Rc::new(Shared::new(options, outside));
     let loaded = match Vm::new(shared.clone()) {
-        Ok(vm) => load(&vm).await.map(|config| (vm, config)),
+        Ok(vm) => load_all(&vm).await.map(|loaded| (vm, loaded)),
         Err(error) => {
             shared.record(&Origin::default(), "", message_of(&error));
             None
         }
     };
-    let Some((vm, config)) = loaded else {
+    let Some((vm, (config, tests))) = loaded else {
         let _ = reply.send(Err(failure(&shared)));
         return;
     };
@@ -68,7 +70,7 @@ async fn run(options: LoadOptions, outside: Option<tokio::runtime::Handle>, repl
     let (jobs, inbox) = mpsc::channel::<Job>(MAX_QUEUE);
     // As many as there are objects of classes that act; each is taken at once.
     let (ended, endings) = mpsc::unbounded_channel();
-    let sent = reply.send(Ok(success(&shared, config, jobs, ended)));
+    let sent = reply.send(Ok(Loaded { tests, ..success(&shared, config, jobs, ended) }));
     if sent.is_ok() {
         serve(vm, limits, inbox, endings).await;
     }
@@ -79,12 +81,36 @@ fn memory_bytes(limits: &LuaLimits) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-/// Runs the file and reads what it returned. `None`: there are mistakes, and they are recorded.
-async fn load(vm: &Vm) -> Option<Config> {
+/// The file of tests, if there is one, and the configuration. `None`: there are mistakes, and they are recorded.
+async fn load_all(vm: &Vm) -> Option<(Config, Option<Tests>)> {
+    if let Err(error) = vm.lua.set_memory_limit(LOAD_MEMORY) {
+        tracing::warn!("no memory limit while loading: {error}");
+    }
+    let Some(test_file) = vm.shared.options.test_file.clone() else {
+        return load(vm).await.map(|config| (config, None));
+    };
+    let at = Origin { file: shown(&vm.shared, &test_file).as_str().into(), line: None };
+    if let Err(error) = tests_of::prepare(vm) {
+        vm.shared.record(&at, "", message_of(&error));
+        return None;
+    }
+    run_file(vm, &test_file).await?;
+    let config = load(vm).await?;
+    match tests_of::collect(vm) {
+        Ok(tests) => Some((config, Some(tests))),
+        Err(error) => {
+            vm.shared.record(&at, "", message_of(&error));
+            None
+        }
+    }
+}
+
+/// Runs a file: its text, and what it returned. `None`: a mistake is recorded.
+async fn run_file(vm: &Vm, path: &Path) -> Option<(Vec<u8>, Value)> {
     let shared = &vm.shared;
-    let name = shown(shared, &shared.options.config_file);
+    let name = shown(shared, path);
     let at = Origin { file: name.as_str().into(), line: None };
-    let file = shared.options.config_file.strip_prefix(&shared.root).unwrap_or(&shared.options.config_file);
+    let file = path.strip_prefix(&shared.root).unwrap_or(path);
     let source = match shared.read_file(&file.to_string_lossy()) {
         Ok(source) => source,
         Err(error) => {
@@ -92,25 +118,32 @@ async fn load(vm: &Vm) -> Option<Config> {
             return None;
         }
     };
-    if let Err(error) = vm.lua.set_memory_limit(LOAD_MEMORY) {
-        tracing::warn!("no memory limit while loading: {error}");
-    }
     match execute(vm, &name, &source).await {
-        Ok(Value::Table(table)) => match finish(vm, &table, &String::from_utf8_lossy(&source)) {
+        Ok(value) => Some((source, value)),
+        Err(message) => {
+            record_raised(shared, &at, message);
+            None
+        }
+    }
+}
+
+/// Runs the configuration and reads what it returned.
+async fn load(vm: &Vm) -> Option<Config> {
+    let shared = &vm.shared;
+    let (source, value) = run_file(vm, &shared.options.config_file).await?;
+    let at = Origin { file: shown(shared, &shared.options.config_file).as_str().into(), line: None };
+    match value {
+        Value::Table(table) => match finish(vm, &table, &String::from_utf8_lossy(&source)) {
             Ok(config) => config,
             Err(error) => {
                 shared.record(&at, "", message_of(&error));
                 None
             }
         },
-        Ok(other) => {
+        other => {
             let got = crate::convert::words(&other);
             let message = format!("must return the configuration table (`return c`), it returned {got}");
             shared.record(&at, "", message);
-            None
-        }
-        Err(message) => {
-            record_raised(shared, &at, message);
             None
         }
     }
@@ -200,5 +233,6 @@ fn success(
         warnings: sorted(shared.warnings.take()),
         files: shared.files.borrow().iter().map(|(path, _)| path.clone()).collect(),
         content_hash: shared.content_hash(),
+        tests: None,
     }
 }

@@ -199,7 +199,12 @@ fn find_module(lua: &Lua, (name, env): (String, Table)) -> mlua::Result<(Functio
     let shared = Shared::of(lua);
     let path = find(&shared, &name).map_err(|tried| {
         let list: Vec<String> = tried.iter().map(|path| format!("\n  {}", shown(&shared, path))).collect();
-        raise(lua, format!("module {name} not found; looked for{}", list.concat()))
+        let remedy = if name == "lunabot.test" {
+            "module lunabot.test is there for `lunabot test` alone; require it in a file NAME_test.lua".into()
+        } else {
+            format!("module {name} not found; looked for{}", list.concat())
+        };
+        raise(lua, remedy)
     })?;
     let source = shared
         .read_file(&path.to_string_lossy())

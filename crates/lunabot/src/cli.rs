@@ -28,6 +28,8 @@ pub enum Command {
     /// Load a configuration, report every mistake in it, and start nothing
     #[command(alias = "check-config")]
     Checkconfig(Checkconfig),
+    /// Run the tests of a configuration (files NAME_test.lua) with a simulated master; nothing real is built or asked
+    Test(Test),
     /// Run a master
     Start(Start),
     /// End a running master
@@ -125,6 +127,25 @@ pub struct Checkconfig {
     /// A configuration, or a master's folder
     #[arg(default_value = ".", value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
     pub place: PathBuf,
+    #[command(flatten)]
+    pub quiet: Quiet,
+}
+
+/// Exit status 1: a test failed; 2: there is nothing to run.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Files of tests, or folders whose files NAME_test.lua are run, there and in their folder `tests`
+    #[arg(default_value = ".", value_name = "FILES|DIR", value_hint = ValueHint::AnyPath)]
+    pub places: Vec<PathBuf>,
+    /// The configuration, where it is not the master.lua beside the tests or in a folder above them
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Run only tests with this text in their names
+    #[arg(short, long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// How long one test may take, by the clock of this machine
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
     #[command(flatten)]
     pub quiet: Quiet,
 }

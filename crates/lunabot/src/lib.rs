@@ -18,6 +18,7 @@ pub mod master;
 pub mod pidfile;
 pub mod reload;
 pub mod rotate;
+pub mod simulation;
 pub mod stop;
 pub mod supervisor;
 mod text;

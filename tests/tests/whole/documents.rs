@@ -30,7 +30,9 @@ fn every_lua_block_of_the_documentation_loads() -> Result<()> {
     {
         let text = std::fs::read_to_string(&file)?;
         for (line, block) in blocks(&text) {
-            check_block(&text, &block).with_context(|| format!("{}:{line}", file.display()))?;
+            let checked =
+                if is_tests(&block) { run_tests(&text, &block) } else { check_block(&text, &block) };
+            checked.with_context(|| format!("{}:{line}", file.display()))?;
             count += 1;
         }
     }
@@ -70,6 +72,19 @@ fn blocks(text: &str) -> Vec<(usize, String)> {
     found
 }
 
+/// Tests of the configuration that the page shows whole.
+fn is_tests(block: &str) -> bool {
+    block.contains("require \"lunabot.test\"")
+}
+
+fn run_tests(page: &str, block: &str) -> Result<()> {
+    let dir = TempDir::new()?;
+    let config = blocks(page).into_iter().map(|(_, block)| block).find(|block| block.contains("\nreturn c"));
+    std::fs::write(dir.path().join("master.lua"), config.context("the page shows no configuration")?)?;
+    std::fs::write(dir.path().join("master_test.lua"), block)?;
+    succeeds("test", dir.path())
+}
+
 fn check_block(page: &str, block: &str) -> Result<()> {
     let dir = TempDir::new()?;
     shown_files(page, dir.path())?;
@@ -81,7 +96,11 @@ fn check_block(page: &str, block: &str) -> Result<()> {
 }
 
 fn check(dir: &Path) -> Result<()> {
-    let output = Command::new(lunabot_binary()).arg("checkconfig").arg(dir).output()?;
+    succeeds("checkconfig", dir)
+}
+
+fn succeeds(command: &str, dir: &Path) -> Result<()> {
+    let output = Command::new(lunabot_binary()).arg(command).arg(dir).output()?;
     let told =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     anyhow::ensure!(output.status.success(), "{told}");

@@ -13,6 +13,9 @@ use types::{of_callback, of_shape, quoted};
 /// Functions of `util`, objects that callbacks get, and the configuration table: what no [`Kind`] declares.
 const API: &str = include_str!("api.lua");
 
+/// What files of tests are written with.
+const TEST: &str = include_str!("test.lua");
+
 /// The files of a library for the language server: names and contents.
 pub fn stubs(kinds: &[&'static Kind]) -> Vec<(String, String)> {
     let mut modules: BTreeMap<&str, Vec<&Kind>> =
@@ -20,7 +23,11 @@ pub fn stubs(kinds: &[&'static Kind]) -> Vec<(String, String)> {
     for kind in kinds {
         modules.entry(kind.namespace).or_default().push(kind);
     }
-    let mut files = vec![("lunabot.lua".to_string(), package()), ("api.lua".to_string(), API.to_string())];
+    let mut files = vec![
+        ("lunabot.lua".to_string(), package()),
+        ("api.lua".to_string(), API.to_string()),
+        ("test.lua".to_string(), TEST.to_string()),
+    ];
     for (name, mut kinds) in modules {
         kinds.sort_by_key(|kind| kind.name);
         files.push((format!("{name}.lua"), module(name, &kinds)));

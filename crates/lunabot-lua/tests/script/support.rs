@@ -243,6 +243,7 @@ impl Folder {
             templates: Arc::new(NoTemplates),
             kept: self.kept.clone(),
             reverse_pairs: false,
+            test_file: None,
         }
     }
 

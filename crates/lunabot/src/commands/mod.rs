@@ -17,6 +17,7 @@ mod sendchange;
 mod start;
 mod status;
 mod stop;
+mod test;
 mod try_job;
 mod tryserver;
 mod worker;
@@ -32,6 +33,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::CreateMaster(args) => create_master::run(&args),
         Command::Checkconfig(args) => checkconfig::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Start(args) => start::run(&args),
         Command::Stop(args) => stop::run(&args),
         Command::Restart(args) => stop::restart(&args),

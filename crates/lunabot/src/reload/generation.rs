@@ -209,7 +209,7 @@ impl Loader {
         if !errors.is_empty() {
             return Err(refused(loaded, errors));
         }
-        let Loaded { config, host, files, content_hash, mut warnings } = loaded;
+        let Loaded { config, host, files, content_hash, mut warnings, tests: _ } = loaded;
         warnings.extend(check::warnings(&config));
         warnings.extend(access.warnings(&config));
         let file = self.base.config().file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -220,7 +220,8 @@ impl Loader {
         Ok(Generation { inner, files, warnings, loaded_at, port, client, access, dashboards })
     }
 
-    fn options(&self, generation: u64, port: Option<Arc<Port>>, reverse_pairs: bool) -> LoadOptions {
+    /// What a load of this configuration needs.
+    pub fn options(&self, generation: u64, port: Option<Arc<Port>>, reverse_pairs: bool) -> LoadOptions {
         LoadOptions {
             config_file: self.base.config().to_owned(),
             kinds: kinds::all(),
@@ -236,6 +237,7 @@ impl Loader {
             templates: Arc::new(lunabot_www::SiteTemplates::new(Arc::clone(&self.clock))),
             kept: Arc::clone(&self.kept),
             reverse_pairs,
+            test_file: None,
         }
     }
 
