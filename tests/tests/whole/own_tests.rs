@@ -34,6 +34,7 @@ const CONFIG: &str = r#"local lunabot = require "lunabot"
 local schedulers, steps, util, worker = lunabot.schedulers, lunabot.steps, lunabot.util, lunabot.worker
 local c = {}
 c.workers = { worker.Worker{"w1", util.Secret "w1"}, worker.Worker{"w2", "pw"} }
+c.protocols = { pb = { port = 0 } }
 local f = util.BuildFactory{
   steps.ShellCommand{name = "test", command = {"make", "test"}, haltOnFailure = true},
   steps.ShellCommand{name = "token", command = {"login", util.Secret "token"}},
@@ -156,7 +157,9 @@ t.test("answers", function(m)
   t.equal(m:build("linux").result, "failure")
   t.equal(m:build("bsd").result, "success")
   t.equal(m:build("bsd").worker, "w2")
-  t.equal(m:log(m:build("bsd"), "test"):match("all"), "all")
+  t.equal(m:log(m:build("bsd"), "test"), "make test\nall\nprogram finished with exit code 0\n")
+  t.equal(m:step(m:build("linux"), "test").result, "failure")
+  t.matches(t.error(function() m:step(m:build("linux"), "tset") end), "no step tset; it has test")
   t.same(m:worker("w1"):commands(), {{line = "make test", builder = "linux", step = "test", rc = 3}})
 end)
 t.test("a lost worker", function(m)
@@ -179,6 +182,7 @@ end)
 t.test("secrets are made up and hidden", function(m)
   m:secret("token", "hunter2")
   m:request{builder = "linux"}
+  t.same(m:build().commands, {"make test", "login <token>"})
   local shown = m:log(m:build(), "token")
   t.matches(shown, "login <token>")
   t.equal(shown:find("hunter2"), nil)
@@ -266,7 +270,7 @@ end)
         "master_test.lua:10: from a helper\n",
         "master_test.lua:12",
         "master_test.lua:14: force: bilder: unknown option, did you mean builder?\n",
-        "master_test.lua:15: there is no worker w3, did you mean w",
+        "master_test.lua:15: there is no worker w3; there are w1, w2\n",
         "master_test.lua:16: simulated master has no advanse, did you mean advance?\n",
         "master_test.lua:18: answers: make test: ",
         "1 passed, 7 failed\n",

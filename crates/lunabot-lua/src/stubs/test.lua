@@ -208,6 +208,12 @@ function m:answers(answers) end
 ---@param value string|false
 function m:secret(name, value) end
 
+---A step of a build, by its name.
+---@param build lunabot.test.Build
+---@param name string
+---@return lunabot.test.Step
+function m:step(build, name) end
+
 ---The text of a log, stdio where no name is given.
 ---@param build lunabot.test.Build
 ---@param step string

@@ -19,19 +19,21 @@ pub struct Seen {
 const PATHS: &[&str] = &["file", "path", "dir", "workersrc", "workerdest", "fromdir", "todir"];
 
 impl Seen {
-    pub fn of(command: &Command) -> Self {
-        let text = |name: &str| command.args.get(name).map(text_of).unwrap_or_default();
+    /// Secrets in it are hidden by `conceal`.
+    pub fn of(command: &Command, conceal: impl Fn(String) -> String) -> Self {
+        let text_of = |value: &Value| conceal(text_of(value));
+        let text = |name: &str| command.args.get(name).map(&text_of).unwrap_or_default();
         let workdir = text("workdir");
         if command.name == names::SHELL {
             let words: Vec<String> = match command.args.get("command") {
-                Some(Value::List(words)) => words.iter().map(text_of).collect(),
+                Some(Value::List(words)) => words.iter().map(&text_of).collect(),
                 Some(line) => vec![text_of(line)],
                 None => Vec::new(),
             };
             return Seen { line: words.join(" "), words, workdir, path: String::new() };
         }
         let paths: Vec<String> =
-            PATHS.iter().filter_map(|name| command.args.get(name)).map(text_of).collect();
+            PATHS.iter().filter_map(|name| command.args.get(name)).map(&text_of).collect();
         let words: Vec<String> = std::iter::once(command.name.clone()).chain(paths.iter().cloned()).collect();
         let path = paths.into_iter().next().unwrap_or_default();
         Seen { line: words.join(" "), words, workdir, path }

@@ -11,7 +11,6 @@ use crate::clock::SystemClock;
 use crate::wiring::master_port::Port;
 use lunabot_data::{Data, OpenOptions, Subscription};
 use lunabot_engine::{Engine, EngineOptions, Generation, Stop};
-use lunabot_lua::Records;
 use lunabot_model::config::Config;
 use lunabot_model::script::{CallSite, Keep, MasterPort as _};
 use lunabot_model::{Callback, Clock as _, Json, Mono, Pattern, ScriptHost, Time};
@@ -41,7 +40,6 @@ pub struct Simulation {
     pub shared: Arc<Shared>,
     pub workers: BTreeMap<String, Arc<SimWorker>>,
     pub secrets: Arc<Secrets>,
-    pub records: Arc<Records>,
     pub port: Arc<Port>,
     pub force_schedulers: Vec<String>,
     /// What functions that a test hands over are kept for.
@@ -94,7 +92,7 @@ impl Simulation {
         port.connect(&data, &script, &generation.config);
         engine.apply(generation.clone()).await.map_err(|error| error.to_string())?;
         let builders = builders(&data).await?;
-        let shared = Shared::new(data, engine, clock, script, builders);
+        let shared = Shared::new(data, engine, clock, script, records, builders);
         let all = present.iter().chain(&latent);
         let workers: BTreeMap<_, _> = all.map(|name| (name.clone(), SimWorker::new(name, &shared))).collect();
         for name in &present {
@@ -106,7 +104,6 @@ impl Simulation {
             shared,
             workers,
             secrets,
-            records,
             port,
             force_schedulers,
             scope,

@@ -27,6 +27,7 @@ pub const METHODS: &[&str] = &[
     "requests",
     "run_until_idle",
     "secret",
+    "step",
     "worker",
 ];
 /// Builds may run for so long in `run_until_idle`, where the test does not say.
@@ -119,6 +120,7 @@ async fn op(simulation: &Arc<Simulation>, method: &str, args: Vec<Json>) -> Resu
             simulation.secrets.set(text("secret", &first)?, value);
             Ok(Arg::Value(Json::Null))
         }
+        "step" => step(&first, args.next()).map(Arg::Value),
         "log" => log(simulation, &first, args.next(), args.next()).await.map(|text| Arg::Value(text.into())),
         "get" => {
             simulation.port("data.get", std::iter::once(first).chain(args).collect()).await.map(Arg::Value)
@@ -260,6 +262,17 @@ async fn requests(simulation: &Simulation) -> Vec<Json> {
     rows
 }
 
+/// A step of a build, by its name.
+fn step(build: &Json, name: Option<Json>) -> Result<Json, String> {
+    let wanted = "step takes a build and the name of a step: m:step(m:build(\"linux\"), \"test\")";
+    let (steps, name) = (build["steps"].as_array().ok_or(wanted)?, name.ok_or(wanted)?);
+    let found = steps.iter().find(|step| step["name"] == name).cloned();
+    found.ok_or_else(|| {
+        let names: Vec<&str> = steps.iter().filter_map(|step| step["name"].as_str()).collect();
+        format!("the build has no step {}; it has {}", name.as_str().unwrap_or_default(), names.join(", "))
+    })
+}
+
 /// The text of a log of a step of a build.
 async fn log(
     simulation: &Simulation,
@@ -284,5 +297,10 @@ async fn log(
         .find(|row| row["name"] == name)
         .ok_or_else(|| format!("step {step} has no log {name}"))?;
     let id = found["logid"].as_i64().unwrap_or_default();
-    shared.data.log_lines(id, 0, i64::from(i32::MAX)).await.map_err(|error| error.to_string())
+    let lines = shared.data.log_lines(id, 0, i64::from(i32::MAX)).await.map_err(|error| error.to_string())?;
+    if found["type"] != "s" {
+        return Ok(lines);
+    }
+    // Each line begins with the letter of its channel.
+    Ok(lines.split_inclusive('\n').map(|line| line.get(1..).unwrap_or_default()).collect())
 }

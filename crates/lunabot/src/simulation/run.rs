@@ -10,6 +10,7 @@ use futures::future::{Either, select};
 use lunabot_lua::TestCase;
 use lunabot_model::script::CallSite;
 use lunabot_model::{Arg, Clock as _, ScriptError, ScriptErrorKind};
+use nix::time::{ClockId, clock_gettime};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,8 @@ use tempfile::TempDir;
 const START: f64 = 1_704_110_400.0;
 /// Between two looks at a test that does nothing.
 const LOOK: Duration = Duration::from_millis(250);
+/// Who takes less of the processor in this time computes nothing.
+const AT_REST: Duration = Duration::from_millis(4);
 /// After so many of them it waits for what never comes.
 const LOOKS: u32 = 8;
 /// What still runs of a test that is over has so long to end.
@@ -132,7 +135,7 @@ impl Runner {
         let args = vec![Arg::Object(master_object(simulation))];
         let host = simulation.shared.host.clone();
         let mut call = std::pin::pin!(host.call(&case.function, site, args));
-        let (begun, mut still, mut pulse) = (real.mono(), 0, simulation.pulse());
+        let (begun, mut still, mut pulse, mut spent) = (real.mono(), 0, simulation.pulse(), cpu_now());
         loop {
             match select(call.as_mut(), real.sleep(LOOK)).await {
                 Either::Left((Ok(_), _)) => return Ok(()),
@@ -143,10 +146,11 @@ impl Runner {
                 let seconds = self.timeout.as_secs();
                 return Err(vec![format!("{}: did not end within {seconds} s (--timeout)", case.at)]);
             }
-            let now = simulation.pulse();
-            let idle = simulation.turn.try_lock().is_ok() && now == pulse;
+            let (now, cpu) = (simulation.pulse(), cpu_now());
+            let idle =
+                simulation.turn.try_lock().is_ok() && now == pulse && cpu.saturating_sub(spent) < AT_REST;
             still = if idle { still + 1 } else { 0 };
-            pulse = now;
+            (pulse, spent) = (now, cpu);
             if still >= LOOKS {
                 return Err(vec![format!(
                     "{}: waits for what never comes: the clock goes on in m:advance and m:run_until_idle alone",
@@ -163,7 +167,8 @@ fn failure(error: &ScriptError) -> Vec<String> {
     if error.kind == ScriptErrorKind::Cpu {
         lines.push("is there a loop without end?".into());
     }
-    let traceback: Vec<&str> = error.traceback.lines().collect();
+    let traceback = error.traceback.lines().map(str::trim);
+    let traceback: Vec<&str> = traceback.filter(|line| *line != "stack traceback:").collect();
     if traceback.len() > 1 {
         lines.push("called from:".into());
         lines.extend(traceback.iter().map(|line| format!("  {line}")));
@@ -175,7 +180,7 @@ fn failure(error: &ScriptError) -> Vec<String> {
 async fn facts(simulation: &Simulation) -> Vec<String> {
     let mut lines = vec![format!("what happened (it is {}):", shown(simulation.now().secs()))];
     lines.extend(story::told(&simulation.shared).await.into_iter().map(|line| format!("  {line}")));
-    let failed = simulation.records.errors().into_iter().filter(|row| row.callback != "test");
+    let failed = simulation.shared.records.errors().into_iter().filter(|row| row.callback != "test");
     let failed: Vec<String> =
         failed.map(|row| format!("  {} of {}: {}", row.callback, row.concerns, row.message)).collect();
     if !failed.is_empty() {
@@ -187,6 +192,11 @@ async fn facts(simulation: &Simulation) -> Vec<String> {
 
 fn shown(seconds: i64) -> String {
     format!("{}, {seconds} s since 1970", lunabot_model::clock::ctime(seconds))
+}
+
+/// What this process has taken of the processor.
+fn cpu_now() -> Duration {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 fn folder() -> Result<TempDir> {

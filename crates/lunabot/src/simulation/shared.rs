@@ -4,6 +4,7 @@ use super::answers::{Answers, Said};
 use super::clock::VirtualClock;
 use lunabot_data::{Answer, Data};
 use lunabot_engine::Engine;
+use lunabot_lua::Records;
 use lunabot_model::{BuildId, BuilderId, Json, ScriptHost, StepId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,6 +16,7 @@ pub struct Shared {
     pub engine: Engine,
     pub clock: VirtualClock,
     pub host: Arc<dyn ScriptHost>,
+    pub records: Arc<Records>,
     pub builders: HashMap<String, BuilderId>,
     /// For whichever worker has no answer of its own.
     pub common: Mutex<Answers>,
@@ -63,6 +65,7 @@ impl Shared {
         engine: Engine,
         clock: VirtualClock,
         host: Arc<dyn ScriptHost>,
+        records: Arc<Records>,
         builders: HashMap<String, BuilderId>,
     ) -> Arc<Self> {
         Arc::new(Shared {
@@ -70,6 +73,7 @@ impl Shared {
             engine,
             clock,
             host,
+            records,
             builders,
             common: Mutex::default(),
             ran: Mutex::default(),

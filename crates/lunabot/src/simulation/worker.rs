@@ -195,7 +195,7 @@ impl Link {
         let _busy = shared.busy();
         let stop = Arc::new(Notify::new());
         self.open().insert(command.id.clone(), stop.clone());
-        let seen = Seen::of(&command);
+        let seen = Seen::of(&command, |text| shared.records.conceal(&text).into_owned());
         let (place, at) = shared.note(&self.worker.name, &builder, &seen.line).await;
         let answer = self.worker.said(&seen, &command, &at).await;
         let lost = answer.lost;
@@ -243,6 +243,10 @@ impl Link {
             return None;
         }
         let mut news = Vec::new();
+        if command.name == names::SHELL {
+            // So that a log tells what was run.
+            news.push(Update::Header(format!("{}\n", seen.line.trim_end())));
+        }
         let lines = |text: String| if text.is_empty() || text.ends_with('\n') { text } else { text + "\n" };
         for (text, update) in [
             (answer.header, Update::Header as fn(String) -> Update),

@@ -16,8 +16,11 @@ const METHODS: &[&str] = &["answers", "commands", "connect", "connected", "disco
 /// There is none of this name.
 pub fn worker_object(simulation: &Arc<Simulation>, name: &str) -> Result<ScriptObject, String> {
     if !simulation.workers.contains_key(name) {
-        let near = nearest(name, simulation.workers.keys().map(String::as_str));
-        let hint = near.map_or(String::new(), |near| format!(", did you mean {near}?"));
+        let all = || simulation.workers.keys().map(String::as_str);
+        let hint = match nearest(name, all()) {
+            Some(near) => format!(", did you mean {near}?"),
+            None => format!("; there are {}", all().collect::<Vec<_>>().join(", ")),
+        };
         return Err(format!("there is no worker {name}{hint}"));
     }
     let handle = Arc::new(Handle { simulation: Arc::downgrade(simulation), name: name.into() });
