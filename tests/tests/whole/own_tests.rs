@@ -196,6 +196,89 @@ end)
 }
 
 #[tokio::test]
+async fn instances_come_and_go_and_own_steps_are_answered() -> Result<()> {
+    let more = r#"
+local Cloud = worker.AbstractLatentWorker:extend("Cloud", {
+  params = { image = {type = "string", required = true} },
+  start_instance = function(self, build)
+    local res = util.http.post{"https://cloud.example.org/start", json = {image = self.image}}
+    return {id = res:json().id}
+  end,
+  stop_instance = function(self, fast) util.http.post{"https://cloud.example.org/stop/" .. self.instance.id} end,
+})
+local Count = steps.BuildStep:extend("Count", {
+  run = function(self)
+    local cmd = util.RemoteCommand{"glob", {path = "*.c"}}
+    self:runCommand(cmd)
+    self:setProperty("files", #cmd.updates.files[1], "Count")
+    self:setProperty("version", self:getFileContentFromWorker("version.txt"), "Count")
+    return util.SUCCESS
+  end,
+})
+table.insert(c.workers, Cloud{"cloud", "pw", image = "debian", build_wait_timeout = 600})
+table.insert(c.builders, util.BuilderConfig{name = "own", workernames = {"cloud"}, factory = util.BuildFactory{Count{name = "count"}}})
+table.insert(c.schedulers, schedulers.Triggerable{name = "own", builderNames = {"own"}})
+"#;
+    passes(
+        more,
+        r#"
+local asked = {}
+t.on_http(function(request) asked[#asked + 1] = request.method .. " " .. request.url; return {json = {id = 7}} end)
+t.test("an instance is started for a build and stopped ten minutes after it", function(m)
+  m:worker("cloud"):files{["a.c"] = "", ["b.c"] = "", ["version.txt"] = "1.2"}
+  t.equal(m:worker("cloud"):connected(), false)
+  m:request{builder = "own"}
+  t.equal(m:worker("cloud"):connected(), true)
+  t.same(asked, {"POST https://cloud.example.org/start"})
+  m:advance(599)
+  t.equal(#asked, 1)
+  m:advance(1)
+  t.same(asked, {"POST https://cloud.example.org/start", "POST https://cloud.example.org/stop/7"})
+  t.equal(m:worker("cloud"):connected(), false)
+  t.equal(m:build().properties.files, 2)
+  t.equal(m:build().properties.version, "1.2")
+  t.equal(m:build().result, "success")
+end)
+"#,
+    )
+    .await
+}
+
+#[tokio::test]
+async fn source_steps_hear_what_they_need() -> Result<()> {
+    let more = r#"
+local sources = {
+  git = steps.Git{repourl = "https://example.org/x.git"}, github = steps.GitHub{repourl = "https://example.org/x.git"},
+  hg = steps.Mercurial{repourl = "https://example.org/hg", mode = "full", method = "fresh"},
+  svn = steps.SVN{repourl = "https://example.org/svn", mode = "full", method = "copy"},
+  bzr = steps.Bzr{repourl = "https://example.org/bzr"}, p4 = steps.P4{p4base = "//depot/x", p4port = "p4:1666"},
+}
+for name, step in pairs(sources) do
+  table.insert(c.builders, util.BuilderConfig{name = name, workernames = {"w1"}, factory = util.BuildFactory{step}})
+  table.insert(c.schedulers, schedulers.Triggerable{name = name, builderNames = {name}})
+end
+"#;
+    passes(
+        more,
+        r#"
+local COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
+t.test("sources", function(m)
+  for _, name in ipairs{"git", "github", "hg", "svn", "bzr", "p4"} do
+    m:request{builder = name}
+    t.equal(m:build(name).result, "success", name)
+  end
+  for name, revision in pairs{git = COMMIT, hg = COMMIT, svn = "17", bzr = "17", p4 = "17"} do
+    m:request{builder = name, revision = revision}
+    t.equal(m:build(name).result, "success", name)
+    t.equal(m:build(name).properties.got_revision, revision, name)
+  end
+end)
+"#,
+    )
+    .await
+}
+
+#[tokio::test]
 async fn nothing_reaches_outside() -> Result<()> {
     let more = r#"
 table.insert(f.steps and c.builders, util.BuilderConfig{name = "out", workernames = {"w1"}, factory = util.BuildFactory{

@@ -16,6 +16,7 @@ mod secrets;
 mod shared;
 mod steps;
 mod story;
+mod usual;
 mod worker;
 mod worker_object;
 

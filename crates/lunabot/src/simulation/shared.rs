@@ -46,7 +46,7 @@ pub struct Ran {
     pub line: String,
     /// `None`: it did not end, or the worker was lost.
     pub rc: Option<i64>,
-    /// What the build is to check out, where that is a whole commit.
+    /// What the build is about.
     pub revision: Option<String>,
 }
 
@@ -177,9 +177,7 @@ impl Shared {
 
     async fn revision(&self, build: BuildId) -> Option<String> {
         let properties = self.data.build_properties(build).await.ok()?;
-        let revision = properties.get("revision")?.as_str()?.to_owned();
-        let whole = revision.len() == 40 && revision.chars().all(|c| c.is_ascii_hexdigit());
-        whole.then_some(revision)
+        Some(properties.get("revision")?.as_str()?.to_owned())
     }
 
     /// Rows of the data API; none where the path leads nowhere.

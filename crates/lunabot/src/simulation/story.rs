@@ -121,7 +121,7 @@ fn blocking(told: &Explanation) -> impl Iterator<Item = &RuleAnswer> {
 /// The builds that run, in words.
 pub async fn running(shared: &Shared) -> Vec<String> {
     let builds = builds(shared).await;
-    builds.iter().filter(|build| build["complete"] == false).map(|build| head(build)).collect()
+    builds.iter().filter(|build| build["complete"] == false).map(head).collect()
 }
 
 fn text(value: &Json) -> &str {

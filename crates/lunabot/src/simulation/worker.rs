@@ -3,6 +3,7 @@
 use super::answers::{Answer, Answers, Said, wire};
 use super::command::Seen;
 use super::shared::{Ran, Shared};
+use super::usual;
 use async_trait::async_trait;
 use bytes::Bytes;
 use lunabot_engine::worker::{CommandSink, LinkError, WorkerLink};
@@ -10,13 +11,10 @@ use lunabot_model::script::CallSite;
 use lunabot_model::{Arg, Clock as _, Json, glob};
 use lunabot_proto::{Command, FailureReason, Stat, Transfer, Update, WorkerInfo, names};
 use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// What source steps leave in a tree that they have patched: there is none at first.
-const NOT_THERE_AT_FIRST: &str = ".buildbot-patched";
 /// Of the bytes of a download, at once.
 const BLOCK: usize = 64 * 1024;
 
@@ -104,7 +102,7 @@ impl SimWorker {
         let said = own.or_else(|| self.shared.common_answer(&seen.line));
         let (wanted, place) = match said {
             Some(Said::Answer(answer)) => return answer,
-            None => return usual(seen, at),
+            None => return usual::answer(&seen.line, at.revision.as_deref()),
             Some(Said::Ask(function)) => {
                 let place = function.at.clone();
                 let mut about = seen.to_json(command);
@@ -129,7 +127,7 @@ impl SimWorker {
         match state.files.iter().find(|(path, _)| seen.is_about(path)) {
             Some((_, Some(content))) => Ok(Some(content.clone())),
             Some((_, None)) => Err(()),
-            None if seen.path.ends_with(NOT_THERE_AT_FIRST) => Err(()),
+            None if usual::is_missing(&seen.path) => Err(()),
             None => Ok(None),
         }
     }
@@ -142,23 +140,6 @@ impl SimWorker {
             .map(|(path, _)| path.clone())
             .collect()
     }
-}
-
-/// What programs say that steps of the library need to hear, where a test says nothing.
-fn usual(seen: &Seen, at: &Ran) -> Answer {
-    let line = seen.line.as_str();
-    let stdout = if line.starts_with("git ") && line.ends_with(" --version") {
-        "git version 2.47.3\n".into()
-    } else if line.starts_with("git ") && line.ends_with(" rev-parse HEAD") {
-        format!("{}\n", at.revision.as_deref().unwrap_or("0123456789abcdef0123456789abcdef01234567"))
-    } else if line.starts_with("hg ") && line.contains(" parents ")
-        || line.starts_with("hg ") && line.contains("identify")
-    {
-        format!("{}\n", at.revision.as_deref().unwrap_or("0123456789abcdef0123456789abcdef01234567"))
-    } else {
-        String::new()
-    };
-    Answer { stdout, ..Answer::default() }
 }
 
 fn info() -> WorkerInfo {
@@ -404,6 +385,6 @@ impl WorkerLink for Link {
     }
 }
 
-fn leave(worker: Arc<SimWorker>) -> impl Future<Output = ()> + Send {
-    async move { worker.disconnect().await }
+async fn leave(worker: Arc<SimWorker>) {
+    worker.disconnect().await;
 }
