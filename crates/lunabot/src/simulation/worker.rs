@@ -111,12 +111,15 @@ impl SimWorker {
                 about["build"] = at.build.into();
                 about["step"] = at.step_name.as_str().into();
                 let site = CallSite::new("answers", format!("worker {}", self.name));
-                let told = self.shared.host.call(&function, site, vec![Arg::Value(about)]).await;
-                (told.map_err(|error| error.message).and_then(|told| Answer::read(&told)), place)
+                match self.shared.host.call(&function, site, vec![Arg::Value(about)]).await {
+                    Ok(told) => (Answer::read(&told), format!("{place}: ")),
+                    // It tells its place itself.
+                    Err(error) => (Err(error.message), String::new()),
+                }
             }
         };
         wanted.unwrap_or_else(|error| {
-            self.shared.problem(format!("{place}: the answer to `{}`: {error}", seen.line));
+            self.shared.problem(format!("{place}the answer to `{}`: {error}", seen.line));
             Answer::default()
         })
     }
