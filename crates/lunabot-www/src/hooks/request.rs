@@ -27,8 +27,9 @@ impl HookRequest {
     pub async fn read(request: Request, limit: usize, user: Option<String>) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
         let body = to_bytes(body, limit).await.map_err(|error| {
-            let too_long = std::error::Error::source(&error)
-                .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+            let source = std::error::Error::source(&error);
+            let too_long =
+                source.is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
             if too_long {
                 let text = format!("the body is longer than {limit} bytes");
                 return (StatusCode::PAYLOAD_TOO_LARGE, text).into_response();
