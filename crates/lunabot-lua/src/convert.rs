@@ -121,7 +121,10 @@ impl<'a> Reader<'a> {
     }
 
     fn integer(&mut self, number: i64, shape: &Shape) -> Option<Json> {
-        let fits = |f: &Form| matches!(f, Form::Any | Form::Integer | Form::Number | Form::Duration);
+        let fits = |f: &Form| match f {
+            Form::OneOf(all) => all.contains(&(number as f64)),
+            other => matches!(other, Form::Any | Form::Integer | Form::Number | Form::Duration),
+        };
         if shape.allows(fits) { Some(number.into()) } else { self.number_for_text(shape, number.to_string()) }
     }
 
@@ -129,7 +132,11 @@ impl<'a> Reader<'a> {
         if !number.is_finite() {
             return self.problem(format!("expected {}, got {number}", shape.words()));
         }
-        if shape.allows(|f| matches!(f, Form::Any | Form::Number | Form::Duration)) {
+        let fits = |f: &Form| match f {
+            Form::OneOf(all) => all.contains(&number),
+            other => matches!(other, Form::Any | Form::Number | Form::Duration),
+        };
+        if shape.allows(fits) {
             return Some(number.into());
         }
         if shape.allows(|f| *f == Form::Integer) && number.fract() == 0.0 && number.abs() < 9.0e15 {

@@ -297,10 +297,10 @@ fn lists(class: &Class) -> Vec<String> {
 fn shape_of(spec: &Table) -> mlua::Result<crate::shape::Shape> {
     use crate::shape::{Form, Shape};
     let plain = |form| Box::new(Shape { form, renderable: false });
-    if let Some(choices) = spec.raw_get::<Option<Vec<String>>>("choices")? {
-        return Ok(Shape { form: Form::Choice(choices), renderable: false });
-    }
-    let form = match spec.raw_get::<Option<String>>("type")?.as_deref() {
+    known_words(spec)?;
+    let kind = spec.raw_get::<Option<String>>("type")?;
+    let form = match kind.as_deref() {
+        kind if spec.contains_key("choices")? => choices_of(spec, kind)?,
         Some("string" | "secret") => Form::Text { regex: false },
         Some("integer") => Form::Integer,
         Some("number") => Form::Number,
@@ -318,9 +318,44 @@ fn shape_of(spec: &Table) -> mlua::Result<crate::shape::Shape> {
             )));
         }
     };
-    let secret = spec.raw_get::<Option<String>>("type")?.as_deref() == Some("secret");
+    let secret = kind.as_deref() == Some("secret");
     let renderable = secret || spec.raw_get::<Option<bool>>("renderable")?.unwrap_or(false);
     Ok(Shape { form, renderable })
+}
+
+/// What may be said of a parameter.
+const WORDS: &[&str] = &["type", "choices", "default", "required", "renderable", "doc"];
+
+fn known_words(spec: &Table) -> mlua::Result<()> {
+    for pair in spec.pairs::<String, Value>() {
+        let (word, _) = pair?;
+        if !WORDS.contains(&word.as_str()) {
+            let hint = lunabot_model::kind::nearest(&word, WORDS.iter().copied())
+                .map_or(String::new(), |near| format!(", did you mean {near}?"));
+            return Err(mlua::Error::runtime(format!("a parameter has no {word}{hint}")));
+        }
+    }
+    Ok(())
+}
+
+/// `choices`: all texts, or all numbers, as the type wants.
+fn choices_of(spec: &Table, kind: Option<&str>) -> mlua::Result<crate::shape::Form> {
+    use crate::shape::Form;
+    let numbers = spec.raw_get::<Vec<f64>>("choices").ok();
+    // Lua would read numbers as texts, too.
+    let texts = spec.raw_get::<Vec<String>>("choices").ok().filter(|_| numbers.is_none());
+    match (kind, texts, numbers) {
+        (None | Some("string" | "any"), Some(texts), _) => Ok(Form::Choice(texts)),
+        (None | Some("any" | "number"), _, Some(numbers)) => Ok(Form::OneOf(numbers)),
+        (Some("integer"), _, Some(numbers)) if numbers.iter().all(|number| number.fract() == 0.0) => {
+            Ok(Form::OneOf(numbers))
+        }
+        (Some("string"), None, _) => Err(mlua::Error::runtime("choices of a string are a list of texts")),
+        (Some("integer" | "number"), ..) => {
+            Err(mlua::Error::runtime("choices of this parameter are a list of numbers that fit its type"))
+        }
+        _ => Err(mlua::Error::runtime("choices are a list of texts or a list of numbers")),
+    }
 }
 
 /// The class's own `check(args)`.

@@ -24,6 +24,8 @@ pub(crate) enum Form {
         regex: bool,
     },
     Choice(Vec<String>),
+    /// One of these numbers.
+    OneOf(Vec<f64>),
     Duration,
     Callback,
     Object,
@@ -113,6 +115,7 @@ impl Form {
             Form::Choice(all) => {
                 return all.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(" or ");
             }
+            Form::OneOf(all) => return all.iter().map(f64::to_string).collect::<Vec<_>>().join(" or "),
             Form::Duration => "seconds or a text such as \"1h 30m\"",
             Form::Callback => "a function",
             Form::Object => "an object",

@@ -426,6 +426,24 @@ async fn rows_05_027_05_028_a_stopped_step_ends_whatever_it_waits_for() -> Resul
 }
 
 #[tokio::test]
+async fn row_05_013_a_stopped_build_gives_up_what_waits_beside_its_step() -> Result<()> {
+    let line =
+        "local W = util.LogLineObserver:extend('W', {outLineReceived = function() util.sleep(1000) end})\n";
+    let walk = "util.LineConsumerLogObserver{function(lines) util.sleep(1000) end}";
+    let command = "local cmd = self:makeRemoteShellCommand{command = 'seq 1 20000'} self:runCommand(cmd) return cmd:results()";
+    for (before, run, more) in [
+        (line, format!("self:addLogObserver('stdio', W{{}}) {command}"), ""),
+        ("", format!("self:addLogObserver('stdio', {walk}) {command}"), ""),
+        ("", "return util.SUCCESS".into(), "getResultSummary = function() util.sleep(1000) end"),
+    ] {
+        let block = body(&format!("self:addURL('ready', 'http://x/') {run}"), more);
+        let (_, build) = stopped(&block.replacen("f:addStep", &format!("{before}f:addStep"), 1)).await?;
+        assert_eq!(build["results"], 6, "{run} {more}: {build}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_step_that_waits_for_builds_links_them_and_takes_their_result() -> Result<()> {
     let block = r#"
 c.builders[2] = util.BuilderConfig{name = "child", workernames = {"local"}, factory = util.BuildFactory{steps.ShellCommand{command = "exit 1"}}}

@@ -2,6 +2,7 @@
 //! [`super::remote`].
 
 use super::encoding::TextPieces;
+use super::observe::Patience;
 use super::scripted::{Calls, Scripted, error_of};
 use super::summary::Texts;
 use super::test_results::TestResults;
@@ -348,13 +349,19 @@ impl StepContext {
 
     /// Completes when it is.
     pub async fn interrupted(&self) {
-        let mut stopped = self.0.stopped.clone();
-        tokio::select! {
-            () = self.0.build.worker.lost.cancelled() => {}
-            () = async {
-                // An error says that the build's actor is gone, and with it the build.
-                let _ = stopped.wait_for(Option::is_some).await;
-            } => {}
+        self.patience().interrupted().await;
+    }
+
+    /// Completes a moment after that: what waits then, and is not the worker's, is given up.
+    pub async fn abandoned(&self) {
+        self.patience().ends().await;
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            stopped: self.0.stopped.clone(),
+            lost: self.0.build.worker.lost.clone(),
+            clock: self.0.build.services.clock.clone(),
         }
     }
 
@@ -384,7 +391,7 @@ impl StepContext {
         ack.detach();
         let data = build.services.data.clone();
         let (masks, limits, output) = (build.masks.clone(), build.log_limits(), self.0.output.clone());
-        let handle = LogHandle::new(data, &log, masks, limits, encoding, output);
+        let handle = LogHandle::new(data, &log, masks, limits, encoding, output, self.patience());
         self.logs().push(handle.clone());
         for observer in self.take_observers(name) {
             handle.observe(observer).await;

@@ -1,6 +1,6 @@
 //! Logs of a step (reference 13.002–13.005).
 
-use super::observe::{Audience, LogObserver, News, Source};
+use super::observe::{Audience, LogObserver, News, Patience, Source};
 use super::{LogEncoding, StepError};
 use crate::logs::{Channel, LogText, Masks, SizeLimits};
 use futures::FutureExt;
@@ -30,6 +30,7 @@ struct Inner {
     /// Bytes of all logs of the step.
     output: Arc<AtomicU64>,
     audience: Audience,
+    patience: Patience,
     /// How many ever joined the audience: without any, nothing is kept for it.
     observers: AtomicUsize,
 }
@@ -42,6 +43,7 @@ impl LogHandle {
         limits: SizeLimits,
         encoding: Option<LogEncoding>,
         output: Arc<AtomicU64>,
+        patience: Patience,
     ) -> Self {
         LogHandle(Crosses::new(Arc::new(Inner {
             id: log.logid,
@@ -54,6 +56,7 @@ impl LogHandle {
             stored: AtomicI64::new(0),
             output,
             audience: Audience::default(),
+            patience,
             observers: AtomicUsize::new(0),
         })))
     }
@@ -166,7 +169,7 @@ impl LogHandle {
     }
 
     fn source(&self) -> Source<'_> {
-        Source { data: &self.0.data, id: self.0.id, log_type: self.0.log_type }
+        Source { patience: &self.0.patience, data: &self.0.data, id: self.0.id, log_type: self.0.log_type }
     }
 
     async fn store(&self, out: String) -> Result<(), StepError> {

@@ -231,7 +231,12 @@ impl Scripted {
     /// What the class says of its end.
     pub async fn result_summary(&self, cx: &StepContext) -> Result<Option<OwnSummary>, StepError> {
         let Some(callback) = self.class.hook("getResultSummary") else { return Ok(None) };
-        let Some(answer) = self.hook(cx, "getResultSummary", Vec::new()).await? else { return Ok(None) };
+        let asked = tokio::select! {
+            biased;
+            answer = self.hook(cx, "getResultSummary", Vec::new()) => answer?,
+            () = cx.abandoned() => return Err(cx.interruption()),
+        };
+        let Some(answer) = asked else { return Ok(None) };
         let own = own_summary(&answer).map_err(|text| {
             cx.nonsense(callback, "getResultSummary", format!("{}: getResultSummary {text}", callback.at))
         })?;

@@ -28,6 +28,7 @@ fn of_form(form: &Form) -> String {
         Form::Number => "number".into(),
         Form::Text { .. } => "string".into(),
         Form::Choice(all) => all.iter().map(|one| quoted(one)).collect::<Vec<_>>().join("|"),
+        Form::OneOf(all) => all.iter().map(f64::to_string).collect::<Vec<_>>().join("|"),
         Form::Duration => "number|string".into(),
         Form::Callback => "function".into(),
         Form::Object => "lunabot.Object".into(),

@@ -46,6 +46,16 @@ async fn defaults_params_and_init_make_the_options_of_the_base() {
 }
 
 #[tokio::test]
+async fn choices_may_be_numbers_or_texts_and_hold_the_default() {
+    let block = "f:addStep(steps.ShellCommand:extend('X', {params = {
+        speed = {type = 'integer', default = 5, choices = {1, 5}}, ratio = {type = 'number', choices = {0.5, 2}},
+        mode = {choices = {'fast', '1'}, default = 'fast'} }}){command = 'a', ratio = 0.5, mode = '1'})";
+    let loaded = load(block).await;
+    let class = loaded.config.builders[0].factory.steps[0].class.as_ref().unwrap();
+    assert_eq!(class["params"], json!({"speed": 5, "ratio": 0.5, "mode": "1"}));
+}
+
+#[tokio::test]
 async fn mistakes_in_classes_and_their_objects_are_told() {
     for (extra, expected) in [
         ("f:addStep(Annotate{'x'})", "Annotate: how_many: is missing"),
@@ -61,6 +71,22 @@ async fn mistakes_in_classes_and_their_objects_are_told() {
         (
             "f:addStep(steps.ShellCommand:extend('X', {}){command = 'a', timout = 1})",
             "X: timout: unknown option, did you mean timeout?",
+        ),
+        (
+            "f:addStep(steps.ShellCommand:extend('X', {params = {n = {type = 'integer', choices = {1, 5}}}}){command = 'a', n = 3})",
+            "X: n: expected 1 or 5, got the number 3",
+        ),
+        (
+            "f:addStep(steps.ShellCommand:extend('X', {params = {n = {choices = {'a', 'b'}}}}){command = 'a', n = 3})",
+            "X: n: expected \"a\" or \"b\", got the number 3",
+        ),
+        (
+            "f:addStep(steps.ShellCommand:extend('X', {params = {n = {type = 'integer', choices = {'a'}}}}){command = 'a', n = 3})",
+            "choices of this parameter are a list of numbers that fit its type",
+        ),
+        (
+            "f:addStep(steps.ShellCommand:extend('X', {params = {n = {typ = 'integer'}}}){command = 'a', n = 3})",
+            "a parameter has no typ, did you mean type?",
         ),
         (
             "f:addStep(steps.ShellCommand:extend('X', {init = function() end}){'a'})",

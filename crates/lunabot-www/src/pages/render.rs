@@ -67,10 +67,10 @@ impl Templates {
 /// What is shown in words: results, times, sizes. Templates of the configuration have them too.
 pub fn add_filters(env: &mut Environment<'_>, clock: &Arc<dyn Clock>) {
     let now = clock.clone();
-    env.add_filter("ago", move |secs: Option<i64>| time(secs, now.now().secs()));
+    env.add_filter("ago", move |secs: Option<Seconds>| time(secs.map(|s| s.0), now.now().secs()));
     let now = clock.clone();
-    env.add_filter("since", move |secs: i64| format::duration(now.now().secs() - secs));
-    env.add_filter("duration", format::duration);
+    env.add_filter("since", move |secs: Seconds| format::duration(now.now().secs() - secs.0));
+    env.add_filter("duration", |secs: Seconds| format::duration(secs.0));
     env.add_filter("bytes", format::bytes);
     env.add_filter("spent", format::spent);
     env.add_filter("link", safe_url);
@@ -98,6 +98,18 @@ fn safe_url(url: &str) -> Option<String> {
 }
 
 /// A property's value: texts as they are, everything else as JSON.
+/// Seconds as templates have them: parts of one are left out.
+struct Seconds(i64);
+
+impl<'a> minijinja::value::ArgType<'a> for Seconds {
+    type Output = Seconds;
+
+    fn from_value(value: Option<&'a Value>) -> Result<Seconds, minijinja::Error> {
+        let seconds = f64::from_value(value)?;
+        Ok(Seconds(seconds as i64))
+    }
+}
+
 /// Characters of a first line that are shown in a list or heading.
 const FIRST_LINE: usize = 300;
 
@@ -252,6 +264,15 @@ pub async fn not_found(State(app): State<Arc<App>>, asked: Asked) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_may_have_parts_of_seconds() {
+        for (template, wanted) in [("{{ 65.5|duration }}", "1 m 5 s"), ("{{ 65|duration }}", "1 m 5 s")] {
+            let mut env = Environment::new();
+            env.add_filter("duration", |secs: Seconds| format::duration(secs.0));
+            assert_eq!(env.render_str(template, ()).unwrap(), wanted);
+        }
+    }
 
     #[test]
     fn only_web_addresses_become_links() {

@@ -18,6 +18,12 @@ impl Http {
         Ok(Http { stream: BufReader::new(stream), host: address.to_string() })
     }
 
+    /// Whether it is said of an answer that it did not come in time.
+    pub fn is_timeout(error: &anyhow::Error) -> bool {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        matches!(kind, Some(std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut))
+    }
+
     /// The body of an answer with status 200.
     pub fn get(&mut self, path: &str) -> Result<Vec<u8>> {
         let request =

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinError, JoinHandle};
 
-/// How long the function may go on after the last line.
+/// How long the function may go on after the last line, and how long it may take none.
 const LAST: Duration = Duration::from_secs(60);
 
 /// Where the function takes its lines from.
@@ -107,6 +107,11 @@ impl LogObserver for Consumer {
                     self.lines = None;
                     self.end().await
                 }
+            },
+            () = self.clock.sleep(LAST) => {
+                self.lines = None;
+                let text = format!("the consumer of lines took none for {} s", LAST.as_secs());
+                Err(StepError::Exception(text))
             }
         }
     }
