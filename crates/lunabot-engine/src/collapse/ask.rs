@@ -13,6 +13,8 @@ use std::sync::Arc;
 const AT_ONCE: usize = 32;
 /// Keys asked for in one go: the way between the threads does not count then, and others get their turn.
 const KEYS_AT_ONCE: usize = 64;
+/// The next ones are there when the interpreter is done with some.
+const CHUNKS: usize = 3;
 
 /// Requests that a new one makes needless, each with properties for the new one.
 pub(super) type Doomed = Vec<(Arc<PendingRequest>, Properties)>;
@@ -93,29 +95,47 @@ fn survivors(more: &serde_json::Map<String, Json>) -> Option<Properties> {
     Some(properties)
 }
 
-/// Asks for the keys of requests; `None`: it never collapses.
+/// A request, and its key; `None`: it never collapses.
+type Key = (BuildRequestId, Option<String>);
+
+/// Asks for the keys of requests.
 pub(super) async fn keys(
     builder: &BuilderView,
     callback: &Callback,
     requests: &[Arc<PendingRequest>],
     changes: &RequestChanges,
-) -> Vec<(BuildRequestId, Option<String>)> {
+) -> Vec<Key> {
+    let (mut asked, mut all) = (FuturesOrdered::new(), Vec::with_capacity(requests.len()));
+    for some in requests.chunks(KEYS_AT_ONCE) {
+        if asked.len() == CHUNKS {
+            all.extend(asked.next().await.into_iter().flatten());
+        }
+        asked.push_back(some_keys(builder, callback, some, changes));
+    }
+    while let Some(keys) = asked.next().await {
+        all.extend(keys);
+    }
+    all
+}
+
+async fn some_keys(
+    builder: &BuilderView,
+    callback: &Callback,
+    requests: &[Arc<PendingRequest>],
+    changes: &RequestChanges,
+) -> Vec<Key> {
     let host = &builder.plan.generation.host;
+    let object = |request| Arg::Object(request_object(builder, request, changes.of(request)));
+    let answers = host.call_each(callback, site(builder), requests.iter().map(object).collect()).await;
     let key = |answer: Json| {
         key_of(&answer).unwrap_or_else(|expected| {
             host.nonsense(callback, site(builder), &expected);
             None
         })
     };
-    let mut all = Vec::with_capacity(requests.len());
-    for some in requests.chunks(KEYS_AT_ONCE) {
-        let object = |request| Arg::Object(request_object(builder, request, changes.of(request)));
-        let answers = host.call_each(callback, site(builder), some.iter().map(object).collect()).await;
-        // An error is recorded by the host.
-        let keys = answers.into_iter().map(|answer| key(answer.unwrap_or(Json::Null)));
-        all.extend(some.iter().map(|request| request.request.buildrequestid).zip(keys));
-    }
-    all
+    // An error is recorded by the host.
+    let keys = answers.into_iter().map(|answer| key(answer.unwrap_or(Json::Null)));
+    requests.iter().map(|request| request.request.buildrequestid).zip(keys).collect()
 }
 
 /// The key as text. The error says what is wrong with the answer.
