@@ -88,6 +88,7 @@ async fn functions_of_the_configuration_decide_and_explain_says_how_10_027() -> 
         (&["jim", "--email=ann@example.org", "stop", "builds/1"][..], 0, "rule 3, AnyControlEndpointMatcher"),
         (&["jim", "POST", "builds/1"][..], 1, "rebuild:\n"),
         (&["joe", "post", "masters/1"][..], 1, "denied: nothing can be posted to masters/1"),
+        (&["joe", "frob", "builds/1"][..], 1, "denied: builds/1 has no action frob; it has stop, rebuild"),
     ] {
         let args: Vec<&str> = ["authz", "explain"].iter().chain(question).copied().collect();
         let (got, told) = lunabot(&args, master.dir()).await?;

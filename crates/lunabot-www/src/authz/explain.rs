@@ -35,12 +35,13 @@ impl Question {
         if self.user == super::EVERYBODY { User::anonymous() } else { Arc::new(User::from_info(info)) }
     }
 
-    fn no_such_action(&self) -> String {
-        let (path, actions) = (self.path(), lunabot_data::actions_of(self.path()));
-        if actions.is_empty() {
+    /// `known`: the actions of the path.
+    fn no_such_action(&self, known: &[&str]) -> String {
+        let path = self.path();
+        if known.is_empty() {
             return format!("denied: nothing can be posted to {path}");
         }
-        format!("denied: {path} has no action {}; it has {}", self.action, actions.join(", "))
+        format!("denied: {path} has no action {}; it has {}", self.action, known.join(", "))
     }
 
     /// Below `/api/v2/`.
@@ -62,11 +63,11 @@ pub async fn explain(
     let known = lunabot_data::actions_of(question.path());
     let actions = match question.action.to_ascii_lowercase().as_str() {
         GET => vec![GET],
-        "post" => known,
-        action => known.into_iter().filter(|known| *known == action).collect(),
+        "post" => known.clone(),
+        action => known.iter().copied().filter(|known| *known == action).collect(),
     };
     if actions.is_empty() {
-        return (false, vec![question.no_such_action()]);
+        return (false, vec![question.no_such_action(&known)]);
     }
     for action in &actions {
         let (allowed, lines) = explain_one(access, question, action, data, scope).await;
