@@ -93,10 +93,10 @@ impl Caller {
         site: &CallSite,
         answer: Answer,
         total: Duration,
+        seconds: &metrics::Histogram,
     ) -> Result<Json, ScriptError> {
         let Answer { result, busy } = answer;
-        metrics::histogram!("lunabot_callback_seconds", "callback" => site.callback.clone())
-            .record(total.as_secs_f64());
+        seconds.record(total.as_secs_f64());
         let spent = Spent { total, busy, failed: result.is_err() };
         self.records.called(site, &callback.at, spent, &*self.clock);
         if let Some(error) = result.as_ref().err().filter(|error| error.kind.is_fault()) {
@@ -121,6 +121,11 @@ impl Caller {
     }
 }
 
+/// Where durations of this callback are counted.
+fn seconds(site: &CallSite) -> metrics::Histogram {
+    metrics::histogram!("lunabot_callback_seconds", "callback" => site.callback.clone())
+}
+
 fn failed(kind: ScriptErrorKind, message: String) -> ScriptError {
     ScriptError { kind, message, traceback: String::new() }
 }
@@ -136,7 +141,7 @@ impl ScriptHost for Caller {
             let started = self.clock.mono();
             let answer = self.ask(callback, site.endless, args, Reply::One).await;
             let answer = answer.unwrap_or_else(|error| Answer::at_once(Err(error)));
-            self.note(callback, &site, answer, self.clock.mono() - started)
+            self.note(callback, &site, answer, self.clock.mono() - started, &seconds(&site))
         })
     }
 
@@ -153,7 +158,8 @@ impl ScriptHost for Caller {
                 .unwrap_or_else(|error| (0..count).map(|_| Answer::at_once(Err(error.clone()))).collect());
             // Each had its share.
             let total = (self.clock.mono() - started) / u32::try_from(count.max(1)).unwrap_or(u32::MAX);
-            answers.into_iter().map(|answer| self.note(callback, &site, answer, total)).collect()
+            let seconds = seconds(&site);
+            answers.into_iter().map(|answer| self.note(callback, &site, answer, total, &seconds)).collect()
         })
     }
 

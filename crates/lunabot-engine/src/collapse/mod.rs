@@ -5,7 +5,7 @@ mod rule;
 
 pub use rule::can_be_collapsed;
 
-use crate::distributor::{Keyed, Message};
+use crate::distributor::{Keyed, Message, Of};
 use crate::scripts::{BuilderView, RequestChanges};
 use ask::Doomed;
 use lunabot_data::new::PendingRequest;
@@ -19,6 +19,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Source of the properties that collapsing sets.
 const SOURCE: &str = "collapseRequests";
+/// Keys asked for before what they tell is stored.
+const PART: usize = 1024;
 
 /// The rule that the store asks for new requests.
 pub(crate) struct EngineCollapser {
@@ -43,8 +45,18 @@ pub(crate) enum Against {
 
 /// Requests of one key: the newest, and the others, oldest first.
 pub(crate) struct Group {
+    pub key: Arc<str>,
     pub newest: Arc<PendingRequest>,
     pub olders: Vec<Arc<PendingRequest>>,
+}
+
+impl Group {
+    /// Of the others those that are also in this list, which is ordered by id.
+    fn only(mut self, these: &[Arc<PendingRequest>]) -> Self {
+        let id = |request: &Arc<PendingRequest>| request.request.buildrequestid;
+        self.olders.retain(|old| these.binary_search_by_key(&id(old), id).is_ok());
+        self
+    }
 }
 
 impl Collapser for EngineCollapser {
@@ -97,7 +109,8 @@ impl EngineCollapser {
         }
     }
 
-    /// The equal keys of one builder leave one request, the newest.
+    /// The equal keys of one builder leave one request, the newest. Where there are many, those found so far are stored
+    /// while the next keys are asked.
     async fn by_key(
         &self,
         builder: &BuilderView,
@@ -105,18 +118,46 @@ impl EngineCollapser {
         new: &Arc<PendingRequest>,
         unasked: &[Arc<PendingRequest>],
     ) -> Result<(), DataError> {
+        // The newest part first: what stays is in it.
+        let mut parts = unasked.rchunks(PART);
+        let mut of = Of::Request(new.request.buildrequestid);
+        let mut group = self.group_of(builder, by, of.clone(), parts.next().unwrap_or_default()).await?;
+        for part in parts {
+            // The new one may be gone meanwhile, in favour of one that is newer still.
+            if let Some(group) = &group {
+                of = Of::Key(group.key.clone());
+            }
+            let next = self.group_of(builder, by, of.clone(), part);
+            let (settled, next) = futures::join!(self.settle(by, group), next);
+            settled?;
+            group = next?.map(|group| group.only(part));
+        }
+        self.settle(by, group).await
+    }
+
+    /// Those with this key, once these have been asked for theirs.
+    async fn group_of(
+        &self,
+        builder: &BuilderView,
+        by: &CollapseByParams,
+        of: Of,
+        unasked: &[Arc<PendingRequest>],
+    ) -> Result<Option<Group>, DataError> {
         let changes = RequestChanges::read(&self.data, unasked.to_vec()).await?;
         let keyed = Keyed {
             builder: builder.plan.id,
             generation: builder.plan.generation.number,
             keys: ask::keys(builder, &by.function, unasked, &changes).await,
-            of: new.request.buildrequestid,
+            of,
         };
         let (reply, group) = oneshot::channel();
-        if self.inbox.send(Message::Keyed { keyed, reply }).await.is_err() {
-            return Ok(());
-        }
-        let Ok(Some(Group { newest, olders })) = group.await else { return Ok(()) };
+        // A stopping engine collapses nothing.
+        let _ = self.inbox.send(Message::Keyed { keyed, reply }).await;
+        Ok(group.await.ok().flatten())
+    }
+
+    async fn settle(&self, by: &CollapseByParams, group: Option<Group>) -> Result<(), DataError> {
+        let Some(Group { newest, olders, .. }) = group else { return Ok(()) };
         let doomed = if by.compatible { self.by_default(&newest, &olders).await? } else { olders };
         self.skip(&newest, doomed.iter()).await.map(drop)
     }

@@ -76,14 +76,15 @@ impl Details {
         ids.iter().filter_map(|id| self.all.get(id).cloned()).collect()
     }
 
-    /// Notes keys; gives the group of the request that they were asked for, if there is one.
+    /// Notes keys; gives the group that they were asked for, if there is one.
     pub fn learn(&mut self, keyed: Keyed) -> Option<Group> {
-        let of = keyed.of;
+        let of = keyed.of.clone();
         let of_builder = self.by_builder.get_mut(&keyed.builder)?;
         of_builder.keys.learn(keyed);
-        let mut ids = of_builder.keys.group(of)?.clone();
+        let (key, ids) = of_builder.keys.group(&of)?;
+        let (key, mut ids) = (key.clone(), ids.clone());
         let newest = self.all.get(&ids.pop_last()?)?.clone();
         let olders = self.by_age(ids.iter());
-        Some(Group { newest, olders })
+        Some(Group { key, newest, olders })
     }
 }

@@ -2,6 +2,7 @@
 
 use lunabot_model::{BuildRequestId, BuilderId};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// Keys that were asked for.
 pub(crate) struct Keyed {
@@ -9,8 +10,15 @@ pub(crate) struct Keyed {
     /// The configuration that was asked.
     pub generation: u64,
     pub keys: Vec<(BuildRequestId, Option<String>)>,
-    /// The request whose group is wanted.
-    pub of: BuildRequestId,
+    pub of: Of,
+}
+
+/// Which group is wanted.
+#[derive(Clone)]
+pub(crate) enum Of {
+    /// That of this request.
+    Request(BuildRequestId),
+    Key(Arc<str>),
 }
 
 /// See the module.
@@ -19,8 +27,8 @@ pub(super) struct Keys {
     generation: u64,
     unasked: BTreeSet<BuildRequestId>,
     /// `None`: being asked, or it never collapses.
-    of: HashMap<BuildRequestId, Option<String>>,
-    groups: HashMap<String, BTreeSet<BuildRequestId>>,
+    of: HashMap<BuildRequestId, Option<Arc<str>>>,
+    groups: HashMap<Arc<str>, BTreeSet<BuildRequestId>>,
 }
 
 impl Keys {
@@ -58,15 +66,20 @@ impl Keys {
         }
         for (id, key) in keyed.keys {
             if let (Some(place), Some(key)) = (self.of.get_mut(&id), key) {
+                let key: Arc<str> = key.into();
                 *place = Some(key.clone());
                 self.groups.entry(key).or_default().insert(id);
             }
         }
     }
 
-    /// All with the key of this one, by id; none if it has none.
-    pub fn group(&self, id: BuildRequestId) -> Option<&BTreeSet<BuildRequestId>> {
-        self.groups.get(self.of.get(&id)?.as_ref()?)
+    /// The key, and all that have it, by id.
+    pub fn group(&self, of: &Of) -> Option<(&Arc<str>, &BTreeSet<BuildRequestId>)> {
+        let key = match of {
+            Of::Request(id) => self.of.get(id)?.as_ref()?,
+            Of::Key(key) => key,
+        };
+        self.groups.get_key_value(key)
     }
 }
 
@@ -76,7 +89,11 @@ mod tests {
 
     fn keyed(generation: u64, keys: &[(i64, &str)]) -> Keyed {
         let keys = keys.iter().map(|(id, key)| (*id, Some((*key).to_string()))).collect();
-        Keyed { builder: 1, generation, keys, of: 1 }
+        Keyed { builder: 1, generation, keys, of: Of::Request(1) }
+    }
+
+    fn ids(keys: &Keys, of: Of) -> Option<Vec<BuildRequestId>> {
+        keys.group(&of).map(|(_, ids)| ids.iter().copied().collect())
     }
 
     #[test]
@@ -87,13 +104,13 @@ mod tests {
         all.insert(3);
         keys.add(3);
         assert_eq!(keys.ask(1, &all), [3]);
-        assert!(keys.group(3).is_none(), "not answered yet");
+        assert!(ids(&keys, Of::Request(3)).is_none(), "not answered yet");
         keys.learn(keyed(1, &[(3, "a")]));
-        assert_eq!(keys.group(3), Some(&BTreeSet::from([1, 2, 3])));
+        assert_eq!(ids(&keys, Of::Request(3)), Some(vec![1, 2, 3]));
         keys.remove(2);
-        assert_eq!(keys.group(1), Some(&BTreeSet::from([1, 3])));
+        assert_eq!(ids(&keys, Of::Key("a".into())), Some(vec![1, 3]), "whoever had it first");
         assert_eq!(keys.ask(2, &BTreeSet::from([1, 3])), [1, 3], "asked again");
         keys.learn(keyed(1, &[(1, "a")]));
-        assert!(keys.group(1).is_none(), "an answer of the old configuration");
+        assert!(ids(&keys, Of::Request(1)).is_none(), "an answer of the old configuration");
     }
 }

@@ -31,7 +31,7 @@ mod worker;
 pub(crate) use actor::Actor;
 pub(crate) use builder::{BuilderSetup, Queue, Waiting};
 pub(crate) use explain::{Noted, Remark, Verdict};
-pub(crate) use keys::Keyed;
+pub(crate) use keys::{Keyed, Of};
 pub(crate) use locks::{BuilderLocks, LockSetup};
 pub(crate) use machine::{Answer, Effect, Event, Machine, Question};
 pub(crate) use messages::{Message, Plan, WorkerOrder, info_json};

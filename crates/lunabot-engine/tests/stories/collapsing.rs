@@ -3,11 +3,13 @@
 use crate::support::config::{builder_with, object};
 use crate::support::host::callback;
 use crate::support::{Master, Setup, step};
+use futures::StreamExt;
 use lunabot_model::config::Collapse;
 use lunabot_model::{Arg, BuildRequestId, Json, Properties};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Semaphore;
 
 fn with_rule(rule: Json) -> Setup {
     let options = json!({"name": "b", "workernames": ["w"], "collapseRequests": rule});
@@ -99,6 +101,44 @@ async fn equal_keys_collapse_and_nil_never() {
     master.worker("w").await;
     let left: Vec<_> = [2, 4, 5, 6, 7].map(|index| all[index]).to_vec();
     master.all_finished(&left).await;
+    master.stop().await;
+}
+
+/// Keys are asked for in parts, the newest first, and what a part tells is stored meanwhile.
+#[tokio::test]
+async fn of_thousands_one_is_left_also_where_a_newer_one_comes_while_keys_are_asked() {
+    let mut master = Master::start(with_rule(json!(false))).await;
+    let many = (0..1_500).map(|_| request(&master, json!("same")));
+    let mut all: Vec<_> = futures::stream::iter(many).buffered(100).collect().await;
+    all.sort_unstable();
+    let (reached, open) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (gate, oldest) = ((reached.clone(), open.clone()), json!(all[0]));
+    master.host.set_waiting(1, move |args| {
+        let (asked, (reached, open)) = (fields(&args[0]), gate.clone());
+        let waits = asked["buildrequestid"] == oldest;
+        Box::pin(async move {
+            if waits {
+                reached.add_permits(1);
+                open.acquire().await.unwrap().forget();
+            }
+            Ok(property(&asked, "key"))
+        })
+    });
+    master.apply(with_rule(by_key(json!({})))).await;
+    let newer = async {
+        reached.acquire().await.unwrap().forget();
+        let newer = request(&master, json!("same")).await;
+        let open_still = master.list("buildrequests", "complete=false").await.len();
+        open.add_permits(1);
+        (newer, open_still)
+    };
+    let (new, (newer, open_still)) = futures::join!(request(&master, json!("same")), newer);
+    all.push(new);
+    assert!(open_still < 600, "those whose keys are known do not wait for the others: {open_still}");
+    let left = master.list("buildrequests", "complete=false").await;
+    assert_eq!(left.len(), 1, "also those whose keys came when the first new one was gone");
+    assert_eq!(left[0]["buildrequestid"], newer);
+    assert_eq!(results(&master, &[all[0], all[800], new]).await, [3, 3, 3]);
     master.stop().await;
 }
 
