@@ -63,6 +63,13 @@ if [ ${#left_out[@]} -gt 0 ]; then
     case " $* " in *" -- "*) set -- "$@" "${left_out[@]}" ;; *) set -- "$@" -- "${left_out[@]}" ;; esac
 fi
 
+# A language server, which reads what `lunabot lua-stubs` writes.
+server=emmylua_ls
+server_version=0.25.1
+if [ "$("target/tools/bin/$server" --version 2>/dev/null)" != "$server $server_version" ]; then
+    cargo install --quiet --locked --debug --root target/tools "$server@$server_version"
+fi
+
 # The tests start the real programs.
 cargo build --workspace --bins
 if cargo nextest --version >/dev/null 2>&1; then

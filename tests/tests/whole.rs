@@ -20,6 +20,8 @@ mod crashes;
 mod dashboards;
 #[path = "whole/documents.rs"]
 mod documents;
+#[path = "whole/editor.rs"]
+mod editor;
 #[path = "whole/explain.rs"]
 mod explain;
 #[path = "whole/faults.rs"]

@@ -40,7 +40,7 @@ fn every_lua_block_of_the_documentation_loads() -> Result<()> {
     Ok(())
 }
 
-fn markdown(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
+pub(crate) fn markdown(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
@@ -55,7 +55,7 @@ fn markdown(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
 }
 
 /// The Lua blocks of a page with the number of their first line.
-fn blocks(text: &str) -> Vec<(usize, String)> {
+pub(crate) fn blocks(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut open: Option<(usize, String)> = None;
     for (number, line) in text.lines().enumerate() {

@@ -19,6 +19,7 @@
 ---@field ge fun(self: self, value: any): lunabot.Renderable
 ---@field in_ fun(self: self, values: any): lunabot.Renderable
 ---@field not_ fun(self: self): lunabot.Renderable
+---@field withArgs fun(self: self, ...: any): lunabot.Renderable of util.renderer
 ---@operator concat(any): lunabot.Renderable
 ---@operator add(any): lunabot.Renderable
 ---@operator sub(any): lunabot.Renderable
@@ -27,7 +28,7 @@
 ---@operator mod(any): lunabot.Renderable
 
 ---@class lunabot.Lock : lunabot.Object
----@field access fun(self: self, mode: "counting"|"exclusive", options?: { count?: integer }): lunabot.Object
+---@field access fun(self: self, mode: "counting"|"exclusive", count?: integer|{ count?: integer }): lunabot.Object
 
 ---@class lunabot.Command : lunabot.Object
 ---@field rc integer
@@ -39,13 +40,136 @@
 ---@field useLog fun(self: self, log: lunabot.Log, closeWhenFinished?: boolean, name?: string)
 ---@field useLogDelayed fun(self: self, logfileName: string, activateCallBack: (fun(): lunabot.Log), closeWhenFinished?: boolean)
 
+---What one build does on its worker, in functions and as `self` of a class.
+---@class lunabot.Build
+---@field buildid integer
+---@field number integer
+---@field reason string
+---@field builderid integer
+---@field builder { name: string, builderid: integer, tags: string[], description?: string, project?: string, config: table }
+---@field worker lunabot.BuildWorker
+---@field results? integer
+---@field properties lunabot.Properties
+---@field url string
+---@field getProperty fun(self: self, name: string, default?: any): any
+---@field hasProperty fun(self: self, name: string): boolean
+---@field setProperty fun(self: self, name: string, value: any, source?: string)
+---@field getProperties fun(self: self): lunabot.Properties
+---@field render fun(self: self, value: any): any
+---@field getSummaryStatistic fun(self: self, name: string, fold: (fun(sum: any, value: any): any), initial?: any): any
+---@field addStepsAfterCurrentStep fun(self: self, steps: lunabot.Object[])
+---@field addStepsAfterLastStep fun(self: self, steps: lunabot.Object[])
+---@field allChanges fun(self: self): lunabot.Change[]
+---@field allFiles fun(self: self): string[]
+---@field blamelist fun(self: self): string[]
+---@field getSourceStamp fun(self: self, codebase?: string): table?
+---@field getAllSourceStamps fun(self: self): table[]
+---@field finish fun(self: self, result: integer)
+
+---The worker of a build.
+---@class lunabot.BuildWorker
+---@field name string
+---@field workername string
+---@field workerid integer
+---@field properties lunabot.Properties
+---@field info table
+---@field worker_basedir string
+---@field worker_system string
+
+---A step that runs.
+---@class lunabot.Step : lunabot.Object
+---@field build lunabot.Build
+---@field worker lunabot.BuildWorker
+---@field stopped boolean
+---@field results? integer
+---@field properties lunabot.Properties
+---@field getProperty fun(self: self, name: string, default?: any): any
+---@field hasProperty fun(self: self, name: string): boolean
+---@field setProperty fun(self: self, name: string, value: any, source?: string)
+---@field getProperties fun(self: self): lunabot.Properties
+---@field render fun(self: self, value: any): any
+---@field getStatistic fun(self: self, name: string, default?: any): any
+---@field hasStatistic fun(self: self, name: string): boolean
+---@field setStatistic fun(self: self, name: string, value: number|string|boolean)
+---@field getStatistics fun(self: self): table<string, any>
+---@field setProgress fun(self: self, metric: string, value: number)
+---@field updateSummary fun(self: self)
+---@field setBuildData fun(self: self, name: string, value: string, source: string)
+---@field addTestResultSet fun(self: self, description: string, category: string, value_unit: string): integer
+---@field addTestResult fun(self: self, setid: integer, value: any, test_name?: string, test_code_path?: string, line?: integer, duration_ns?: integer)
+---@field workerVersion fun(self: self, command: string, oldversion?: string): string?
+---@field workerVersionIsOlderThan fun(self: self, command: string, minversion: string): boolean
+---@field checkWorkerHasCommand fun(self: self, command: string)
+---@field addURL fun(self: self, name: string, url: string)
+---@field addLog fun(self: self, name: string, type?: "s"|"t"|"h", logEncoding?: any): lunabot.Log
+---@field getLog fun(self: self, name: string): lunabot.Log
+---@field addLogForRemoteCommands fun(self: self, logname: string): lunabot.Log
+---@field addCompleteLog fun(self: self, name: string, text: string)
+---@field addHTMLLog fun(self: self, name: string, html: string)
+---@field addLogObserver fun(self: self, logname: string, observer: lunabot.Object)
+---@field runCommand fun(self: self, cmd: lunabot.Command): lunabot.Command
+---@field makeRemoteShellCommand fun(self: self, options?: table): lunabot.Command
+---@field trigger fun(self: self, options: { scheduler: string, set_properties?: table<string, any>, sourcestamps?: table[], waited_for?: boolean }): { bsid: integer, brids: integer[], wait: fun(self: any): integer }
+---@field startSubStep fun(self: self, options: { name: string }): table
+---@field runMkdir fun(self: self, dir: string, abandonOnFailure?: boolean): boolean
+---@field runRmdir fun(self: self, dir: string, timeout?: number|string, abandonOnFailure?: boolean): boolean
+---@field runRmFile fun(self: self, path: string, abandonOnFailure?: boolean): boolean
+---@field runStat fun(self: self, path: string): table?
+---@field runGlob fun(self: self, path: string): string[]
+---@field runListdir fun(self: self, dir: string): string[]
+---@field pathExists fun(self: self, path: string): boolean
+---@field downloadFileContentToWorker fun(self: self, workerdest: string, strfile: string, abandonOnFailure?: boolean, mode?: integer, workdir?: string)
+---@field getFileContentFromWorker fun(self: self, filename: string, abandonOnFailure?: boolean, workdir?: string): string?
+---@field vccmd fun(self: self, args: string[], collectStdout?: boolean|{ collectStdout?: boolean, abandonOnFailure?: boolean, initialStdin?: string }, abandonOnFailure?: boolean, initialStdin?: string): any of source steps
+---@field updateSourceProperty fun(self: self, name: string, value: any, source?: string) of source steps
+
+---Sees the output of a step.
+---@class lunabot.Observer : lunabot.Object
+---@field step lunabot.Step
+
+---@class lunabot.Timer
+---@field cancel fun(self: self)
+---@field active fun(self: self): boolean
+
+---What acts beside the builds: it keeps a state that survives restarts, and may run functions later or beside itself.
+---@class lunabot.Acting : lunabot.Object
+---@field name string
+---@field master lunabot.Master
+---@field getState fun(self: self, key: string, default?: any): any
+---@field setState fun(self: self, key: string, value: any)
+---@field callLater fun(self: self, seconds: number|string, fn: fun()): lunabot.Timer
+---@field spawn fun(self: self, fn: fun()): lunabot.Task
+---@field serve fun(self: self, path: string, fn: fun(request: table): any)
+
+---@class lunabot.Scheduler : lunabot.Acting
+---@field addBuildsetForChanges fun(self: self, options: table): { bsid: integer, brids: integer[] }
+---@field addBuildsetForSourceStampsWithDefaults fun(self: self, options: table): { bsid: integer, brids: integer[] }
+
+---@class lunabot.LatentWorker : lunabot.Acting
+---@field instance any what start_instance returned
+---@field password string
+---@field masterFQDN string
+
+---An own parameter of a class: its type, or a table that says more.
+---@alias lunabot.Param { type: "string"|"integer"|"number"|"boolean"|"duration"|"list"|"map"|"function"|"step"|"secret"|"any", default?: any, required?: boolean, renderable?: boolean, choices?: any[], doc?: string }
+
+---A class of one's own: options of the base as defaults, attributes, methods.
+---@class lunabot.Body
+---@field params? table<string, lunabot.Param>
+---@field check? fun(args: table): string?
+---@field init? fun(self: any, args: table)
+---@field requires? string
+---@field [string] any
+
 ---@class lunabot.Factory : lunabot.Object
 ---@field steps lunabot.Object[]
 ---@field workdir string|fun(source_stamps: table[]): string
 ---@field buildClass lunabot.Class
 ---@field useProgress boolean
 ---@field addStep fun(self: self, step: lunabot.Object)
----@field addSteps fun(self: self, steps: lunabot.Object[])
+---@field addSteps fun(self: self, steps: lunabot.Object[], options?: { withSecrets?: any[][] })
+---@field withSecrets fun(self: self, files: any[][], steps: lunabot.Object[]|fun(factory: lunabot.Factory))
+---@field [string] any
 
 ---@class lunabot.Log
 ---@field addStdout fun(self: self, text: string)
@@ -100,6 +224,8 @@
 
 ---@class lunabot.WorkerView
 ---@field name string
+---@field workername string
+---@field workerid integer
 ---@field info table
 ---@field properties lunabot.Properties
 ---@field quarantine_timeout number
@@ -114,7 +240,7 @@
 ---@field unpause fun(self: self)
 ---@field workerforbuilders fun(self: self): table[]
 ---@field isBusy fun(self: self): boolean
----@field shell fun(self: self, options: table): integer, string, string
+---@field shell fun(self: self, options: table): { rc: integer, stdout: string, stderr: string }
 ---@field stat fun(self: self, options: table): table?
 ---@field glob fun(self: self, options: table): string[]
 ---@field listdir fun(self: self, options: table): string[]
@@ -153,12 +279,12 @@
 ---@field title? string
 ---@field titleURL? string
 ---@field buildbotURL? string
----@field workers? lunabot.Object[]
----@field builders? (lunabot.Object|table)[]
----@field schedulers? lunabot.Object[]
+---@field workers lunabot.Object[]
+---@field builders (lunabot.Object|table)[]
+---@field schedulers lunabot.Object[]
 ---@field change_source? lunabot.Object|lunabot.Object[]
----@field services? lunabot.Object[]
----@field projects? lunabot.Object[]
+---@field services lunabot.Object[]
+---@field projects lunabot.Object[]
 ---@field secretsProviders? lunabot.Object[]
 ---@field configurators? lunabot.Object[]
 ---@field www? table
@@ -170,6 +296,18 @@
 ---@field prioritizeBuilders? fun(master: lunabot.Master, builders: lunabot.BuilderView[]): lunabot.BuilderView[]
 ---@field [string] any
 
+---What a browser asks of a dashboard, or somebody of a path that is served.
+---@class lunabot.HttpRequest
+---@field path string
+---@field method string
+---@field query table<string, any>
+---@field headers table<string, string>
+---@field user table?
+---@field body string
+---@field form table<string, any> of web hooks
+---@field json fun(self: self): any of web hooks
+---@field getHeader fun(self: self, name: string): string? of web hooks
+
 ---@class lunabot.Answer
 ---@field status integer
 ---@field ok boolean
@@ -179,6 +317,7 @@
 ---@field body string
 ---@field text string
 ---@field json fun(self: self): any
+---@field kind? string of the error that pcall gives in its place: timeout, connect …
 
 ---@class lunabot.Task
 ---@field wait fun(self: self): any
@@ -186,13 +325,13 @@
 
 ---@class lunabot.util
 ---@field null lunabot.Null
----@field SUCCESS 0
----@field WARNINGS 1
----@field FAILURE 2
----@field SKIPPED 3
----@field EXCEPTION 4
----@field RETRY 5
----@field CANCELLED 6
+---@field SUCCESS integer 0
+---@field WARNINGS integer 1
+---@field FAILURE integer 2
+---@field SKIPPED integer 3
+---@field EXCEPTION integer 4
+---@field RETRY integer 5
+---@field CANCELLED integer 6
 ---@field Results table<integer, string>
 ---@field statusToString fun(result: integer?, count?: integer): string
 ---@field worst_status fun(a: integer, b: integer): integer
@@ -254,7 +393,7 @@
 ---@field log { debug: fun(message: any, fields?: table), info: fun(message: any, fields?: table), warn: fun(message: any, fields?: table), error: fun(message: any, fields?: table) }
 ---@field fnmatchStrMatcher "fnmatch"
 ---@field reStrMatcher "regex"
----@field svn table<string, fun(path: string): any>
+---@field svn table<string, fun(path: string): any, any?>
 ---@field BuildRequest { canBeCollapsed: fun(master: lunabot.Master, req1: lunabot.Request, req2: lunabot.Request): boolean }
 ---@field getURLForBuild fun(master: lunabot.Master, builderid: integer, number: integer): string
 ---@field getDetailsForBuild fun(master: lunabot.Master, build: table, want?: { want_properties?: boolean, want_steps?: boolean, want_previous_build?: boolean, want_logs?: boolean, want_logs_content?: boolean }): table

@@ -5,10 +5,11 @@ mod types;
 
 use crate::modules::MODULES;
 use crate::shape::{Field, fields_of};
+use lunabot_model::kind::CallbackSpec;
 use lunabot_model::{Category, Json, Kind};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use types::{of_callback, of_shape, quoted};
+use types::{of_function, of_option, of_shape, quoted};
 
 /// Functions of `util`, objects that callbacks get, and the configuration table: what no [`Kind`] declares.
 const API: &str = include_str!("api.lua");
@@ -71,7 +72,8 @@ fn class(text: &mut String, kind: &Kind) {
     }
     for (place, name) in kind.positional.iter().enumerate().filter(|(_, name)| **name != "*") {
         if let Some(field) = fields.get(name) {
-            let _ = writeln!(text, "---@field [{}]? {} {name}", place + 1, of_shape(&field.shape));
+            let taken = of_option(&field.shape, callback(kind, name));
+            let _ = writeln!(text, "---@field [{}]? {taken} {name}", place + 1);
         }
     }
     let rest = fields.rest.as_deref().map(of_shape);
@@ -86,29 +88,83 @@ fn class(text: &mut String, kind: &Kind) {
     for field in fields.known.iter().filter(|field| is_name(&field.name)) {
         let _ = writeln!(text, "---@field {} {}", field.name, of_shape(&field.shape));
     }
+    if kind.extensible {
+        // What a class of one's own keeps in its objects.
+        let _ = writeln!(text, "---@field [string] any");
+    }
     let _ = writeln!(text);
     documented(text, kind.doc);
-    let argument = match kind.positional {
-        [_, ..] => format!("{path}.Options|string|number|lunabot.Object"),
-        [] => format!("{path}.Options"),
-    };
-    let optional = if required(schema).next().is_none() { "?" } else { "" };
+    let arguments = arguments(kind, &fields, &path, required(schema).next().is_none());
     let _ = writeln!(
         text,
-        "---@class {path}.Class : lunabot.Class\n---@overload fun(options{optional}: {argument}): {path}"
+        "---@class {path}.Class : lunabot.Class\n---@overload fun({arguments}): {path}\n---@field [string] any"
     );
     if kind.extensible {
-        let _ = writeln!(
-            text,
-            "---@field extend fun(self: {path}.Class, name: string|table, body?: table): {path}.Class"
-        );
+        extensible(text, kind, &path);
     }
     let _ = writeln!(text);
 }
 
+/// One table, or positions.
+fn arguments(kind: &Kind, fields: &crate::shape::Fields, path: &str, optional: bool) -> String {
+    let of = |name: &&str| {
+        let field = fields.get(name);
+        field.map_or_else(|| "any".to_string(), |field| of_option(&field.shape, callback(kind, name)))
+    };
+    let mut all = format!("options{}: {path}.Options", if optional { "?" } else { "" });
+    let positions = kind.positional.iter().filter(|name| **name != "*").collect::<Vec<_>>();
+    if let Some(first) = positions.first() {
+        all = format!("{all}|{}", of(first));
+    }
+    if kind.flat || kind.positional.contains(&"*") {
+        all.push_str("|any[]");
+    }
+    for name in positions.iter().skip(1) {
+        all = format!("{all}, {name}?: {}", of(name));
+    }
+    if kind.positional.contains(&"*") {
+        all.push_str(", ...: any");
+    }
+    all
+}
+
+/// `extend`, and what a class of one's own may say: its methods know their `self`.
+fn extensible(text: &mut String, kind: &Kind, path: &str) {
+    let body = format!("{path}.Body");
+    let _ = writeln!(
+        text,
+        "---@field extend fun(self: {path}.Class, name: string|{body}, body?: {body}): {path}.Class"
+    );
+    let hooks = lunabot_model::class::hooks(kind.category);
+    for hook in hooks {
+        let _ = writeln!(
+            text,
+            "---@field {} fun(self: {path}{}): any, any?",
+            hook.name,
+            more(kind.category, hook.takes)
+        );
+    }
+    let _ = writeln!(text, "\n---@class {body} : lunabot.Body");
+    for hook in hooks {
+        let takes = format!("fun(self: {path}{}): any, any?", more(kind.category, hook.takes));
+        let _ = writeln!(text, "---Returns {}.\n---@field {}? {takes}", one_line(hook.returns), hook.name);
+    }
+}
+
+/// Arguments after `self`.
+fn more(category: Category, takes: &[&str]) -> String {
+    let all = of_function(takes.iter().copied());
+    let inner = all.trim_start_matches("fun(").trim_end_matches("): any, any?");
+    // What a forge sends, not a request for a build.
+    let inner = match category {
+        Category::WebHook => inner.replace("lunabot.Request", "lunabot.HttpRequest"),
+        _ => inner.to_string(),
+    };
+    if inner.is_empty() { inner } else { format!(", {inner}") }
+}
+
 fn option(text: &mut String, kind: &Kind, schema: &Json, field: &Field) {
-    let callback = kind.callbacks.iter().find(|spec| spec.option == field.name);
-    let kind_of = callback.map_or_else(|| of_shape(&field.shape), of_callback);
+    let kind_of = of_option(&field.shape, callback(kind, &field.name));
     // Positions stand for names, so that none is required by itself.
     let needed =
         required(schema).any(|name| name == field.name) && !kind.positional.contains(&field.name.as_str());
@@ -122,6 +178,10 @@ fn option(text: &mut String, kind: &Kind, schema: &Json, field: &Field) {
     let _ = writeln!(text, "---@field {name} {kind_of} {}", one_line(said));
 }
 
+fn callback<'a>(kind: &'a Kind, option: &str) -> Option<&'a CallbackSpec> {
+    kind.callbacks.iter().find(|spec| spec.option == option)
+}
+
 fn required(schema: &Json) -> impl Iterator<Item = &str> {
     schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str)
 }
@@ -133,6 +193,12 @@ fn base(category: Category) -> &'static str {
         Category::Lock => "lunabot.Lock",
         Category::Factory => "lunabot.Factory",
         Category::Command => "lunabot.Command",
+        Category::Step => "lunabot.Step",
+        Category::Observer => "lunabot.Observer",
+        Category::Build => "lunabot.Build",
+        Category::Scheduler => "lunabot.Scheduler",
+        Category::Worker => "lunabot.LatentWorker",
+        Category::ChangeSource | Category::Service | Category::Reporter => "lunabot.Acting",
         _ => "lunabot.Object",
     }
 }

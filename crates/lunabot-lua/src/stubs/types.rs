@@ -5,10 +5,16 @@ use lunabot_model::kind::CallbackSpec;
 
 /// The type of a value of this shape: `string|lunabot.Renderable`.
 pub(super) fn of_shape(shape: &Shape) -> String {
-    let mut all: Vec<String> = Vec::new();
+    of_option(shape, None)
+}
+
+/// The same of an option that may be a function which the master calls.
+pub(super) fn of_option(shape: &Shape, callback: Option<&CallbackSpec>) -> String {
+    let function = callback.map(|spec| format!("({})", of_callback(spec)));
+    let mut all: Vec<String> = function.into_iter().collect();
     for choice in shape.choices() {
         let text = of_form(&choice.form);
-        if !all.contains(&text) {
+        if !all.contains(&text) && !(callback.is_some() && text == FUNCTION) {
             all.push(text);
         }
     }
@@ -16,8 +22,10 @@ pub(super) fn of_shape(shape: &Shape) -> String {
     if (shape.renderable || shape.choices().iter().any(|choice| choice.renderable)) && !any {
         all.push("lunabot.Renderable".into());
     }
-    if any { "any".into() } else { all.join("|") }
+    if any && callback.is_none() { "any".into() } else { all.join("|") }
 }
+
+const FUNCTION: &str = "function";
 
 fn of_form(form: &Form) -> String {
     match form {
@@ -30,8 +38,8 @@ fn of_form(form: &Form) -> String {
         Form::Choice(all) => all.iter().map(|one| quoted(one)).collect::<Vec<_>>().join("|"),
         Form::OneOf(all) => all.iter().map(f64::to_string).collect::<Vec<_>>().join("|"),
         Form::Duration => "number|string".into(),
-        Form::Callback => "function".into(),
-        Form::Object => "lunabot.Object".into(),
+        Form::Callback => FUNCTION.into(),
+        Form::Object => "lunabot.Object|lunabot.Class".into(),
         // `false` items of lists are dropped, lists in lists are spliced (lua-api § 1).
         Form::List(item) => format!("({}|false|any[])[]", of_shape(item)),
         Form::Numbered(item) => format!("table<integer, {}>", of_shape(item)),
@@ -50,19 +58,22 @@ fn key(name: &str) -> String {
     if super::is_name(name) { name.to_owned() } else { format!("[{}]", quoted(name)) }
 }
 
-/// `fun(builder: any, wfb: any): any`.
-pub(super) fn of_callback(spec: &CallbackSpec) -> String {
-    let name = |argument: &str| -> String {
-        argument.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
-    };
-    let arguments: Vec<String> = spec
-        .args
-        .split(',')
-        .map(name)
-        .filter(|argument| super::is_name(argument))
-        .map(|argument| format!("{argument}: {}", of_argument(&argument)))
-        .collect();
-    format!("fun({}): any", arguments.join(", "))
+/// `fun(builder: lunabot.BuilderView, wfb: lunabot.WorkerForBuilder): any, any?`.
+fn of_callback(spec: &CallbackSpec) -> String {
+    if spec.option == "app" {
+        // Of a dashboard: what a browser asks, not a request for a build.
+        return "fun(request: lunabot.HttpRequest): any, any?".into();
+    }
+    of_function(spec.args.split(',').map(str::trim))
+}
+
+/// `fun(build: lunabot.Build): any, any?`.
+pub(super) fn of_function<'a>(arguments: impl Iterator<Item = &'a str>) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let names = arguments.map(|argument| argument.chars().map(plain).collect::<String>());
+    let typed =
+        names.filter(|name| super::is_name(name)).map(|name| format!("{name}: {}", of_argument(&name)));
+    format!("fun({}): any, any?", typed.collect::<Vec<_>>().join(", "))
 }
 
 /// What callbacks get under these names (lua-api § 2, "Objects").
@@ -77,6 +88,12 @@ fn of_argument(name: &str) -> &'static str {
         "wfbs" => "lunabot.WorkerForBuilder[]",
         "change" => "lunabot.Change",
         "props" => "lunabot.Properties",
+        "step" => "lunabot.Step",
+        "build" => "lunabot.Build",
+        "cmd" => "lunabot.Command",
+        "important" => "boolean",
+        "results" => "integer",
+        "line" | "data" => "string",
         "path" | "value" => "string",
         _ => "any",
     }

@@ -292,7 +292,7 @@ fn avatars(www: &WwwConfig) -> Result<bool, ConfigError> {
 }
 
 /// Whether the web is to be reached from other machines.
-fn reaches_others(port: Option<&Json>) -> bool {
+pub(crate) fn reaches_others(port: Option<&Json>) -> bool {
     use lunabot_model::Endpoint;
     match port.map(Endpoint::read) {
         Some(Ok(Endpoint::Tcp { host, .. } | Endpoint::Ssl { host, .. })) => {

@@ -67,8 +67,8 @@ impl Dialect for Gitea {
         let part = Part::new(&event.payload);
         let codebase = Codebase::asked(self.codebase.as_ref(), request, &event.payload, scope).await?;
         match event.name.as_str() {
-            "push" => self.push(part, codebase),
-            "pull_request" => self.pull_request(part, codebase),
+            "push" => self.push(&part, codebase),
+            "pull_request" => self.pull_request(&part, codebase),
             _ => Ok(Vec::new()),
         }
     }
@@ -79,7 +79,7 @@ impl Dialect for Gitea {
 }
 
 impl Gitea {
-    fn push(&self, payload: Part<'_>, codebase: String) -> Result<Vec<NewChange>, HookError> {
+    fn push(&self, payload: &Part<'_>, codebase: String) -> Result<Vec<NewChange>, HookError> {
         let reference = payload.text("ref")?;
         let Some((branch, _)) = branch_of(&reference) else { return Ok(Vec::new()) };
         let common = NewChange {
@@ -98,11 +98,11 @@ impl Gitea {
         // They come newest first.
         let oldest_first = commits.iter().enumerate().rev();
         oldest_first
-            .map(|(i, json)| commit(Part::item(json, &format!("commits[{i}].")), common.clone()))
+            .map(|(i, json)| commit(&Part::item(json, &format!("commits[{i}].")), common.clone()))
             .collect()
     }
 
-    fn pull_request(&self, payload: Part<'_>, codebase: String) -> Result<Vec<NewChange>, HookError> {
+    fn pull_request(&self, payload: &Part<'_>, codebase: String) -> Result<Vec<NewChange>, HookError> {
         let pull = payload.part("pull_request")?;
         let action = payload.text("action")?;
         let mergeable = pull.is_true("mergeable") || !self.only_mergeable_pull_request;
@@ -119,7 +119,7 @@ impl Gitea {
             branch: Some(pull.text("base.ref")?),
             category: Some("pull_request".into()),
             revlink: Some(pull.text("html_url")?),
-            properties: pull_properties(payload, pull)?,
+            properties: pull_properties(payload, &pull)?,
             repository: pull.text("base.repo.ssh_url")?,
             project: payload.text("repository.full_name")?,
             codebase,
@@ -128,7 +128,7 @@ impl Gitea {
     }
 }
 
-fn properties(payload: Part<'_>, event: &str) -> Result<Properties, HookError> {
+fn properties(payload: &Part<'_>, event: &str) -> Result<Properties, HookError> {
     let mut properties = Properties::new();
     properties.set("event", event, "Change");
     properties.set("repository_name", payload.text("repository.name")?, "Change");
@@ -140,7 +140,7 @@ fn properties(payload: Part<'_>, event: &str) -> Result<Properties, HookError> {
     Ok(properties)
 }
 
-fn pull_properties(payload: Part<'_>, pull: Part<'_>) -> Result<Properties, HookError> {
+fn pull_properties(payload: &Part<'_>, pull: &Part<'_>) -> Result<Properties, HookError> {
     let mut properties = properties(payload, "pull_request")?;
     let mut set = |name: &str, value: Json| properties.set(name, value, "Change");
     set("pr_id", pull.integer("id")?.into());

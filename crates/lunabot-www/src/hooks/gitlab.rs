@@ -46,9 +46,9 @@ impl Dialect for GitLab {
         let part = Part::new(&event.payload);
         let codebase = Codebase::asked(self.codebase.as_ref(), request, &event.payload, scope).await?;
         match event.name.as_str() {
-            name @ ("push" | "tag_push" | "Push Hook") => push(part, name, codebase),
-            name @ "merge_request" => merge_request(part, name, codebase),
-            name @ "note" => note(part, name, codebase),
+            name @ ("push" | "tag_push" | "Push Hook") => push(&part, name, codebase),
+            name @ "merge_request" => merge_request(&part, name, codebase),
+            name @ "note" => note(&part, name, codebase),
             _ => Ok(Vec::new()),
         }
     }
@@ -64,7 +64,7 @@ fn event_property(event: &str) -> Properties {
     properties
 }
 
-fn push(payload: Part<'_>, event: &str, codebase: String) -> Result<Vec<NewChange>, HookError> {
+fn push(payload: &Part<'_>, event: &str, codebase: String) -> Result<Vec<NewChange>, HookError> {
     let reference = payload.text("ref")?;
     let Some((branch, _)) = branch_of(&reference) else { return Ok(Vec::new()) };
     if payload.is_true("deleted") {
@@ -81,11 +81,11 @@ fn push(payload: Part<'_>, event: &str, codebase: String) -> Result<Vec<NewChang
     };
     let commits = payload.list("commits")?.iter().enumerate();
     let distinct = commits.filter(|(_, commit)| commit.get("distinct") != Some(&Json::Bool(false)));
-    distinct.map(|(i, json)| commit(Part::item(json, &format!("commits[{i}].")), common.clone())).collect()
+    distinct.map(|(i, json)| commit(&Part::item(json, &format!("commits[{i}].")), common.clone())).collect()
 }
 
 /// A commit as GitLab and Gitea tell it.
-pub(super) fn commit(commit: Part<'_>, common: NewChange) -> Result<NewChange, HookError> {
+pub(super) fn commit(commit: &Part<'_>, common: NewChange) -> Result<NewChange, HookError> {
     Ok(NewChange {
         author: commit.person("author")?,
         files: commit.files(),
@@ -98,7 +98,7 @@ pub(super) fn commit(commit: Part<'_>, common: NewChange) -> Result<NewChange, H
 }
 
 /// Opened, reopened, or updated with new commits, which `oldrev` tells.
-fn merge_request(payload: Part<'_>, event: &str, codebase: String) -> Result<Vec<NewChange>, HookError> {
+fn merge_request(payload: &Part<'_>, event: &str, codebase: String) -> Result<Vec<NewChange>, HookError> {
     let request = payload.part("object_attributes")?;
     if matches!(request.text("state")?.as_str(), "closed" | "merged" | "approved") {
         return Ok(Vec::new());
@@ -111,15 +111,15 @@ fn merge_request(payload: Part<'_>, event: &str, codebase: String) -> Result<Vec
     if !wanted {
         return Ok(Vec::new());
     }
-    Ok(vec![change(request, event, codebase)?])
+    Ok(vec![change(&request, event, codebase)?])
 }
 
 /// A comment on a merge request; others are of no interest.
-fn note(payload: Part<'_>, event: &str, codebase: String) -> Result<Vec<NewChange>, HookError> {
+fn note(payload: &Part<'_>, event: &str, codebase: String) -> Result<Vec<NewChange>, HookError> {
     if payload.find("merge_request").is_none() {
         return Ok(Vec::new());
     }
-    let mut change = change(payload.part("merge_request")?, event, codebase)?;
+    let mut change = change(&payload.part("merge_request")?, event, codebase)?;
     change.properties.set("comments", payload.text("object_attributes.note")?, "Change");
     if change.revlink.is_none() {
         change.revlink = payload.maybe_text("object_attributes.url");
@@ -127,7 +127,7 @@ fn note(payload: Part<'_>, event: &str, codebase: String) -> Result<Vec<NewChang
     Ok(vec![change])
 }
 
-fn change(request: Part<'_>, event: &str, codebase: String) -> Result<NewChange, HookError> {
+fn change(request: &Part<'_>, event: &str, codebase: String) -> Result<NewChange, HookError> {
     let (number, title) = (request.integer("iid")?, request.text("title")?);
     let description = request.maybe_text("description").unwrap_or_default();
     Ok(NewChange {
@@ -146,7 +146,7 @@ fn change(request: Part<'_>, event: &str, codebase: String) -> Result<NewChange,
     })
 }
 
-fn sides(request: Part<'_>, event: &str) -> Result<Properties, HookError> {
+fn sides(request: &Part<'_>, event: &str) -> Result<Properties, HookError> {
     let mut properties = event_property(event);
     for side in ["source", "target"] {
         let mut set = |name: &str, value: Json| properties.set(format!("{side}_{name}"), value, "Change");

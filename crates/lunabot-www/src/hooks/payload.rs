@@ -7,21 +7,21 @@ use jiff::tz::TimeZone;
 use lunabot_model::Json;
 
 /// A part of a payload, and where in it.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Part<'a> {
     value: &'a Json,
     /// `commits[3].`, for messages.
-    at: &'a str,
+    at: String,
 }
 
 impl<'a> Part<'a> {
     pub fn new(value: &'a Json) -> Self {
-        Part { value, at: "" }
+        Part { value, at: String::new() }
     }
 
     /// An item of a list.
-    pub fn item(value: &'a Json, at: &'a str) -> Self {
-        Part { value, at }
+    pub fn item(value: &'a Json, at: &str) -> Self {
+        Part { value, at: at.into() }
     }
 
     pub fn json(&self) -> &'a Json {
@@ -46,7 +46,8 @@ impl<'a> Part<'a> {
 
     pub fn part(&self, path: &str) -> Result<Part<'a>, HookError> {
         let value = self.find(path).filter(|value| value.is_object());
-        value.map(|value| Part { value, at: self.at }).ok_or_else(|| self.missing("object", path))
+        let at = format!("{}{path}.", self.at);
+        value.map(|value| Part { value, at }).ok_or_else(|| self.missing("object", path))
     }
 
     pub fn text(&self, path: &str) -> Result<String, HookError> {
@@ -91,9 +92,7 @@ impl<'a> Part<'a> {
     /// `NAME <EMAIL>` of a person.
     pub fn person(&self, path: &str) -> Result<String, HookError> {
         let person = self.part(path)?;
-        let text =
-            |name: &str| person.text(name).map_err(|_| self.missing("text", &format!("{path}.{name}")));
-        Ok(format!("{} <{}>", text("name")?, text("email")?))
+        Ok(format!("{} <{}>", person.text("name")?, person.text("email")?))
     }
 
     /// Names of the files that a commit added, modified and removed.
@@ -157,6 +156,8 @@ mod tests {
         let item = Part::item(&payload["a"]["b"][0], "a.b[0].");
         assert_eq!(told(item.list("d").unwrap_err()), "the payload has no list at a.b[0].d");
         assert_eq!(told(part.person("a").unwrap_err()), "the payload has no text at a.name");
+        let inner = part.part("a").and_then(|a| a.part("b.0")).unwrap_or_else(|e| panic!("{}", told(e)));
+        assert_eq!(told(inner.part("links").err().unwrap()), "the payload has no object at a.b.0.links");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::auth::Checker;
 use super::bitbucket::{BitbucketCloud, BitbucketServer};
 use super::own::{Own, OwnDialect, take_class};
 use super::{Dialect, DialectOptions, base, gitea, github, gitlab, gitorious, kinds, poller, served};
+use crate::auth::reaches_others;
 use lunabot_model::config::{ConfigError, WwwConfig};
 use lunabot_model::render::ServiceScope;
 use lunabot_model::{AnyObject, Json, Kind, Problem, kind};
@@ -135,12 +136,24 @@ pub fn unprotected(www: &WwwConfig) -> Vec<ConfigError> {
     if !hooks.auth.is_empty() {
         return Vec::new();
     }
-    let open =
-        hooks.dialects.iter().filter(|(_, entry)| entry.dialect.guard().is_some() && !entry.protected());
-    let text = "has no secret: whoever reaches the master can report changes that nobody made; \
-                set secret = util.Secret \"NAME\" here, and its value in the forge";
-    open.map(|(name, _)| error_at(name, "", text.into())).collect()
+    let reached = reaches_others(www.port.as_ref());
+    let open = hooks.dialects.iter().filter_map(|(name, entry)| {
+        let why = match entry.dialect.guard() {
+            Some(_) => (!entry.protected()).then_some(NO_SECRET)?,
+            None => (reached && UNPROVEN.contains(&name.as_str())).then_some(NO_PROOF)?,
+        };
+        Some(error_at(name, "", why.into()))
+    });
+    open.collect()
 }
+
+const NO_SECRET: &str = "has no secret: whoever reaches the master can report changes that nobody made; \
+                         set secret = util.Secret \"NAME\" here, and its value in the forge";
+
+/// Dialects whose senders have no way to prove themselves.
+const UNPROVEN: &[&str] = &["base", "gitorious", "poller"];
+const NO_PROOF: &str = "its senders prove nothing: whoever reaches the master can report changes that nobody made; \
+                        set www.change_hook_auth = {util.UserPasswordAuth{…}}";
 
 /// The dialects that are not switched off.
 fn listed(www: &WwwConfig) -> impl Iterator<Item = (&str, &Json)> {

@@ -41,6 +41,8 @@ fn merged(path: &Path) -> Result<Value> {
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
     settings.entry("runtime.version").or_insert_with(|| "Lua 5.4".into());
+    // Lists of builds and steps are read by position in tests.
+    settings.entry("strict").or_insert_with(|| json!({"arrayIndex": false}));
     let library = settings.entry("workspace.library").or_insert_with(|| json!([]));
     if let Some(folders) = library.as_array_mut()
         && !folders.iter().any(|folder| folder == LIBRARY)

@@ -70,5 +70,9 @@ mod tests {
         assert!(
             warnings(&config)[0].to_string().starts_with("www.change_hook_dialects.github: has no secret")
         );
+        config.www.port = Some("tcp:8010".into());
+        let told: Vec<String> = warnings(&config).iter().map(ToString::to_string).collect();
+        let unproven = "www.change_hook_dialects.base: its senders prove nothing";
+        assert!(told.iter().any(|line| line.starts_with(unproven)), "reached from elsewhere: {told:?}");
     }
 }

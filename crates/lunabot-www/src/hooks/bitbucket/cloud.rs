@@ -39,11 +39,11 @@ impl Dialect for BitbucketCloud {
         let part = Part::new(&event.payload);
         let codebase = || Codebase::of(self.0.codebase.as_ref(), &event.payload, scope);
         match event.word().as_str() {
-            "repo_push" => push(part, codebase().await?),
-            "pullrequest_created" => self.pull(part, Pull::Created, codebase().await?),
-            "pullrequest_updated" => self.pull(part, Pull::Updated, codebase().await?),
-            "pullrequest_fulfilled" => self.pull(part, Pull::Fulfilled, codebase().await?),
-            "pullrequest_rejected" => self.pull(part, Pull::Rejected, codebase().await?),
+            "repo_push" => push(&part, codebase().await?),
+            "pullrequest_created" => self.pull(&part, Pull::Created, codebase().await?),
+            "pullrequest_updated" => self.pull(&part, Pull::Updated, codebase().await?),
+            "pullrequest_fulfilled" => self.pull(&part, Pull::Fulfilled, codebase().await?),
+            "pullrequest_rejected" => self.pull(&part, Pull::Rejected, codebase().await?),
             _ => Err(event.unknown()),
         }
     }
@@ -65,12 +65,12 @@ impl Dialect for BitbucketCloud {
     }
 }
 
-fn author(payload: Part<'_>) -> Result<String, HookError> {
+fn author(payload: &Part<'_>) -> Result<String, HookError> {
     let name = payload.text("actor.display_name")?;
     Ok(format!("{name} <{}>", payload.first_text(&["actor.nickname", "actor.username"])?))
 }
 
-fn push(payload: Part<'_>, codebase: String) -> Result<Vec<NewChange>, HookError> {
+fn push(payload: &Part<'_>, codebase: String) -> Result<Vec<NewChange>, HookError> {
     let common = NewChange {
         author: author(payload)?,
         repository: payload.text("repository.links.self.href")?,
@@ -81,7 +81,7 @@ fn push(payload: Part<'_>, codebase: String) -> Result<Vec<NewChange>, HookError
     let page = payload.text("repository.links.html.href")?;
     let changes = payload.list("push.changes")?.iter().enumerate();
     let read = changes.map(|(i, json)| {
-        let moved = Moved::read(Part::item(json, &format!("push.changes[{i}].")))?;
+        let moved = Moved::read(&Part::item(json, &format!("push.changes[{i}].")))?;
         let revlink = Some(format!("{page}/commits/{}", moved.hash));
         Ok(NewChange { revlink, ..moved.change("Cloud", &common) })
     });
@@ -89,7 +89,7 @@ fn push(payload: Part<'_>, codebase: String) -> Result<Vec<NewChange>, HookError
 }
 
 impl BitbucketCloud {
-    fn pull(&self, payload: Part<'_>, what: Pull, codebase: String) -> Result<Vec<NewChange>, HookError> {
+    fn pull(&self, payload: &Part<'_>, what: Pull, codebase: String) -> Result<Vec<NewChange>, HookError> {
         let pull = payload.part("pullrequest")?;
         // Bitbucket says source and destination; the reference reads fromRef and toRef.
         let from = pull.part("source").or_else(|_| pull.part("fromRef"))?;
@@ -99,9 +99,9 @@ impl BitbucketCloud {
             author: author(payload)?,
             comments: format!("Bitbucket Cloud Pull Request #{number}"),
             revision: Some(from.text("commit.hash")?),
-            branch: Some(what.branch(number, from, to)?),
+            branch: Some(what.branch(number, &from, &to)?),
             category: Some(what.category().into()),
-            properties: self.0.properties(pull, Some(&link)),
+            properties: self.0.properties(&pull, Some(&link)),
             revlink: Some(link),
             repository: to.text("repository.links.self.href")?,
             project: to.first_text(&["repository.project.name", "repository.name"])?,

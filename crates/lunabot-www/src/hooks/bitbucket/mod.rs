@@ -35,7 +35,7 @@ impl Options {
     }
 
     /// Properties of a change for a pull request.
-    fn properties(&self, pull: Part<'_>, link: Option<&str>) -> Properties {
+    fn properties(&self, pull: &Part<'_>, link: Option<&str>) -> Properties {
         let picked = glob::pick("bitbucket", pull.json(), &self.bitbucket_property_whitelist.0);
         let mut properties = Properties::from_plain(&picked, "Change");
         properties.set("pullrequesturl", link.map_or(Json::Null, Json::from), "Change");
@@ -84,8 +84,8 @@ impl Pull {
     }
 
     /// While it is open, its merge is built; then the branch it was for, or where it was rejected the one it came from.
-    fn branch(self, number: i64, from: Part<'_>, to: Part<'_>) -> Result<String, HookError> {
-        let name = |side: Part<'_>| side.first_text(&["branch.name", "displayId"]);
+    fn branch(self, number: i64, from: &Part<'_>, to: &Part<'_>) -> Result<String, HookError> {
+        let name = |side: &Part<'_>| side.first_text(&["branch.name", "displayId"]);
         Ok(match self {
             Pull::Created | Pull::Updated => format!("refs/pull-requests/{number}/merge"),
             Pull::Fulfilled => format!("refs/heads/{}", name(to)?),
@@ -103,7 +103,7 @@ struct Moved {
 
 impl Moved {
     /// `{new, old}` with `type`, `name` and `target.hash`; a deletion has no `new`.
-    fn read(change: Part<'_>) -> Result<Self, HookError> {
+    fn read(change: &Part<'_>) -> Result<Self, HookError> {
         let deleted = change.find("new").is_none();
         let side = change.part(if deleted { "old" } else { "new" })?;
         let kind = if side.text("type")? == "tag" { "tags" } else { "heads" };

@@ -41,14 +41,14 @@ impl Dialect for BitbucketServer {
         let codebase = || Codebase::of(self.0.codebase.as_ref(), &event.payload, scope);
         let what = match event.word().as_str() {
             "diagnostics_ping" => return Ok(Vec::new()),
-            "repo_refs_changed" | "repo_push" => return push(part, codebase().await?),
+            "repo_refs_changed" | "repo_push" => return push(&part, codebase().await?),
             "pullrequest_created" | "pr_opened" => Pull::Created,
             "pullrequest_updated" | "pr_from_ref_updated" => Pull::Updated,
             "pullrequest_fulfilled" | "pr_merged" => Pull::Fulfilled,
             "pullrequest_rejected" | "pr_declined" => Pull::Rejected,
             _ => return Err(event.unknown()),
         };
-        self.pull(part, what, codebase().await?)
+        self.pull(&part, what, codebase().await?)
     }
 
     fn methods(&self) -> &'static [&'static str] {
@@ -74,19 +74,19 @@ impl Dialect for BitbucketServer {
     }
 }
 
-fn author(payload: Part<'_>) -> Result<String, HookError> {
+fn author(payload: &Part<'_>) -> Result<String, HookError> {
     let name = payload.text("actor.displayName")?;
     Ok(format!("{name} <{}>", payload.first_text(&["actor.username", "actor.name"])?))
 }
 
 /// The address of a repository's pages, ending in a slash; newer servers leave it out of pull requests.
-fn address(repository: Part<'_>) -> String {
+fn address(repository: &Part<'_>) -> String {
     let link = repository.maybe_text("links.self.0.href").unwrap_or_default();
     link.strip_suffix("browse").unwrap_or(&link).to_string()
 }
 
-fn push(payload: Part<'_>, codebase: String) -> Result<Vec<NewChange>, HookError> {
-    let repository = address(payload.part("repository")?);
+fn push(payload: &Part<'_>, codebase: String) -> Result<Vec<NewChange>, HookError> {
+    let repository = address(&payload.part("repository")?);
     let common = NewChange {
         author: author(payload)?,
         repository: repository.clone(),
@@ -100,7 +100,7 @@ fn push(payload: Part<'_>, codebase: String) -> Result<Vec<NewChange>, HookError
     let read = changes.map(|(i, json)| {
         let at = format!("{path}[{i}].");
         let part = Part::item(json, &at);
-        let moved = if own { moved(part)? } else { Moved::read(part)? };
+        let moved = if own { moved(&part)? } else { Moved::read(&part)? };
         let revlink = (!repository.is_empty()).then(|| format!("{repository}commits/{}", moved.hash));
         Ok(NewChange { revlink, ..moved.change("Server", &common) })
     });
@@ -108,14 +108,14 @@ fn push(payload: Part<'_>, codebase: String) -> Result<Vec<NewChange>, HookError
 }
 
 /// The server's own form: `refId`, `type`, `fromHash`, `toHash`.
-fn moved(change: Part<'_>) -> Result<Moved, HookError> {
+fn moved(change: &Part<'_>) -> Result<Moved, HookError> {
     let deleted = change.text("type")? == "DELETE";
     let hash = change.text(if deleted { "fromHash" } else { "toHash" })?;
     Ok(Moved { reference: change.first_text(&["refId", "ref.id"])?, hash, deleted })
 }
 
 impl BitbucketServer {
-    fn pull(&self, payload: Part<'_>, what: Pull, codebase: String) -> Result<Vec<NewChange>, HookError> {
+    fn pull(&self, payload: &Part<'_>, what: Pull, codebase: String) -> Result<Vec<NewChange>, HookError> {
         let pull = payload.part("pullRequest").or_else(|_| payload.part("pullrequest"))?;
         let (from, to) = (pull.part("fromRef")?, pull.part("toRef")?);
         let (number, link) = (pull.integer("id")?, pull.first_text(&["link", "links.self.0.href"]).ok());
@@ -123,11 +123,11 @@ impl BitbucketServer {
             author: author(payload)?,
             comments: format!("Bitbucket Server Pull Request #{number}"),
             revision: Some(from.first_text(&["commit.hash", "latestCommit"])?),
-            branch: Some(what.branch(number, from, to)?),
+            branch: Some(what.branch(number, &from, &to)?),
             category: Some(what.category().into()),
-            properties: self.0.properties(pull, link.as_deref()),
+            properties: self.0.properties(&pull, link.as_deref()),
             revlink: link,
-            repository: address(to.part("repository")?),
+            repository: address(&to.part("repository")?),
             project: to.text("repository.project.name")?,
             codebase,
             ..NewChange::default()

@@ -98,8 +98,8 @@ impl Dialect for GitHub {
         let part = Part::new(&event.payload);
         match event.name.as_str() {
             "ping" | "workflow_run" => Ok(Vec::new()),
-            "push" => self.push(part, scope).await,
-            "pull_request" => self.pull_request(part, scope).await,
+            "push" => self.push(&part, scope).await,
+            "pull_request" => self.pull_request(&part, scope).await,
             other => Err(HookError::Bad(format!("Unknown event: {other}"))),
         }
     }
@@ -141,7 +141,7 @@ impl Dialect for GitHub {
 }
 
 impl GitHub {
-    async fn push(&self, payload: Part<'_>, scope: &HookScope) -> Result<Vec<NewChange>, HookError> {
+    async fn push(&self, payload: &Part<'_>, scope: &HookScope) -> Result<Vec<NewChange>, HookError> {
         let reference = payload.text("ref")?;
         let Some((branch, tag)) = branch_of(&reference) else { return Ok(Vec::new()) };
         if payload.is_true("deleted") {
@@ -162,13 +162,15 @@ impl GitHub {
         };
         // The commits of a new branch are those of others; only its head is new.
         if payload.is_true("created") {
-            return Ok(vec![commit(Part::item(head.json(), "head_commit."), common)?]);
+            return Ok(vec![commit(&Part::item(head.json(), "head_commit."), common)?]);
         }
         let commits = payload.list("commits")?.iter().enumerate();
-        commits.map(|(i, json)| commit(Part::item(json, &format!("commits[{i}].")), common.clone())).collect()
+        commits
+            .map(|(i, json)| commit(&Part::item(json, &format!("commits[{i}].")), common.clone()))
+            .collect()
     }
 
-    async fn pull_request(&self, payload: Part<'_>, scope: &HookScope) -> Result<Vec<NewChange>, HookError> {
+    async fn pull_request(&self, payload: &Part<'_>, scope: &HookScope) -> Result<Vec<NewChange>, HookError> {
         if !payload.maybe_text("action").is_some_and(|action| ACTIONS.contains(&action.as_str())) {
             return Ok(Vec::new());
         }
@@ -187,7 +189,7 @@ impl GitHub {
         Ok(vec![NewChange {
             author: payload.text("sender.login")?,
             files,
-            comments: comments(pull, number)?,
+            comments: comments(&pull, number)?,
             revision: Some(head),
             when_timestamp: Some(pull.time("created_at")?),
             branch: Some(format!("refs/pull/{number}/{}", self.pullrequest_ref)),
@@ -207,7 +209,7 @@ impl GitHub {
     }
 }
 
-fn commit(commit: Part<'_>, common: NewChange) -> Result<NewChange, HookError> {
+fn commit(commit: &Part<'_>, common: NewChange) -> Result<NewChange, HookError> {
     let mut properties = Properties::new();
     properties.set("event", "push", "Change");
     let distinct = commit.find("distinct").cloned().unwrap_or(Json::Bool(true));
@@ -228,7 +230,7 @@ fn commit(commit: Part<'_>, common: NewChange) -> Result<NewChange, HookError> {
     })
 }
 
-fn comments(pull: Part<'_>, number: i64) -> Result<String, HookError> {
+fn comments(pull: &Part<'_>, number: i64) -> Result<String, HookError> {
     let (title, body) = (pull.text("title")?, pull.maybe_text("body").unwrap_or_default());
     let commits = pull.integer("commits")?;
     let plural = if commits == 1 { "" } else { "s" };
