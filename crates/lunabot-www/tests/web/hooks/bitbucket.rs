@@ -218,7 +218,7 @@ async fn what_neither_understands_is_told_02_037_02_038() {
     let cloud = world("bitbucketcloud", json!({})).await;
     let headers = [("x-event-key", "repo:push")];
     let lacking = without(payload("bitbucketcloud_push"), "push/changes/1/new/target");
-    let told = (400, "the payload has no text at push.changes[1].target.hash".to_string());
+    let told = (400, "the payload has no text at push.changes[1].new.target.hash".to_string());
     assert_eq!(send(&cloud, "bitbucketcloud", &headers, &lacking).await, told);
     assert_eq!(changes(&cloud).await.len(), 0, "all of a request or nothing");
 }

@@ -291,7 +291,7 @@ async fn which_pull_requests_are_built_02_034() {
         (with(pull(), "repository/full_name", "../../secrets?x=/y"), found(1)),
         (with(pull(), "pull_request/body", Json::Null), found(1)),
         (without(pull(), "sender/login"), bad("the payload has no text at sender.login")),
-        (without(pull(), "pull_request/head/sha"), bad("the payload has no text at head.sha")),
+        (without(pull(), "pull_request/head/sha"), bad("the payload has no text at pull_request.head.sha")),
         (with(pull(), "pull_request", json!([])), bad("the payload has no object at pull_request")),
     ];
     for (payload, wanted) in table {

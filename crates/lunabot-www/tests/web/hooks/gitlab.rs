@@ -66,7 +66,7 @@ async fn which_events_are_built_02_035() {
         ),
         (
             without(request(), "object_attributes/target"),
-            (400, "the payload has no text at target.git_http_url".into()),
+            (400, "the payload has no text at object_attributes.target.git_http_url".into()),
         ),
     ];
     for (payload, wanted) in table {
