@@ -149,11 +149,12 @@ impl ScriptHost for Caller {
         &'a self,
         callback: &'a Callback,
         site: CallSite,
-        args: Vec<Arg>,
+        common: Vec<Arg>,
+        each: Vec<Arg>,
     ) -> BoxFuture<'a, Vec<Result<Json, ScriptError>>> {
         Box::pin(async move {
-            let (started, count) = (self.clock.mono(), args.len());
-            let answers = self.ask(callback, site.endless, args, Reply::Each).await;
+            let (started, count) = (self.clock.mono(), each.len());
+            let answers = self.ask(callback, site.endless, common, |reply| Reply::Each(each, reply)).await;
             let answers = answers
                 .unwrap_or_else(|error| (0..count).map(|_| Answer::at_once(Err(error.clone()))).collect());
             // Each had its share.

@@ -44,8 +44,8 @@ pub(crate) struct Job {
 /// Where answers go.
 pub(crate) enum Reply {
     One(oneshot::Sender<Answer>),
-    /// The function is called for each argument alone; answers in their order.
-    Each(oneshot::Sender<Vec<Answer>>),
+    /// The function is called for each of these, after the arguments of the job; answers in their order.
+    Each(Vec<Arg>, oneshot::Sender<Vec<Answer>>),
 }
 
 /// What came of a call, and for how long it kept the thread to itself.
@@ -58,6 +58,13 @@ impl Answer {
     pub fn at_once(result: Result<Json, ScriptError>) -> Self {
         Answer { result, busy: Duration::ZERO }
     }
+}
+
+/// The first arguments of several calls.
+#[derive(Default)]
+struct Common {
+    values: Vec<Value>,
+    scope: u64,
 }
 
 /// How often a callback exceeded its limits in a row, and until when it is not called.
@@ -139,16 +146,34 @@ impl Server {
     async fn run(&self, job: Job) {
         let Job { id, endless, args, reply } = job;
         match reply {
-            Reply::One(reply) => self.reply(reply, self.counted(id, endless, args)).await,
-            Reply::Each(reply) => {
-                let each = args.into_iter().map(|arg| self.counted(id, endless, vec![arg]));
+            Reply::One(reply) => self.reply(reply, self.counted(id, endless, &Common::default(), args)).await,
+            Reply::Each(each, reply) => {
+                let common = self.common(args);
+                let each = each.into_iter().map(|arg| async {
+                    match &common {
+                        Ok(common) => self.counted(id, endless, common, vec![arg]).await,
+                        Err(error) => Answer::at_once(Err(error.clone())),
+                    }
+                });
                 self.reply(reply, futures::future::join_all(each)).await;
             }
         }
     }
 
-    async fn counted(&self, id: u64, endless: bool, args: Vec<Arg>) -> Answer {
-        let answer = self.timed(self.attempt(id, endless, args)).await;
+    fn common(&self, args: Vec<Arg>) -> Result<Common, ScriptError> {
+        let mut common = Common { scope: scope_of(&args), values: Vec::with_capacity(args.len()) };
+        for arg in args {
+            common.values.push(self.value(arg)?);
+        }
+        Ok(common)
+    }
+
+    fn value(&self, arg: Arg) -> Result<Value, ScriptError> {
+        arg_to_lua(&self.vm.lua, &self.vm.shared, arg).map_err(|e| script_error(&e))
+    }
+
+    async fn counted(&self, id: u64, endless: bool, common: &Common, args: Vec<Arg>) -> Answer {
+        let answer = self.timed(self.attempt(id, endless, common, args)).await;
         self.count(id, &answer.result);
         answer
     }
@@ -171,7 +196,13 @@ impl Server {
         Answer { result, busy }
     }
 
-    async fn attempt(&self, id: u64, endless: bool, args: Vec<Arg>) -> Result<Json, ScriptError> {
+    async fn attempt(
+        &self,
+        id: u64,
+        endless: bool,
+        common: &Common,
+        args: Vec<Arg>,
+    ) -> Result<Json, ScriptError> {
         let shared = &self.vm.shared;
         let clock = &shared.options.clock;
         if let Some(until) =
@@ -181,20 +212,20 @@ impl Server {
         }
         if id == 0 {
             for arg in args {
-                arg_to_lua(&self.vm.lua, shared, arg).map_err(|e| script_error(&e))?;
+                self.value(arg)?;
             }
             return Ok(Json::Null);
         }
         let Some(function) = shared.lifted.get(id).map(|lifted| lifted.function) else {
             return Err(error(ScriptErrorKind::Gone, "no such callback".into(), String::new()));
         };
-        let scope = args.iter().map(scope_of).find(|scope| *scope != 0).unwrap_or(0);
+        let scope = if common.scope == 0 { scope_of(&args) } else { common.scope };
         let (lines, args): (Vec<Arg>, Vec<Arg>) =
             args.into_iter().partition(|arg| matches!(arg, Arg::Lines(_)));
-        let mut values = MultiValue::with_capacity(args.len());
+        let mut values = MultiValue::with_capacity(common.values.len() + args.len());
+        values.extend(common.values.iter().cloned());
         for arg in args {
-            let value = arg_to_lua(&self.vm.lua, shared, arg);
-            values.push_back(value.map_err(|e| script_error(&e))?);
+            values.push_back(self.value(arg)?);
         }
         let call = async {
             match lines.first() {
@@ -350,12 +381,13 @@ pub(crate) async fn timed<T>(clock: &dyn Clock, call: impl Future<Output = T>) -
 }
 
 /// What objects that the function makes are kept for.
-fn scope_of(arg: &Arg) -> u64 {
-    match arg {
+fn scope_of(args: &[Arg]) -> u64 {
+    let scope = |arg: &Arg| match arg {
         Arg::Object(object) => object.scope,
         Arg::Instance(instance) => instance.live.scope,
         _ => 0,
-    }
+    };
+    args.iter().map(scope).find(|scope| *scope != 0).unwrap_or(0)
 }
 
 fn error(kind: ScriptErrorKind, message: String, traceback: String) -> ScriptError {

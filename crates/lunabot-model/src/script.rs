@@ -27,17 +27,20 @@ pub trait ScriptHost: Send + Sync {
         args: Vec<Arg>,
     ) -> BoxFuture<'a, Result<Json, ScriptError>>;
 
-    /// Calls it once for each of `args`, alone; answers in their order. A host may spare what each call costs by itself.
+    /// Calls it once for each of `each`, after what all calls have in common; answers in their order. A host may spare what
+    /// each call costs by itself.
     fn call_each<'a>(
         &'a self,
         callback: &'a Callback,
         site: CallSite,
-        args: Vec<Arg>,
+        common: Vec<Arg>,
+        each: Vec<Arg>,
     ) -> BoxFuture<'a, Vec<Result<Json, ScriptError>>> {
         Box::pin(async move {
-            let mut answers = Vec::with_capacity(args.len());
-            for arg in args {
-                answers.push(self.call(callback, site.clone(), vec![arg]).await);
+            let mut answers = Vec::with_capacity(each.len());
+            for arg in each {
+                let args = common.iter().cloned().chain([arg]).collect();
+                answers.push(self.call(callback, site.clone(), args).await);
             }
             answers
         })

@@ -9,10 +9,8 @@ use lunabot_model::script::CallSite;
 use lunabot_model::{Arg, BuildRequestId, Callback, Json, Properties};
 use std::sync::Arc;
 
-/// Calls under way at a time: the interpreter works on one while the next ones are prepared.
-const AT_ONCE: usize = 32;
-/// Keys asked for in one go: the way between the threads does not count then, and others get their turn.
-const KEYS_AT_ONCE: usize = 64;
+/// Asked for in one go: the way between the threads does not count then, and others get their turn.
+const AT_ONCE: usize = 64;
 /// The next ones are there when the interpreter is done with some.
 const CHUNKS: usize = 3;
 
@@ -28,42 +26,48 @@ pub(super) async fn pairs(
     builder: &BuilderView,
     callback: &Callback,
     new: &Arc<PendingRequest>,
-    olders: Vec<Arc<PendingRequest>>,
+    olders: &[Arc<PendingRequest>],
     changes: &RequestChanges,
 ) -> Doomed {
-    let (subject, object) = (request_object(builder, new, changes.of(new)), builder_object(builder));
-    let (mut calls, mut all) = (FuturesOrdered::new(), Vec::new());
-    for old in olders {
-        if calls.len() == AT_ONCE {
-            all.extend(calls.next().await);
-        }
-        let args = vec![
-            Arg::Object(master_object()),
-            Arg::Object(object.clone()),
-            Arg::Object(subject.clone()),
-            Arg::Object(request_object(builder, &old, changes.of(&old))),
-        ];
-        calls.push_back(pair(builder, callback, args, old));
-    }
-    all.extend(calls.collect::<Vec<_>>().await);
-    all.into_iter().flatten().collect()
+    let common = [master_object(), builder_object(builder), request_object(builder, new, changes.of(new))];
+    let common: Vec<Arg> = common.into_iter().map(Arg::Object).collect();
+    let answers = each(builder, callback, common, olders, changes).await;
+    let doomed = olders.iter().zip(answers).filter_map(|(old, answer)| {
+        let properties = verdict(&answer?).unwrap_or_else(|expected| {
+            builder.plan.generation.host.nonsense(callback, site(builder), &expected);
+            None
+        });
+        Some((old.clone(), properties?))
+    });
+    doomed.collect()
 }
 
-async fn pair(
+/// Calls the function for each request, after what all calls have in common; `None`: it failed, which the host has recorded.
+async fn each(
     builder: &BuilderView,
     callback: &Callback,
-    args: Vec<Arg>,
-    old: Arc<PendingRequest>,
-) -> Option<(Arc<PendingRequest>, Properties)> {
-    let host = &builder.plan.generation.host;
-    let answer = host.call(callback, site(builder), args).await.ok()?;
-    match verdict(&answer) {
-        Ok(properties) => Some((old, properties?)),
-        Err(expected) => {
-            host.nonsense(callback, site(builder), &expected);
-            None
+    common: Vec<Arg>,
+    requests: &[Arc<PendingRequest>],
+    changes: &RequestChanges,
+) -> Vec<Option<Json>> {
+    let (mut asked, mut all) = (FuturesOrdered::new(), Vec::with_capacity(requests.len()));
+    for some in requests.chunks(AT_ONCE) {
+        if asked.len() == CHUNKS {
+            all.extend(asked.next().await.into_iter().flatten());
         }
+        let object = |request| Arg::Object(request_object(builder, request, changes.of(request)));
+        let args = some.iter().map(object).collect();
+        asked.push_back(builder.plan.generation.host.call_each(
+            callback,
+            site(builder),
+            common.clone(),
+            args,
+        ));
     }
+    while let Some(answers) = asked.next().await {
+        all.extend(answers);
+    }
+    all.into_iter().map(Result::ok).collect()
 }
 
 /// What an answer means: nothing, or properties for the request that stays. The error says what is wrong with it.
@@ -105,37 +109,14 @@ pub(super) async fn keys(
     requests: &[Arc<PendingRequest>],
     changes: &RequestChanges,
 ) -> Vec<Key> {
-    let (mut asked, mut all) = (FuturesOrdered::new(), Vec::with_capacity(requests.len()));
-    for some in requests.chunks(KEYS_AT_ONCE) {
-        if asked.len() == CHUNKS {
-            all.extend(asked.next().await.into_iter().flatten());
-        }
-        asked.push_back(some_keys(builder, callback, some, changes));
-    }
-    while let Some(keys) = asked.next().await {
-        all.extend(keys);
-    }
-    all
-}
-
-async fn some_keys(
-    builder: &BuilderView,
-    callback: &Callback,
-    requests: &[Arc<PendingRequest>],
-    changes: &RequestChanges,
-) -> Vec<Key> {
-    let host = &builder.plan.generation.host;
-    let object = |request| Arg::Object(request_object(builder, request, changes.of(request)));
-    let answers = host.call_each(callback, site(builder), requests.iter().map(object).collect()).await;
-    let key = |answer: Json| {
-        key_of(&answer).unwrap_or_else(|expected| {
-            host.nonsense(callback, site(builder), &expected);
+    let answers = each(builder, callback, Vec::new(), requests, changes).await;
+    let key = |answer: Option<Json>| {
+        key_of(&answer.unwrap_or(Json::Null)).unwrap_or_else(|expected| {
+            builder.plan.generation.host.nonsense(callback, site(builder), &expected);
             None
         })
     };
-    // An error is recorded by the host.
-    let keys = answers.into_iter().map(|answer| key(answer.unwrap_or(Json::Null)));
-    requests.iter().map(|request| request.request.buildrequestid).zip(keys).collect()
+    requests.iter().map(|request| request.request.buildrequestid).zip(answers.into_iter().map(key)).collect()
 }
 
 /// The key as text. The error says what is wrong with the answer.

@@ -97,7 +97,7 @@ impl EngineCollapser {
             (Some(Collapse::Callback(callback)), Against::Olders(olders)) if !olders.is_empty() => {
                 let all = olders.iter().chain([&new]).cloned().collect();
                 let changes = RequestChanges::read(&self.data, all).await?;
-                let doomed = ask::pairs(&builder, callback, &new, olders, &changes).await;
+                let doomed = ask::pairs(&builder, callback, &new, &olders, &changes).await;
                 self.give_up(&new, doomed).await
             }
             (Some(Collapse::Switch(true)) | None, Against::Olders(olders)) => {

@@ -75,11 +75,12 @@ impl ScriptHost for CountingHost {
         &'a self,
         callback: &'a Callback,
         site: CallSite,
-        args: Vec<Arg>,
+        common: Vec<Arg>,
+        each: Vec<Arg>,
     ) -> BoxFuture<'a, Vec<Result<Json, ScriptError>>> {
         Box::pin(async move {
             self.count();
-            let answers = self.inner.call_each(callback, site, args).await;
+            let answers = self.inner.call_each(callback, site, common, each).await;
             self.count();
             answers
         })

@@ -1,7 +1,7 @@
 //! The load driver: starts a master with simulated instant workers, measures from outside, prints medians, and with them
 //! the limits of the same machine in the same run.
 //!
-//! `cargo run --release -p lunabot-tests --bin load -- [builds|force|rest|start|memory|log|reload|idle|collapse|decision|workers|api|events|crawl|limits|all] [--quick]`
+//! `cargo run --release -p lunabot-tests --bin load -- [builds|force|rest|start|memory|log|reload|idle|collapse|decision|scripts|workers|api|events|crawl|limits|all] [--quick]`
 
 mod api;
 mod child;
@@ -16,11 +16,12 @@ mod limits;
 mod queue;
 mod report;
 mod scenarios;
+mod scripts;
 mod wire;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: load [builds|force|rest|start|memory|log|reload|idle|collapse|decision|workers|api|events|crawl|limits|all] … [--quick]";
+const USAGE: &str = "usage: load [builds|force|rest|start|memory|log|reload|idle|collapse|decision|scripts|workers|api|events|crawl|limits|all] … [--quick]";
 
 fn main() -> Result<()> {
     let mut words: Vec<String> = std::env::args().skip(1).collect();

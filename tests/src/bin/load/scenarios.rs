@@ -26,6 +26,7 @@ pub const ALL: &[Scenario] = &[
     ("idle", idle),
     ("collapse", crate::queue::collapse),
     ("decision", crate::queue::decision),
+    ("scripts", crate::scripts::scripts),
     ("workers", crate::fleet::workers),
     ("api", crate::api::api),
     ("events", crate::events::events),
