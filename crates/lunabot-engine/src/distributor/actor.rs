@@ -25,6 +25,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 /// How long running builds may take to end at a fast stop before their workers count as lost (07.029).
 const FAST_STOP: Duration = Duration::from_secs(5);
@@ -54,6 +55,8 @@ pub(crate) struct Actor {
     pub(super) deadlines: Deadlines,
     pub(super) offline: Offline,
     pub(super) remarks: Remarks,
+    /// Ends the questions to functions of this generation.
+    asking: CancellationToken,
     claiming: HashSet<BuildRequestId>,
     /// Requests that are on their way back to the queue.
     giving_back: HashSet<BuildRequestId>,
@@ -89,6 +92,7 @@ impl Actor {
             deadlines: Deadlines::default(),
             offline,
             remarks: Remarks::default(),
+            asking: CancellationToken::new(),
             claiming: HashSet::new(),
             giving_back: HashSet::new(),
             stop: None,
@@ -222,6 +226,7 @@ impl Actor {
     }
 
     fn apply(&mut self, plan: Plan, reply: oneshot::Sender<()>) {
+        std::mem::take(&mut self.asking).cancel();
         let locks = lock_setup(&plan);
         self.workers = plan.workers.iter().map(|(worker, _)| (worker.id, worker.clone())).collect();
         self.configure_latents(&plan);
@@ -337,8 +342,9 @@ impl Actor {
     fn ask(&self, id: u64, question: Question) {
         let Some(generation) = self.generation.clone() else { return };
         let asked = Asked::new(self, generation, question);
+        let asking = self.asking.clone();
         self.spawn(async move {
-            let reply = asked.answer().await;
+            let reply = asking.run_until_cancelled_owned(asked.answer()).await?;
             Some(Message::Answered { question: id, reply })
         });
     }

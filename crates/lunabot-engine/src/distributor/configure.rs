@@ -16,6 +16,7 @@ impl Machine {
         workers: Vec<(WorkerSetup, bool)>,
         prioritize: bool,
     ) {
+        self.drop_questions();
         self.prioritize = prioritize;
         let kept: BTreeSet<WorkerId> = workers.iter().map(|(setup, _)| setup.id).collect();
         self.workers.retain(|id, worker| kept.contains(id) || worker.running > 0);
@@ -40,6 +41,19 @@ impl Machine {
         // Those of the past stay only while something of theirs is left (07.028).
         self.builders.retain(|_, b| b.configured || !b.queue.is_empty() || !b.busy.is_empty());
         self.dirty.extend(&self.waiting);
+    }
+
+    /// What functions of the generation before are still asked is asked anew: one that waits must not hold up anybody any
+    /// more. Every builder that waits is looked at after this.
+    fn drop_questions(&mut self) {
+        self.forget_questions();
+        self.ordering = None;
+        self.reordering = false;
+        let searching: Vec<BuilderId> = self.choices.keys().copied().collect();
+        for builder in searching {
+            self.release(builder);
+            self.choices.remove(&builder);
+        }
     }
 
     fn configure_builder(&mut self, setup: BuilderSetup) {

@@ -451,6 +451,11 @@ impl Machine {
         effects.push(Effect::Ask { id: self.next_question, question });
     }
 
+    /// Answers to what was asked so far come too late.
+    pub(super) fn forget_questions(&mut self) {
+        self.questions.clear();
+    }
+
     fn answered(&mut self, now: Mono, question: u64, answer: Answer, effects: &mut Vec<Effect>) {
         match (self.questions.remove(&question), answer) {
             (Some(Asked::ForOrder), Answer::Order(order)) => self.ordered(now, order, effects),

@@ -21,9 +21,8 @@ fn setup(id: i64, workers: &[i64], asks: Asks) -> BuilderSetup {
     BuilderSetup { id, name: format!("b{id}"), workers: workers.to_vec(), asks }
 }
 
-/// Builders by id with their workers, on workers by id with their limits, all connected.
-fn machine(builders: Vec<BuilderSetup>, workers: &[(i64, Option<usize>)], prioritize: bool) -> Machine {
-    let mut machine = Machine::new(1);
+/// Builders by id with their workers, on workers by id with their limits.
+fn configured(builders: Vec<BuilderSetup>, workers: &[(i64, Option<usize>)], prioritize: bool) -> Event {
     let setups = workers.iter().map(|(id, max_builds)| {
         (
             WorkerSetup {
@@ -36,11 +35,15 @@ fn machine(builders: Vec<BuilderSetup>, workers: &[(i64, Option<usize>)], priori
             false,
         )
     });
-    let workers: Vec<_> = setups.collect();
-    let ids: Vec<i64> = workers.iter().map(|(setup, _)| setup.id).collect();
-    machine.handle(NOW, Event::Configured { builders, workers, prioritize, locks: LockSetup::default() });
-    for id in ids {
-        assert!(machine.handle(NOW, Event::Attached(id)).is_empty());
+    Event::Configured { builders, workers: setups.collect(), prioritize, locks: LockSetup::default() }
+}
+
+/// The same, all connected.
+fn machine(builders: Vec<BuilderSetup>, workers: &[(i64, Option<usize>)], prioritize: bool) -> Machine {
+    let mut machine = Machine::new(1);
+    machine.handle(NOW, configured(builders, workers, prioritize));
+    for (id, _) in workers {
+        assert!(machine.handle(NOW, Event::Attached(*id)).is_empty());
     }
     machine
 }
@@ -141,6 +144,21 @@ fn row_07_011_who_comes_while_the_order_is_asked_for_is_put_in_it() {
     assert!(ask(&mut machine, &[request(3, 3, 0)]).is_empty());
     let effects = answer(&mut machine, &second, Answer::Order(Some(vec![1, 2])));
     assert_eq!(claims(&effects), [1]);
+}
+
+#[test]
+fn a_reload_asks_anew_what_is_still_asked() {
+    let asking = Asks { can_start_build: true, ..PLAIN };
+    let builders = || vec![setup(1, &[1], asking)];
+    let reloaded = || configured(builders(), &[(1, Some(1))], false);
+    let mut machine = machine(builders(), &[(1, Some(1))], true);
+    let order = ask(&mut machine, &[request(7, 1, 0)]);
+    let asked = machine.handle(NOW, reloaded());
+    assert!(matches!(question(&asked).1, Question::CanStart { request: 7, .. }), "{asked:?}");
+    assert_eq!(answer(&mut machine, &order, Answer::Order(None)), [], "it comes too late");
+    let again = machine.handle(NOW, reloaded());
+    assert_eq!(answer(&mut machine, &asked, Answer::Start(false)), [], "so does this");
+    assert_eq!(claims(&answer(&mut machine, &again, Answer::Start(true))), [7]);
 }
 
 #[test]
