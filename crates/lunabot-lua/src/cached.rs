@@ -1,6 +1,6 @@
 //! `util.cached`: results that outlive a reload (lua-api § 1).
 
-use crate::convert::Reader;
+use crate::convert::{Reader, words};
 use crate::documents;
 use crate::origin::raise;
 use crate::shape::Shape;
@@ -70,12 +70,18 @@ fn keep(lua: &Lua, (key, value): (String, Value)) -> mlua::Result<Value> {
 
 /// A length of time as the user writes it, in seconds.
 fn seconds(lua: &Lua, value: Value) -> mlua::Result<f64> {
+    seconds_of(&value).map_err(|error| raise(lua, error))
+}
+
+/// The same; the error is in words.
+pub(crate) fn seconds_of(value: &Value) -> Result<f64, String> {
     match value {
-        Value::Integer(n) => Ok(n as f64),
-        Value::Number(n) => Ok(n),
+        Value::Integer(n) => Ok(*n as f64),
+        Value::Number(n) => Ok(*n),
         Value::String(text) => {
-            Duration::parse(&text.to_str()?).map(Duration::secs).map_err(|error| raise(lua, error))
+            let length = Duration::parse(&text.to_string_lossy()).map_err(|error| error.to_string());
+            length.map(Duration::secs)
         }
-        _ => Err(raise(lua, "expected seconds or a text such as \"1h 30m\"")),
+        other => Err(format!("expected seconds or a text such as \"1h 30m\", got {}", words(other))),
     }
 }

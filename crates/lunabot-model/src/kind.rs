@@ -57,6 +57,15 @@ impl Problem {
     }
 }
 
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.path.as_str() {
+            "" => f.write_str(&self.message),
+            path => write!(f, "{path}: {}", self.message),
+        }
+    }
+}
+
 /// An option that takes a function (lua-api § 2): how it is called and what becomes of its errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallbackSpec {
@@ -160,13 +169,28 @@ fn friendly(text: &str) -> String {
         ("a map", "a table"),
         ("map", "a table"),
         ("null", "nil"),
+        ("f64", "a number"),
+        ("i64", "a whole number"),
+        ("u64", "a whole number from 0"),
+        ("u32", "a whole number from 0"),
         ("a string", "a text"),
         ("string", "the text"),
         ("floating point", "the number"),
         ("integer", "the number"),
         ("boolean", "the boolean"),
     ];
-    words.iter().fold(text.to_string(), |text, (from, to)| replace_word(&text, from, to))
+    words.iter().fold(without_types(text), |text, (from, to)| replace_word(&text, from, to))
+}
+
+/// The names of our own types say nothing to a user.
+fn without_types(text: &str) -> String {
+    if text.starts_with("data did not match any variant of ") {
+        return "is nothing that is possible here".into();
+    }
+    match text.split_once("expected struct ") {
+        Some((got, _)) => format!("{got}expected a table"),
+        None => text.into(),
+    }
 }
 
 fn replace_word(text: &str, from: &str, to: &str) -> String {

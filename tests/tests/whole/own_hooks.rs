@@ -178,7 +178,7 @@ async fn faults_of_handlers_are_told_and_harm_nothing_else() -> Result<()> {
         ("while true do end", "computed longer"),
         ("return 3", "returned 3; wanted a list of changes"),
         ("return {{comments = 'x'}}", "change 1: author is missing"),
-        ("return {{whom = 'x'}}", "unknown field `whom`"),
+        ("return {{whom = 'x'}}", "whom: unknown option, did you mean who?"),
         ("return {{author = 'x', properties = {p = util.Secret 's'}}}", "properties: p: values are plain"),
         ("request:getHeader()", "getHeader(name): the name of a header is wanted"),
         ("return request.headrs", "request has no headrs, did you mean headers?"),

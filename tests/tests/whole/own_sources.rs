@@ -73,7 +73,7 @@ async fn faults_of_sources_are_told_and_tried_again() -> Result<()> {
         ),
         (
             "changes.PollingChangeSource:extend('X', {pollAtLaunch = true, poll = function(self) self.master.data.updates.addChange{author = 3} end})",
-            "addChange: invalid type",
+            "addChange: author: got the number `3`, expected a text",
         ),
         ("changes.ChangeSource:extend('X', {activate = function() error('not yet') end})", "not yet"),
         (

@@ -1,8 +1,9 @@
 //! Changes as functions of the configuration tell them: `addChange{…}`, and what web hooks of one's own return.
 
 use crate::new::NewChange;
+use lunabot_model::kind;
 use lunabot_model::object::{MARKS, is_dynamic};
-use lunabot_model::{FromLua, Json, Properties};
+use lunabot_model::{Json, Properties};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -35,7 +36,7 @@ pub fn read_change(mut told: Json) -> Result<NewChange, String> {
     if let Json::Object(fields) = &mut told {
         fields.retain(|_, value| !value.is_null());
     }
-    let told: Told = FromLua(&told).read().map_err(|error| error.to_string())?;
+    let told: Told = kind::read(&told).map_err(|problem| problem.to_string())?;
     let _ = told.src;
     if let Some((name, _)) = told.properties.iter().find(|(_, value)| is_dynamic(value)) {
         let marks = MARKS.join(" and ");
@@ -85,9 +86,9 @@ mod tests {
     #[test]
     fn what_is_no_change_is_told() {
         for (told, wanted) in [
-            (json!({"whom": "ann"}), "unknown field `whom`"),
-            (json!({"author": 3}), "invalid type"),
-            (json!("ann"), "invalid type"),
+            (json!({"whom": "ann"}), "whom: unknown option, did you mean who?"),
+            (json!({"author": 3}), "author: got the number `3`, expected a text"),
+            (json!("ann"), "got the text \"ann\", expected a table"),
             (json!({"when_timestamp": 1e300}), "when_timestamp"),
             (json!({"properties": {"p": [{"$kind": "util.Secret"}]}}), "properties: p: values are plain"),
         ] {

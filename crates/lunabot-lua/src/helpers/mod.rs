@@ -8,6 +8,8 @@ mod regexes;
 mod text;
 mod time;
 
+use crate::cached::seconds_of;
+use crate::origin::raise;
 use crate::state::Shared;
 use mlua::{Lua, LuaSerdeExt, Table, Value};
 use std::time::Duration;
@@ -36,7 +38,8 @@ fn list(lua: &Lua, table: Option<Table>) -> mlua::Result<Table> {
     Ok(copy)
 }
 
-async fn sleep(lua: Lua, seconds: f64) -> mlua::Result<()> {
+async fn sleep(lua: Lua, seconds: Value) -> mlua::Result<()> {
+    let seconds = seconds_of(&seconds).map_err(|error| raise(&lua, format!("util.sleep: {error}")))?;
     let length = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
     let sleep = Shared::of(&lua).options.clock.sleep(length);
     sleep.await;

@@ -5,6 +5,7 @@ local G = _G
 local next, type, select, error, rawget, rawset = next, type, select, error, rawget, rawset
 local getmetatable, setmetatable, tostring, pcall = getmetatable, setmetatable, tostring, pcall
 local sort, pack, unpack = table.sort, table.pack, table.unpack
+local find_text = string.find
 local find, sub, gsub, gmatch, format = string.find, string.sub, string.gsub, string.gmatch, string.format
 local null, orders, raise = host.null, host.orders, host.raise
 
@@ -255,6 +256,10 @@ function host.member_of(find)
     if plugin then
       found = env.require(plugin)
       if found == true then raise("the plug-in " .. plugin .. " returns nothing; it should return its class") end
+      local kind = type(found)
+      if kind ~= "userdata" and kind ~= "function" and not find_text(plugin, "^lunabot_plugins%.util%.") then
+        raise("the plug-in " .. plugin .. " returns a " .. kind .. "; it should return its class")
+      end
       rawset(module, key, found)
     end
     return found

@@ -6,19 +6,24 @@ local raise, orders, util = host.raise, host.orders, host.util_table
 
 -- load_ini: sections in their order, values are texts; section:bool/int/list(key, default).
 local Section = {}
+-- Where a section is from.
+local places = setmetatable({}, { __mode = "k" })
+local function wrong_value(section, key, what, value)
+  raise((places[section] or "") .. key .. " is not " .. what .. ": " .. value)
+end
 Section.__index = Section
 local BOOLS = { ["1"] = true, yes = true, ["true"] = true, on = true, ["0"] = false, no = false, ["false"] = false, off = false }
 function Section:bool(key, default)
   local v = rawget(self, key)
   if v == nil then return default end
   local b = BOOLS[v:lower()]
-  if b == nil then raise(key .. " is not a boolean: " .. v) end
+  if b == nil then wrong_value(self, key, "a boolean", v) end
   return b
 end
 function Section:int(key, default)
   local v = rawget(self, key)
   if v == nil then return default end
-  return math.tointeger(tonumber(v)) or raise(key .. " is not a whole number: " .. v)
+  return math.tointeger(tonumber(v)) or wrong_value(self, key, "a whole number", v)
 end
 function Section:list(key, default)
   local v = rawget(self, key)
@@ -47,6 +52,7 @@ local function parse_ini(text, file)
     elseif name then
       section = ini[name] or setmetatable({}, Section)
       orders[section] = orders[section] or {}
+      places[section] = (file and file .. ": " or "") .. "[" .. name .. "] "
       put(ini, name, section)
       last = nil
     elseif find(line, "^%s") and last then

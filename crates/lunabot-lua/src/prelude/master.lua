@@ -5,9 +5,15 @@ local raise, util, pairs, format, sub = host.raise, host.util_table, host.pairs,
 
 -- Tasks.
 function util.gather(list, fn)
+  if type(list) ~= "table" or fn ~= nil and type(fn) ~= "function" then
+    raise("takes a list and a function, or a list of functions: util.gather(list, function(item) … end)")
+  end
   local calls = {}
   for i = 1, #list do
     local item = list[i]
+    if not fn and type(item) ~= "function" then
+      raise(format("util.gather: item %d is no function but a %s; with values, give a function for them too", i, type(item)))
+    end
     calls[i] = fn and function() return fn(item) end or item
   end
   return host.gather(calls)

@@ -124,9 +124,15 @@ local function before_key(a, b)
     return false
   end
   if type(a) == "boolean" and type(b) == "boolean" then return not a and b end
+  if type(a) ~= type(b) or type(a) ~= "number" and type(a) ~= "string" then
+    raise("util.sort_by: keys cannot be compared: a " .. type(a) .. " and a " .. type(b) .. "; make them all numbers, all texts, or lists of such")
+  end
   return a < b
 end
 function util.sort_by(list, key_fn, options)
+  if type(key_fn) ~= "function" or options ~= nil and type(options) ~= "table" then
+    raise("takes a list and a function that gives an item's key: util.sort_by(list, function(item) … end, {reverse = true})")
+  end
   local rows, reverse = {}, options and options.reverse
   for i = 1, #want_table(list, "util.sort_by") do rows[i] = { key = key_fn(list[i]), place = i, value = list[i] } end
   sort(rows, function(a, b)

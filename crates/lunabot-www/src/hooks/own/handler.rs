@@ -240,8 +240,8 @@ mod tests {
         }
         for (answer, wanted) in [
             (json!(3), "returned 3; wanted a list of changes: {{author = …, comments = …}}"),
-            (json!([3]), "change 1: invalid type"),
-            (json!([change, {"whom": "x"}]), "change 2: unknown field `whom`"),
+            (json!([3]), "change 1: got the number `3`, expected a table"),
+            (json!([change, {"whom": "x"}]), "change 2: whom: unknown option, did you mean who?"),
             (json!([{"comments": "x"}]), "change 1: author is missing"),
         ] {
             let told = read_changes(answer.clone()).unwrap_err();

@@ -3,7 +3,8 @@
 use lunabot_data::Data;
 use lunabot_data::intake::{ChangeFunctions, Intake, read_change};
 use lunabot_data::new::{NewBuildset, NewSourceStamp, Patience, StampRef};
-use lunabot_model::{Duration, FromLua, Id, Json, Properties};
+use lunabot_model::kind;
+use lunabot_model::{Duration, Id, Json, Properties};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -108,7 +109,7 @@ fn read<T: DeserializeOwned>(function: &str, mut args: Json) -> Result<T, String
     if let Json::Object(fields) = &mut args {
         fields.retain(|_, value| !value.is_null());
     }
-    FromLua(&args).read().map_err(|error| format!("{function}: {error}"))
+    kind::read(&args).map_err(|problem| format!("{function}: {problem}"))
 }
 
 #[cfg(test)]
