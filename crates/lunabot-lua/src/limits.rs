@@ -12,6 +12,8 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -66,6 +68,7 @@ impl Meter {
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     current: RefCell<Option<Rc<Meter>>>,
+    computing: Arc<AtomicUsize>,
 }
 
 impl Limits {
@@ -76,6 +79,11 @@ impl Limits {
         let triggers = HookTriggers::new().every_nth_instruction(INSTRUCTIONS);
         lua.set_global_hook(triggers, move |lua, _| hook.tick(lua))?;
         Ok(limits)
+    }
+
+    /// How many functions were interrupted at their work so that others have their turn: those that wait do not count.
+    pub fn computing(&self) -> Arc<AtomicUsize> {
+        self.computing.clone()
     }
 
     /// For a long computation in Rust that cannot yield: an error once the budget of what runs now is used up.
@@ -145,11 +153,13 @@ pub(crate) struct Metered<F: Future> {
     inner: Option<Pin<Box<F>>>,
     meter: Rc<Meter>,
     limits: Rc<Limits>,
+    /// It is among [`Limits::computing`].
+    computes: bool,
 }
 
 impl<F: Future> Metered<F> {
     pub fn new(inner: F, meter: Rc<Meter>, limits: Rc<Limits>) -> Self {
-        Metered { inner: Some(Box::pin(inner)), meter, limits }
+        Metered { inner: Some(Box::pin(inner)), meter, limits, computes: false }
     }
 }
 
@@ -168,6 +178,8 @@ impl<F: Future> Future for Metered<F> {
         let polled = inner.as_mut().poll(cx);
         this.limits.current.replace(outer);
         let elapsed = meter.since.get().map_or(Duration::ZERO, |since| cpu_now().saturating_sub(since));
+        // Not before: whoever looks meanwhile must not take it for one that waits.
+        this.count(polled.is_pending() && meter.yielded.get());
         if let Poll::Ready(result) = polled {
             this.inner = None;
             return Poll::Ready((!meter.exceeded.get()).then_some(result));
@@ -185,9 +197,18 @@ impl<F: Future> Future for Metered<F> {
 }
 
 impl<F: Future> Metered<F> {
+    fn count(&mut self, computes: bool) {
+        match (std::mem::replace(&mut self.computes, computes), computes) {
+            (false, true) => drop(self.limits.computing.fetch_add(1, Ordering::SeqCst)),
+            (true, false) => drop(self.limits.computing.fetch_sub(1, Ordering::SeqCst)),
+            (true, true) | (false, false) => {}
+        }
+    }
+
     /// Drops the coroutine. Its to-be-closed variables run now: with the budget used up, each of their instructions
     /// raises.
     fn end(&mut self) {
+        self.count(false);
         if self.inner.is_some() {
             self.meter.exceeded.set(true);
             let outer = self.limits.current.replace(Some(self.meter.clone()));

@@ -7,7 +7,10 @@ use crate::origin::origin_of;
 use crate::state::Shared;
 use crate::vm::Vm;
 use lunabot_model::Callback;
+use lunabot_model::kind::nearest;
 use mlua::{Function, Lua, Table};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 /// What `require "lunabot.test"` gives, and what keeps a test from reaching outside.
 const PRELUDE: &str = include_str!("prelude/test.lua");
@@ -31,11 +34,17 @@ pub struct Tests {
     pub cases: Vec<TestCase>,
     /// A function that does nothing: it answers when all calls before it had their turn.
     pub nothing: Callback,
+    /// How many functions compute, and have only been interrupted so that others have their turn.
+    pub computing: Arc<AtomicUsize>,
 }
 
 /// Makes `lunabot.test` known.
 pub(crate) fn prepare(vm: &Vm) -> mlua::Result<()> {
-    let host = vm.shared.prelude.borrow().clone();
+    let host = vm.shared.prelude.borrow().clone().ok_or_else(|| mlua::Error::runtime("no prelude"))?;
+    let near = |_: &Lua, (wanted, names): (String, Vec<String>)| {
+        Ok(nearest(&wanted, names.iter().map(String::as_str)).map(str::to_owned))
+    };
+    host.raw_set("nearest", vm.lua.create_function(near)?)?;
     let chunk = vm.lua.load(PRELUDE).set_name("=lunabot:test");
     chunk.into_function()?.call::<()>(host)
 }
@@ -46,7 +55,11 @@ pub(crate) fn collect(vm: &Vm) -> mlua::Result<Tests> {
     let cases: Table = shared.prelude_table("test_cases")?;
     let cases = cases.sequence_values::<Table>().map(|case| case_of(shared, &case?));
     let nothing = lua.create_function(|_: &Lua, ()| Ok(()))?;
-    Ok(Tests { cases: cases.collect::<mlua::Result<_>>()?, nothing: callback(shared, &nothing)? })
+    Ok(Tests {
+        cases: cases.collect::<mlua::Result<_>>()?,
+        nothing: callback(shared, &nothing)?,
+        computing: vm.limits.computing(),
+    })
 }
 
 fn case_of(shared: &Shared, case: &Table) -> mlua::Result<TestCase> {

@@ -61,12 +61,16 @@ fn object_to_lua(lua: &Lua, shared: &Shared, map: &Map<String, Json>) -> mlua::R
         return Ok(shared.lifted.get(id).map_or(Value::Nil, |lifted| Value::Function(lifted.function)));
     }
     let table = lua.create_table_with_capacity(0, map.len())?;
+    let mut row = None;
     for (name, value) in map {
-        if name == "$answers" {
-            add_answers(lua, shared, &table, value)?;
-            continue;
+        match name.as_str() {
+            "$answers" => add_answers(lua, shared, &table, value)?,
+            "$row" if shared.options.test_file.is_some() => row = Some(value),
+            name => table.raw_set(name, to_lua(lua, shared, value)?)?,
         }
-        table.raw_set(name.as_str(), to_lua(lua, shared, value)?)?;
+    }
+    if let Some(row) = row {
+        shared.prelude("strict_row")?.call::<()>((&table, to_lua(lua, shared, row)?))?;
     }
     Ok(Value::Table(table))
 }

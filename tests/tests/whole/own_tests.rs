@@ -366,6 +366,87 @@ end)
 }
 
 #[tokio::test]
+async fn a_step_that_computes_is_waited_for() -> Result<()> {
+    let more = r#"
+local function compute(seconds)
+  local begun = os.clock()
+  while os.clock() - begun < seconds do end
+end
+f:addStep(steps.BuildStep:extend("Compute", {run = function(self)
+  for _ = 1, 2 do
+    compute(0.4)
+    util.sleep(1)
+  end
+  compute(0.4)
+  return util.WARNINGS
+end}){name = "compute"})
+"#;
+    passes(
+        more,
+        r#"
+t.test("computes", function(m)
+  m:request{builder = "linux"}
+  m:advance(1)
+  t.equal(m:build().complete, false)
+  m:advance(1)
+  t.equal(m:step(m:build(), "compute").result, "warnings")
+  t.equal(m:build().complete_at, m:build().started_at + 2)
+end)
+"#,
+    )
+    .await
+}
+
+#[tokio::test]
+async fn what_a_test_misspells_is_told() -> Result<()> {
+    let tests = r#"t.test("answers", function(m)
+  m:answers{["make tset"] = 1, ["make *"] = 0}
+  m:worker("w2"):answers{["login"] = 1, ["logout"] = 1}
+  m:force()
+  t.equal(m:build("linux").result, "success")
+end)
+t.test("field", function(m) m:force() t.equal(m:build().reslt, "failure") end)
+t.test("step", function(m) m:force() t.equal(m:build().steps[1].sate_string, nil) end)
+t.test("request", function(m) t.truthy(m:request{builder = "linux"}) t.equal(m:requests()[1].bilder, nil) end)
+t.test("builder", function(m) m:builds("linuks") end)
+t.test("forced", function(m) m:force{builder = "linuks"} end)
+t.test("scheduler", function(m) m:force{scheduler = "forse"} end)
+t.test("change", function(m) m:change{brnch = "main"} end)
+t.test("absent", function(m)
+  m:answers{["make test"] = {seconds = 5}}
+  m:force{builder = "linux"}
+  t.equal(m:build().result, nil)
+  t.same(m:worker("w1"):commands()[1].rc, nil)
+  local build = m:build()
+  t.same(m:step(build, "test").name, "test")
+  t.equal(#m:log(build, "test") >= 0, true)
+  t.same({build.steps[1]}, {build.steps[1]})
+  m:run_until_idle()
+end)
+"#;
+    let dir = folder("", tests)?;
+    let ran = lunabot_test(&[], dir.path()).await?;
+    assert_eq!(ran.code, Some(1), "{}", ran.told());
+    for wanted in [
+        "ok answers\n  warning: answers: login: no command of w2 was like this, did you mean login <token>?\n",
+        "  warning: answers: make tset: no command was like this, did you mean make test?\n",
+        "master_test.lua:8: the build has no reslt, did you mean result?\n",
+        "master_test.lua:9: the step has no sate_string, did you mean state_string?\n",
+        "master_test.lua:10: the request has no bilder, did you mean builder?\n",
+        "master_test.lua:11: there is no builder linuks, did you mean linux?\n",
+        "master_test.lua:12: force: there is no builder linuks, did you mean linux?\n",
+        "master_test.lua:13: force: there is no ForceScheduler forse, did you mean force?\n",
+        "master_test.lua:14: change: brnch: unknown option, did you mean branch?\n",
+        "ok absent\n",
+        "2 passed, 7 failed\n",
+    ] {
+        assert!(ran.out.contains(wanted), "{wanted} is missing in\n{}", ran.told());
+    }
+    assert!(!ran.out.contains("make *"), "{}", ran.told());
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_does_not_end_is_ended_and_the_others_go_on() -> Result<()> {
     let tests = r#"local util = require("lunabot").util
 t.test("loops", function(m) while true do end end)

@@ -1,6 +1,6 @@
 -- lunabot.test: what *_test.lua files are written with. Only where `lunabot test` has loaded one.
 local host = ...
-local type, next, pcall, tostring, setmetatable, format = type, next, pcall, tostring, setmetatable, string.format
+local type, next, pcall, tostring, setmetatable, rawget, format = type, next, pcall, tostring, setmetatable, rawget, string.format
 local gmatch, gsub, lower, sub, concat = string.gmatch, string.gsub, string.lower, string.sub, table.concat
 local raise, util, null, keys_of = host.raise, host.util_table, host.null, host.keys_of
 local MAX_SHOWN, MAX_DIFFERENCES = 2000, 10
@@ -59,6 +59,13 @@ function t.equal(had, expected, what)
   fail(what, "expected " .. show(expected) .. ", had " .. show(had))
 end
 
+-- Rows in which only what is there may be asked for.
+local rows = setmetatable({}, { __mode = "k" })
+local function item(t, k)
+  if rows[t] then return rawget(t, k) end
+  return t[k]
+end
+
 local function differences(had, expected, path, found)
   if #found >= MAX_DIFFERENCES or had == expected then return found end
   if type(had) ~= "table" or type(expected) ~= "table" then
@@ -70,7 +77,7 @@ local function differences(had, expected, path, found)
   for i = 1, count do
     local k = keys[i]
     local place = type(k) == "number" and format("%s[%s]", path, k) or path == "" and tostring(k) or format("%s.%s", path, tostring(k))
-    differences(had[k], expected[k], place, found)
+    differences(item(had, k), item(expected, k), place, found)
   end
   return found
 end
@@ -140,6 +147,17 @@ function util.process(given)
     return { rc = answer.rc or 0, stdout = "", stderr = answer.stderr or "" }
   end
   return { rc = answer.rc or 0, stdout = answer.stdout or "", stderr = answer.stderr or "" }
+end
+
+-- What a row has not is a mistake, unless it is only nil now.
+function host.strict_row(row, about)
+  local absent = util.set(about.absent)
+  rows[row] = true
+  setmetatable(row, { __index = function(_, name)
+    if absent[name] then return nil end
+    local near = host.nearest(tostring(name), util.concat(util.keys(row), about.absent))
+    raise(format("%s has no %s%s", about.of, tostring(name), near and ", did you mean " .. near .. "?" or ""))
+  end })
 end
 
 setmetatable(t, { __index = function(_, name)

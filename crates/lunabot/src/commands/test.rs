@@ -48,6 +48,7 @@ impl Tally {
             self.passed += 1;
             if !quiet {
                 ui::out(&format!("ok {}", outcome.name));
+                outcome.warnings.iter().for_each(|line| ui::out(&format!("  warning: {line}")));
             }
             return;
         }

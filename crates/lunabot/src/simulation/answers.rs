@@ -74,6 +74,8 @@ pub enum Said {
 #[derive(Debug, Default)]
 pub struct Answers {
     rules: HashMap<String, Rule>,
+    /// Patterns that no command has been like so far, in the order in which they were given.
+    unfit: Vec<String>,
 }
 
 impl Answers {
@@ -86,9 +88,21 @@ impl Answers {
         let table = table.as_object().ok_or(wanted)?;
         for (pattern, value) in table {
             let rule = Self::rule(value).map_err(|error| format!("answers: {pattern}: {error}"))?;
+            self.unfit.retain(|known| known != pattern);
+            self.unfit.push(pattern.clone());
             self.rules.insert(pattern.clone(), rule);
         }
         Ok(())
+    }
+
+    /// A command is run, whoever answers.
+    pub fn see(&mut self, line: &str) {
+        self.unfit.retain(|pattern| pattern != line && !glob::matches(pattern, line));
+    }
+
+    /// Patterns that no command was like.
+    pub fn unfit(&self) -> &[String] {
+        &self.unfit
     }
 
     fn rule(value: &Json) -> Result<Rule, String> {
@@ -159,6 +173,14 @@ mod tests {
         assert_eq!(rc(&mut answers, "make all"), Some(2));
         assert_eq!(rc(&mut answers, "ls"), Some(3));
         assert_eq!([(); 3].map(|()| rc(&mut answers, "flaky")), [Some(4), Some(0), Some(0)]);
+    }
+
+    #[test]
+    fn patterns_that_nothing_was_like_are_known() {
+        let mut answers = Answers::default();
+        answers.add(&json!({"make test": 1, "make *": 2, "make tset": 3})).unwrap();
+        answers.see("make test");
+        assert_eq!(answers.unfit(), ["make tset"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use lunabot_model::config::Config;
 use lunabot_model::script::{CallSite, Keep, MasterPort as _};
 use lunabot_model::{Callback, Clock as _, Json, Mono, Pattern, ScriptHost, Time};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -48,6 +49,8 @@ pub struct Simulation {
     pub turn: tokio::sync::Mutex<()>,
     host: Arc<CountingHost>,
     nothing: Callback,
+    /// Functions that compute.
+    computing: Arc<AtomicUsize>,
     events: Mutex<(Subscription, u64)>,
     real: SystemClock,
     _dir: TempDir,
@@ -110,6 +113,7 @@ impl Simulation {
             turn: tokio::sync::Mutex::default(),
             host,
             nothing: tests.nothing,
+            computing: tests.computing,
             events: Mutex::new((events, 0)),
             real: SystemClock::new(),
             _dir: dir,
@@ -170,7 +174,9 @@ impl Simulation {
             let before = self.pulse();
             self.look().await;
             let (acting, waiting) = self.shared.commands();
-            let at_rest = self.pulse() == before && acting == 0 && self.shared.data.reading() == 0;
+            let computing = self.computing.load(Ordering::SeqCst);
+            let busy = computing + acting > 0 || self.shared.data.reading() > 0;
+            let at_rest = self.pulse() == before && !busy;
             let now = self.real.mono();
             if !at_rest {
                 (calm, since) = (0, now);

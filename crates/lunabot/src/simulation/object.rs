@@ -7,7 +7,7 @@ use lunabot_model::kind::nearest;
 use lunabot_model::script::LiveObject;
 use lunabot_model::{Arg, BoxFuture, CallError, Duration, Json, ScriptErrorKind, ScriptObject};
 use serde_json::{Map, json};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 /// `lunabot_lua` offers these; `docs/testing.md` and the definitions for editors name them.
 pub const METHODS: &[&str] = &[
@@ -103,12 +103,12 @@ async fn op(simulation: &Arc<Simulation>, method: &str, args: Vec<Json>) -> Resu
                 format!("there was no build of {}", text("build", &first).unwrap_or("any builder"))
             })
         }
-        "requests" => list(requests(simulation).await),
-        "changes" => list(shared.list("changes").await),
+        "requests" => list(story::requests(shared).await),
+        "changes" => list(story::changes(shared).await),
         "pending" => list(story::pending(shared).await),
         "worker" => worker_object(simulation, text("worker", &first)?).map(Arg::Object),
         "answers" => {
-            shared.common.lock().unwrap_or_else(PoisonError::into_inner).add(&first)?;
+            shared.common().add(&first)?;
             Ok(Arg::Value(Json::Null))
         }
         "secret" => {
@@ -198,14 +198,21 @@ async fn force(simulation: &Simulation, value: Json) -> Result<Json, String> {
         (None, all) => return Err(format!("force: name the scheduler; there are {}", all.join(", "))),
     };
     if !simulation.force_schedulers.contains(&name) {
-        return Err(format!(
-            "force: there is no ForceScheduler {name}; there are {}",
-            simulation.force_schedulers.join(", ")
-        ));
+        let all = &simulation.force_schedulers;
+        let hint = match nearest(&name, all.iter().map(String::as_str)) {
+            Some(near) => format!(", did you mean {near}?"),
+            None => format!("; there are {}", all.join(", ")),
+        };
+        return Err(format!("force: there is no ForceScheduler {name}{hint}"));
     }
     let mut form = fields(args.remove("params"));
     form.extend(fields(args.remove("properties")));
     if let Some(builders) = args.remove("builders").or_else(|| args.remove("builder")) {
+        let named = builders.as_array().map_or(std::slice::from_ref(&builders), Vec::as_slice);
+        for name in named {
+            builder_id(simulation, text("force: builder", name)?)
+                .map_err(|error| format!("force: {error}"))?;
+        }
         form.insert("builderNames".into(), builders);
     }
     form.insert("owner".into(), args.remove("owner").unwrap_or_else(|| "somebody".into()));
@@ -251,15 +258,6 @@ async fn builds(simulation: &Simulation, of: &Json) -> Result<Vec<Json>, String>
         builds.retain(|build| build["builder"] == name);
     }
     Ok(builds)
-}
-
-async fn requests(simulation: &Simulation) -> Vec<Json> {
-    let mut rows = simulation.shared.list("buildrequests").await;
-    for row in &mut rows {
-        row["request"] = row["buildrequestid"].clone();
-        row["builder"] = story::builder_of(&simulation.shared, &row["builderid"]).into();
-    }
-    rows
 }
 
 /// A step of a build, by its name.

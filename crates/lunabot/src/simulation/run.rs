@@ -37,6 +37,14 @@ pub struct Outcome {
     pub at: String,
     /// What is told of its failure, most important first; empty: it passed.
     pub failure: Vec<String>,
+    /// What looks like a mistake of the test, which passed nevertheless.
+    pub warnings: Vec<String>,
+}
+
+impl Outcome {
+    fn failed(name: impl Into<String>, at: impl Into<String>, failure: Vec<String>) -> Self {
+        Outcome { name: name.into(), at: at.into(), failure, warnings: Vec::new() }
+    }
 }
 
 /// How tests are run.
@@ -58,15 +66,16 @@ impl Runner {
         let cases = match within(async { Ok(self.discover(place).await) })? {
             Ok(cases) => cases,
             Err(failure) => {
-                let outcome = Outcome { name: "(the file cannot be loaded)".into(), at: shown, failure };
-                tell(outcome);
+                tell(Outcome::failed("(the file cannot be loaded)", shown, failure));
                 return Ok(());
             }
         };
         let wanted = |case: &TestCase| self.filter.as_ref().is_none_or(|filter| case.name.contains(filter));
         for case in cases.into_iter().filter(wanted) {
-            let failure = within(self.test(place, &case))?.err().unwrap_or_default();
-            tell(Outcome { name: case.name, at: case.at, failure });
+            tell(match within(self.test(place, &case))? {
+                Ok(warnings) => Outcome { name: case.name, at: case.at, failure: Vec::new(), warnings },
+                Err(failure) => Outcome::failed(case.name, case.at, failure),
+            });
         }
         Ok(())
     }
@@ -93,8 +102,8 @@ impl Runner {
         }
     }
 
-    /// Runs one; the outer error is that this machine cannot, the inner one what is told of its failure.
-    async fn test(&self, place: &Place, case: &TestCase) -> Result<Result<(), Vec<String>>> {
+    /// Runs one, and gives warnings; the outer error is that this machine cannot, the inner one what is told of its failure.
+    async fn test(&self, place: &Place, case: &TestCase) -> Result<Result<Vec<String>, Vec<String>>> {
         let dir = folder()?;
         let loaded = match self.load(place, dir.path(), case.starts.unwrap_or(START)).await {
             Ok(loaded) => loaded,
@@ -116,7 +125,7 @@ impl Runner {
         };
         let failed = self.watch(&simulation, &case).await;
         let told = match failed {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(story::unfit(&simulation)),
             Err(mut lines) => {
                 lines.extend(facts(&simulation).await);
                 Err(lines)
@@ -187,6 +196,7 @@ async fn facts(simulation: &Simulation) -> Vec<String> {
         lines.push("functions that failed:".into());
         lines.extend(failed);
     }
+    lines.extend(story::unfit(simulation));
     lines
 }
 

@@ -1,6 +1,6 @@
 //! What the parts of one simulated master share, and what it counts to know when it is at rest.
 
-use super::answers::{Answers, Said};
+use super::answers::Answers;
 use super::clock::VirtualClock;
 use lunabot_data::{Answer, Data};
 use lunabot_engine::Engine;
@@ -19,7 +19,7 @@ pub struct Shared {
     pub records: Arc<Records>,
     pub builders: HashMap<String, BuilderId>,
     /// For whichever worker has no answer of its own.
-    pub common: Mutex<Answers>,
+    common: Mutex<Answers>,
     ran: Mutex<Vec<Ran>>,
     problems: Mutex<Vec<String>>,
     counts: Counts,
@@ -82,8 +82,8 @@ impl Shared {
         })
     }
 
-    pub fn common_answer(&self, line: &str) -> Option<Said> {
-        self.common.lock().unwrap_or_else(PoisonError::into_inner).of(line)
+    pub fn common(&self) -> MutexGuard<'_, Answers> {
+        self.common.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn busy(&self) -> Counted<'_> {

@@ -1,7 +1,9 @@
 //! What has happened in a simulated master: for tests to look at, and for people when one fails.
 
+use super::master::Simulation;
 use super::shared::{Ran, Shared};
 use lunabot_model::explanation::{Explanation, RuleAnswer};
+use lunabot_model::kind::nearest;
 use lunabot_model::{BuildId, Json, Results};
 use serde_json::json;
 use std::collections::HashMap;
@@ -35,9 +37,8 @@ async fn names(shared: &Shared) -> HashMap<i64, String> {
         .collect()
 }
 
-async fn build(shared: &Shared, row: Json, workers: &HashMap<i64, String>, ran: &[Ran]) -> Json {
-    let id = row["buildid"].as_i64().unwrap_or_default();
-    let mut build = plain(row);
+async fn build(shared: &Shared, mut build: Json, workers: &HashMap<i64, String>, ran: &[Ran]) -> Json {
+    let id = build["buildid"].as_i64().unwrap_or_default();
     build["builder"] = builder_of(shared, &build["builderid"]).into();
     build["worker"] = build["workerid"].as_i64().and_then(|id| workers.get(&id).cloned()).into();
     build["request"] = build["buildrequestid"].clone();
@@ -46,13 +47,17 @@ async fn build(shared: &Shared, row: Json, workers: &HashMap<i64, String>, ran: 
     build["steps"] = steps(shared, id, ran).await;
     let own = ran.iter().filter(|ran| ran.build == Some(id));
     build["commands"] = own.map(|ran| ran.line.clone()).collect();
-    build
+    row("the build", build)
 }
 
-/// A row without what is nil in Lua.
-fn plain(row: Json) -> Json {
-    let Json::Object(fields) = row else { return row };
-    Json::Object(fields.into_iter().filter(|(_, value)| !value.is_null()).collect())
+/// A row of which a test can ask only for what there is. What is nil in Lua counts as there.
+fn row(of: &str, fields: Json) -> Json {
+    let Json::Object(mut fields) = fields else { return fields };
+    let absent: Vec<String> =
+        fields.iter().filter(|(_, value)| value.is_null()).map(|(name, _)| name.clone()).collect();
+    fields.retain(|_, value| !value.is_null());
+    fields.insert("$row".into(), json!({"of": of, "absent": absent}));
+    Json::Object(fields)
 }
 
 /// The word for a result: `success`.
@@ -75,18 +80,17 @@ async fn properties(shared: &Shared, build: BuildId) -> Json {
 
 async fn steps(shared: &Shared, build: BuildId, ran: &[Ran]) -> Json {
     let mut all = Vec::new();
-    for row in shared.list(&format!("builds/{build}/steps")).await {
-        let id = row["stepid"].as_i64();
-        if row["name"] == PREPARATION && row["results"] == Results::Success.code() {
+    for mut step in shared.list(&format!("builds/{build}/steps")).await {
+        let id = step["stepid"].as_i64();
+        if step["name"] == PREPARATION && step["results"] == Results::Success.code() {
             continue;
         }
-        let mut step = plain(row);
         step["result"] = word(&step["results"]);
         let own = ran.iter().filter(|ran| ran.step.is_some() && ran.step == id);
         step["commands"] = own.map(|ran| ran.line.clone()).collect();
         let logs = shared.list(&format!("steps/{}/logs", id.unwrap_or_default())).await;
         step["logs"] = logs.iter().map(|log| log["name"].clone()).collect();
-        all.push(step);
+        all.push(row("the step", step));
     }
     all.sort_by_key(|step| step["number"].as_i64());
     Json::Array(all)
@@ -95,20 +99,19 @@ async fn steps(shared: &Shared, build: BuildId, ran: &[Ran]) -> Json {
 /// Requests that nobody has claimed, with why they wait.
 pub async fn pending(shared: &Shared) -> Vec<Json> {
     let mut all = Vec::new();
-    for row in shared.list("buildrequests").await {
-        if row["complete"] != false || row["claimed"] != false {
+    for mut request in shared.list("buildrequests").await {
+        if request["complete"] != false || request["claimed"] != false {
             continue;
         }
-        let id = row["buildrequestid"].as_i64().unwrap_or_default();
+        let id = request["buildrequestid"].as_i64().unwrap_or_default();
         let explained = shared.list(&format!("buildrequests/{id}/explanation")).await.pop();
         let explained: Option<Explanation> = explained.and_then(|told| serde_json::from_value(told).ok());
         let why: Vec<String> = explained.iter().flat_map(blocking).map(RuleAnswer::told).collect();
-        let mut request = plain(row);
         request["request"] = id.into();
         request["builder"] = builder_of(shared, &request["builderid"]).into();
         request["summary"] = explained.map(|told| told.summary).into();
         request["why"] = why.into();
-        all.push(request);
+        all.push(row("the request", request));
     }
     all.sort_by_key(|request| request["request"].as_i64());
     all
@@ -116,6 +119,22 @@ pub async fn pending(shared: &Shared) -> Vec<Json> {
 
 fn blocking(told: &Explanation) -> impl Iterator<Item = &RuleAnswer> {
     told.answers.iter().filter(|answer| answer.blocks)
+}
+
+/// All requests.
+pub async fn requests(shared: &Shared) -> Vec<Json> {
+    let mut all = shared.list("buildrequests").await;
+    for request in &mut all {
+        request["request"] = request["buildrequestid"].clone();
+        request["builder"] = builder_of(shared, &request["builderid"]).into();
+        *request = row("the request", request.take());
+    }
+    all
+}
+
+/// All changes.
+pub async fn changes(shared: &Shared) -> Vec<Json> {
+    shared.list("changes").await.into_iter().map(|change| row("the change", change)).collect()
 }
 
 /// The builds that run, in words.
@@ -155,6 +174,30 @@ async fn error(shared: &Shared, step: &Json) -> Vec<String> {
     let Some(log) = log else { return Vec::new() };
     let text = shared.data.log_lines(log, 0, MAX_ERROR).await.unwrap_or_default();
     text.lines().map(|line| format!("    {line}")).collect()
+}
+
+/// Answers that a test has given to commands that nobody ran: likely they are misspelt.
+pub fn unfit(simulation: &Simulation) -> Vec<String> {
+    let (shared, ran) = (&simulation.shared, simulation.shared.all_ran());
+    let common = shared.common().unfit().to_vec();
+    let common = common.into_iter().map(|pattern| (None, pattern));
+    let own = simulation
+        .workers
+        .values()
+        .flat_map(|worker| worker.unfit().into_iter().map(|pattern| (Some(worker.name.as_str()), pattern)));
+    own.chain(common).map(|(worker, pattern)| unfit_answer(worker, &pattern, &ran)).collect()
+}
+
+fn unfit_answer(worker: Option<&str>, pattern: &str, ran: &[Ran]) -> String {
+    let own = || ran.iter().filter(|ran| worker.is_none_or(|worker| worker == ran.worker));
+    let near = nearest(pattern, own().map(|ran| ran.line.as_str()));
+    let hint = match (near, own().count()) {
+        (Some(near), _) => format!(", did you mean {}?", one_line(near)),
+        (None, 0) => "; none was run".into(),
+        (None, _) => String::new(),
+    };
+    let whose = worker.map(|worker| format!(" of {worker}")).unwrap_or_default();
+    format!("answers: {}: no command{whose} was like this{hint}", one_line(pattern))
 }
 
 /// What has happened, for who reads that a test failed.

@@ -46,6 +46,11 @@ impl SimWorker {
         self.state().answers.add(table)
     }
 
+    /// Command lines that it was to answer, and that no command was like.
+    pub fn unfit(&self) -> Vec<String> {
+        self.state().answers.unfit().to_vec()
+    }
+
     /// `{path = "content"}`; false: there is no such file.
     pub fn files(&self, table: &Json) -> Result<(), String> {
         let wanted = "files takes a table: {[\"build/version.txt\"] = \"1.2\", [\"build/core\"] = false}";
@@ -98,8 +103,10 @@ impl SimWorker {
 
     /// What the test has for a command.
     async fn said(&self, seen: &Seen, command: &Command, at: &Ran) -> Answer {
+        self.state().answers.see(&seen.line);
+        self.shared.common().see(&seen.line);
         let own = self.state().answers.of(&seen.line);
-        let said = own.or_else(|| self.shared.common_answer(&seen.line));
+        let said = own.or_else(|| self.shared.common().of(&seen.line));
         let (wanted, place) = match said {
             Some(Said::Answer(answer)) => return answer,
             None => return usual::answer(&seen.line, at.revision.as_deref()),
