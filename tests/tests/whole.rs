@@ -98,6 +98,8 @@ mod reach;
 mod reload;
 #[path = "whole/service.rs"]
 mod service;
+#[path = "whole/stops.rs"]
+mod stops;
 #[path = "whole/subversion.rs"]
 mod subversion;
 #[path = "whole/tries.rs"]

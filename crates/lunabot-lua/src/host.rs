@@ -96,6 +96,7 @@ impl Caller {
         seconds: &metrics::Histogram,
     ) -> Result<Json, ScriptError> {
         let Answer { result, busy } = answer;
+        let result = result.map_err(|error| placed(callback, error));
         seconds.record(total.as_secs_f64());
         let spent = Spent { total, busy, failed: result.is_err() };
         self.records.called(site, &callback.at, spent, &*self.clock);
@@ -124,6 +125,14 @@ impl Caller {
 /// Where durations of this callback are counted.
 fn seconds(site: &CallSite) -> metrics::Histogram {
     metrics::histogram!("lunabot_callback_seconds", "callback" => site.callback.clone())
+}
+
+/// An error that does not know its place (the memory is used up, something waits where it cannot) is told at the function.
+fn placed(callback: &Callback, error: ScriptError) -> ScriptError {
+    match error.kind.is_fault() {
+        true => ScriptError { message: callback.placed(&error.message), ..error },
+        false => error,
+    }
 }
 
 fn failed(kind: ScriptErrorKind, message: String) -> ScriptError {
@@ -165,7 +174,7 @@ impl ScriptHost for Caller {
     }
 
     fn nonsense(&self, callback: &Callback, site: CallSite, message: &str) {
-        let error = failed(ScriptErrorKind::Nonsense, message.to_string());
+        let error = failed(ScriptErrorKind::Nonsense, callback.placed(message));
         self.tell(callback, &site, &error);
     }
 

@@ -46,6 +46,25 @@ impl Callback {
     pub fn from_json(value: &Json) -> Option<Self> {
         Deserialize::deserialize(value).ok()
     }
+
+    /// The first function in a value of the configuration, at any depth.
+    pub fn first_in(value: &Json) -> Option<Self> {
+        match value {
+            Json::Array(items) => items.iter().find_map(Self::first_in),
+            Json::Object(map) => Self::from_json(value).or_else(|| map.values().find_map(Self::first_in)),
+            _ => None,
+        }
+    }
+
+    /// A message about the function, with the place where it is written, unless the message begins with one.
+    pub fn placed(&self, message: &str) -> String {
+        let mut parts = message.splitn(3, ':');
+        let line = parts.nth(1).and_then(|line| line.trim().parse::<u32>().ok());
+        if line.is_some() || self.at.is_empty() {
+            return message.into();
+        }
+        format!("{}: {message}", self.at)
+    }
 }
 
 impl std::ops::Deref for Callback {

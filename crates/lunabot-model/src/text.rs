@@ -1,5 +1,6 @@
 //! Small helpers for the wording of messages.
 
+use crate::Json;
 use std::borrow::Cow;
 
 /// Longest piece of a user's text that a message repeats, in characters.
@@ -15,6 +16,27 @@ pub fn shortened_to(most: usize, text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
         None => text.into(),
+    }
+}
+
+/// What a function of the configuration returned, as a message repeats it: what is no plain value is told in words.
+pub fn returned(value: &Json) -> String {
+    match value {
+        Json::Null => "nothing".into(),
+        Json::Object(map) => match (&map.get("$ref"), &map.get("$kind")) {
+            (Some(Json::String(key)), _) => {
+                let (class, id) = key.split_once(':').unwrap_or((key, ""));
+                format!("the object {}", [class, id].join(" ").trim_end())
+            }
+            (_, Some(Json::String(kind))) => format!("an object of {kind}"),
+            _ if map.contains_key("$fn") => "a function".into(),
+            _ => shortened(&value.to_string()).into_owned(),
+        },
+        Json::Array(items) => {
+            let all: Vec<String> = items.iter().map(returned).collect();
+            shortened(&format!("[{}]", all.join(", "))).into_owned()
+        }
+        plain => shortened(&plain.to_string()).into_owned(),
     }
 }
 

@@ -10,6 +10,7 @@ use lunabot_engine::step::{
 use lunabot_engine::step_params;
 use lunabot_model::kind::{check_as, schema_of};
 use lunabot_model::kinds::locks::LOCKS;
+use lunabot_model::text::returned;
 use lunabot_model::{Arg, Callback, CallbackSpec, Json, Kind, Problem, Renderable};
 use serde_json::Map;
 
@@ -157,9 +158,9 @@ impl SetPropertyFromCommand {
             Json::Object(properties) => Ok(properties),
             Json::Array(empty) if empty.is_empty() => Ok(Map::new()),
             other => {
-                let message =
-                    format!("extract_fn returned {other}; return a table of properties, {{}} for none");
-                Err(StepError::Exception(message))
+                let got = returned(&other);
+                let text = format!("extract_fn returned {got}; return a table of properties, {{}} for none");
+                Err(cx.nonsense(extract_fn, "extract_fn", text))
             }
         }
     }

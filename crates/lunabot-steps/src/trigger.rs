@@ -10,7 +10,7 @@ use lunabot_engine::step::{
 use lunabot_engine::step_params;
 use lunabot_model::kind::{self, check_as, schema_of};
 use lunabot_model::kinds::locks::LOCKS;
-use lunabot_model::text::shortened;
+use lunabot_model::text::returned;
 use lunabot_model::{Callback, CallbackSpec, Json, Kind, Names, Problem, Properties, Renderable, percent};
 use serde::Deserialize;
 use serde_json::json;
@@ -175,7 +175,7 @@ impl Step for Trigger {
     async fn run(&mut self, cx: &StepContext) -> Result<Results, StepError> {
         let all = self.wanted(cx).await?;
         for wanted in &all {
-            cx.check_triggerable(&wanted.sched_name)?;
+            cx.check_triggerable(&wanted.sched_name).map_err(|error| self.blame(cx, error))?;
         }
         let wait = given(&self.params.wait_for_finish).unwrap_or(false);
         let (mut started, mut result) = (Vec::new(), Results::Success);
@@ -212,6 +212,14 @@ impl Step for Trigger {
 }
 
 impl Trigger {
+    /// What the function said cannot be triggered.
+    fn blame(&self, cx: &StepContext, error: StepError) -> StepError {
+        match (error, &self.params.get_schedulers_and_properties) {
+            (StepError::Exception(text), Some(function)) => cx.nonsense(function, ASK, text),
+            (error, _) => error,
+        }
+    }
+
     /// The function's answer, else the options.
     async fn wanted(&self, cx: &StepContext) -> Result<Vec<Wanted>, StepError> {
         if let Some(function) = &self.params.get_schedulers_and_properties {
@@ -243,8 +251,7 @@ impl Trigger {
         let answer = cx.render(&answer).await?;
         kind::read(&answer).map_err(|problem| {
             let wanted = "return a list of {sched_name =, props_to_set =, unimportant =}";
-            let text =
-                format!("{ASK} returned {}: {}; {wanted}", shortened(&answer.to_string()), problem.message);
+            let text = format!("{ASK} returned {}: {}; {wanted}", returned(&answer), problem.message);
             cx.nonsense(function, ASK, text)
         })
     }

@@ -13,6 +13,7 @@ use lunabot_data::new::{NewBuild, PendingRequest};
 use lunabot_data::{Data, DataError};
 use lunabot_model::resources::{Build, Change, LogType};
 use lunabot_model::script::CallSite;
+use lunabot_model::text::returned;
 use lunabot_model::{Arg, BuildId, Callback, Json, Results, StepId, object::is_dynamic};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -53,6 +54,7 @@ pub(crate) async fn run(job: BuildJob) -> Outcome {
         worker,
         request,
         added: Some(added),
+        orders: orders.clone(),
         inbox,
         interrupt,
         shared: None,
@@ -72,6 +74,7 @@ pub(super) struct Actor {
     pub(super) worker: Arc<WorkerHandle>,
     request: Arc<PendingRequest>,
     added: Option<oneshot::Sender<BuildId>>,
+    orders: watch::Receiver<Orders>,
     /// Where spawned work reports.
     pub(super) inbox: mpsc::Sender<Event>,
     /// Interrupts the running step; a new one for each step.
@@ -145,8 +148,18 @@ impl Actor {
 
     async fn effect(&mut self, effect: Effect) -> Option<Event> {
         match effect {
-            Effect::Add => Some(self.begin().await),
-            Effect::SetUp => Some(Event::SetUp(self.set_up().await.map_err(|error| error.to_string()))),
+            Effect::Add => {
+                let begun = self.begin().await;
+                self.tell(begun).await
+            }
+            Effect::SetUp => {
+                let ready = match (self.set_up().await, &self.shared) {
+                    // The machine is told of the interruption first, and goes by that.
+                    (Err(error), Some(shared)) if shared.patience().gave_up(&error) => Ok(false),
+                    (ready, _) => ready.map_err(|error| error.to_string()),
+                };
+                self.tell(Event::SetUp(ready)).await
+            }
             Effect::State(text) => self.note("state", self.state(text).await),
             Effect::Substantiate => self.substantiate(),
             Effect::Ping => self.ping(),
@@ -170,6 +183,13 @@ impl Actor {
             }
             Effect::Finish { text, outcome } => self.finish(&text, outcome).await,
         }
+    }
+
+    /// Tells the outcome of work that the actor itself waited for, after what was asked of the build meanwhile.
+    async fn tell(&self, event: Event) -> Option<Event> {
+        // The receiver is the actor's own, and takes more than is ever outstanding.
+        let _ = self.inbox.send(event).await;
+        None
     }
 
     pub(super) fn data(&self) -> &Data {
@@ -211,16 +231,17 @@ impl Actor {
         let site = CallSite::new("do_build_if", format!("builder {}", shared.info.builder));
         let host = &self.builder.generation.host;
         let args = vec![Arg::Object(crate::scripts::build_object(&shared))];
-        match host.call(function, site.clone(), args).await {
-            Ok(Json::Bool(true)) => return Ok(true),
-            Ok(Json::Bool(false) | Json::Null) => {}
-            Ok(other) => {
-                let text = format!("do_build_if returned {other}; return true, false or nil");
+        let answer = async {
+            let answer = host.call(function, site.clone(), args).await;
+            answer.map_err(|error| StepError::Exception(with_traceback(error.message, &error.traceback)))
+        };
+        match shared.patience().or_give_up(answer).await? {
+            Json::Bool(true) => return Ok(true),
+            Json::Bool(false) | Json::Null => {}
+            other => {
+                let text = format!("do_build_if returned {}; return true, false or nil", returned(&other));
                 host.nonsense(function, site, &text);
-                return Err(StepError::Exception(text));
-            }
-            Err(error) => {
-                return Err(StepError::Exception(with_traceback(error.message, &error.traceback)));
+                return Err(StepError::Exception(function.placed(&text)));
             }
         }
         shared.save_properties().await?;
@@ -292,6 +313,7 @@ impl Actor {
             remaining: Mutex::new(Remaining::new(&self.builder.steps)),
             progress: self.services.progress.watch(build, self.builder.use_progress).into(),
             script: OnceLock::new(),
+            orders: self.orders.clone(),
             info,
         })
     }
@@ -317,7 +339,7 @@ impl Actor {
         self.data().set_build_state(id, "starting").await?.detach();
         self.data().announce_build(id).await?.detach();
         saved?;
-        self.set_workdir(&shared).await?;
+        shared.patience().or_give_up(self.set_workdir(&shared)).await?;
         shared.begin_script().await?;
         locked
     }
@@ -325,12 +347,12 @@ impl Actor {
     /// The factory's workdir: a text, a renderable, or a function of the source stamps (05.035).
     async fn set_workdir(&self, shared: &BuildShared) -> Result<(), StepError> {
         let Some(option) = &self.builder.workdir else { return Ok(()) };
+        let host = &self.builder.generation.host;
+        let site = CallSite::new("workdir", format!("builder {}", shared.info.builder));
         let value = match Callback::from_json(option.source()) {
             Some(callback) => {
                 let stamps = serde_json::to_value(&shared.info.sourcestamps).unwrap_or_default();
-                let site = CallSite::new("workdir", format!("builder {}", shared.info.builder));
-                let result =
-                    self.builder.generation.host.call(&callback, site, vec![Arg::Value(stamps)]).await;
+                let result = host.call(&callback, site.clone(), vec![Arg::Value(stamps)]).await;
                 result.map_err(|error| StepError::Exception(error.message))?
             }
             None if is_dynamic(option.source()) => {
@@ -339,7 +361,12 @@ impl Actor {
             None => option.source().clone(),
         };
         let Json::String(workdir) = value else {
-            return Err(StepError::Exception(format!("workdir of the factory must be a text, not {value}")));
+            let mut text = format!("workdir of the factory must be a text, not {}", returned(&value));
+            if let Some(function) = Callback::first_in(option.source()) {
+                host.nonsense(&function, site, &text);
+                text = function.placed(&text);
+            }
+            return Err(StepError::Exception(text));
         };
         // Set here only.
         let _ = shared.workdir.set(workdir);
@@ -422,7 +449,9 @@ impl Actor {
                 Ok(Some(step)) => step,
                 Ok(None) => return Event::NoStep(shared.remaining().finish),
                 Err(error) => {
-                    tracing::error!(build = shared.info.buildid, "no next step: {error}");
+                    if !shared.patience().gave_up(&error) {
+                        tracing::error!(build = shared.info.buildid, "no next step: {error}");
+                    }
                     return Event::Broken;
                 }
             };

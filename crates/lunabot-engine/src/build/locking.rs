@@ -22,9 +22,9 @@ impl Actor {
     pub(super) async fn set_up_locks(&mut self) -> Result<bool, StepError> {
         let shared = self.shared()?;
         let option = self.builder.config.locks.as_ref();
-        let uses = rendered(option, &*shared).await.map_err(|text| {
-            StepError::Exception(format!("locks of builder {}: {text}", shared.info.builder))
-        })?;
+        let fault = |text| StepError::Exception(format!("locks of builder {}: {text}", shared.info.builder));
+        let uses = async { rendered(option, &*shared).await.map_err(fault) };
+        let uses = shared.patience().or_give_up(uses).await?;
         if uses.is_empty() {
             return Ok(false);
         }

@@ -5,6 +5,7 @@
 mod actor;
 mod locking;
 mod machine;
+mod patience;
 pub(crate) mod properties;
 mod prospect;
 mod render;
@@ -13,6 +14,7 @@ mod shared;
 
 pub(crate) use actor::{BuildJob, Orders, run as run_build};
 pub(crate) use machine::Outcome;
+pub(crate) use patience::{Patience, Stop};
 pub(crate) use prospect::Prospect;
 pub(crate) use render::PropertiesHandle;
 pub(crate) use shared::{BuildShared, PropertyStore, Services};

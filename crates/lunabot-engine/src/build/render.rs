@@ -46,6 +46,11 @@ impl RenderContext for BuildShared {
         )
     }
 
+    fn nonsense(&self, callback: &Callback, option: &str, text: &str) {
+        let site = CallSite::new(option, format!("builder {}", self.info.builder));
+        self.builder.generation.host.nonsense(callback, site, text);
+    }
+
     fn build_url(&self) -> Option<String> {
         Some(self.info.url.clone())
     }

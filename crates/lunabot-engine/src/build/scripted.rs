@@ -84,8 +84,9 @@ impl BuildShared {
         let site =
             CallSite::new(method, format!("build {} of builder {}", self.info.number, self.info.builder));
         let args = std::iter::once(Arg::Instance(script.instance.clone())).chain(args).collect();
-        let answer = self.builder.generation.host.call(callback, site, args).await;
-        answer.map(Some).map_err(|error| match error_of(error) {
+        let host = &self.builder.generation.host;
+        let answer = async { host.call(callback, site, args).await.map_err(error_of) };
+        self.patience().or_give_up(answer).await.map(Some).map_err(|error| match error {
             StepError::Exception(text) | StepError::Failed(text) => StepError::Exception(text),
             other => other,
         })
@@ -119,16 +120,14 @@ impl BuildShared {
             return Ok(Some(step));
         }
         let object = AnyObject::from_json(answer).ok_or_else(|| {
-            let got = answer.to_string();
-            let got = lunabot_model::text::shortened(&got);
+            let got = lunabot_model::text::returned(answer);
             let script = self.script.get();
             let callback = script.and_then(|script| script.class.hook("getNextStep"));
             let text = format!("getNextStep returned {got}; return a step, or nil for the end");
-            if let Some(callback) = callback {
-                let site = CallSite::new("getNextStep", format!("builder {}", self.info.builder));
-                self.builder.generation.host.nonsense(callback, site, &text);
-            }
-            StepError::Exception(text)
+            let Some(callback) = callback else { return StepError::Exception(text) };
+            let site = CallSite::new("getNextStep", format!("builder {}", self.info.builder));
+            self.builder.generation.host.nonsense(callback, site, &text);
+            StepError::Exception(callback.placed(&text))
         })?;
         self.plan(&object).map(Some)
     }

@@ -1,5 +1,7 @@
 //! What everything inside one build shares: facts, properties, secrets to mask, the worker.
 
+use super::actor::Orders;
+use super::patience::{Patience, Stop};
 use super::scripted::{BuildScript, RemainingSteps};
 use crate::locks::client::LockDesk;
 use crate::logs::{Masks, SizeLimits};
@@ -16,6 +18,7 @@ use lunabot_model::{Clock, Crosses, Json, Properties, Property};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio::sync::watch;
 
 /// Longest name of a property (04.001).
 const MAX_PROPERTY_NAME: usize = 256;
@@ -78,9 +81,20 @@ pub struct BuildShared {
     pub progress: Crosses<Arc<Watch>>,
     /// Of a build whose class is the configuration's.
     pub script: std::sync::OnceLock<BuildScript>,
+    /// What the build was told from outside.
+    pub orders: watch::Receiver<Orders>,
 }
 
 impl BuildShared {
+    /// How long what the build asks for is waited for.
+    pub fn patience(&self) -> Patience {
+        self.patience_of(Stop::Build(self.orders.clone()))
+    }
+
+    pub fn patience_of(&self, stop: Stop) -> Patience {
+        Patience { stop, lost: self.worker.lost.clone(), clock: self.services.clock.clone() }
+    }
+
     pub fn properties(&self) -> MutexGuard<'_, PropertyStore> {
         self.properties.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,7 +114,7 @@ impl BuildShared {
     }
 
     /// Stores properties that changed since the last time (04.004), rendered (04.005), secrets masked (04.039): the build
-    /// itself goes on with what they hold.
+    /// itself goes on with what they hold. One whose value is computed, and is not there in time, is left out.
     pub async fn save_properties(&self) -> Result<(), StepError> {
         let changed = self.properties().take_changed();
         if changed.is_empty() {
@@ -108,7 +122,11 @@ impl BuildShared {
         }
         let mut plain = Properties::new();
         for (name, property) in changed.iter() {
-            let value = lunabot_model::render::render(&property.value, self).await?;
+            let value = async { Ok(lunabot_model::render::render(&property.value, self).await?) };
+            let value = match self.patience().or_give_up(value).await {
+                Err(error) if self.patience().gave_up(&error) => continue,
+                rendered => rendered?,
+            };
             let value = self.masks.mask_json(&value);
             plain.insert(name, Property { value, ..property.clone() });
         }

@@ -15,5 +15,11 @@ pub(crate) async fn rendered(option: Option<&Json>, cx: &dyn RenderContext) -> R
         None => option.clone(),
     };
     let value = render(&told, cx).await.map_err(|error| error.0)?;
-    locks::uses(&value)
+    locks::uses(&value).map_err(|text| match Callback::first_in(option) {
+        Some(function) => {
+            cx.nonsense(&function, "locks", &text);
+            function.placed(&text)
+        }
+        None => text,
+    })
 }

@@ -14,6 +14,7 @@ use lunabot_data::new::PendingRequest;
 use lunabot_model::locks::LockUse;
 use lunabot_model::resources::Change;
 use lunabot_model::script::CallSite;
+use lunabot_model::text::returned;
 use lunabot_model::{Arg, BuildRequestId, BuilderId, Callback, Json, Properties, WorkerId};
 use std::sync::Arc;
 
@@ -209,7 +210,7 @@ fn nonsense(
     result: &Json,
     expected: &str,
 ) -> Verdict {
-    let text = format!("{} returned {result:.200}; expected {expected}", site.callback);
+    let text = format!("{} returned {}; expected {expected}", site.callback, returned(result));
     generation.host.nonsense(callback, site, &text);
     Verdict::failed(&text)
 }

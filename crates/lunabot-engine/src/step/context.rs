@@ -2,12 +2,11 @@
 //! [`super::remote`].
 
 use super::encoding::TextPieces;
-use super::observe::Patience;
 use super::scripted::{Calls, Scripted, error_of};
 use super::summary::Texts;
 use super::test_results::TestResults;
 use super::{LineObserver, LogEncoding, LogHandle, LogObserver, Observed, StepError};
-use crate::build::{BuildShared, PropertiesHandle};
+use crate::build::{BuildShared, Patience, PropertiesHandle, Stop};
 use crate::command::FinishedCommand;
 use crate::locks::client::Ticket;
 use crate::logs::Masks;
@@ -237,19 +236,33 @@ impl StepContext {
         Ok(())
     }
 
-    /// Renders a value against the build. The options a step gets are rendered already.
+    /// Renders a value against the build. The options a step gets are rendered already. A moment after an interruption
+    /// what still waits is given up.
     pub async fn render(&self, value: &Json) -> Result<Json, StepError> {
-        Ok(lunabot_model::render::render(value, &*self.0.build).await?)
+        let rendered = async { Ok(lunabot_model::render::render(value, &*self.0.build).await?) };
+        self.patience().or_give_up(rendered).await
     }
 
-    /// Calls a function of the configuration; `option` is its name in messages. An error of it is the step's.
+    /// Calls a function of the configuration; `option` is its name in messages. An error of it is the step's. A moment
+    /// after an interruption a call that still waits is given up.
     pub async fn call(&self, callback: &Callback, option: &str, args: Vec<Arg>) -> Result<Json, StepError> {
+        self.patience().or_give_up(self.call_patiently(callback, option, args)).await
+    }
+
+    /// The same for a function that is told of an interruption: it has the time that every function has.
+    pub(crate) async fn call_patiently(
+        &self,
+        callback: &Callback,
+        option: &str,
+        args: Vec<Arg>,
+    ) -> Result<Json, StepError> {
         let host = &self.0.build.builder.generation.host;
         host.call(callback, self.site(option), args).await.map_err(error_of)
     }
 
     /// The error for a function whose answer is not what the option `option` wants; it is counted and listed as well.
     pub fn nonsense(&self, callback: &Callback, option: &str, text: String) -> StepError {
+        let text = callback.placed(&text);
         self.0.build.builder.generation.host.nonsense(callback, self.site(option), &text);
         StepError::Exception(text)
     }
@@ -330,7 +343,7 @@ impl StepContext {
 
     /// Whether the build was stopped or its worker lost.
     pub fn is_interrupted(&self) -> bool {
-        self.0.stopped.borrow().is_some() || self.0.build.worker.lost.is_cancelled()
+        self.patience().is_interrupted()
     }
 
     /// The time of the master's wall clock.
@@ -352,22 +365,13 @@ impl StepContext {
         self.patience().interrupted().await;
     }
 
-    /// Completes a moment after that: what waits then, and is not the worker's, is given up.
-    pub async fn abandoned(&self) {
-        self.patience().ends().await;
-    }
-
     fn patience(&self) -> Patience {
-        Patience {
-            stopped: self.0.stopped.clone(),
-            lost: self.0.build.worker.lost.clone(),
-            clock: self.0.build.services.clock.clone(),
-        }
+        self.0.build.patience_of(Stop::Step(self.0.stopped.clone()))
     }
 
     /// The error for work that an interruption ended.
     pub fn interruption(&self) -> StepError {
-        if self.0.build.worker.lost.is_cancelled() { StepError::Lost } else { StepError::Cancelled }
+        self.patience().interruption()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Logs of a step (reference 13.002–13.005).
 
-use super::observe::{Audience, LogObserver, News, Patience, Source};
+use super::observe::{Audience, LogObserver, News, Source};
 use super::{LogEncoding, StepError};
+use crate::build::Patience;
 use crate::logs::{Channel, LogText, Masks, SizeLimits};
 use futures::FutureExt;
 use lunabot_data::{Data, new};

@@ -5,17 +5,15 @@
 //! one slows the worker down and nothing piles up.
 
 use super::StepError;
+use crate::build::Patience;
 use crate::logs::Channel;
 use async_trait::async_trait;
 use futures::FutureExt;
 use lunabot_data::Data;
+use lunabot_model::LogId;
 use lunabot_model::resources::LogType;
-use lunabot_model::{Clock, LogId};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 /// The longest line, in characters, that observers of single lines are given; longer ones are dropped (05.052).
 pub const MAX_LINE_LENGTH: usize = 16_384;
@@ -93,35 +91,6 @@ pub(super) enum News {
     Finished,
 }
 
-/// How long a stopped step waits for what is neither its worker's nor its own work.
-const ABANDONED: Duration = Duration::from_secs(1);
-
-/// When a step waits for observers and the like no more: a moment after it was stopped or lost its worker (05.013).
-pub(crate) struct Patience {
-    pub stopped: watch::Receiver<Option<Arc<str>>>,
-    pub lost: CancellationToken,
-    pub clock: Arc<dyn Clock>,
-}
-
-impl Patience {
-    /// Completes when the step is stopped or has lost its worker.
-    pub async fn interrupted(&self) {
-        let mut stopped = self.stopped.clone();
-        tokio::select! {
-            () = self.lost.cancelled() => {}
-            () = async {
-                // An error says that the build's actor is gone, and with it the build.
-                let _ = stopped.wait_for(Option::is_some).await;
-            } => {}
-        }
-    }
-
-    pub async fn ends(&self) {
-        self.interrupted().await;
-        self.clock.sleep(ABANDONED).await;
-    }
-}
-
 /// The log that an audience sees.
 pub(super) struct Source<'a> {
     pub patience: &'a Patience,
@@ -168,14 +137,14 @@ impl Audience {
                 let told = tokio::select! {
                     biased;
                     told = source.tell(observer.as_mut(), &news) => told,
-                    () = source.patience.ends() => {
-                        tracing::debug!(log = source.id, "an observer of a stopped step is given up");
-                        continue;
-                    }
+                    () = source.patience.ends() => Err(source.patience.interruption()),
                 };
                 match told {
                     Ok(()) if matches!(news, News::Finished) => {}
                     Ok(()) => observers.push(observer),
+                    Err(error) if source.patience.gave_up(&error) => {
+                        tracing::debug!(log = source.id, "an observer of a stopped step is given up");
+                    }
                     Err(fault) => self.faults().push(fault),
                 }
             }

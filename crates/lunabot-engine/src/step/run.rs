@@ -3,11 +3,12 @@
 use super::scripted::{OwnSummary, Scripted};
 use super::summary::{self, Texts};
 use super::{BaseStepParams, Step, StepContext, StepError, Switch, given};
-use crate::build::BuildShared;
+use crate::build::{BuildShared, Patience, Stop};
 use crate::plan::PlannedStep;
 use futures::FutureExt;
 use lunabot_model::results::ResultFlags;
-use lunabot_model::{Arg, FromLua, Json, Mono, Renderable, Results};
+use lunabot_model::text::returned;
+use lunabot_model::{Arg, Callback, FromLua, Json, Mono, Renderable, Results};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -38,15 +39,19 @@ pub(crate) struct StepEnd {
 }
 
 /// Whether a step runs although the build has ended; renderables are asked (04.038). One that cannot be rendered counts
-/// as yes: the step then starts, and says why it cannot go on.
+/// as yes: the step then starts, and says why it cannot go on. One that is given up counts as no.
 pub(crate) async fn always_runs(build: &BuildShared, step: &PlannedStep) -> bool {
     let Some(option) = &step.base.always_run else { return false };
     match option.literal() {
         Some(literal) => literal,
-        None => match lunabot_model::render::render(option.source(), build).await {
-            Ok(value) => lunabot_model::render::truthy(&value),
-            Err(_) => true,
-        },
+        None => {
+            let patience = build.patience();
+            let value = async { Ok(lunabot_model::render::render(option.source(), build).await?) };
+            match patience.or_give_up(value).await {
+                Ok(value) => lunabot_model::render::truthy(&value),
+                Err(error) => !patience.gave_up(&error),
+            }
+        }
     }
 }
 
@@ -93,7 +98,8 @@ async fn begin(
     step: &PlannedStep,
     stopped: watch::Receiver<Option<Arc<str>>>,
 ) -> Result<StepContext, StepError> {
-    let name = name_of(build, step).await;
+    let patience = build.patience_of(Stop::Step(stopped.clone()));
+    let name = name_of(build, step, &patience).await;
     let data = &build.services.data;
     let (row, ack) = data.add_step(build.info.buildid, &build.masks.mask(&name), "pending").await?;
     ack.detach();
@@ -108,10 +114,13 @@ async fn begin(
 
 /// The name before it is made unique: the one given, else the class's; of a step that is named after an option, with
 /// that option's text (06.014). What cannot be rendered is left out; the options that follow report the fault.
-async fn name_of(build: &BuildShared, step: &PlannedStep) -> String {
-    let text = async |source: &Json| match lunabot_model::render::render(source, build).await {
-        Ok(Json::String(text)) => Some(text).filter(|text| !text.is_empty()),
-        Ok(_) | Err(_) => None,
+async fn name_of(build: &BuildShared, step: &PlannedStep, patience: &Patience) -> String {
+    let text = async |source: &Json| {
+        let rendered = async { Ok(lunabot_model::render::render(source, build).await?) };
+        match patience.or_give_up(rendered).await {
+            Ok(Json::String(text)) => Some(text).filter(|text| !text.is_empty()),
+            Ok(_) | Err(_) => None,
+        }
     };
     let defaults = &step.kind.defaults;
     let given = match &step.base.name {
@@ -187,10 +196,21 @@ async fn prepare(cx: &StepContext, step: &PlannedStep) -> Result<Prepared, StepE
     let params = step.class.as_ref().map(|class| class.typed_params(params)).unwrap_or_default();
     let mut rendered = cx.render(&step.args).await?;
     decide_flags(&step.args, &mut rendered);
-    let base: BaseStepParams = serde_path_to_error::deserialize(FromLua(&rendered))
-        .map_err(|error| StepError::Exception(format!("{}: {}: {}", step.at, error.path(), error.inner())))?;
+    let base: BaseStepParams = serde_path_to_error::deserialize(FromLua(&rendered)).map_err(|error| {
+        let text = format!("{}: {}", error.path(), error.inner());
+        blame(cx, step, &text);
+        StepError::Exception(format!("{}: {text}", step.at))
+    })?;
     cx.take_options(&base).await?;
     Ok(Prepared { base, rendered, params })
+}
+
+/// Lists what is wrong with an option, the text begins with its name, at the function that has computed it.
+fn blame(cx: &StepContext, step: &PlannedStep, text: &str) {
+    let of = text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+    if let Some(callback) = step.args.get(of).and_then(Callback::first_in) {
+        cx.nonsense(&callback, "renderer", text.into());
+    }
 }
 
 /// Options that are true or false; what is rendered for one counts by its truth, an unset property as false (04.038).
@@ -238,7 +258,14 @@ impl Acting {
     async fn begin(cx: &StepContext, step: &Arc<PlannedStep>, with: &Prepared) -> Result<Self, StepError> {
         match Scripted::begin(cx, step, &with.rendered, &with.params).await? {
             Some(script) => Ok(Acting::Scripted(script)),
-            None => Ok(Acting::Plain((step.kind.build)(&with.rendered)?)),
+            None => {
+                let made = (step.kind.build)(&with.rendered);
+                made.map(Acting::Plain).inspect_err(|error| {
+                    if let StepError::Exception(text) = error {
+                        blame(cx, step, text);
+                    }
+                })
+            }
         }
     }
 
@@ -428,7 +455,7 @@ async fn decide(
         Json::Bool(truth) => Ok(truth),
         Json::Null => Ok(false),
         other => {
-            let text = format!("{option} returned {other}; return true, false or nil");
+            let text = format!("{option} returned {}; return true, false or nil", returned(&other));
             Err(cx.nonsense(&callback, option, text))
         }
     }

@@ -106,7 +106,7 @@ impl Scripted {
         let call = host.call(callback, cx.site("run").endless(), self.args_of(Vec::new()));
         tokio::select! {
             biased;
-            answer = call => self.read_results(cx, callback, "run", answer),
+            answer = call => self.read_results(cx, callback, "run", answer.map_err(error_of)),
             () = self.given_up(cx) => Err(cx.interruption()),
         }
     }
@@ -116,9 +116,9 @@ impl Scripted {
         cx: &StepContext,
         callback: &Callback,
         method: &str,
-        answer: Result<Json, ScriptError>,
+        answer: Result<Json, StepError>,
     ) -> Result<Results, StepError> {
-        let answer = answer.map_err(error_of)?;
+        let answer = answer?;
         if let Some(results) = answer.as_i64().and_then(Results::from_code) {
             return Ok(results);
         }
@@ -153,8 +153,11 @@ impl Scripted {
 
     /// Tells the class of an interruption, if it wants to know.
     pub async fn interrupt(&self, cx: &StepContext, reason: &str) {
-        if let Err(error) = self.hook(cx, "interrupt", vec![Arg::Value(reason.into())]).await {
-            tracing::warn!(step = cx.step_id(), "interrupt: {error}");
+        if let Some(callback) = self.class.hook("interrupt") {
+            let args = self.args_of(vec![Arg::Value(reason.into())]);
+            if let Err(error) = cx.call_patiently(callback, "interrupt", args).await {
+                tracing::warn!(step = cx.step_id(), "interrupt: {error}");
+            }
         }
         self.interrupted.send_replace(true);
     }
@@ -170,9 +173,8 @@ impl Scripted {
         match (self.class.hook("evaluateCommand"), last) {
             (Some(callback), Some(finished)) => {
                 let args = self.args_of(vec![Arg::Object(ended(finished))]);
-                let answer =
-                    cx.0.build.builder.generation.host.call(callback, cx.site("evaluateCommand"), args);
-                self.read_results(cx, callback, "evaluateCommand", answer.await)
+                let answer = cx.call(callback, "evaluateCommand", args).await;
+                self.read_results(cx, callback, "evaluateCommand", answer)
             }
             _ => Ok(results),
         }
@@ -231,12 +233,7 @@ impl Scripted {
     /// What the class says of its end.
     pub async fn result_summary(&self, cx: &StepContext) -> Result<Option<OwnSummary>, StepError> {
         let Some(callback) = self.class.hook("getResultSummary") else { return Ok(None) };
-        let asked = tokio::select! {
-            biased;
-            answer = self.hook(cx, "getResultSummary", Vec::new()) => answer?,
-            () = cx.abandoned() => return Err(cx.interruption()),
-        };
-        let Some(answer) = asked else { return Ok(None) };
+        let answer = cx.call(callback, "getResultSummary", self.args_of(Vec::new())).await?;
         let own = own_summary(&answer).map_err(|text| {
             cx.nonsense(callback, "getResultSummary", format!("{}: getResultSummary {text}", callback.at))
         })?;

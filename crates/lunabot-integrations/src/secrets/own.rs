@@ -66,7 +66,7 @@ impl Provider for OwnProvider {
                 let text =
                     "get returned what is no text; return a text, or nil for a name that it does not know";
                 self.host.nonsense(callback, site, text);
-                Err(text.into())
+                Err(callback.placed(text))
             }
         }
     }

@@ -137,7 +137,7 @@ async fn failures_are_listed_and_counted() {
     assert_eq!((raised.count, raised.file.as_str(), raised.line), (3, "master.lua", Some(8)));
     assert!(raised.traceback.contains("master.lua:8"), "{}", raised.traceback);
     let nonsense = rows.iter().find(|row| row.kind == "nonsense").unwrap();
-    assert_eq!((nonsense.message.as_str(), nonsense.line), ("returned 3", Some(8)));
+    assert_eq!((nonsense.message.as_str(), nonsense.line), ("master.lua:8: returned 3", Some(8)));
 }
 
 #[tokio::test]

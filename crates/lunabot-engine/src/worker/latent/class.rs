@@ -162,10 +162,9 @@ impl LatentClass {
     }
 
     fn nonsense(&self, method: &'static str, told: String) -> String {
-        if let Some(callback) = self.spec.class.hook(method) {
-            self.generation.host.nonsense(callback, CallSite::new(method, self.concerns()), &told);
-        }
-        told
+        let Some(callback) = self.spec.class.hook(method) else { return told };
+        self.generation.host.nonsense(callback, CallSite::new(method, self.concerns()), &told);
+        callback.placed(&told)
     }
 
     /// `self`: one for as long as the worker runs under this configuration.
