@@ -48,6 +48,8 @@ mod locks;
 mod logs;
 #[path = "whole/lua_values.rs"]
 mod lua_values;
+#[path = "whole/mistakes.rs"]
+mod mistakes;
 #[path = "whole/network.rs"]
 mod network;
 #[path = "whole/odd_input.rs"]

@@ -66,7 +66,9 @@ impl Args {
             {
                 bound.take_named(named.clone())?;
             } else if place < takes.len() {
-                bound.given[place] = Some(arg).filter(|arg| !matches!(arg, Arg::Value(Json::Null)));
+                // What may be any value may be nothing.
+                let keeps = takes[place].ends_with('*') || !matches!(arg, Arg::Value(Json::Null));
+                bound.given[place] = keeps.then_some(arg);
             } else {
                 return Err(bound.wrong(&format!("takes {} arguments, got {count}", takes.len())));
             }
@@ -111,6 +113,14 @@ impl Args {
     pub fn take(&mut self, name: &str) -> Option<Arg> {
         let place = self.place(name)?;
         self.given[place].take()
+    }
+
+    /// A value that must be given, and may be null.
+    pub fn value(&mut self, name: &str) -> Result<Json, CallError> {
+        let missing = self.wrong(&format!("{name} is missing; write util.null for none"));
+        let place = self.place(name).filter(|place| self.given[*place].is_some());
+        place.ok_or(missing)?;
+        Ok(self.maybe(name)?.unwrap_or_default())
     }
 
     /// A value; `None`: not given, or nil.
@@ -197,6 +207,9 @@ mod tests {
         assert_eq!(args.text("name").unwrap(), "a");
         assert_eq!(args.need::<Json>("value").unwrap(), json!({"b": 1}));
         assert_eq!(args.maybe::<String>("source").unwrap(), None);
+        assert_eq!(bind(&["value*"], json!([null])).unwrap().value("value").unwrap(), Json::Null);
+        let missing = bind(&["name", "value*"], json!(["a"])).unwrap().value("value").unwrap_err();
+        assert_eq!(missing.message, "m(name, value): value is missing; write util.null for none");
         let mut named = bind(&["name", "url"], json!(["a", {"url": "u"}])).unwrap();
         assert_eq!(named.text("url").unwrap(), "u");
         for (args, error) in [

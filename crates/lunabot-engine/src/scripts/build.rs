@@ -122,7 +122,7 @@ async fn has_property(build: &BuildShared, mut args: Args) -> Reply {
 }
 
 async fn set_property(build: &BuildShared, mut args: Args) -> Reply {
-    let (name, new) = (args.text("name")?, args.maybe::<Json>("value")?.unwrap_or_default());
+    let (name, new) = (args.text("name")?, args.value("value")?);
     let source = args.maybe::<String>("source")?.unwrap_or_else(|| "Unknown".into());
     build.properties().set(&name, new, &source)?;
     Ok(NOTHING)

@@ -7,6 +7,7 @@ use crate::command::RemoteCommandParams;
 use crate::distributor::{Actor, Event, Message, Run, WorkerOrder};
 use crate::plan::{BuilderPlan, WorkerPlan};
 use crate::worker::WorkerHandle;
+use lunabot_model::kind::nearest;
 use lunabot_model::script::{Inert, LiveObject};
 use lunabot_model::{
     AnyObject, Arg, BoxFuture, BuilderId, CallError, Duration, Json, Properties, ScriptObject, WorkerId,
@@ -109,12 +110,47 @@ impl WorkerView {
                 all.sort_by(|a, b| a.config.name.cmp(&b.config.name));
                 Ok(all.into_iter().map(|builder| shared(builder, self.busy.contains(&builder.id))).collect())
             }
-            "shell" => Ok(self.run(names::SHELL, first).await?.shell()),
-            "stat" => Ok(self.run(names::STAT, first).await?.stat()),
-            "glob" => Ok(self.run(names::GLOB, first).await?.files()),
-            "listdir" => Ok(self.run(names::LISTDIR, first).await?.files()),
+            "shell" => Ok(self.run(names::SHELL, checked(method, first, SHELL)?).await?.shell()),
+            "stat" => Ok(self.run(names::STAT, checked(method, first, &["file", "workdir"])?).await?.stat()),
+            "glob" => Ok(self.run(names::GLOB, checked(method, first, &["path"])?).await?.files()),
+            "listdir" => Ok(self.run(names::LISTDIR, checked(method, first, &["dir"])?).await?.files()),
             _ => Err(format!("a worker has no method {method}")),
         }
+    }
+}
+
+/// What `worker:shell` takes: what it runs first, then the options of the remote command.
+const SHELL: &[&str] = &[
+    "command",
+    "workdir",
+    "env",
+    "timeout",
+    "maxTime",
+    "max_lines",
+    "sigtermTime",
+    "initial_stdin",
+    "interruptSignal",
+    "logEnviron",
+    "logfiles",
+    "usePTY",
+    "want_stdout",
+    "want_stderr",
+];
+
+/// The options of a method, if it knows them all and has the first.
+fn checked<'a>(method: &str, options: &'a Json, known: &[&str]) -> Result<&'a Json, String> {
+    let wanted = known.first().unwrap_or(&"");
+    let Json::Object(given) = options else {
+        return Err(format!("takes a table: worker:{method}{{{wanted} = …}}"));
+    };
+    if let Some(odd) = given.keys().find(|name| !known.contains(&name.as_str())) {
+        let near = nearest(odd, known.iter().copied());
+        let hint = near.map_or(String::new(), |near| format!(", did you mean {near}?"));
+        return Err(format!("{method}: {odd}: unknown option{hint}"));
+    }
+    match given.get(*wanted) {
+        None | Some(Json::Null) => Err(format!("{method}: {wanted} is missing")),
+        Some(_) => Ok(options),
     }
 }
 

@@ -108,23 +108,25 @@ async fn answered(
 ) -> Result<Reply, PageError> {
     let nothing = || PageError::NotFound(format!("There is no dashboard {name}/{rest}."));
     let dashboard = site.dashboards.find(name).ok_or_else(nothing)?;
+    let nil =
+        || PageError::NotFound(format!("There is no dashboard {name}/{rest}: its function returned nil."));
     if let (Some(files), Some(file)) = (&dashboard.files, rest.strip_prefix("static/")) {
         return file_of(files, file, request).await.ok_or_else(nothing).map(Reply::File);
     }
-    let rest = if rest.is_empty() { INDEX.to_string() } else { format!("/{rest}") };
+    let path = if rest.is_empty() { INDEX.to_string() } else { format!("/{rest}") };
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     if !reading && !may_act(site, request.headers()) {
         return Err(foreign());
     }
     let Some(cache) = dashboard.cache.as_ref().filter(|_| reading) else {
-        let answer = call(site, dashboard, &rest, asked, request).await?.ok_or_else(nothing)?;
+        let answer = call(site, dashboard, &path, asked, request).await?.ok_or_else(nil)?;
         return Ok(Reply::Answer(Arc::new(answer)));
     };
-    let key = format!("{}\n{rest}?{}", asked.user.name(), request.uri().query().unwrap_or_default());
+    let key = format!("{}\n{path}?{}", asked.user.name(), request.uri().query().unwrap_or_default());
     if let Some(kept) = cache.get(&key).await {
         return Ok(Reply::Answer(kept));
     }
-    let answer = Arc::new(call(site, dashboard, &rest, asked, request).await?.ok_or_else(nothing)?);
+    let answer = Arc::new(call(site, dashboard, &path, asked, request).await?.ok_or_else(nil)?);
     if answer.status == StatusCode::OK {
         cache.insert(key, answer.clone()).await;
     }
@@ -158,8 +160,9 @@ async fn call(
     let failed = |why: String| PageError::Internal(format!("The dashboard {name} failed: {why}"));
     let returned = scope.script.call(function, place.clone(), vec![Arg::Value(request)]).await;
     answer::read(returned.map_err(|error| failed(error.to_string()))?).map_err(|wrong| {
-        scope.script.nonsense(function, place, &format!("app returned {wrong}"));
-        failed(wrong)
+        let text = format!("app returned an answer that is none: {wrong}");
+        scope.script.nonsense(function, place, &text);
+        failed(function.placed(&text))
     })
 }
 

@@ -150,7 +150,11 @@ fn fields(
             values: values(&value),
             choices: spec.get("choices").map(values).unwrap_or_default(),
             size: spec.get("size").and_then(Json::as_i64).unwrap_or(30).clamp(10, 60),
-            error: errors.and_then(|e| e.get(&name)).map(shown_text),
+            error: errors
+                .and_then(|e| e.get(&name))
+                .or(spec.get("choices_error"))
+                .filter(|error| !error.is_null())
+                .map(shown_text),
             fields: nested.map(|specs| fields(specs, given, errors, depth + 1)).unwrap_or_default(),
             name,
         }
@@ -239,7 +243,10 @@ mod tests {
         let sent = json!({"reason": "mine"});
         let errors = json!({"priority": "Priority: not a number"});
         let given = |name: &str| sent.get(name).cloned();
-        let all = fields(&specs(), &given, Some(&errors), 0);
+        let mut specs = specs();
+        specs[2]["choices_error"] = "master.lua:3: no answer".into();
+        let all = fields(&specs, &given, Some(&errors), 0);
+        assert_eq!(all[2].error.as_deref(), Some("master.lua:3: no answer"));
         assert_eq!(all.len(), 3, "a fixed field is not shown");
         assert_eq!(all[0].fields.len(), 2, "a hidden one neither");
         assert_eq!(all[0].fields[0].values, ["mine"]);

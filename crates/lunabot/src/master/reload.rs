@@ -97,8 +97,8 @@ impl Reloader for Rooms {
 
     fn plan(&self) -> BoxFuture<'_, Outcome> {
         Box::pin(async move {
-            let (_, loaded) = self.loader.load().await;
-            let errors = match loaded {
+            // It serves nobody and has no number: the next one that serves is the next in turn.
+            let errors = match self.loader.check(false).await {
                 Ok(generation) => {
                     let old = self.current();
                     let errors = self.refuse(&old, &generation).await;

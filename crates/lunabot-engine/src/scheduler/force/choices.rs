@@ -3,6 +3,7 @@
 use super::Form;
 use crate::scheduler::Surroundings;
 use lunabot_model::script::CallSite;
+use lunabot_model::text::returned;
 use lunabot_model::{Arg, Callback, CallbackSpec, Json, Mono};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -79,10 +80,17 @@ impl JsonSchema for Choices {
     }
 }
 
+/// What can be chosen, and why that may be out of date.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    pub choices: Vec<String>,
+    pub error: Option<String>,
+}
+
 /// What the functions of one form have found, by function.
 #[derive(Default)]
 pub(super) struct Found {
-    all: Mutex<HashMap<u64, (Mono, Vec<String>)>>,
+    all: Mutex<HashMap<u64, (Mono, Known)>>,
     /// Held while functions are asked: nobody asks for what somebody else is about to know.
     turn: tokio::sync::Mutex<()>,
 }
@@ -103,34 +111,36 @@ impl Found {
                 continue;
             }
             asked = true;
-            let found = ask(function, around, scheduler).await;
+            let found = match ask(function, around, scheduler).await {
+                Ok(choices) => Known { choices, error: None },
+                Err(error) => Known {
+                    choices: known.map(|(_, known)| known.choices).unwrap_or_default(),
+                    error: Some(error),
+                },
+            };
             // After an error too, the next question waits its time.
-            let choices = found.or(known.map(|(_, choices)| choices)).unwrap_or_default();
-            self.all().insert(function.id, (around.clock.mono(), choices));
+            self.all().insert(function.id, (around.clock.mono(), found));
         }
         asked
     }
 
-    pub fn of(&self, function: &Callback) -> Vec<String> {
-        self.all().get(&function.id).map(|(_, choices)| choices.clone()).unwrap_or_default()
+    pub fn of(&self, function: &Callback) -> Known {
+        self.all().get(&function.id).map(|(_, known)| known.clone()).unwrap_or_default()
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<u64, (Mono, Vec<String>)>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<u64, (Mono, Known)>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// `None` after an error, which is logged, counted and listed.
-async fn ask(function: &Callback, around: &Surroundings, scheduler: &str) -> Option<Vec<String>> {
+/// An error is logged, counted and listed, too.
+async fn ask(function: &Callback, around: &Surroundings, scheduler: &str) -> Result<Vec<String>, String> {
     let site = CallSite::new(CHOICES.option, format!("scheduler {scheduler}"));
     let args = vec![Arg::Object(crate::scripts::master_object()), Arg::Value(scheduler.into())];
-    let answer = around.host.call(function, site.clone(), args).await.ok()?;
-    let choices = texts(&answer);
-    if choices.is_none() {
-        let shown = answer.to_string();
-        let text =
-            format!("choices returned {}; return a list of texts", lunabot_model::text::shortened(&shown));
+    let answer = around.host.call(function, site.clone(), args).await.map_err(|error| error.message)?;
+    texts(&answer).ok_or_else(|| {
+        let text = format!("choices returned {}; return a list of texts", returned(&answer));
         around.host.nonsense(function, site, &text);
-    }
-    choices
+        function.placed(&text)
+    })
 }

@@ -1,5 +1,6 @@
 //! One form for all parameters: what a field is, and how `/forceschedulers` shows it (03.034, 03.035).
 
+use super::choices::Known;
 use super::kinds::*;
 use lunabot_model::kind::Problem;
 use lunabot_model::{AnyObject, Callback, Json, pattern};
@@ -25,6 +26,8 @@ pub struct Parameter {
     autopopulate: Option<Json>,
     /// Finds out what can be chosen.
     pub ask: Option<Callback>,
+    /// Why that failed the last time.
+    ask_error: Option<String>,
     /// Judges the value.
     pub validate: Option<Callback>,
     /// As declared, where its class is the configuration's.
@@ -196,10 +199,10 @@ impl Parameter {
     }
 
     /// Puts in what the functions for choices have found.
-    pub fn choose(&mut self, known: &dyn Fn(&Callback) -> Vec<String>) {
+    pub fn choose(&mut self, known: &dyn Fn(&Callback) -> Known) {
         match (&mut self.shape, &self.ask) {
             (Shape::Choice { choices, .. } | Shape::Worker { choices, .. }, Some(ask)) => {
-                *choices = known(ask);
+                Known { choices: *choices, error: self.ask_error } = known(ask);
             }
             (Shape::Group(group), _) => group.fields.iter_mut().for_each(|field| field.choose(known)),
             _ => {}
@@ -249,7 +252,11 @@ impl Parameter {
             Shape::Area { cols, rows, size } => json!({"cols": cols, "rows": rows, "size": size}),
             Shape::UserName { size, need_email } => json!({"size": size, "need_email": need_email}),
             Shape::Choice { choices, strict } | Shape::Worker { choices, strict, .. } => {
-                json!({"choices": choices, "strict": strict})
+                let mut more = json!({"choices": choices, "strict": strict});
+                if let Some(error) = &self.ask_error {
+                    more["choices_error"] = error.as_str().into();
+                }
+                more
             }
             Shape::Bool | Shape::Fixed | Shape::File => json!({}),
             Shape::Group(group) => {
@@ -302,6 +309,7 @@ macro_rules! common {
             maxsize: $options.maxsize,
             autopopulate: $options.autopopulate.clone(),
             ask: None,
+            ask_error: None,
             validate: $options.validate.clone(),
             own: None,
             shape: Shape::Fixed,

@@ -2,6 +2,7 @@
 
 use crate::scripts::args::{Args, Method, NOTHING, Reply, methods, value};
 use crate::step::{NewTestResult, StepContext};
+use lunabot_model::text::shortened;
 use lunabot_model::{Arg, Json};
 use serde_json::json;
 
@@ -41,7 +42,7 @@ async fn has_property(cx: &StepContext, mut args: Args) -> Reply {
 }
 
 async fn set_property(cx: &StepContext, mut args: Args) -> Reply {
-    let (name, new) = (args.text("name")?, args.maybe::<Json>("value")?.unwrap_or_default());
+    let (name, new) = (args.text("name")?, args.value("value")?);
     let source = args.maybe::<String>("source")?.unwrap_or_else(|| "Unknown".into());
     cx.try_set_property(&name, new, &source)?;
     Ok(NOTHING)
@@ -68,8 +69,12 @@ async fn has_statistic(cx: &StepContext, mut args: Args) -> Reply {
 }
 
 async fn set_statistic(cx: &StepContext, mut args: Args) -> Reply {
-    let name = args.text("name")?;
-    cx.set_statistic(&name, args.need("value")?);
+    let (name, new) = (args.text("name")?, args.need::<Json>("value")?);
+    if new.is_object() {
+        let wanted = "expected a number, a text, true or false, or a list of these";
+        return Err(args.wrong(&format!("value: {wanted}, got {}", shortened(&new.to_string()))));
+    }
+    cx.set_statistic(&name, new);
     Ok(NOTHING)
 }
 
