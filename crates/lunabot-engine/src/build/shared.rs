@@ -95,6 +95,11 @@ impl BuildShared {
         Patience { stop, lost: self.worker.lost.clone(), clock: self.services.clock.clone() }
     }
 
+    /// Renders a value, for as long as that is waited for.
+    pub async fn rendered(&self, value: &Json, patience: &Patience) -> Result<Json, StepError> {
+        patience.or_give_up(async { Ok(lunabot_model::render::render(value, self).await?) }).await
+    }
+
     pub fn properties(&self) -> MutexGuard<'_, PropertyStore> {
         self.properties.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,9 +127,9 @@ impl BuildShared {
         }
         let mut plain = Properties::new();
         for (name, property) in changed.iter() {
-            let value = async { Ok(lunabot_model::render::render(&property.value, self).await?) };
-            let value = match self.patience().or_give_up(value).await {
-                Err(error) if self.patience().gave_up(&error) => continue,
+            let patience = self.patience();
+            let value = match self.rendered(&property.value, &patience).await {
+                Err(error) if patience.gave_up(&error) => continue,
                 rendered => rendered?,
             };
             let value = self.masks.mask_json(&value);

@@ -46,8 +46,7 @@ pub(crate) async fn always_runs(build: &BuildShared, step: &PlannedStep) -> bool
         Some(literal) => literal,
         None => {
             let patience = build.patience();
-            let value = async { Ok(lunabot_model::render::render(option.source(), build).await?) };
-            match patience.or_give_up(value).await {
+            match build.rendered(option.source(), &patience).await {
                 Ok(value) => lunabot_model::render::truthy(&value),
                 Err(error) => !patience.gave_up(&error),
             }
@@ -115,12 +114,9 @@ async fn begin(
 /// The name before it is made unique: the one given, else the class's; of a step that is named after an option, with
 /// that option's text (06.014). What cannot be rendered is left out; the options that follow report the fault.
 async fn name_of(build: &BuildShared, step: &PlannedStep, patience: &Patience) -> String {
-    let text = async |source: &Json| {
-        let rendered = async { Ok(lunabot_model::render::render(source, build).await?) };
-        match patience.or_give_up(rendered).await {
-            Ok(Json::String(text)) => Some(text).filter(|text| !text.is_empty()),
-            Ok(_) | Err(_) => None,
-        }
+    let text = async |source: &Json| match build.rendered(source, patience).await {
+        Ok(Json::String(text)) => Some(text).filter(|text| !text.is_empty()),
+        Ok(_) | Err(_) => None,
     };
     let defaults = &step.kind.defaults;
     let given = match &step.base.name {
