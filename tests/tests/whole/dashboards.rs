@@ -99,11 +99,12 @@ async fn what_goes_wrong_stays_on_its_page() -> Result<()> {
         ("nonsense", 500, "expected HTML, a table"),
         ("header", 500, "headers: a b cannot be sent"),
         ("template", 500, "none.html: template not found"),
-        ("nothing", 404, "There is no dashboard one"),
+        ("nothing", 404, "There is no dashboard one&#x2f;: its function returned nil"),
         ("other", 200, "<p>call 1</p>"),
     ] {
         let (code, page) = master.text(&format!("/dashboards/one?what={what}")).await?;
         assert!(code == status && page.contains(told), "{what}: {code} {page}");
+        assert!(status != 500 || page.contains("master.lua:"), "{what}: {page}");
     }
     let errors = master.get("script_errors?callback=app").await?;
     let kinds: Vec<&str> = errors["script_errors"]
