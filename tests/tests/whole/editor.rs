@@ -181,10 +181,10 @@ impl Server {
                 Some("$/progress") if value["title"] == "Diagnose workspace" => {
                     judging = Some(message["params"]["token"].clone());
                 }
-                Some("$/progress") if value["kind"] == "end" => {
-                    if judging.as_ref() == Some(&message["params"]["token"]) {
-                        return Ok(all);
-                    }
+                Some("$/progress")
+                    if value["kind"] == "end" && judging.as_ref() == Some(&message["params"]["token"]) =>
+                {
+                    return Ok(all);
                 }
                 _ => {}
             }

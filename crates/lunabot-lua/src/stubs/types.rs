@@ -14,9 +14,8 @@ pub(super) fn of_option(shape: &Shape, callback: Option<&CallbackSpec>) -> Strin
     let mut all: Vec<String> = function.into_iter().collect();
     for choice in shape.choices() {
         let text = of_form(&choice.form);
-        if !all.contains(&text) && !(callback.is_some() && text == FUNCTION) {
-            all.push(text);
-        }
+        let said = all.contains(&text) || callback.is_some() && text == FUNCTION;
+        all.extend((!said).then_some(text));
     }
     let any = all.iter().any(|text| text == "any");
     if (shape.renderable || shape.choices().iter().any(|choice| choice.renderable)) && !any {
