@@ -72,7 +72,9 @@ impl Data {
         tokio::spawn(merge::run(Arc::downgrade(&shared), to_merge));
         tokio::spawn(writer::run(shared.clone()));
         let closer = Crosses::new(Arc::new(Closer(shared.clone())));
-        Ok(Data { _closer: closer, basedir, shared: Crosses::new(shared) })
+        let data = Data { _closer: closer, basedir, shared: Crosses::new(shared) };
+        data.note_interrupted(interrupted);
+        Ok(data)
     }
 
     /// Waits until everything written so far is durable.

@@ -83,6 +83,10 @@ pub(crate) struct Live {
     /// Stamps and newest changes that are not stored yet.
     pub stamps: HashMap<String, SourceStamp>,
     pub lines: HashMap<Line, ChangeId>,
+    /// Who wants to hear of what.
+    pub reporting: Arc<Vec<crate::outbox::Interest>>,
+    /// Builds that the end of an earlier process interrupted, until somebody wants to hear of it.
+    pub interrupted: Vec<BuildId>,
 }
 
 /// The next id of a counter.

@@ -4,6 +4,8 @@ use crate::announce::Announcement;
 use lunabot_db::Batch;
 use lunabot_model::{BuildId, BuildRequestId, BuildsetId, ChangeId, LogId};
 use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// The rows of one transaction to be, and what follows it.
 #[derive(Default)]
@@ -18,6 +20,8 @@ pub(crate) struct Pending {
     pub after: Vec<Forget>,
     /// Complete logs that are in many pieces.
     pub merges: Vec<LogId>,
+    /// Who has something to report then.
+    pub wakes: Vec<Arc<Notify>>,
 }
 
 /// Text of one log that waits to be packed.

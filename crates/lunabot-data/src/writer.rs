@@ -69,6 +69,7 @@ async fn commit(shared: &Arc<Shared>, epoch: u64, mut pending: Pending) {
     for log in pending.merges.drain(..) {
         let _ = shared.merges.try_send(log);
     }
+    pending.wakes.drain(..).for_each(|wake| wake.notify_one());
     for announcement in pending.announcements.drain(..) {
         announcement.publish(&shared.bus);
     }

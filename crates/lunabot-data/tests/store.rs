@@ -11,6 +11,7 @@ mod store {
     pub mod faults;
     pub mod logs;
     mod opening;
+    pub mod outbox;
     pub mod paths;
     pub mod queries;
     pub mod state;
@@ -67,6 +68,9 @@ stories! {
     logs::row_13_012_a_complete_log_is_put_together,
     logs::rows_13_013_13_021_lines_are_read_by_range,
     logs::rows_13_009_13_010_13_013_many_small_and_some_large_appends_come_back_whole,
+    outbox::rows_11_002_11_006_what_happened_waits_until_it_is_reported,
+    outbox::builds_that_were_interrupted_are_reported,
+    outbox::row_11_015_requests_that_nobody_builds_are_reported,
     paths::every_path_and_every_field_can_be_asked,
     paths::errors_have_their_texts,
     paths::every_statement_can_be_prepared,

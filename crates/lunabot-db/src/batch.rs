@@ -233,6 +233,8 @@ async fn guarded(
 pub struct Statement {
     pub sql: &'static str,
     pub values: Vec<Value>,
+    /// Nothing that the API answers is made of what it changes.
+    quiet: bool,
 }
 
 macro_rules! batch {
@@ -255,9 +257,9 @@ macro_rules! batch {
                 vec![$(<$type>::UPSERT),*]
             }
 
-            /// Which of [`Batch::upserts`] have rows in this batch; statements count as all tables.
+            /// Which of [`Batch::upserts`] have rows in this batch; statements count as all tables, but for quiet ones.
             pub fn touches(&self, table: &str) -> bool {
-                !self.statements.is_empty()
+                self.statements.iter().any(|statement| !statement.quiet)
                     $(|| (!self.$field.is_empty() && <$type>::UPSERT.table == table))*
             }
 
@@ -292,6 +294,7 @@ batch! {
     steps: Step,
     logs: Log,
     chunks: crate::logs::ChunkRow,
+    outbox: OutboxRow,
 }
 
 impl Batch {
@@ -301,7 +304,12 @@ impl Batch {
 
     /// Adds a statement of its own.
     pub(crate) fn then(&mut self, sql: &'static str, values: Vec<Value>) {
-        self.statements.push(Statement { sql, values });
+        self.statements.push(Statement { sql, values, quiet: false });
+    }
+
+    /// The same for a table that the API does not show.
+    pub(crate) fn then_quietly(&mut self, sql: &'static str, values: Vec<Value>) {
+        self.statements.push(Statement { sql, values, quiet: true });
     }
 }
 

@@ -31,6 +31,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../../migrations/sqlite/0004_generations.sql"),
         postgres: include_str!("../../../migrations/postgres/0004_generations.sql"),
     },
+    Migration {
+        version: 5,
+        sqlite: include_str!("../../../migrations/sqlite/0005_outbox.sql"),
+        postgres: include_str!("../../../migrations/postgres/0005_outbox.sql"),
+    },
 ];
 
 const CREATE_VERSION: &str = "CREATE TABLE lunabot_schema (version BIGINT NOT NULL PRIMARY KEY)";

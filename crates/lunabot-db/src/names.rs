@@ -35,6 +35,7 @@ pub struct NextIds {
     pub test_result_sets: i64,
     pub commits: i64,
     pub branches: i64,
+    pub outbox: i64,
 }
 
 const OBJECTS: &str = "SELECT name, class_name, id FROM objects";
@@ -93,6 +94,7 @@ impl Store {
             test_result_sets: max_id!(self, "test_result_sets"),
             commits: max_id!(self, "codebase_commits"),
             branches: max_id!(self, "codebase_branches"),
+            outbox: max_id!(self, "outbox"),
         })
     }
 

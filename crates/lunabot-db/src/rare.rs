@@ -57,6 +57,10 @@ const SETTLE: &str = "DELETE FROM scheduler_changes WHERE schedulerid = $1 AND c
 const FLUSH_ALL: &str = "DELETE FROM scheduler_changes WHERE schedulerid = $1";
 const FLUSH: &str = "DELETE FROM scheduler_changes WHERE schedulerid = $1 AND changeid <= $2";
 
+const OUTBOX_DONE: &str = "DELETE FROM outbox WHERE id = $1";
+const OUTBOX_LATER: &str = "UPDATE outbox SET next_at = $2, tries = $3 WHERE id = $1";
+const OUTBOX_DROP: &str = "DELETE FROM outbox WHERE reporter = $1";
+
 const PUT_TEST_RESULT_SET: &str = "INSERT INTO test_result_sets (id, builderid, buildid, stepid, description, \
     category, value_unit, tests_passed, tests_failed, complete) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
     ON CONFLICT (id) DO UPDATE SET tests_passed = excluded.tests_passed, tests_failed = excluded.tests_failed, \
@@ -98,6 +102,9 @@ pub const ALL: &[&str] = &[
     SETTLE,
     FLUSH_ALL,
     FLUSH,
+    OUTBOX_DONE,
+    OUTBOX_LATER,
+    OUTBOX_DROP,
     PUT_TEST_RESULT_SET,
     PUT_TEST_NAME,
     PUT_TEST_CODE_PATH,
@@ -236,6 +243,21 @@ impl Batch {
             Some(last) => self.then(FLUSH, vec![scheduler.into(), last.into()]),
             None => self.then(FLUSH_ALL, vec![scheduler.into()]),
         }
+    }
+
+    /// Something is reported, or given up.
+    pub fn outbox_done(&mut self, id: i64) {
+        self.then_quietly(OUTBOX_DONE, vec![id.into()]);
+    }
+
+    /// Something is to be tried again.
+    pub fn outbox_later(&mut self, id: i64, next_at: i64, tries: i64) {
+        self.then_quietly(OUTBOX_LATER, vec![id.into(), next_at.into(), tries.into()]);
+    }
+
+    /// Nothing is to be reported to this one.
+    pub fn outbox_drop(&mut self, reporter: &str) {
+        self.then_quietly(OUTBOX_DROP, vec![reporter.into()]);
     }
 
     /// A set of test results, or what came of it (05.033).

@@ -7,7 +7,7 @@ use crate::pool::Value;
 use crate::resource::Resource;
 use crate::resources::{PropertyItem, StepWithBuild};
 use crate::store::Store;
-use crate::tables::RequestLimitRow;
+use crate::tables::{OutboxRow, RequestLimitRow};
 use lunabot_model::Properties;
 use lunabot_model::resources::{Build, BuildRequest, Buildset, Change};
 use lunabot_model::result_spec::ResultSpec;
@@ -39,6 +39,12 @@ const CLASSIFIED: &str =
     "SELECT changeid, important FROM scheduler_changes WHERE schedulerid = $1 ORDER BY changeid";
 const COMPLETE_TIMES: &str =
     "SELECT u.id, (SELECT MAX(b.complete_at) FROM builds b WHERE b.builderid = u.id) FROM builders u";
+/// Of each subject the oldest: those that were not tried first, then those that are to be tried again.
+const OUTBOX: &str = "SELECT o.id, o.reporter, o.topic, o.subject, o.payload, o.created_at, o.next_at, o.tries FROM outbox o \
+    WHERE o.reporter = $1 AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.reporter = o.reporter AND e.subject = o.subject \
+    AND e.id < o.id) ORDER BY o.next_at, o.id LIMIT $2";
+const OUTBOX_COUNTS: &str =
+    "SELECT reporter, COUNT(*), COUNT(NULLIF(tries, 0)) FROM outbox GROUP BY reporter ORDER BY reporter";
 const BUILD_DATA_VALUE: &str = "SELECT value FROM build_data WHERE buildid = $1 AND name = $2";
 const LOG_PLACE: &str = "SELECT s.name, b.number, u.name, w.name FROM logs l JOIN steps s ON s.id = l.stepid \
     JOIN builds b ON b.id = s.buildid JOIN builders u ON u.id = b.builderid LEFT JOIN workers w ON w.id = b.workerid \
@@ -73,6 +79,8 @@ const ALL: &[&str] = &[
     STAMPS_OF_BUILD,
     NEWEST_BUILDS,
     PREVIOUS_SUCCESSES,
+    OUTBOX,
+    OUTBOX_COUNTS,
 ];
 
 /// Whose properties.
@@ -235,6 +243,35 @@ impl Store {
             }
         }
         Ok(times)
+    }
+
+    /// What is to be reported to one: of each subject the oldest, at most `most`, the most urgent first.
+    pub async fn outbox(&self, reporter: &str, most: i64) -> Result<Vec<OutboxRow>> {
+        let rows = self.fetch(OUTBOX, vec![reporter.into(), most.into()]).await?;
+        let read = |row: &crate::pool::Row| {
+            let mut cols = row.cols();
+            Ok(OutboxRow {
+                id: cols.int()?,
+                reporter: cols.text()?,
+                topic: cols.text()?,
+                subject: cols.text()?,
+                payload: cols.text()?,
+                created_at: cols.int()?,
+                next_at: cols.int()?,
+                tries: cols.int()?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// How much is to be reported, and how much of it was tried, by reporter.
+    pub async fn outbox_counts(&self) -> Result<Vec<(String, (i64, i64))>> {
+        let rows = self.fetch(OUTBOX_COUNTS, Vec::new()).await?;
+        let counts = |row: &crate::pool::Row| {
+            let mut cols = row.cols();
+            Ok((cols.text()?, (cols.int()?, cols.int()?)))
+        };
+        rows.iter().map(counts).collect()
     }
 
     pub async fn build_data_value(&self, build: i64, name: &str) -> Result<Option<Vec<u8>>> {

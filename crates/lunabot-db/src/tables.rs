@@ -280,6 +280,34 @@ record!(BuildDataRow, "build_data", key "buildid, name": (i64, String) = |d| (d.
     "source": |d| d.source.clone(),
 });
 
+/// Something that is to be reported to somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    pub id: i64,
+    pub reporter: String,
+    /// Of the event, such as `builds/12/finished`.
+    pub topic: String,
+    /// What is reported in the order in which it happened, such as `builds/12`.
+    pub subject: String,
+    /// JSON.
+    pub payload: String,
+    pub created_at: i64,
+    /// 0: it was not tried yet.
+    pub next_at: i64,
+    pub tries: i64,
+}
+
+record!(OutboxRow, "outbox", key "id": i64 = |o| o.id, update [], {
+    "id": |o| o.id,
+    "reporter": |o| o.reporter.clone(),
+    "topic": |o| o.topic.clone(),
+    "subject": |o| o.subject.clone(),
+    "payload": |o| o.payload.clone(),
+    "created_at": |o| o.created_at,
+    "next_at": |o| o.next_at,
+    "tries": |o| o.tries,
+});
+
 record!(crate::logs::ChunkRow, "logchunks", key "logid, last_line": (i64, i64) = |c| (c.logid, c.last_line),
     update ["first_line", "content", "compressed"], {
     "logid": |c| c.logid,

@@ -275,6 +275,7 @@ pub(crate) async fn announce_missing(
     let last = clock.now().secs().saturating_sub(seconds);
     row["last_connection"] = lunabot_model::clock::ctime(last).into();
     row["notify"] = notify.into();
+    data.report_missing_worker(id, &row).await?;
     let topic = Topic::new(&[&"workers", &id, &"missing"]);
     data.bus().publish(Event { topic, payload: Arc::new(row.into()) });
     Ok(())

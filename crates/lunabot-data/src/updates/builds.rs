@@ -25,6 +25,7 @@ impl Live {
     /// Queues the row as it is now, and its announcement.
     fn put_build(&mut self, row: Build, what: Option<&'static str>) {
         if let Some(what) = what {
+            self.report_build(what, &row);
             self.pending.announcements.push(Announcement::Build(row.clone(), what));
         }
         self.pending.batch.builds.put(row);

@@ -5,6 +5,7 @@ use crate::data::Data;
 use crate::error::Result;
 use crate::live::{Live, LiveExtras, LiveSet, next};
 use crate::new::{NewBuildset, Patience, RequestLimits};
+use crate::outbox::Happening;
 use lunabot_db::{BuildsetPropertyRow, BuildsetStampRow, RequestLimitRow};
 use lunabot_model::resources::{BuildRequest, Buildset, SourceStamp};
 use lunabot_model::{BoxFuture, BuildRequestId, BuilderId, BuildsetId, Results};
@@ -48,8 +49,11 @@ impl Live {
             self.pending.batch.requests.put(request.clone());
             self.requests.insert(request.buildrequestid, request.clone());
             self.limit(request.buildrequestid, new.patience, now);
+            self.report_request(Happening::RequestNew, request, now);
         }
-        if !done {
+        if done {
+            self.report_buildset(set.bsid, now);
+        } else {
             let live = LiveSet {
                 row: set.clone(),
                 properties: Arc::new(new.properties.clone()),

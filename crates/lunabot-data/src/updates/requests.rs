@@ -5,6 +5,7 @@ use crate::announce::Announcement;
 use crate::data::Data;
 use crate::error::Result;
 use crate::live::Live;
+use crate::outbox::Happening;
 use crate::pending::Forget;
 use lunabot_db::RequestPropertyRow;
 use lunabot_model::resources::BuildRequest;
@@ -83,6 +84,16 @@ impl Live {
         self.count_down(set, results, now);
     }
 
+    /// The same for one that nobody builds.
+    pub(crate) fn retire_request(&mut self, id: BuildRequestId, results: Results, now: i64) {
+        if self.open_request(id).is_none() {
+            return;
+        }
+        self.complete_request(id, results, now);
+        let Some(row) = self.requests.get(&id).cloned() else { return };
+        self.report_request(Happening::RequestCancelled, &row, now);
+    }
+
     /// One request less; the last one completes the buildset (05.006).
     fn count_down(&mut self, set: BuildsetId, results: Results, now: i64) {
         let Some(live) = self.buildsets.get_mut(&set) else { return };
@@ -97,6 +108,7 @@ impl Live {
         let row = live.row.clone();
         self.pending.announcements.push(Announcement::Buildset(Box::new(row.clone()), "complete"));
         self.pending.batch.buildsets.change(row);
+        self.report_buildset(set, now);
         self.pending.after.push(Forget::Buildset(set));
     }
 }

@@ -23,7 +23,7 @@ pub(crate) async fn retire(
         why.set(CANCEL_REASON, reason, SOURCE);
         data.set_request_properties(request, &why).await?.detach();
     }
-    data.complete_requests(&[request], results).await?.await?;
+    data.retire_request(request, results).await?.await?;
     announce(data, request).await?;
     tracing::info!(request, results = results.name(), "request ended without a build: {reason}");
     Ok(true)

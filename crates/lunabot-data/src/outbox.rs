@@ -1,0 +1,287 @@
+//! What is to be reported: written in the transaction of what happened, and kept until it is delivered or given up, so
+//! that no end of this process loses a report (11.002, 11.006).
+//!
+//! Who wants to hear of what is registered by [`Data::set_reporting`]; where nobody does, nothing is written.
+
+use crate::ack::Ack;
+use crate::data::Data;
+use crate::error::Result;
+use crate::live::{Live, next};
+use lunabot_db::OutboxRow;
+use lunabot_model::resources::{Build, BuildRequest, Builder};
+use lunabot_model::{BuildId, BuildRequestId, BuilderId, BuildsetId, Json, Results, WorkerId};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// What can be reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Happening {
+    BuildNew,
+    BuildFinished,
+    RequestNew,
+    RequestCancelled,
+    BuildsetComplete,
+    WorkerMissing,
+}
+
+use Happening::{BuildFinished, BuildNew, BuildsetComplete, RequestCancelled, RequestNew, WorkerMissing};
+
+impl Happening {
+    pub const ALL: [Happening; 6] =
+        [BuildNew, BuildFinished, RequestNew, RequestCancelled, BuildsetComplete, WorkerMissing];
+
+    /// The first and the last part of its topics.
+    const fn parts(self) -> (&'static str, &'static str) {
+        match self {
+            BuildNew => ("builds", "new"),
+            BuildFinished => ("builds", "finished"),
+            RequestNew => ("buildrequests", "new"),
+            RequestCancelled => ("buildrequests", "cancel"),
+            BuildsetComplete => ("buildsets", "complete"),
+            WorkerMissing => ("workers", "missing"),
+        }
+    }
+
+    /// `builds/*/finished`.
+    pub fn pattern(self) -> String {
+        let (first, last) = self.parts();
+        format!("{first}/*/{last}")
+    }
+
+    /// Of a topic or its pattern.
+    pub fn of(topic: &str) -> Option<Happening> {
+        let mut parts = topic.split('/');
+        let (first, _, last) = (parts.next()?, parts.next()?, parts.next()?);
+        let found = Self::ALL.into_iter().find(|one| one.parts() == (first, last));
+        found.filter(|_| parts.next().is_none())
+    }
+}
+
+/// What one reporter wants to hear of, in alternatives.
+pub struct Interest {
+    /// Its name, under which it finds its rows.
+    pub reporter: String,
+    pub wants: Vec<Wish>,
+    /// Told when there are new rows.
+    pub wake: Arc<Notify>,
+}
+
+/// See [`Interest`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wish {
+    pub happenings: Vec<Happening>,
+    /// Names of builders; `None`: all. Rows for others would be read in vain.
+    pub builders: Option<Vec<String>>,
+    /// The builder has one of these; `None`: any.
+    pub tags: Option<Vec<String>>,
+}
+
+impl Wish {
+    fn takes(&self, what: Happening, builder: Option<&Builder>) -> bool {
+        let of = |builder: &Builder| {
+            self.builders.as_ref().is_none_or(|names| names.contains(&builder.name))
+                && self.tags.as_ref().is_none_or(|tags| tags.iter().any(|tag| builder.tags.contains(tag)))
+        };
+        self.happenings.contains(&what) && builder.is_none_or(of)
+    }
+}
+
+/// Something that is to be reported, and was not yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Due {
+    pub id: i64,
+    /// `builds/12/finished`.
+    pub topic: String,
+    /// The row when it happened.
+    pub payload: Json,
+    /// Seconds since 1970, as all times here.
+    pub created_at: i64,
+    /// When it may be tried; 0: it was not tried yet.
+    pub next_at: i64,
+    /// How often it was tried.
+    pub tries: i64,
+}
+
+impl Live {
+    pub(crate) fn report_build(&mut self, what: &'static str, build: &Build) {
+        let what = match what {
+            "new" => BuildNew,
+            "finished" => BuildFinished,
+            _ => return,
+        };
+        let at = build.complete_at.unwrap_or(build.started_at);
+        self.report(what, build.buildid, Some(build.builderid), at, || serde_json::json!(build));
+    }
+
+    pub(crate) fn report_request(&mut self, what: Happening, request: &BuildRequest, now: i64) {
+        let row = || serde_json::json!(request);
+        self.report(what, request.buildrequestid, Some(request.builderid), now, row);
+    }
+
+    pub(crate) fn report_buildset(&mut self, set: BuildsetId, now: i64) {
+        self.report(BuildsetComplete, set, None, now, || serde_json::json!({"bsid": set}));
+    }
+
+    /// Queues a row for each who wants to hear of it.
+    fn report(
+        &mut self,
+        what: Happening,
+        id: i64,
+        builder: Option<BuilderId>,
+        now: i64,
+        payload: impl FnOnce() -> Json,
+    ) {
+        if self.reporting.is_empty() {
+            return;
+        }
+        let reporting = Arc::clone(&self.reporting);
+        let builder = builder.and_then(|id| self.builders.get(&id));
+        let wanted: Vec<&Interest> = reporting
+            .iter()
+            .filter(|interest| interest.wants.iter().any(|wish| wish.takes(what, builder)))
+            .collect();
+        if wanted.is_empty() {
+            return;
+        }
+        let ((first, last), payload) = (what.parts(), payload().to_string());
+        for interest in wanted {
+            self.pending.batch.outbox.put(OutboxRow {
+                id: next(&mut self.ids.outbox),
+                reporter: interest.reporter.clone(),
+                topic: format!("{first}/{id}/{last}"),
+                subject: format!("{first}/{id}"),
+                payload: payload.clone(),
+                created_at: now,
+                next_at: 0,
+                tries: 0,
+            });
+            self.pending.wakes.push(Arc::clone(&interest.wake));
+        }
+    }
+}
+
+impl Data {
+    /// From now on these hear of what happens. What waits for others is given up. The first who come also hear of the
+    /// builds that the end of an earlier process interrupted.
+    pub async fn set_reporting(&self, all: Vec<Interest>) -> Result<()> {
+        let names: HashSet<String> = all.iter().map(|interest| interest.reporter.clone()).collect();
+        let all = Arc::new(all);
+        let (interrupted, _) = self.shared.change(|live| {
+            live.reporting = all;
+            std::mem::take(&mut live.interrupted)
+        });
+        for build in interrupted {
+            let Some(row) = self.build(build).await? else { continue };
+            self.shared.change(|live| live.report_build("finished", &row));
+        }
+        self.flush().await?;
+        for (reporter, (count, _)) in self.shared.store.outbox_counts().await? {
+            if !names.contains(&reporter) {
+                tracing::warn!(
+                    reporter,
+                    count,
+                    "reports wait for a reporter that is not there any more; they are given up"
+                );
+                self.shared.change(|live| live.pending.batch.outbox_drop(&reporter));
+            }
+        }
+        self.flush().await
+    }
+
+    /// What is to be reported to one: of each thing what happened first, at most `most`; what was not tried first, then
+    /// what is to be tried again, the earliest first.
+    pub async fn outbox(&self, reporter: &str, most: usize) -> Result<Vec<Due>> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let rows = self.shared.store.outbox(reporter, most).await?;
+        Ok(rows.into_iter().map(due).collect())
+    }
+
+    /// How much waits, and how much of it was tried in vain, by reporter.
+    pub async fn outbox_counts(&self) -> Result<BTreeMap<String, (i64, i64)>> {
+        Ok(self.shared.store.outbox_counts().await?.into_iter().collect())
+    }
+
+    /// Something is delivered, or given up.
+    pub fn outbox_done(&self, id: i64) -> Ack {
+        let ((), epoch) = self.shared.change(|live| live.pending.batch.outbox_done(id));
+        self.ack(epoch)
+    }
+
+    /// Something failed, and is to be tried again at this time.
+    pub fn outbox_later(&self, id: i64, next_at: i64, tries: i64) -> Ack {
+        let ((), epoch) = self.shared.change(|live| live.pending.batch.outbox_later(id, next_at, tries));
+        self.ack(epoch)
+    }
+
+    /// Completes a request that nobody builds, which is reported as cancelled. Event …/complete.
+    pub async fn retire_request(&self, request: BuildRequestId, results: Results) -> Result<Ack> {
+        let now = self.shared.now();
+        let ((), epoch) = self.shared.change(|live| live.retire_request(request, results, now));
+        Ok(self.ack(epoch))
+    }
+
+    /// A worker is missing: `row` is what is announced of it.
+    pub fn report_missing_worker(&self, worker: WorkerId, row: &Json) -> Ack {
+        let now = self.shared.now();
+        let ((), epoch) =
+            self.shared.change(|live| live.report(WorkerMissing, worker, None, now, || row.clone()));
+        self.ack(epoch)
+    }
+
+    pub(crate) fn note_interrupted(&self, builds: Vec<BuildId>) {
+        self.shared.live().interrupted = builds;
+    }
+}
+
+fn due(row: OutboxRow) -> Due {
+    let OutboxRow { id, topic, payload, created_at, next_at, tries, .. } = row;
+    let payload = serde_json::from_str(&payload).unwrap_or(Json::Null);
+    Due { id, topic, payload, created_at, next_at, tries }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_11_001_happenings_are_known_by_their_topics() {
+        for what in Happening::ALL {
+            assert_eq!(Happening::of(&what.pattern()), Some(what));
+            assert_eq!(Happening::of(&what.pattern().replace('*', "12")), Some(what));
+        }
+        for other in ["builds/*/*", "builds/1/update", "builds/1", "changes/1/new", "builds/1/finished/x", ""]
+        {
+            assert_eq!(Happening::of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn row_11_012_wishes_are_about_builders_and_tags() {
+        let builder = |name: &str, tags: &[&str]| Builder {
+            builderid: 1,
+            name: name.into(),
+            masterids: Vec::new(),
+            description: None,
+            description_format: None,
+            description_html: None,
+            projectid: None,
+            tags: tags.iter().map(ToString::to_string).collect(),
+        };
+        let wish = |builders: Option<&[&str]>, tags: Option<&[&str]>| {
+            let texts = |all: &[&str]| all.iter().map(ToString::to_string).collect();
+            Wish { happenings: vec![BuildFinished], builders: builders.map(texts), tags: tags.map(texts) }
+        };
+        for (wish, takes) in [
+            (wish(None, None), true),
+            (wish(Some(&["a", "b"]), None), true),
+            (wish(Some(&["b"]), None), false),
+            (wish(Some(&[]), None), false),
+            (wish(None, Some(&["x", "fast"])), true),
+            (wish(None, Some(&["x"])), false),
+        ] {
+            assert_eq!(wish.takes(BuildFinished, Some(&builder("a", &["fast"]))), takes, "{wish:?}");
+            assert!(!wish.takes(BuildNew, Some(&builder("a", &["fast"]))));
+        }
+    }
+}
