@@ -103,7 +103,8 @@ impl Caller {
         if let Some(error) = result.as_ref().err().filter(|error| error.kind.is_fault()) {
             self.tell(callback, site, error);
         }
-        result
+        // Whoever gets it may tell people.
+        result.map_err(|error| self.records.concealed(&error))
     }
 
     fn tell(&self, callback: &Callback, site: &CallSite, error: &ScriptError) {

@@ -51,13 +51,18 @@ impl Records {
         at: &str,
         clock: &dyn Clock,
     ) -> ScriptError {
-        let error = ScriptError {
+        let error = self.concealed(error);
+        self.errors.record(site, &error, at, clock);
+        error
+    }
+
+    /// The same without secrets.
+    pub(crate) fn concealed(&self, error: &ScriptError) -> ScriptError {
+        ScriptError {
             kind: error.kind,
             message: self.conceal(&error.message).into_owned(),
             traceback: self.conceal(&error.traceback).into_owned(),
-        };
-        self.errors.record(site, &error, at, clock);
-        error
+        }
     }
 
     pub(crate) fn called(&self, site: &CallSite, at: &str, spent: Spent, clock: &dyn Clock) {
