@@ -8,8 +8,8 @@ use tempfile::TempDir;
 /// What a block of the documentation that is only a part of a configuration may rely on.
 pub const BEFORE: &str = r#"
 local lunabot = require "lunabot"
-local changes, schedulers, secrets, steps, util, webhooks, worker =
-  lunabot.changes, lunabot.schedulers, lunabot.secrets, lunabot.steps, lunabot.util, lunabot.webhooks, lunabot.worker
+local changes, reporters, schedulers, secrets, steps, util, webhooks, worker =
+  lunabot.changes, lunabot.reporters, lunabot.schedulers, lunabot.secrets, lunabot.steps, lunabot.util, lunabot.webhooks, lunabot.worker
 local c = {}
 c.workers = { worker.LocalWorker{"local"} }
 local f = util.BuildFactory{}

@@ -68,6 +68,8 @@ mod own_latent;
 mod own_observers;
 #[path = "whole/own_parts.rs"]
 mod own_parts;
+#[path = "whole/own_reporters.rs"]
+mod own_reporters;
 #[path = "whole/own_rules.rs"]
 mod own_rules;
 #[path = "whole/own_schedulers.rs"]

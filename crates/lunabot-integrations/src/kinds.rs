@@ -53,5 +53,6 @@ pub static SECRETS: &[&Kind] = &[&secrets::SECRET_IN_A_FILE, &secrets::SECRET_PR
 
 /// Every kind of this room.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {
-    CHANGE_SOURCES.iter().map(|source| source.kind).chain(SECRETS.iter().copied())
+    let sources = CHANGE_SOURCES.iter().map(|source| source.kind);
+    sources.chain(SECRETS.iter().copied()).chain(crate::reporters::kinds::kinds())
 }

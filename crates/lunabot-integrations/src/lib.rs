@@ -1,4 +1,4 @@
-//! The outside world: change sources and secret stores.
+//! The outside world: change sources, reporters and secret stores.
 //!
 //! What a configuration may declare here is listed in [`CHANGE_SOURCES`] and [`SECRETS`]; the binary hands the kinds
 //! to the script host, and what was declared to [`ChangeSources`] and [`Secrets`], which start, change and stop what
@@ -22,6 +22,7 @@ mod p4_source;
 mod poller_params;
 pub mod program;
 mod pull_requests;
+pub mod reporters;
 pub mod secrets;
 pub mod source;
 mod split_file;
@@ -29,4 +30,5 @@ mod svn_poller;
 
 pub use change_sources::{Applied, ChangeSources, Environment, Generation, Served, SourceStatus};
 pub use kinds::{CHANGE_SOURCES, ChangeSourceKind, SECRETS, kinds};
+pub use reporters::Reporters;
 pub use secrets::Secrets;

@@ -16,6 +16,8 @@ use std::rc::Rc;
 /// Fields of a class that are not attributes.
 const SPECIAL: [&str; 6] = ["params", "check", "init", "observers", "requires", "prohibitArgs"];
 
+const WORDS_OF: &str = "use reporters.MessageFormatterFunctionRaw{function(master, ctx) … end}";
+
 /// Methods that Buildbot calls and we do not, with what stands for them.
 const UNCALLED: &[(Category, &str, &str)] = &[
     (
@@ -37,6 +39,22 @@ const UNCALLED: &[(Category, &str, &str)] = &[
         "updateFromKwargs",
         "write parse_from_arg, or give the option validate, which may set properties",
     ),
+    (
+        Category::Reporter,
+        "reconfigService",
+        "a reporter that a reload changes is stopped, and a new one started, which sees its options",
+    ),
+    (Category::Reporter, "checkConfig", "write check = function(args) … end"),
+    (Category::Reporter, "startService", "write before_start"),
+    (Category::Reporter, "stopService", "what a reporter has begun ends with it"),
+    (Category::Reporter, "send", "write sendMessage(self, reports)"),
+    (Category::Generator, "check", "write check = function(args) … end"),
+    (Category::Generator, "generate_name", "give the reporter a name"),
+    (Category::Formatter, "render_message_dict", WORDS_OF),
+    (Category::Formatter, "render_message_body", WORDS_OF),
+    (Category::Formatter, "render_message_subject", WORDS_OF),
+    (Category::Formatter, "format_message_for_build", WORDS_OF),
+    (Category::Formatter, "format_message_for_buildset", WORDS_OF),
     (Category::Scheduler, "startService", "write activate"),
     (Category::Scheduler, "stopService", "write deactivate"),
     (Category::Scheduler, "getChangeFilter", "give the option change_filter"),
@@ -394,6 +412,14 @@ pub(crate) fn class_json(shared: &Shared, declared: &Declared) -> Option<Json> {
         && let Ok(serve) = shared.prelude("serve_call")
     {
         hooks.insert(lunabot_model::class::SERVE.into(), callback_json(shared, shared.lifted.lift(&serve)));
+    }
+    if hooks.contains_key("buildAdditionalContext")
+        && let Ok(context) = shared.prelude("context_call")
+    {
+        hooks.insert(
+            lunabot_model::class::CONTEXT.into(),
+            callback_json(shared, shared.lifted.lift(&context)),
+        );
     }
     // The order of methods says nothing, and differs between loads.
     hooks.sort_keys();

@@ -109,6 +109,8 @@ fn args_of(lua: &Lua, mut args: MultiValue, scope: u64) -> mlua::Result<Vec<Arg>
         all.push(match value {
             Value::String(text) if text.to_str().is_err() => Arg::Bytes(text.as_bytes().to_vec()),
             Value::Function(function) if scope != 0 => Arg::Function(lent(&shared, function, scope)?),
+            // Given back as it was lent, in the call of a base's method.
+            Value::Table(table) if is_master(&shared, table) => Arg::Value(Json::Null),
             Value::Table(table) if scope != 0 => Arg::Value(table_of(lua, &mut reader, table)?),
             other => match live_of(other) {
                 Some(object) => Arg::Object(object),
@@ -118,6 +120,13 @@ fn args_of(lua: &Lua, mut args: MultiValue, scope: u64) -> mlua::Result<Vec<Arg>
     }
     told(lua, &reader)?;
     Ok(all)
+}
+
+/// Whether it is `lunabot.master`, of whomever.
+fn is_master(shared: &Shared, table: &Table) -> bool {
+    let Ok(master) = shared.prelude_table("master_table") else { return false };
+    let of = || table.metatable()?.raw_get::<Option<Table>>("__index").ok()?;
+    *table == master || of().is_some_and(|whose| whose == master)
 }
 
 /// A function that is handed over, for as long as the scope lasts.

@@ -2,9 +2,11 @@
 
 use crate::declared::Declared;
 use crate::state::Shared;
-use lunabot_model::Json;
+use lunabot_model::script::{Inert, Local};
+use lunabot_model::{Json, LiveObject};
 use mlua::{Lua, LuaSerdeExt, Value};
 use serde_json::Map;
+use std::sync::Arc;
 
 /// JSON as Lua sees it: `null` is absent in a table and `util.null` in a list.
 pub(crate) fn to_lua(lua: &Lua, shared: &Shared, json: &Json) -> mlua::Result<Value> {
@@ -51,11 +53,9 @@ fn object_to_lua(lua: &Lua, shared: &Shared, map: &Map<String, Json>) -> mlua::R
         return Declared::from_json(lua, shared, map);
     }
     if let Some(properties) = map.get("$properties") {
-        return crate::props::properties_to_lua(
-            lua,
-            properties,
-            std::sync::Arc::new(lunabot_model::script::Inert),
-        );
+        let live: Arc<dyn LiveObject> =
+            if map.contains_key("$local") { Arc::new(Local) } else { Arc::new(Inert) };
+        return crate::props::properties_to_lua(lua, properties, live);
     }
     if let Some(id) = map.get("$fn").and_then(|f| f.get("id")).and_then(Json::as_u64) {
         return Ok(shared.lifted.get(id).map_or(Value::Nil, |lifted| Value::Function(lifted.function)));

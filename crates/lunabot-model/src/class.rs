@@ -148,6 +148,37 @@ const PARAMETER: &[Hook] = &[
     hook("parse_from_arg", &["value"], "the value of the property", OF_FIELD),
 ];
 
+const OF_REPORT: &str = "tried again with back-off, and shown";
+
+/// Of reporters (11.049).
+const REPORTER: &[Hook] =
+    &[hook("before_start", &[], NOTHING, OF_REPORT), hook("sendMessage", &["reports"], NOTHING, OF_REPORT)];
+
+/// Of generators of reports (11.019).
+const GENERATOR: &[Hook] = &[
+    hook("before_start", &[], NOTHING, OF_REPORT),
+    hook("generate", &["master", "reporter", "key", "message"], "a report, or nil", OF_REPORT),
+    hook("is_message_needed_by_props", &["build"], "true or false", OF_REPORT),
+    hook("is_message_needed_by_results", &["build"], "true or false", OF_REPORT),
+    hook("build_message", &["formatter", "master", "reporter", "build"], "a report, or nil", OF_REPORT),
+    hook(
+        "buildset_message",
+        &["formatter", "master", "reporter", "builds", "results"],
+        "a report, or nil",
+        OF_REPORT,
+    ),
+];
+
+/// Of formatters of messages (11.022).
+const FORMATTER: &[Hook] = &[
+    hook("before_start", &[], NOTHING, OF_REPORT),
+    hook("buildAdditionalContext", &["master", "ctx"], "nothing, or a table of what is added", OF_REPORT),
+];
+
+/// Among the hooks of a formatter that has `buildAdditionalContext`: what the script host calls with the same, and which
+/// returns what came to the context.
+pub const CONTEXT: &str = "$context";
+
 const WEB_HOOK: &[Hook] = &[
     hook("before_start", &[], NOTHING, OF_HOOK),
     hook("getChanges", &["request"], "a list of changes, or nil", OF_HOOK),
@@ -165,6 +196,9 @@ pub const fn hooks(category: Category) -> &'static [Hook] {
         Category::Service => SERVICE,
         Category::Scheduler => SCHEDULER,
         Category::Parameter => PARAMETER,
+        Category::Reporter => REPORTER,
+        Category::Generator => GENERATOR,
+        Category::Formatter => FORMATTER,
         _ => &[],
     }
 }

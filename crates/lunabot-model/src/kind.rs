@@ -15,6 +15,10 @@ pub enum Category {
     ChangeSource,
     Worker,
     Reporter,
+    /// `reporters.BuildStatusGenerator` …: makes reports of what happens.
+    Generator,
+    /// `reporters.MessageFormatter` …: the words of a report.
+    Formatter,
     Secret,
     /// `util.Property`, `util.Interpolate` …: a value that is computed later.
     Renderable,

@@ -26,6 +26,7 @@ pub mod percent;
 pub mod progress;
 pub mod properties;
 pub mod render;
+pub mod reporters;
 pub mod resources;
 pub mod result_spec;
 pub mod results;

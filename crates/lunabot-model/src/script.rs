@@ -2,7 +2,7 @@
 
 mod live;
 
-pub use live::{CallError, Inert, Instance, Keep, LiveKind, LiveObject, ScriptObject};
+pub use live::{CallError, Inert, Instance, Keep, LiveKind, LiveObject, Local, ScriptObject};
 
 use crate::{BoxFuture, Callback, Json};
 use std::borrow::Cow;

@@ -10,4 +10,13 @@ pub trait Templates: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// The text of what is wrong, with the template's name and line.
     fn render(&self, folder: &Path, name: &str, vars: Json) -> Result<String, String>;
+
+    /// Fills a template that is written in the configuration; `html`: what is filled in is escaped (11.020).
+    ///
+    /// # Errors
+    /// The text of what is wrong, with its line.
+    fn fill(&self, text: &str, html: bool, vars: Json) -> Result<String, String>;
+
+    /// Whether such a template can be filled at all. The error as there.
+    fn judge(&self, text: &str) -> Result<(), String>;
 }

@@ -1,6 +1,6 @@
 -- What objects of classes do best in Lua: methods in terms of others, and calls for many lines at once.
 local host = ...
-local type, select, ipairs, setmetatable = type, select, ipairs, setmetatable
+local type, select, ipairs, setmetatable, next, rawequal = type, select, ipairs, setmetatable, next, rawequal
 local raise = host.raise
 
 -- Calls a method for each line of a batch.
@@ -55,6 +55,22 @@ end
 function host.serve_call(source, path, request)
   local fn = host.served(source, path)
   return fn and fn(request)
+end
+
+-- What formatter:buildAdditionalContext(master, ctx) adds to the context of a message: names that it assigned, and the
+-- table that it returned. False and a type: it returned something else.
+function host.context_call(formatter, master, ctx)
+  local before, added = {}, {}
+  for name, value in next, ctx do before[name] = value end
+  local more = formatter:buildAdditionalContext(master, ctx)
+  for name, value in next, ctx do
+    if not rawequal(before[name], value) then added[name] = value end
+  end
+  if more ~= nil and type(more) ~= "table" then return false, type(more) end
+  if more ~= nil and more ~= ctx then
+    for name, value in next, more do added[name] = value end
+  end
+  return added
 end
 
 -- build:getSummaryStatistic(name, fold, initial): one value out of those of all steps (05.016).

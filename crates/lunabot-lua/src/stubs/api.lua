@@ -187,6 +187,20 @@
 ---@field render fun(self: self, value: any): any
 ---@field [string] any
 
+---What a reporter is given.
+---@class lunabot.Report
+---@field body? string|table
+---@field subject? string
+---@field type "plain"|"html"|"json"
+---@field results? integer
+---@field builds table[]
+---@field buildset? table
+---@field users string[]
+---@field patches table[]
+---@field logs table[]
+---@field extra_info? table<string, table>
+---@field worker? string
+
 ---A builder, in callbacks.
 ---@class lunabot.BuilderView
 ---@field name string

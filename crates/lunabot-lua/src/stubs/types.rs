@@ -86,6 +86,7 @@ fn of_argument(name: &str) -> &'static str {
         "wfb" => "lunabot.WorkerForBuilder",
         "wfbs" => "lunabot.WorkerForBuilder[]",
         "change" => "lunabot.Change",
+        "reports" => "lunabot.Report[]",
         "props" => "lunabot.Properties",
         "step" => "lunabot.Step",
         "build" => "lunabot.Build",

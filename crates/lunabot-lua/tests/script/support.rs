@@ -20,6 +20,14 @@ use tempfile::TempDir;
 struct NoTemplates;
 
 impl Templates for NoTemplates {
+    fn fill(&self, _: &str, _: bool, _: Json) -> Result<String, String> {
+        Err("there are no templates here".into())
+    }
+
+    fn judge(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
     fn render(&self, _: &Path, name: &str, _: Json) -> Result<String, String> {
         Err(format!("{name} cannot be filled here"))
     }

@@ -3,8 +3,10 @@
 use super::read::{error, error_at};
 use super::{Config, ConfigError, protocols};
 use crate::locks::{LockId, LockScope, LockUse};
+use crate::reporters::{self, REPORTER};
 use crate::{AnyObject, Json, kind};
 use serde_json::Map;
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// Adds every mistake found. Sections that could not be read are judged by their keys in `table` alone.
@@ -51,9 +53,12 @@ fn name_of(object: &AnyObject) -> Option<&str> {
 }
 
 /// Its name; that of its class, where it is a service of one and has no other.
-fn service_name(object: &AnyObject) -> Option<&str> {
+fn service_name(object: &AnyObject) -> Option<Cow<'_, str>> {
+    if object.kind == REPORTER {
+        return Some(reporters::name_of(object).into());
+    }
     let of_class = || object.class.as_ref()?.get("name")?.as_str();
-    name_of(object).or_else(|| of_class().filter(|_| object.kind == OWN_SERVICE))
+    name_of(object).or_else(|| of_class().filter(|_| object.kind == OWN_SERVICE)).map(Cow::Borrowed)
 }
 
 /// Names within one section are unique (01.005, 01.007, 01.009), those of workers also well formed (01.019).
@@ -68,8 +73,8 @@ fn names(config: &Config, errors: &mut Vec<ConfigError>) {
         let named = objects.iter().filter_map(|o| Some((name_of(o)?, o.at.as_str(), o.kind.as_str())));
         duplicates(what, named, errors);
     }
-    let named =
-        config.services.iter().filter_map(|o| Some((service_name(o)?, o.at.as_str(), o.kind.as_str())));
+    let services: Vec<_> = config.services.iter().filter_map(|o| Some((service_name(o)?, o))).collect();
+    let named = services.iter().map(|(name, o)| (&**name, o.at.as_str(), o.kind.as_str()));
     duplicates("service", named, errors);
     let named = config.builders.iter().map(|b| (b.config.name.as_str(), b.at.as_str(), "util.BuilderConfig"));
     duplicates("builder", named, errors);
@@ -294,7 +299,7 @@ fn own_service(service: &AnyObject) -> Option<&'static str> {
     let starts = service.class.as_ref().and_then(|class| class.pointer("/hooks/startService"));
     match starts {
         None => Some("does nothing by itself: extend it with a method startService"),
-        Some(_) if service_name(service) == Some(OWN_SERVICE) => {
+        Some(_) if service_name(service).as_deref() == Some(OWN_SERVICE) => {
             Some("name is missing; give it one, or give its class one: Base:extend(\"Name\", {…})")
         }
         Some(_) => None,
@@ -315,6 +320,12 @@ fn services(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigE
         let filters = service.arg("filters").and_then(Json::as_array).filter(|_| watches);
         if has_gaps(table, "builders") {
             continue;
+        }
+        for (generator, builder) in reporters::named_builders(service) {
+            if !known.contains(&builder.as_str()) {
+                let text = format!("builders: unknown builder '{builder}'{}", hint(&builder, &known));
+                errors.push(error_at(&generator.at, generator.kind.clone(), text));
+            }
         }
         for builder in filters.into_iter().flatten().flat_map(named_in) {
             if !known.contains(&builder) {

@@ -150,6 +150,22 @@ pub struct Inert;
 
 impl LiveObject for Inert {}
 
+/// For properties that are nobody's but the reader's, such as those in a report: what is set in them stays in them.
+///
+/// In data `{"$properties": …, "$local": true}`.
+pub struct Local;
+
+impl LiveObject for Local {
+    fn call<'a>(&'a self, method: &'a str, _: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
+        Box::pin(async move {
+            match method {
+                "setProperty" => Ok(Json::Null),
+                other => Err(format!("no method {other}")),
+            }
+        })
+    }
+}
+
 /// Something that the script host remembers until this is dropped.
 pub struct Keep {
     id: u64,

@@ -4,7 +4,7 @@ use super::frame;
 use crate::pages::add_filters;
 use lunabot_model::{Clock, Json, Templates};
 use minijinja::value::{Serde, Value};
-use minijinja::{Environment, Error, path_loader};
+use minijinja::{AutoEscape, Environment, Error, path_loader};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,12 +38,9 @@ impl SiteTemplates {
 }
 
 fn environment(folder: &Path, clock: &Arc<dyn Clock>) -> Environment<'static> {
-    let mut env = Environment::new();
+    let mut env = plain(clock);
     let files = path_loader(folder.join("templates"));
     env.set_loader(move |name| if name == PAGE { Ok(Some(frame::source().into())) } else { files(name) });
-    env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    env.set_fuel(Some(FUEL));
-    add_filters(&mut env, clock);
     env
 }
 
@@ -52,6 +49,34 @@ impl Templates for SiteTemplates {
         let env = self.environment(folder);
         let rendered = env.get_template(name).and_then(|template| template.render(Value::from(Serde(vars))));
         rendered.map_err(|error| told(&error, name))
+    }
+
+    fn fill(&self, text: &str, html: bool, vars: Json) -> Result<String, String> {
+        let mut env = plain(&self.clock);
+        env.set_auto_escape_callback(move |_| if html { AutoEscape::Html } else { AutoEscape::None });
+        env.render_str(text, Value::from(Serde(vars))).map_err(|error| told_of_text(&error))
+    }
+
+    fn judge(&self, text: &str) -> Result<(), String> {
+        plain(&self.clock).template_from_str(text).map(drop).map_err(|error| told_of_text(&error))
+    }
+}
+
+/// The language, without any files.
+fn plain(clock: &Arc<dyn Clock>) -> Environment<'static> {
+    let mut env = Environment::new();
+    env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    env.set_fuel(Some(FUEL));
+    add_filters(&mut env, clock);
+    env
+}
+
+/// `template:3: unknown filter: filter foo is unknown`.
+fn told_of_text(error: &Error) -> String {
+    let line = error.line().map_or(String::new(), |line| format!(":{line}"));
+    match error.detail() {
+        Some(detail) => format!("template{line}: {}: {detail}", error.kind()),
+        None => format!("template{line}: {}", error.kind()),
     }
 }
 
@@ -104,6 +129,32 @@ mod tests {
                     {{ d.get('none', '-') }} {{ 90|duration }} {{ 2|result }}";
         let told = filled(text, json!({"d": {"a": "<b>", "b": 2, "z": 0}})).unwrap();
         assert_eq!(told, "A=&lt;b&gt;;B=2;- 1 m 30 s failure");
+    }
+
+    #[test]
+    fn row_11_020_templates_of_the_configuration_are_filled_as_text_or_as_html() {
+        let site = SiteTemplates::new(Arc::new(Still));
+        let vars = || json!({"x": "<b>", "d": {"a": 1}});
+        for (text, html, filled) in [
+            ("{{ x }}", false, "<b>"),
+            ("{{ x }}", true, "&lt;b&gt;"),
+            ("{{ d.get('b', '-') }}{{ nothing }}", false, "-"),
+        ] {
+            assert_eq!(site.fill(text, html, vars()).as_deref(), Ok(filled), "{text}");
+        }
+        for (text, place) in [
+            ("a\n{% if %}", "template:2: "),
+            ("a\n{{ x|nonsense }}", "template:2: "),
+            ("{% include 'other.html' %}", "template not found"),
+            (
+                "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
+                "template:1: ",
+            ),
+        ] {
+            let told = site.fill(text, false, vars()).unwrap_err();
+            assert!(told.contains(place), "{text}: {told}");
+        }
+        assert!(site.judge("{% if %}").is_err() && site.judge("{{ x }}").is_ok());
     }
 
     #[test]

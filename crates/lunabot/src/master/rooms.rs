@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, anyhow};
 use lunabot_data::Data;
 use lunabot_engine::worker::{Prepared, RemoteWorkers};
 use lunabot_engine::{Engine, Stop};
-use lunabot_integrations::{ChangeSources, Environment};
+use lunabot_integrations::{ChangeSources, Environment, Reporters};
 use lunabot_lua::Records;
 use lunabot_model::{BoxFuture, Clock};
 use lunabot_www::{Declared, SharedSite, Site};
@@ -46,6 +46,7 @@ pub struct Rooms {
     workers: LocalWorkers,
     remote: RemoteWorkers,
     pub(super) sources: Arc<ChangeSources>,
+    pub(super) reporters: Arc<Reporters>,
     site: SharedSite,
     pub(super) web: Web,
     stopping: CancellationToken,
@@ -100,6 +101,7 @@ impl Rooms {
             chance: Arc::new(rand::random::<f64>),
             basedir: base.dir().to_owned(),
         }));
+        let reporters = Arc::new(Reporters::new(data.clone(), Arc::clone(clock)));
         let stopping = CancellationToken::new();
         let site = SharedSite::new(site_of(&generation, &data));
         let health = Health {
@@ -109,6 +111,7 @@ impl Rooms {
             db_url: generation.config().db_url.clone(),
             basedir: base.dir().to_owned(),
             sources: Arc::clone(&sources),
+            reporters: Arc::clone(&reporters),
             engine: engine.clone(),
         };
         Ok(Rooms {
@@ -123,6 +126,7 @@ impl Rooms {
             data,
             engine,
             sources,
+            reporters,
             site,
             stopping,
             current: Mutex::new(generation),
@@ -137,6 +141,8 @@ impl Rooms {
         workers: Prepared,
     ) -> Result<()> {
         generation.connect(&self.data);
+        // Before anything happens that is to be reported.
+        self.reporters.apply(&generation.reporters()).await?;
         self.engine.apply(Arc::clone(&generation.inner)).await?;
         // First, so that one that becomes a local worker has left.
         self.remote.take_up(workers).await;
@@ -163,13 +169,15 @@ impl Rooms {
         self.stopping.is_cancelled()
     }
 
-    /// Ends builds, workers and change sources.
+    /// Ends builds, workers, change sources and reporters.
     pub async fn stop(&self, how: Stop) {
         self.stopping.cancel();
         self.sources.stop().await;
         self.engine.stop(how).await;
         self.workers.stop().await;
         self.remote.stop().await;
+        // They may still tell how the last builds ended.
+        self.reporters.stop().await;
         self.web.stop();
     }
 

@@ -5,6 +5,7 @@
 
 use lunabot_model::config::{Config, DeclaredBuilder};
 use lunabot_model::object::same;
+use lunabot_model::reporters;
 use lunabot_model::{AnyObject, Json};
 use std::collections::BTreeMap;
 
@@ -110,6 +111,9 @@ impl Item {
 
 /// The name by which a declared object is matched: its own, or what its kind takes for one.
 pub fn name_of(object: &AnyObject) -> String {
+    if object.kind == reporters::REPORTER {
+        return reporters::name_of(object);
+    }
     let text = |option| object.arg(option).and_then(Json::as_str).map(str::to_string);
     let class = || object.class.as_ref()?.get("name")?.as_str().map(str::to_string);
     text("name").or_else(|| text("repourl")).or_else(class).unwrap_or_else(|| object.kind.clone())

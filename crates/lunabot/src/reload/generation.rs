@@ -12,7 +12,7 @@ use lunabot_lua::{Host, Kept, LoadFailure, LoadOptions, Loaded, Records};
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::render::ServiceScope;
 use lunabot_model::script::MasterPort;
-use lunabot_model::{BoxFuture, Clock, SecretSource, Time};
+use lunabot_model::{BoxFuture, Clock, SecretSource, Templates, Time};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +36,7 @@ pub struct Generation {
     /// Who may come in and do what.
     pub access: Arc<lunabot_www::Access>,
     pub dashboards: lunabot_www::Dashboards,
+    templates: Arc<dyn Templates>,
 }
 
 impl Generation {
@@ -98,6 +99,21 @@ impl Generation {
         builders.into_iter().flatten().filter_map(|name| Some(name.as_str()?.to_owned())).collect()
     }
 
+    /// What the reporters work by.
+    pub fn reporters(&self) -> lunabot_integrations::reporters::Declared {
+        let config = self.config();
+        lunabot_integrations::reporters::Declared {
+            services: config.services.clone(),
+            site: lunabot_integrations::reporters::Site {
+                title: config.title.clone(),
+                url: config.buildbot_url.clone(),
+            },
+            script: Arc::clone(&self.inner.host),
+            secrets: Arc::clone(&self.inner.secrets),
+            templates: Arc::clone(&self.templates),
+        }
+    }
+
     /// What the change sources work by.
     pub fn sources(&self) -> lunabot_integrations::Generation {
         lunabot_integrations::Generation {
@@ -148,11 +164,13 @@ pub struct Loader {
     records: Arc<Records>,
     kept: Arc<Kept>,
     numbers: AtomicU64,
+    templates: Arc<dyn Templates>,
 }
 
 impl Loader {
     pub fn new(base: BaseDir, clock: Arc<dyn Clock>, records: Arc<Records>) -> Self {
-        Loader { base, clock, records, kept: Arc::default(), numbers: AtomicU64::new(1) }
+        let templates = Arc::new(lunabot_www::SiteTemplates::new(Arc::clone(&clock)));
+        Loader { base, clock, records, kept: Arc::default(), numbers: AtomicU64::new(1), templates }
     }
 
     /// Loads and checks the configuration for a master. The record tells how it went, whatever the outcome.
@@ -185,6 +203,7 @@ impl Loader {
         let loaded_at = self.clock.now();
         let loaded = Host::load(self.options(number, port.clone(), reverse_pairs)).await?;
         let mut errors = check::all(&loaded.config);
+        errors.extend(lunabot_integrations::reporters::errors(&loaded.config.services, &*self.templates));
         let secrets =
             Secrets::load(&loaded.config.secrets_providers, &self.config_folder(), &loaded.host).await;
         let secrets = secrets.unwrap_or_else(|mut found| {
@@ -217,7 +236,8 @@ impl Loader {
         let inner = lunabot_engine::Generation { number, content_hash, config, file, host, secrets };
         let inner = Arc::new(inner);
         let (client, access) = (client.map(Arc::new), Arc::new(access));
-        Ok(Generation { inner, files, warnings, loaded_at, port, client, access, dashboards })
+        let templates = Arc::clone(&self.templates);
+        Ok(Generation { inner, files, warnings, loaded_at, port, client, access, dashboards, templates })
     }
 
     /// What a load of this configuration needs.
@@ -234,7 +254,7 @@ impl Loader {
             lua_path: std::env::var_os(LUA_PATH).iter().flat_map(std::env::split_paths).collect(),
             master: port.map(|port| port as Arc<dyn MasterPort>),
             records: Arc::clone(&self.records),
-            templates: Arc::new(lunabot_www::SiteTemplates::new(Arc::clone(&self.clock))),
+            templates: Arc::clone(&self.templates),
             kept: Arc::clone(&self.kept),
             reverse_pairs,
             test_file: None,

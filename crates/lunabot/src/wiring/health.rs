@@ -2,7 +2,7 @@
 
 use crate::reload::history::History;
 use lunabot_engine::{Engine, EngineStatus};
-use lunabot_integrations::ChangeSources;
+use lunabot_integrations::{ChangeSources, Reporters};
 use lunabot_model::{BoxFuture, Time};
 use lunabot_www::{HealthPort, HealthReport, Queue};
 use std::path::PathBuf;
@@ -17,11 +17,12 @@ pub struct Health {
     pub db_url: String,
     pub basedir: PathBuf,
     pub sources: Arc<ChangeSources>,
+    pub reporters: Arc<Reporters>,
     pub engine: Engine,
 }
 
 impl Health {
-    fn facts(&self, engine: &EngineStatus) -> Vec<(String, String)> {
+    async fn facts(&self, engine: &EngineStatus) -> Vec<(String, String)> {
         let workers = format!("{} of {} connected", engine.workers_connected, engine.workers_configured);
         let mut facts = vec![
             ("process".to_string(), std::process::id().to_string()),
@@ -39,6 +40,8 @@ impl Health {
         }
         let services = self.engine.services().into_iter();
         facts.extend(services.map(|(name, how)| (format!("service {name}"), how)));
+        let reporters = self.reporters.status().await.into_iter();
+        facts.extend(reporters.map(|(name, how)| (format!("reporter {name}"), how)));
         facts
     }
 }
@@ -68,7 +71,7 @@ impl HealthPort for Health {
                 queues: queues(&engine),
                 database: self.db_url.split(':').next().unwrap_or_default().to_string(),
                 database_bytes: size,
-                facts: self.facts(&engine),
+                facts: self.facts(&engine).await,
             }
         })
     }

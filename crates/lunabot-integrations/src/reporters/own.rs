@@ -1,0 +1,140 @@
+//! What functions of the configuration can do with a reporter and a generator of theirs (11.019, 11.049).
+
+use super::means::Fault;
+use super::reporter::Reporter;
+use super::reports::rewire;
+use lunabot_data::Data;
+use lunabot_data::new::StateKey;
+use lunabot_model::script::LiveObject;
+use lunabot_model::{Arg, BoxFuture, CallError, Json, ScriptErrorKind};
+use std::sync::{Arc, Weak};
+
+/// `spawn` and `callLater` stay with the script host.
+pub(super) const REPORTER_METHODS: &[&str] = &["getState", "setState", "spawn", "callLater", "sendMessage"];
+
+/// What the methods of a reporter act on.
+pub(super) struct ReporterHandle {
+    pub data: Data,
+    pub name: String,
+}
+
+impl LiveObject for ReporterHandle {
+    fn call<'a>(&'a self, method: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
+        Box::pin(async move {
+            match (method, args.as_slice()) {
+                ("getState", [Json::String(key)] | [Json::String(key), _]) => {
+                    let found =
+                        self.data.get_state(&self.key(key)).await.map_err(|error| error.to_string())?;
+                    let found = found.filter(|found| !found.is_null());
+                    Ok(found.unwrap_or_else(|| args.get(1).cloned().unwrap_or_default()))
+                }
+                ("getState", _) => Err("getState(key, default): key: expected a text".into()),
+                ("setState", [Json::String(key), rest @ ..]) if rest.len() <= 1 => {
+                    let value = rest.first().cloned().unwrap_or_default();
+                    let stored = self.data.set_state(&self.key(key), value).await;
+                    stored.map_err(|error| error.to_string())?.await.map_err(|error| error.to_string())?;
+                    Ok(Json::Null)
+                }
+                ("setState", _) => Err("setState(key, value): key: expected a text".into()),
+                // What the base does.
+                ("sendMessage", _) => Ok(Json::Null),
+                _ => Err(format!("no method {method}")),
+            }
+        })
+    }
+}
+
+impl ReporterHandle {
+    fn key(&self, name: &str) -> StateKey {
+        StateKey { object: self.name.clone(), class: "ReporterBase".into(), name: name.into() }
+    }
+}
+
+/// What a class can call of its base.
+pub(super) const GENERATOR_METHODS: [&str; 5] = [
+    "generate",
+    "is_message_needed_by_props",
+    "is_message_needed_by_results",
+    "build_message",
+    "buildset_message",
+];
+
+/// What the methods of a generator act on. It must not hold the interpreter.
+pub(super) struct GeneratorHandle {
+    pub reporter: Weak<Reporter>,
+    /// Which of its generators it is.
+    pub place: usize,
+}
+
+impl LiveObject for GeneratorHandle {
+    fn invoke<'a>(&'a self, method: &'a str, args: Vec<Arg>) -> BoxFuture<'a, Result<Arg, CallError>> {
+        Box::pin(async move {
+            let reporter = self.reporter.upgrade().ok_or("the reporter has ended")?;
+            let answer = self.base(&reporter, method, args).await.map_err(|fault| match fault {
+                Fault::Script(error) => CallError::new(error.kind, error.message),
+                Fault::Other(text) => CallError::new(ScriptErrorKind::Raise, text),
+            })?;
+            Ok(Arg::Value(answer))
+        })
+    }
+}
+
+impl GeneratorHandle {
+    async fn base(&self, reporter: &Arc<Reporter>, method: &str, args: Vec<Arg>) -> Result<Json, Fault> {
+        let place = self.place;
+        match (method, args.as_slice()) {
+            ("generate", [_, _, Arg::Value(key), message]) => {
+                let key: Vec<String> = serde_json::from_value(key.clone())
+                    .map_err(|_| wrong(method, "key: expected a list of texts"))?;
+                let message = table(method, "message", message)?;
+                Ok(reporter.generate(place, &key, &message).await?.unwrap_or_default())
+            }
+            ("is_message_needed_by_props" | "is_message_needed_by_results", [build]) => {
+                let build = table(method, "build", build)?;
+                Ok(reporter.needed_by_itself(place, method, &build).await?.into())
+            }
+            ("build_message", [formatter, _, _, build]) => {
+                let build = table(method, "build", build)?;
+                let formatter = reporter.generators[place].formatter_of(id_of(formatter));
+                reporter.build_message(place, formatter, &build).await
+            }
+            ("buildset_message", [formatter, _, _, Arg::Value(Json::Array(builds)), ..]) => {
+                let mut builds = builds.clone();
+                builds.iter_mut().for_each(|build| rewire(build, &[]));
+                let formatter = reporter.generators[place].formatter_of(id_of(formatter));
+                reporter.buildset_message(place, formatter, &builds, None).await
+            }
+            ("generate", _) => Err(wrong(method, "takes (self, master, reporter, key, message)")),
+            ("build_message", _) => Err(wrong(method, "takes (self, formatter, master, reporter, build)")),
+            ("buildset_message", _) => {
+                Err(wrong(method, "takes (self, formatter, master, reporter, builds, results)"))
+            }
+            _ => Err(wrong(method, "takes (self, build)")),
+        }
+    }
+}
+
+fn wrong(method: &str, message: &str) -> Fault {
+    Fault::Other(format!("{method}: {message}"))
+}
+
+/// A build or another table that was handed over.
+fn table(method: &str, name: &str, arg: &Arg) -> Result<Json, Fault> {
+    match arg {
+        Arg::Value(value @ Json::Object(_)) => {
+            let mut value = value.clone();
+            rewire(&mut value, &[]);
+            Ok(value)
+        }
+        _ => Err(wrong(method, &format!("{name}: expected a table"))),
+    }
+}
+
+/// The number of a formatter that was handed over.
+fn id_of(formatter: &Arg) -> u64 {
+    match formatter {
+        Arg::Object(object) => object.key.rsplit(' ').next().and_then(|id| id.parse().ok()).unwrap_or(0),
+        Arg::Value(value) => value["$id"].as_u64().unwrap_or(0),
+        _ => 0,
+    }
+}
