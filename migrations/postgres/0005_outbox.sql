@@ -3,7 +3,7 @@ CREATE TABLE outbox (
     id BIGINT PRIMARY KEY,
     reporter TEXT NOT NULL,
     topic TEXT NOT NULL,
-    -- What happens to one thing is reported in its order.
+    -- What happens to one thing, a request with its builds, is reported in its order.
     subject TEXT NOT NULL,
     -- What was announced, as JSON.
     payload TEXT NOT NULL,

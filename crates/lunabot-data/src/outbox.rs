@@ -43,6 +43,12 @@ impl Happening {
         }
     }
 
+    /// `builds/12/finished`, and what it is about, `builds/12`.
+    fn topic(self, id: i64) -> (String, String) {
+        let (first, last) = self.parts();
+        (format!("{first}/{id}/{last}"), format!("{first}/{id}"))
+    }
+
     /// `builds/*/finished`.
     pub fn pattern(self) -> String {
         let (first, last) = self.parts();
@@ -111,16 +117,19 @@ impl Live {
             _ => return,
         };
         let at = build.complete_at.unwrap_or(build.started_at);
-        self.report(what, build.buildid, Some(build.builderid), at, || serde_json::json!(build));
+        // A build comes after its request.
+        let subject = RequestNew.topic(build.buildrequestid).1;
+        self.report(what, build.buildid, subject, Some(build.builderid), at, || serde_json::json!(build));
     }
 
     pub(crate) fn report_request(&mut self, what: Happening, request: &BuildRequest, now: i64) {
-        let row = || serde_json::json!(request);
-        self.report(what, request.buildrequestid, Some(request.builderid), now, row);
+        let (id, row) = (request.buildrequestid, || serde_json::json!(request));
+        self.report(what, id, what.topic(id).1, Some(request.builderid), now, row);
     }
 
     pub(crate) fn report_buildset(&mut self, set: BuildsetId, now: i64) {
-        self.report(BuildsetComplete, set, None, now, || serde_json::json!({"bsid": set}));
+        let row = || serde_json::json!({"bsid": set});
+        self.report(BuildsetComplete, set, BuildsetComplete.topic(set).1, None, now, row);
     }
 
     /// Queues a row for each who wants to hear of it.
@@ -128,6 +137,7 @@ impl Live {
         &mut self,
         what: Happening,
         id: i64,
+        subject: String,
         builder: Option<BuilderId>,
         now: i64,
         payload: impl FnOnce() -> Json,
@@ -144,13 +154,13 @@ impl Live {
         if wanted.is_empty() {
             return;
         }
-        let ((first, last), payload) = (what.parts(), payload().to_string());
+        let ((topic, _), payload) = (what.topic(id), payload().to_string());
         for interest in wanted {
             self.pending.batch.outbox.put(OutboxRow {
                 id: next(&mut self.ids.outbox),
                 reporter: interest.reporter.clone(),
-                topic: format!("{first}/{id}/{last}"),
-                subject: format!("{first}/{id}"),
+                topic: topic.clone(),
+                subject: subject.clone(),
                 payload: payload.clone(),
                 created_at: now,
                 next_at: 0,
@@ -224,8 +234,10 @@ impl Data {
     /// A worker is missing: `row` is what is announced of it.
     pub fn report_missing_worker(&self, worker: WorkerId, row: &Json) -> Ack {
         let now = self.shared.now();
-        let ((), epoch) =
-            self.shared.change(|live| live.report(WorkerMissing, worker, None, now, || row.clone()));
+        let ((), epoch) = self.shared.change(|live| {
+            let subject = WorkerMissing.topic(worker).1;
+            live.report(WorkerMissing, worker, subject, None, now, || row.clone());
+        });
         self.ack(epoch)
     }
 

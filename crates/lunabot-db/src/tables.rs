@@ -287,7 +287,7 @@ pub struct OutboxRow {
     pub reporter: String,
     /// Of the event, such as `builds/12/finished`.
     pub topic: String,
-    /// What is reported in the order in which it happened, such as `builds/12`.
+    /// What is reported in the order in which it happened, such as `buildrequests/12` with its builds.
     pub subject: String,
     /// JSON.
     pub payload: String,

@@ -1,9 +1,9 @@
 //! What is read of a build, a request or a buildset to report it (11.004): no more than is wanted.
 
 use super::formatters::kinds::Common;
-use super::kinds::Wanted;
 use super::means::Means;
 use super::texts;
+use super::wanted::Wanted;
 use lunabot_data::{Answer, Data, DataError};
 use lunabot_model::resources::SourceStamp;
 use lunabot_model::{Json, Properties, Results};
@@ -283,19 +283,6 @@ mod tests {
             ("", 0, (0, "")),
         ] {
             assert_eq!(end_of(text, most), end, "{text:?} {most}");
-        }
-    }
-
-    #[test]
-    fn row_11_020_logs_are_wanted_by_their_names() {
-        for (wanted, yes) in [
-            (Wanted::All, true),
-            (Wanted::Nothing, false),
-            (Wanted::Named(vec!["stdio".into()]), true),
-            (Wanted::Named(vec!["compile.stdio".into()]), true),
-            (Wanted::Named(vec!["test.stdio".into(), "ompile.stdio".into()]), false),
-        ] {
-            assert_eq!(wanted.log("compile", "stdio"), yes, "{wanted:?}");
         }
     }
 }

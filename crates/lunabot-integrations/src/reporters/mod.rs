@@ -13,8 +13,10 @@ mod modes;
 mod own;
 mod reporter;
 mod reports;
+mod sets;
 mod task;
 mod texts;
+mod wanted;
 
 pub use means::Site;
 
@@ -65,6 +67,9 @@ struct Running {
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
+
+/// What is to run, by name: as declared, and ready.
+type Planned = BTreeMap<String, (Json, Arc<Reporter>)>;
 
 impl Running {
     fn interest(&self) -> Interest {
@@ -169,7 +174,7 @@ impl Reporters {
         }
     }
 
-    fn plan(&self, declared: &Declared) -> Result<BTreeMap<String, (Json, Arc<Reporter>)>, Vec<ConfigError>> {
+    fn plan(&self, declared: &Declared) -> Result<Planned, Vec<ConfigError>> {
         let (mut planned, mut errors) = (BTreeMap::new(), Vec::new());
         for object in declared.services.iter().filter(|object| object.kind == REPORTER) {
             let name = name_of(object);

@@ -3,7 +3,7 @@
 use super::details::{self, Wants};
 use super::formatters::{About, Context, Formatter};
 use super::generators::{Generator, Way};
-use super::kinds::{ReporterParams, Wanted};
+use super::kinds::ReporterParams;
 use super::means::{Fault, Live, Means, Thing, master};
 use super::own::{GENERATOR_METHODS, GeneratorHandle, REPORTER_METHODS, ReporterHandle};
 use super::reports::{self, Draft};
@@ -145,7 +145,7 @@ impl Reporter {
         self.thing.this(&self.means, live).await
     }
 
-    async fn this_generator(&self, place: usize) -> Result<Arg, Fault> {
+    pub(super) async fn this_generator(&self, place: usize) -> Result<Arg, Fault> {
         let live = || Live {
             what: "generator",
             fields: Map::new(),
@@ -237,7 +237,12 @@ impl Reporter {
     }
 
     /// Asks the class, or decides.
-    async fn needed(&self, place: usize, method: &'static str, build: &Json) -> Result<bool, Fault> {
+    pub(super) async fn needed(
+        &self,
+        place: usize,
+        method: &'static str,
+        build: &Json,
+    ) -> Result<bool, Fault> {
         let generator = &self.generators[place];
         let Some(callback) = generator.thing.hook(method) else {
             return self.needed_by_itself(place, method, build).await;
@@ -268,7 +273,7 @@ impl Reporter {
         Ok(generator.needed_by_props(&build["builder"], &properties))
     }
 
-    async fn properties_of(&self, build: &Json) -> Result<Properties, Fault> {
+    pub(super) async fn properties_of(&self, build: &Json) -> Result<Properties, Fault> {
         match details::properties_in(build) {
             Some(properties) => Ok(properties),
             None => Ok(details::properties_of(&self.means.data, build).await?),
@@ -319,7 +324,7 @@ impl Reporter {
         Ok(draft.report(subject, results, &build["buildset"]))
     }
 
-    async fn add_build(
+    pub(super) async fn add_build(
         &self,
         draft: &mut Draft,
         generator: &Generator,
@@ -336,85 +341,8 @@ impl Reporter {
         Ok(())
     }
 
-    async fn generate_for_set(&self, place: usize, set: &Json) -> Result<Option<Json>, Fault> {
-        let generator = &self.generators[place];
-        let Some((set, rows)) = details::buildset(&self.means, &set["bsid"]).await? else { return Ok(None) };
-        let mut builds = Vec::new();
-        for row in rows {
-            let Some(build) = details::build(&self.means, &row, &wants(generator, false)).await? else {
-                continue;
-            };
-            let all = generator.way == Way::SetCombined;
-            if all
-                || self.needed(place, "is_message_needed_by_props", &build).await?
-                    && self.needed(place, "is_message_needed_by_results", &build).await?
-            {
-                builds.push(build);
-            }
-        }
-        if builds.is_empty() {
-            return Ok(None);
-        }
-        let Some(callback) = generator.thing.hook("buildset_message") else {
-            return self.buildset_message(place, &generator.formatter, &builds, Some(&set)).await.map(Some);
-        };
-        let args = vec![
-            self.this_generator(place).await?,
-            generator.formatter.this(&self.means).await?,
-            master(0),
-            self.this().await?,
-            Arg::Value(builds.clone().into()),
-            Arg::Value(set["results"].clone()),
-        ];
-        let answer = self.means.call(callback, "buildset_message", args).await?;
-        self.checked(callback, "buildset_message", answer, &builds)
-    }
-
-    /// One message of all builds, or the words about each, together.
-    pub async fn buildset_message(
-        &self,
-        place: usize,
-        formatter: &Formatter,
-        builds: &[Json],
-        set: Option<&Json>,
-    ) -> Result<Json, Fault> {
-        let generator = &self.generators[place];
-        let set = set.unwrap_or_else(|| builds.first().map_or(&Json::Null, |build| &build["buildset"]));
-        let (results, mut draft) = (details::results_of(set), Draft::default());
-        if generator.way == Way::SetCombined {
-            let mut users = std::collections::BTreeSet::new();
-            for build in builds {
-                let properties = self.properties_of(build).await?;
-                users.extend(details::users(&self.means.data, build, &properties).await?);
-            }
-            let users: Vec<String> = users.into_iter().collect();
-            let about = About::Set { set, builds, users: &users };
-            let context = Context::of(&self.means, &generator.modes, about).await?;
-            draft.merge(formatter.message(&self.means, context).await?)?;
-            draft.users.extend(users);
-            builds.iter().for_each(|build| draft.add(build, false, &Wanted::Nothing));
-        } else {
-            for build in builds {
-                self.add_build(&mut draft, generator, formatter, build, true).await?;
-            }
-        }
-        let site = self.means.site();
-        let named = Named { results, title: &site.title, builder: "whole buildset" };
-        let subject = generator.chosen.subject.as_deref().unwrap_or(texts::SUBJECT);
-        Ok(draft.report(Some(texts::subject(subject, &named)), results, set))
-    }
-
-    async fn generate_for_worker(&self, generator: &Generator, worker: &Json) -> Result<Option<Json>, Fault> {
-        let name = worker["name"].as_str().unwrap_or_default();
-        let notify = worker["notify"].as_array().filter(|notify| !notify.is_empty());
-        let Some(notify) = notify.filter(|_| generator.needs_worker(name)) else { return Ok(None) };
-        let context = Context::of(&self.means, &generator.modes, About::Worker(worker)).await?;
-        let message = generator.formatter.message(&self.means, context).await?;
-        Ok(Some(reports::of_worker(message, name, notify)))
-    }
-
     /// What a class made, if it is a report.
-    fn checked(
+    pub(super) fn checked(
         &self,
         callback: &Callback,
         what: &str,
@@ -429,12 +357,13 @@ impl Reporter {
 }
 
 /// What a generator needs of a build.
-fn wants(generator: &Generator, new: bool) -> Wants {
+pub(super) fn wants(generator: &Generator, new: bool) -> Wants {
     let formatter = generator.start_formatter.as_ref().filter(|_| new).unwrap_or(&generator.formatter);
     let mut wants = formatter.wants(&generator.chosen.add_logs);
-    let decides = generator.thing.hook("generate").is_some();
-    wants.previous = !new && (generator.modes.looks_back() || decides);
+    let has = |hook| generator.thing.hook(hook).is_some();
+    let decides = has("generate");
+    wants.previous = !new && (generator.modes.looks_back() || decides || has("is_message_needed_by_results"));
     // A class is told the properties by which it decides.
-    wants.properties |= decides || generator.thing.hook("is_message_needed_by_props").is_some();
+    wants.properties |= decides || has("is_message_needed_by_props");
     wants
 }

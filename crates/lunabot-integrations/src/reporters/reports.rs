@@ -3,7 +3,7 @@
 use super::details::{properties_in, wired};
 use super::formatters::Message;
 use super::formatters::kinds::BodyType;
-use super::kinds::Wanted;
+use super::wanted::Wanted;
 use lunabot_model::{Json, Properties, Results};
 use serde_json::{Map, json};
 use std::collections::BTreeSet;
@@ -122,7 +122,7 @@ pub(crate) fn checked(answer: Json, known: &[Json]) -> Result<Option<Json>, Stri
             None => drop(report.insert(name.into(), json!([]))),
             Some(Json::Array(_)) => {}
             Some(empty @ Json::Object(_)) if empty.as_object().is_some_and(Map::is_empty) => {
-                *empty = json!([])
+                *empty = json!([]);
             }
             Some(_) => return Err(format!("a report whose {name} is no list")),
         }

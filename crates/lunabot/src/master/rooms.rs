@@ -176,7 +176,7 @@ impl Rooms {
         self.engine.stop(how).await;
         self.workers.stop().await;
         self.remote.stop().await;
-        // They may still tell how the last builds ended.
+        // What they do not tell any more, they tell after the next start.
         self.reporters.stop().await;
         self.web.stop();
     }

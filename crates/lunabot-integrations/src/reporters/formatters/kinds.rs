@@ -1,6 +1,6 @@
 //! The kinds of formatters of messages (11.020, 11.028).
 
-use crate::reporters::kinds::Wanted;
+use crate::reporters::wanted::Wanted;
 use lunabot_model::kind::{CallbackSpec, Category, Params, check_as, schema_of};
 use lunabot_model::{Callback, Json, Kind, Problem, Renderable};
 use schemars::JsonSchema;

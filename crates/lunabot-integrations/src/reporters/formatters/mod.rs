@@ -118,6 +118,8 @@ impl Formatter {
             }
             Way::Function(callback, body_type) => {
                 let body = means.call(callback, "fn", vec![Arg::Value(context.for_functions())]).await?;
+                let body =
+                    judged(body, *body_type).map_err(|wrong| means.nonsense(callback, "fn", &wrong))?;
                 Ok(Message { body, body_type: *body_type, ..Message::default() })
             }
             Way::Raw(callback) => {
@@ -218,7 +220,15 @@ fn read_raw(answer: Json) -> Result<Message, String> {
         Json::String(subject) => Some(subject),
         _ => return Err("fn returned a subject that is no text".into()),
     };
-    Ok(Message { body, body_type, subject, extra_info: extra_info(extra)? })
+    Ok(Message { body: judged(body, body_type)?, body_type, subject, extra_info: extra_info(extra)? })
+}
+
+/// A body that a function gave: a text, or for JSON whatever it is.
+fn judged(body: Json, body_type: BodyType) -> Result<Json, String> {
+    match (&body, body_type) {
+        (_, BodyType::Json) | (Json::String(_) | Json::Null, _) => Ok(body),
+        _ => Err(format!("fn returned the body {body:.60}, which is no text; for JSON the type is \"json\"")),
+    }
 }
 
 /// A table of tables (11.027).
@@ -233,7 +243,7 @@ fn extra_info(answer: Json) -> Result<Json, String> {
 
 impl Formatter {
     /// What a build needs for it.
-    pub fn wants(&self, add_logs: &super::kinds::Wanted) -> details::Wants {
+    pub fn wants(&self, add_logs: &super::wanted::Wanted) -> details::Wants {
         let mut wants = details::Wants::of(&self.common, add_logs);
         wants.properties |= matches!(self.way, Way::Renderable(_));
         wants
@@ -262,6 +272,7 @@ mod tests {
             (json!({"type": "x"}), "none of"),
             (json!({"subject": 1}), "no text"),
             (json!({"extra_info": {"a": 1}}), "a table of tables"),
+            (json!({"body": {"a": 1}}), "which is no text"),
         ] {
             assert!(read_raw(answer).unwrap_err().contains(told), "{told}");
         }
