@@ -587,7 +587,7 @@ local Own = reporters.BuildStatusGenerator:extend("Own", {{
   end,
   message_formatter = reporters.MessageFormatterFunction{{function(ctx) return ctx.summary end}},
 }})
-c.services = {{ reporters.Reporter{{name = "own", generators = {{Own{{mode = "failing"}}}}, send = tells(function(report)
+c.services = {{ reporters.Reporter{{generators = {{Own{{mode = "failing"}}}}, send = tells(function(report)
   return {{report.body, report.users[1] or "nobody", report.builds[1].properties:getProperty("x") or "none",
     report.builds[1].properties:getPropertySource("buildername")}}
 end)}} }}
@@ -596,7 +596,7 @@ end)}} }}
     let master = Master::start(&running(&block)).await?;
     build(&master, 2).await?;
     let told = reports(&master, 3).await?;
-    assert_eq!(told[0], json!(["own1builds1", 1, "mine", "Builder"]));
+    assert_eq!(told[0], json!(["ReporterBase_Own_failing1builds1", 1, "mine", "Builder"]));
     assert!(told.contains(&json!(["base: Build succeeded!", "nobody", "none", "Builder"])), "{told:?}");
     // The second build failed, which the class turns around.
     assert_eq!(told.len(), 3, "{told:?}");

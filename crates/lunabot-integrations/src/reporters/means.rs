@@ -111,6 +111,10 @@ impl Thing {
         Ok(Thing { object: object.clone(), class, instance: OnceCell::new() })
     }
 
+    pub fn has_class(&self) -> bool {
+        self.class.is_some()
+    }
+
     pub fn hook(&self, name: &str) -> Option<&Callback> {
         self.class.as_ref()?.hook(name)
     }

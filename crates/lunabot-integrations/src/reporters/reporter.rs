@@ -9,7 +9,7 @@ use super::own::{GENERATOR_METHODS, GeneratorHandle, REPORTER_METHODS, ReporterH
 use super::reports::{self, Draft};
 use super::texts::{self, Named};
 use lunabot_data::{Due, Interest};
-use lunabot_model::{AnyObject, Arg, Callback, Json, Properties, Templates, reporters};
+use lunabot_model::{AnyObject, Arg, Callback, Json, Properties, ScriptObject, Templates, reporters};
 use serde_json::{Map, json};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -136,12 +136,13 @@ impl Reporter {
 
     /// What the reporter is to a function.
     pub async fn this(&self) -> Result<Arg, Fault> {
-        let live = || Live {
-            what: "reporter",
-            fields: Map::from_iter([("name".to_owned(), self.name.as_str().into())]),
-            methods: REPORTER_METHODS,
-            handle: Arc::new(ReporterHandle { data: self.means.data.clone(), name: self.name.clone() }),
-        };
+        let fields = Map::from_iter([("name".to_owned(), self.name.as_str().into())]);
+        let handle = Arc::new(ReporterHandle { data: self.means.data.clone(), name: self.name.clone() });
+        if !self.thing.has_class() {
+            let plain = ScriptObject::new("reporter", self.name.as_str(), fields.into(), handle);
+            return Ok(Arg::Object(plain.with_methods(&["getState", "setState"])));
+        }
+        let live = || Live { what: "reporter", fields, methods: REPORTER_METHODS, handle };
         self.thing.this(&self.means, live).await
     }
 

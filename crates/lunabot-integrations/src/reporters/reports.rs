@@ -190,6 +190,33 @@ mod tests {
     }
 
     #[test]
+    fn row_11_013_logs_and_patches_go_beside_the_words() {
+        let log = |name: &str, content: bool| {
+            let mut log = json!({"stepname": "make", "name": name});
+            if content {
+                log["content"] = json!({"content": "o\n"});
+            }
+            log
+        };
+        let build = json!({
+            "buildset": {"sourcestamps": [{"patch": {"body": "p"}}, {"patch": null}]},
+            "steps": [{"logs": [log("stdio", true), log("err", true), log("other", false)]}, {}],
+        });
+        for (patch, add_logs, patches, logs) in [
+            (false, Wanted::Nothing, 0, 2),
+            (true, Wanted::All, 1, 2),
+            (true, Wanted::Named(vec!["make.stdio".into()]), 1, 1),
+            (false, Wanted::Named(vec!["other".into()]), 0, 0),
+        ] {
+            let mut draft = Draft::default();
+            draft.add(&build, patch, &add_logs);
+            let report = draft.report(None, None, &Json::Null);
+            let count = |name: &str| report[name].as_array().map(Vec::len);
+            assert_eq!((count("patches"), count("logs")), (Some(patches), Some(logs)), "{add_logs:?}");
+        }
+    }
+
+    #[test]
     fn row_11_019_what_a_class_returns_is_a_report_or_nothing() {
         assert_eq!(checked(Json::Null, &[]), Ok(None));
         let known =
