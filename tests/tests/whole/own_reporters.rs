@@ -79,6 +79,33 @@ async fn row_11_049_a_reporter_tells_a_chat() -> Result<()> {
     Ok(())
 }
 
+/// It keeps what it is told, and says all of it a little later; what it counts outlives the process.
+#[tokio::test]
+async fn row_11_049_a_reporter_collects_and_remembers() -> Result<()> {
+    let block = r#"
+c.services = { reporters.Reporter:extend("Digest", {
+  before_start = function(self) self.all = {} end,
+  sendMessage = function(self, reports)
+    for _, report in ipairs(reports) do table.insert(self.all, report.builds[1].number) end
+    self:setState("count", self:getState("count", 0) + #reports)
+    if self.timer then self.timer:cancel() end
+    self.timer = self:callLater(0.3, function()
+      local seen = self.master.data.get("builds", {filters = {complete = true}})
+      util.log.info("DIGEST " .. self.name .. " " .. table.concat(self.all, ",") .. " of " .. self:getState("count") .. "/" .. #seen)
+      self.all = {}
+    end)
+  end,
+}){name = "digest", generators = {reporters.BuildStatusGenerator{}}} }
+"#;
+    let master = Master::start(&running(block)).await?;
+    build(&master, 2).await?;
+    master.log_line(|line| line.contains("DIGEST digest ") && line.contains(" of 2/2")).await?;
+    let master = Master::start_in(master.kill().await?).await?;
+    master.force("runtests").await?;
+    master.log_line(|line| line.contains("DIGEST digest 3 of 3/3")).await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn rows_11_014_11_015_what_comes_begins_and_ends_is_said_in_order() -> Result<()> {
     let master = Master::start(&documented(PAGE, "What is reported", "")?).await?;

@@ -7,15 +7,15 @@ use crate::reporters::{details, texts};
 use lunabot_model::{Json, Properties, Results};
 use serde_json::{Map, json};
 
-/// Colours of results in HTML (11.024).
-const STYLES: [(Results, &str); 7] = [
-    (Results::Success, "color: white; background-color: #2e7d32"),
-    (Results::Warnings, "color: black; background-color: #ffb300"),
-    (Results::Failure, "color: white; background-color: #c62828"),
-    (Results::Skipped, "color: black; background-color: #90caf9"),
-    (Results::Exception, "color: white; background-color: #6a1b9a"),
-    (Results::Retry, "color: white; background-color: #6a1b9a"),
-    (Results::Cancelled, "color: white; background-color: #ad1457"),
+/// Colours of results in HTML, by their numbers (11.024).
+const STYLES: [&str; 7] = [
+    "color: white; background-color: #2e7d32",
+    "color: black; background-color: #ffb300",
+    "color: white; background-color: #c62828",
+    "color: black; background-color: #90caf9",
+    "color: white; background-color: #6a1b9a",
+    "color: white; background-color: #6a1b9a",
+    "color: white; background-color: #ad1457",
 ];
 
 /// What is reported.
@@ -130,9 +130,7 @@ impl Context {
     pub fn for_templates(&self, html: bool) -> Json {
         let mut names = plain(Json::Object(self.names.clone()));
         if html {
-            let styles =
-                STYLES.iter().map(|(results, style)| (results.code().to_string(), Json::from(*style)));
-            names["results_style"] = Json::Object(styles.collect());
+            names["results_style"] = json!(STYLES);
         }
         names
     }

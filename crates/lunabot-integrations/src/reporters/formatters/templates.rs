@@ -15,7 +15,7 @@ Blamelist: {{ blamelist | join(', ') or '(nobody)' }}
 const HTML: &str = "\
 <p><a href=\"{{ build_url }}\">{{ buildername }}</a>: {{ status_detected }} of {{ projects }}.</p>
 <table>
-<tr><td>Result</td><td><span style=\"{{ results_style[results|string] }}\">{{ result_names[results] }}</span></td></tr>
+<tr><td>Result</td><td><span style=\"{{ results_style[results] }}\">{{ result_names[results] }}</span></td></tr>
 <tr><td>Worker</td><td>{{ workername }}</td></tr>
 <tr><td>Reason</td><td>{{ build.buildset.reason or '(none)' }}</td></tr>
 <tr><td>Blamelist</td><td>{{ blamelist | join(', ') or '(nobody)' }}</td></tr>
