@@ -48,7 +48,6 @@ const UNCALLED: &[(Category, &str, &str)] = &[
     (Category::Reporter, "startService", "write before_start"),
     (Category::Reporter, "stopService", "what a reporter has begun ends with it"),
     (Category::Reporter, "send", "write sendMessage(self, reports)"),
-    (Category::Generator, "check", "write check = function(args) … end"),
     (Category::Generator, "generate_name", "give the reporter a name"),
     (Category::Formatter, "render_message_dict", WORDS_OF),
     (Category::Formatter, "render_message_body", WORDS_OF),

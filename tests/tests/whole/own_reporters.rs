@@ -780,6 +780,14 @@ fn rows_11_001_11_009_11_012_mistakes_in_reporters_name_their_line() -> Result<(
                  generators = {reporters.BuildStatusGenerator{}}} }";
     let (ok, text) = checked(&running(block))?;
     assert!(ok && text.contains("reconfigService is a method of your own, which nothing calls"), "{text}");
+    // What checks options is no method.
+    let block = "c.services = { reporters.Reporter{send = print, generators = {reporters.WorkerMissingGenerator:extend('G', {\
+                 params = {word = {type = 'string'}}, wanted_event_keys = {'workers/*/missing'}, generate = print, \
+                 check = function(args) if args.word == 'no' then return 'word: not this one' end end}){word = 'no'}}} }";
+    let (ok, text) = checked(&running(block))?;
+    assert!(!ok && text.contains("word: not this one"), "{text}");
+    let (ok, text) = checked(&running(&block.replace("word = 'no'}}}", "word = 'yes'}}}")))?;
+    assert!(ok && !text.contains("WARN") && !text.contains("nothing calls"), "{text}");
     Ok(())
 }
 

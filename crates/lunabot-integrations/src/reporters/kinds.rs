@@ -193,6 +193,8 @@ generator!(BuildStartEndParams, {
     start_formatter: Option<AnyObject>,
     /// Makes the words at the end.
     end_formatter: Option<AnyObject> as formatter,
+    /// What a class with a `generate` of its own is asked about, e.g. {"builds/*/new"}.
+    wanted_event_keys: Option<Vec<Json>>,
 });
 
 generator!(BuildRequestParams, {
@@ -208,6 +210,8 @@ generator!(BuildRequestParams, {
     add_patch: bool,
     /// Makes the words.
     formatter: Option<AnyObject>,
+    /// What a class with a `generate` of its own is asked about, e.g. {"builds/*/new"}.
+    wanted_event_keys: Option<Vec<Json>>,
 });
 
 generator!(BuildSetStatusParams, {
@@ -229,6 +233,8 @@ generator!(BuildSetStatusParams, {
     add_patch: bool,
     /// Makes the words for each build.
     message_formatter: Option<AnyObject> as formatter,
+    /// What a class with a `generate` of its own is asked about, e.g. {"builds/*/new"}.
+    wanted_event_keys: Option<Vec<Json>>,
 });
 
 generator!(WorkerMissingParams, {
@@ -236,6 +242,8 @@ generator!(WorkerMissingParams, {
     workers: Option<Names>,
     /// Makes the words.
     message_formatter: Option<AnyObject> as formatter,
+    /// What a class with a `generate` of its own is asked about, e.g. {"builds/*/new"}.
+    wanted_event_keys: Option<Vec<Json>>,
 });
 
 /// `reporters.BuildSetCombinedStatusGenerator`.
@@ -244,11 +252,15 @@ generator!(WorkerMissingParams, {
 pub struct BuildSetCombinedParams {
     /// Makes the words for the whole buildset.
     pub message_formatter: AnyObject,
+    /// What a class with a `generate` of its own is asked about, e.g. {"builds/*/new"}.
+    #[serde(default)]
+    pub wanted_event_keys: Option<Vec<Json>>,
 }
 
 impl From<BuildSetCombinedParams> for Chosen {
     fn from(params: BuildSetCombinedParams) -> Chosen {
-        Chosen { formatter: Some(params.message_formatter), ..Chosen::default() }
+        let BuildSetCombinedParams { message_formatter, wanted_event_keys } = params;
+        Chosen { formatter: Some(message_formatter), wanted_event_keys, ..Chosen::default() }
     }
 }
 
