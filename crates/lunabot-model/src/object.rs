@@ -59,8 +59,9 @@ impl Callback {
     /// A message about the function, with the place where it is written, unless the message begins with one.
     pub fn placed(&self, message: &str) -> String {
         let mut parts = message.splitn(3, ':');
-        let line = parts.nth(1).and_then(|line| line.trim().parse::<u32>().ok());
-        if line.is_some() || self.at.is_empty() {
+        let in_file = parts.next().is_some_and(|file| file.ends_with(".lua"));
+        let line = parts.next().and_then(|line| line.trim().parse::<u32>().ok());
+        if in_file && line.is_some() || self.at.is_empty() {
             return message.into();
         }
         format!("{}: {message}", self.at)

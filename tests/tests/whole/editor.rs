@@ -2,12 +2,14 @@
 
 use crate::documents::{blocks, markdown};
 use anyhow::{Context, Result, ensure};
-use lunabot_tests::{lunabot_binary, project_root};
+use lunabot_tests::{BEFORE, lunabot_binary, project_root};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// What the language server says of documents, and is right: (file, code, text).
@@ -18,15 +20,6 @@ const MEANT: &[(&str, &str, &str)] = &[
     // What `pcall` catches may be anything.
     ("helpers", "undefined-field", "kind"),
 ];
-
-/// What blocks of documents go on from.
-const HEAD: &str = r#"
-local lunabot = require "lunabot"
-local changes, schedulers, secrets, steps, util, webhooks, worker =
-  lunabot.changes, lunabot.schedulers, lunabot.secrets, lunabot.steps, lunabot.util, lunabot.webhooks, lunabot.worker
-local f = util.BuildFactory{}
-local c = lunabot.master.config
-"#;
 
 const MISTAKES: &str = r#"local lunabot = require "lunabot"
 local util, steps, worker = lunabot.util, lunabot.steps, lunabot.worker
@@ -96,10 +89,14 @@ fn write_what_is_shown(dir: &Path) -> Result<usize> {
             count += 1;
         }
     }
+    // The lists that it begins with are not to say what may be in them.
+    let lists = BEFORE.find("local c = {}").context("where the configuration begins")?;
+    let before =
+        format!("{}local c = lunabot.master.config\nlocal f = util.BuildFactory{{}}\n", &BEFORE[..lists]);
     for page in markdown(&project_root().join("docs"))? {
         for (line, block) in blocks(&std::fs::read_to_string(&page)?) {
             let whole = block.lines().any(|line| line.starts_with("return "));
-            let text = if whole { block } else { format!("{HEAD}{block}\nreturn c\n") };
+            let text = if whole { block } else { format!("{before}{block}\nreturn c\n") };
             let name = format!("{}-{line}.lua", name_of(&page.with_extension("")));
             std::fs::write(dir.join(name), text)?;
             count += 1;
@@ -130,9 +127,12 @@ struct Told {
 /// By the name of the file.
 type AllTold = BTreeMap<String, Vec<Told>>;
 
+/// How long a server may take for the whole; then it is ended, and whoever waits for it with it.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// A language server whose workspace is one folder.
 struct Server {
-    child: Child,
+    child: Arc<Mutex<Child>>,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
     root: String,
@@ -154,6 +154,14 @@ impl Server {
         let to = child.stdin.take().context("its input")?;
         let from = BufReader::new(child.stdout.take().context("its output")?);
         let root = format!("file://{}", folder.display());
+        let child = Arc::new(Mutex::new(child));
+        let watched = Arc::downgrade(&child);
+        std::thread::spawn(move || {
+            std::thread::sleep(PATIENCE);
+            if let Some(child) = watched.upgrade() {
+                let _ = lock(&child).kill();
+            }
+        });
         let mut server = Server { child, to, from, root, asked: 0 };
         let root = &server.root;
         let params = json!({
@@ -211,7 +219,7 @@ impl Server {
     fn end(mut self) -> Result<()> {
         self.ask("shutdown", &Value::Null)?;
         self.send(&json!({"method": "exit"}))?;
-        ensure!(self.child.wait()?.success(), "the language server failed");
+        ensure!(lock(&self.child).wait()?.success(), "the language server failed");
         Ok(())
     }
 
@@ -260,9 +268,14 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let mut child = lock(&self.child);
+        let _ = child.kill();
+        let _ = child.wait();
     }
+}
+
+fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
+    child.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Warnings and errors, not hints.

@@ -310,6 +310,44 @@
 ---@field prioritizeBuilders? fun(master: lunabot.Master, builders: lunabot.BuilderView[]): lunabot.BuilderView[]
 ---@field [string] any
 
+---A build as reporters get it: of steps, logs and properties what the formatter wants.
+---@class lunabot.ReportedBuild
+---@field buildid integer
+---@field number? integer
+---@field builderid integer
+---@field buildrequestid integer
+---@field workerid? integer
+---@field started_at integer
+---@field complete_at integer of one that has ended
+---@field complete boolean
+---@field results? integer
+---@field state_string string
+---@field url string
+---@field builder { name: string, builderid: integer, tags: string[], [string]: any }
+---@field buildset { bsid: integer, reason: string, sourcestamps: table[], [string]: any }
+---@field buildrequest table
+---@field properties table<string, any>
+---@field prev_build? lunabot.ReportedBuild
+---@field steps? { name: string, number: integer, results?: integer, state_string: string, logs?: table[], [string]: any }[]
+---@field [string] any
+
+---@class lunabot.Report
+---@field body any
+---@field subject? string
+---@field type? "plain"|"html"|"json"
+---@field results? integer
+---@field builds lunabot.ReportedBuild[]
+---@field buildset? table
+---@field users string[]
+---@field patches table[]
+---@field logs table[]
+---@field extra_info? table
+---@field [string] any
+
+---Decides what is reported.
+---@class lunabot.Generator : lunabot.Object
+---@class lunabot.Formatter : lunabot.Object
+
 ---What a browser asks of a dashboard, or somebody of a path that is served.
 ---@class lunabot.HttpRequest
 ---@field path string

@@ -155,9 +155,12 @@ fn extensible(text: &mut String, kind: &Kind, path: &str) {
 fn more(category: Category, takes: &[&str]) -> String {
     let all = of_function(takes.iter().copied());
     let inner = all.trim_start_matches("fun(").trim_end_matches("): any, any?");
-    // What a forge sends, not a request for a build.
     let inner = match category {
+        // What a forge sends, not a request for a build.
         Category::WebHook => inner.replace("lunabot.Request", "lunabot.HttpRequest"),
+        // What is known of a build, not one that runs.
+        Category::Generator => inner.replace("lunabot.Build", "lunabot.ReportedBuild"),
+        Category::Reporter => inner.replace("reports: any", "reports: lunabot.Report[]"),
         _ => inner.to_string(),
     };
     if inner.is_empty() { inner } else { format!(", {inner}") }
@@ -199,6 +202,8 @@ fn base(category: Category) -> &'static str {
         Category::Scheduler => "lunabot.Scheduler",
         Category::Worker => "lunabot.LatentWorker",
         Category::ChangeSource | Category::Service | Category::Reporter => "lunabot.Acting",
+        Category::Generator => "lunabot.Generator",
+        Category::Formatter => "lunabot.Formatter",
         _ => "lunabot.Object",
     }
 }

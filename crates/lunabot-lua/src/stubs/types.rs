@@ -59,9 +59,11 @@ fn key(name: &str) -> String {
 
 /// `fun(builder: lunabot.BuilderView, wfb: lunabot.WorkerForBuilder): any, any?`.
 fn of_callback(spec: &CallbackSpec) -> String {
-    if spec.option == "app" {
+    match spec.option {
         // Of a dashboard: what a browser asks, not a request for a build.
-        return "fun(request: lunabot.HttpRequest): any, any?".into();
+        "app" => return "fun(request: lunabot.HttpRequest): any, any?".into(),
+        "send" => return "fun(reports: lunabot.Report[]): any, any?".into(),
+        _ => {}
     }
     of_function(spec.args.split(',').map(str::trim))
 }
