@@ -169,7 +169,8 @@ fn lines(events: &[Json]) -> String {
 async fn gaps_are_filled_from_the_log_02_020() {
     let (dir, server, mut master) =
         (tempfile::tempdir().unwrap(), Server::start().await, Master::new().await);
-    let time = 1_700_000_001;
+    // Also where the stream is heard before the log is asked.
+    let time = 1_700_000_000;
     std::fs::write(dir.path().join("events"), format!("{}\n", patch_set(1, time))).unwrap();
     server.put_text(LOG, 200, &lines(&[patch_set(1, time), patch_set(2, time)]));
     let options =
