@@ -58,7 +58,9 @@ const FLUSH_ALL: &str = "DELETE FROM scheduler_changes WHERE schedulerid = $1";
 const FLUSH: &str = "DELETE FROM scheduler_changes WHERE schedulerid = $1 AND changeid <= $2";
 
 const OUTBOX_DONE: &str = "DELETE FROM outbox WHERE id = $1";
-const OUTBOX_LATER: &str = "UPDATE outbox SET next_at = $2, tries = $3 WHERE id = $1";
+/// What waits behind it is put off, too: it would be found among what is due each time.
+const OUTBOX_LATER: &str = "UPDATE outbox SET next_at = $2, tries = CASE WHEN id = $1 THEN $3 ELSE tries END \
+    WHERE reporter = (SELECT reporter FROM outbox WHERE id = $1) AND subject = (SELECT subject FROM outbox WHERE id = $1)";
 const OUTBOX_DROP: &str = "DELETE FROM outbox WHERE reporter = $1";
 
 const PUT_TEST_RESULT_SET: &str = "INSERT INTO test_result_sets (id, builderid, buildid, stepid, description, \

@@ -39,7 +39,7 @@ const CLASSIFIED: &str =
     "SELECT changeid, important FROM scheduler_changes WHERE schedulerid = $1 ORDER BY changeid";
 const COMPLETE_TIMES: &str =
     "SELECT u.id, (SELECT MAX(b.complete_at) FROM builds b WHERE b.builderid = u.id) FROM builders u";
-/// Of each subject the oldest: those that were not tried first, then those that are to be tried again.
+/// Of each subject the oldest, as they are due.
 const OUTBOX: &str = "SELECT o.id, o.reporter, o.topic, o.subject, o.payload, o.created_at, o.next_at, o.tries FROM outbox o \
     WHERE o.reporter = $1 AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.reporter = o.reporter AND e.subject = o.subject \
     AND e.id < o.id) ORDER BY o.next_at, o.id LIMIT $2";
