@@ -10,6 +10,7 @@ use lunabot_model::script::{CallSite, Keep};
 use lunabot_model::{
     Arg, BoxFuture, Callback, Clock, Instance, Json, ScriptError, ScriptErrorKind, ScriptHost,
 };
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -177,6 +178,10 @@ impl ScriptHost for Caller {
     fn nonsense(&self, callback: &Callback, site: CallSite, message: &str) {
         let error = failed(ScriptErrorKind::Nonsense, callback.placed(message));
         self.tell(callback, &site, &error);
+    }
+
+    fn conceal<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.records.conceal(text)
     }
 
     fn generation(&self) -> u64 {

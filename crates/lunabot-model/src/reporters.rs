@@ -17,10 +17,19 @@ pub fn name_of(object: &AnyObject) -> String {
 
 /// The builders that generators of a reporter name, with the generator.
 pub fn named_builders(reporter: &AnyObject) -> Vec<(AnyObject, String)> {
+    named(reporter, "builders")
+}
+
+/// The workers that generators of a reporter name, with the generator; `all` is none.
+pub fn named_workers(reporter: &AnyObject) -> Vec<(AnyObject, String)> {
+    named(reporter, "workers").into_iter().filter(|(_, name)| name != "all").collect()
+}
+
+fn named(reporter: &AnyObject, option: &str) -> Vec<(AnyObject, String)> {
     let generators = reporter.arg("generators").and_then(Json::as_array).into_iter().flatten();
     let generators = generators.filter_map(AnyObject::from_json);
     let named = |generator: AnyObject| {
-        let names: Vec<String> = texts(generator.arg("builders")).into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = texts(generator.arg(option)).into_iter().map(str::to_owned).collect();
         names.into_iter().map(move |name| (generator.clone(), name))
     };
     generators.flat_map(named).collect()

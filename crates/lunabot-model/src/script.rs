@@ -49,6 +49,11 @@ pub trait ScriptHost: Send + Sync {
     /// Records that a callback's result was outside what its declaration allows, with the host's log and counters.
     fn nonsense(&self, callback: &Callback, site: CallSite, message: &str);
 
+    /// A text as people may see it: without the secrets that the configuration has used.
+    fn conceal<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        text.into()
+    }
+
     /// The number of the generation whose functions this host calls.
     fn generation(&self) -> u64;
 

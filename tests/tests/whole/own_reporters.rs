@@ -331,11 +331,11 @@ async fn rows_11_006_a_reporter_that_fails_is_tried_again_and_holds_up_nobody() 
 local tries = 0
 c.services = {{
   reporters.Reporter{{name = "waits", generators = {{reporters.BuildStatusGenerator{{}}}}, send = function() util.sleep(1000) end}},
-  reporters.Reporter{{name = "fails", generators = {{reporters.BuildStatusGenerator{{}}}}, send = function(reports)
+  reporters.Reporter:extend("Fails", {{sendMessage = function(self, reports)
     tries = tries + 1
-    if tries < 3 then error("no way " .. tries) end
+    if #self.master.data.get("builds") < 2 then error("no way " .. tries) end
     util.log.info("delivered at last " .. reports[1].builds[1].number)
-  end}},
+  end}}){{name = "fails", generators = {{reporters.BuildStatusGenerator{{}}}}}},
   reporters.Reporter{{name = "works", generators = {{reporters.BuildStatusGenerator{{}}}},
     send = tells(function(report) return report.builds[1].number end)}},
 }}
@@ -352,10 +352,14 @@ c.services = {{
         .flatten()
         .find(|row| row["concerns"] == "reporter fails");
     let row = row.with_context(|| errors.to_string())?;
-    assert_eq!((&row["callback"], &row["file"]), (&json!("send"), &json!("master.lua")));
+    assert_eq!((&row["callback"], &row["file"]), (&json!("sendMessage"), &json!("master.lua")));
     master.log_line(|line| line.contains("no way 2; it will be tried again in 2 s")).await?;
     let (_, health) = master.text("/health").await?;
-    assert!(health.contains("reporter fails") && health.contains("no way 2; 1 to be delivered"), "{health}");
+    let fails = health.split("reporter fails").nth(1).context("no reporter fails")?;
+    let fails = fails.split("reporter ").next().unwrap_or_default();
+    assert!(fails.contains("no way ") && fails.contains("; 1 to be delivered"), "{health}");
+    // It fails until there is another build.
+    master.force("runtests").await?;
     master.log_line(|line| line.contains("delivered at last 1")).await?;
     Ok(())
 }
@@ -558,9 +562,10 @@ c.services = {{
   reporters.Reporter{{name = "workers", generators = {{reporters.WorkerMissingGenerator{{"all"}}}}, send = function(reports)
     util.log.info("MISSING " .. reports[1].worker .. " " .. reports[1].users[1] .. " " .. reports[1].subject .. " " .. reports[1].body)
   end}},
-  reporters.Reporter{{name = "none", generators = {{reporters.WorkerMissingGenerator{{{{"other"}}}}}}, send = function()
-    util.log.info("MISSING nobody")
-  end}},
+  reporters.Reporter{{name = "none", send = function(reports) util.log.info("NONE " .. #reports .. " " .. reports[1].body) end, generators = {{
+    reporters.WorkerMissingGenerator{{{{"local"}}}},
+    reporters.WorkerMissingGenerator:extend("Always", {{generate = function() return {{body = "always"}} end}}){{}},
+  }}}},
 }}
 "#
     );
@@ -585,7 +590,9 @@ c.services = {{
         .log_line(|line| line.contains("MISSING away ops@example.org T: worker away is missing "))
         .await?;
     assert!(line.contains("away is away from T; it was last there at "), "{line}");
-    assert_eq!(said(&master, "MISSING nobody"), 0);
+    // Of its two generators the first wants to hear of another worker.
+    let line = master.log_line(|line| line.contains("NONE ")).await?;
+    assert!(line.contains("NONE 1 always"), "{line}");
     Ok(())
 }
 
@@ -739,6 +746,60 @@ async fn a_secret_in_an_error_is_shown_to_nobody() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_secret_that_a_function_returns_is_shown_to_nobody() -> Result<()> {
+    let block = "c.secretsProviders = { secrets.SecretProviderBase:extend('S', {get = function() return 's3cr3t-token' end}){} }\n\
+                 c.services = { reporters.ReporterBase:extend('X', {params = {token = {type = 'secret'}}, sendMessage = print}){\
+                 name = 'X', token = util.Secret 'token', generators = {reporters.BuildStatusGenerator:extend('G', {\
+                 generate = function(self, master, reporter) return reporter.token end}){}}} }";
+    let master = Master::start(&running(block)).await?;
+    build(&master, 1).await?;
+    master.log_line(|line| line.contains("could not be reported") && line.contains("<token>")).await?;
+    let (_, health) = master.text("/health").await?;
+    assert!(health.contains("which is no report"), "{health}");
+    assert!(!master.log().contains("s3cr3t") && !health.contains("s3cr3t"), "{health}");
+    Ok(())
+}
+
+/// The base uses the formatter and the results that it is handed.
+#[tokio::test]
+async fn row_11_019_the_base_takes_what_a_class_hands_to_it() -> Result<()> {
+    let block = format!(
+        r#"{STEP}
+local other = reporters.MessageFormatterFunction{{function(ctx) return "other words on " .. ctx.buildername end}}
+local Base, Sets = reporters.BuildStatusGenerator, reporters.BuildSetStatusGenerator
+local Own = Base:extend("Own", {{build_message = function(self, formatter, master, reporter, build)
+  return Base.build_message(self, other, master, reporter, build)
+end}})
+local Wrong = Base:extend("Wrong", {{build_message = function(self, formatter, master, reporter, build)
+  return Base.build_message(self, "words", master, reporter, build)
+end}})
+local Set = Sets:extend("Set", {{buildset_message = function(self, formatter, master, reporter, builds, results)
+  return Sets.buildset_message(self, formatter, master, reporter, builds, util.FAILURE)
+end}})
+local StartEnd = reporters.BuildStartEndStatusGenerator
+local Both = StartEnd:extend("Both", {{build_message = function(self, formatter, master, reporter, build)
+  return StartEnd.build_message(self, formatter, master, reporter, build)
+end}})
+local function teller(name, generator)
+  return reporters.Reporter{{name = name, generators = {{generator}}, send = tells(function(report)
+    return {{name, report.body, report.results or "none"}}
+  end)}}
+end
+c.services = {{ teller("own", Own{{}}), teller("set", Set{{}}), teller("both", Both{{}}), teller("wrong", Wrong{{}}) }}
+"#
+    );
+    let master = Master::start(&running(&block)).await?;
+    build(&master, 1).await?;
+    let told = reports(&master, 4).await?;
+    let of = |name: &str| -> Vec<&Value> { told.iter().filter(|one| one[0] == name).collect() };
+    assert_eq!(of("own"), [&json!(["own", "other words on runtests", 0])]);
+    assert_eq!(of("set")[0][2], 2);
+    assert_eq!(of("both"), [&json!(["both", "Build started.", "none"]), &json!(["both", "Build done.", 0])]);
+    master.log_line(|line| line.contains("formatter: expected that of the generator")).await?;
+    Ok(())
+}
+
 #[test]
 fn rows_11_001_11_009_11_012_mistakes_in_reporters_name_their_line() -> Result<()> {
     let with = |generator: &str| {
@@ -763,6 +824,25 @@ fn rows_11_001_11_009_11_012_mistakes_in_reporters_name_their_line() -> Result<(
             with("reporters.BuildStatusGenerator:extend('G', {wanted_event_keys = {'steps/*/new'}, generate = print}){}"),
             "steps/*/new cannot be reported",
         ),
+        (
+            with("reporters.BuildStatusGenerator:extend('G', {wanted_event_keys = {'builds/12/new'}, generate = print}){}"),
+            "builds/12/new cannot be reported",
+        ),
+        (
+            with("reporters.BuildStatusGenerator:extend('G', {wanted_event_keys = {{'builds', 12, 'new'}}, generate = print}){}"),
+            "builds/12/new cannot be reported",
+        ),
+        (
+            with("reporters.BuildStatusGenerator:extend('G', {wanted_event_keys = {}, generate = print}){}"),
+            "wanted_event_keys: is empty",
+        ),
+        (with("reporters.BuildStatusGenerator{subject = '%(worker)s'}"), "subject: %(worker) is not filled in"),
+        (with("reporters.WorkerMissingGenerator{workers = {'locl'}}"), "unknown worker 'locl', did you mean 'local'?"),
+        (
+            with("reporters.BuildStatusGenerator{message_formatter = reporters.MessageFormatterMissingWorker{}}"),
+            "finds words about workers",
+        ),
+        (with("reporters.WorkerMissingGenerator{message_formatter = reporters.MessageFormatter{}}"), "has no template"),
         (with("reporters.BuildSetCombinedStatusGenerator{}"), "message_formatter is missing"),
         (with("reporters.BuildStatusGenerator{message_formatter = reporters.BuildStatusGenerator{}}"), "expected a formatter"),
         (with("reporters.BuildStatusGenerator{message_formatter = reporters.MessageFormatter{'{% if %}'}}"), "template: template:1"),
@@ -894,6 +974,7 @@ c.services = {{ reporters.Reporter{{name = "both", generators = {{reporters.Buil
 async fn row_11_006_reporters_that_all_wait_leave_the_store_to_others() -> Result<()> {
     let block = format!(
         r#"{STEP}
+c.lua = {{ callback_timeout = 3600 }}
 c.services = {{}}
 for i = 1, 12 do
   c.services[i] = reporters.Reporter{{name = "waits" .. i, generators = {{reporters.BuildStartEndStatusGenerator{{}}}}, send = function() util.sleep(1000) end}}

@@ -12,10 +12,12 @@ use std::collections::BTreeSet;
 
 /// Of a longer log the last part is read, in bytes.
 const LONGEST_LOG: usize = 1 << 20;
-/// Of all logs of one build.
-const LONGEST_LOGS: usize = 8 << 20;
-/// Lines read at a time.
-const LINES: i64 = 1000;
+/// Of all logs of one report.
+pub(crate) const LONGEST_LOGS: usize = 8 << 20;
+/// Lines read at a time, at most: each may be a MiB long.
+const LINES: i64 = 64;
+/// Where what was read is longer, the next is one line again.
+const LONG: usize = 64 << 10;
 
 /// What is wanted of a build.
 #[derive(Debug, Clone, Default)]
@@ -77,8 +79,13 @@ async fn list(data: &Data, path: &str) -> Result<Vec<Json>, DataError> {
     }
 }
 
-/// A build with all that belongs to it; nothing: it is gone.
-pub(crate) async fn build(means: &Means, row: &Json, wants: &Wants) -> Result<Option<Json>, DataError> {
+/// A build with all that belongs to it; nothing: it is gone. Its logs take their share of `room`.
+pub(crate) async fn build(
+    means: &Means,
+    row: &Json,
+    wants: &Wants,
+    room: &mut usize,
+) -> Result<Option<Json>, DataError> {
     let (data, mut build) = (&means.data, row.clone());
     let id = build["buildid"].clone();
     let Some(request) = get(data, &format!("buildrequests/{}", build["buildrequestid"]), "").await? else {
@@ -96,7 +103,7 @@ pub(crate) async fn build(means: &Means, row: &Json, wants: &Wants) -> Result<Op
         build["properties"] = wired(&properties_of(data, &build).await?);
     }
     if wants.steps || wants.logs || wants.any_content() {
-        build["steps"] = steps(means, &id, &build, wants).await?.into();
+        build["steps"] = steps(means, &id, &build, wants, room).await?.into();
     }
     Ok(Some(build))
 }
@@ -174,13 +181,19 @@ pub(crate) async fn properties_of(data: &Data, build: &Json) -> Result<Propertie
     Ok(found.and_then(|found| serde_json::from_value(found).ok()).unwrap_or_default())
 }
 
-async fn steps(means: &Means, id: &Json, build: &Json, wants: &Wants) -> Result<Vec<Json>, DataError> {
+async fn steps(
+    means: &Means,
+    id: &Json,
+    build: &Json,
+    wants: &Wants,
+    room: &mut usize,
+) -> Result<Vec<Json>, DataError> {
     let data = &means.data;
     let mut steps = list(data, &format!("builds/{id}/steps")).await?;
     if !wants.logs && !wants.any_content() {
         return Ok(steps);
     }
-    let (site, page, mut room) = (means.site(), build["url"].as_str().unwrap_or_default(), LONGEST_LOGS);
+    let (site, page) = (means.site(), build["url"].as_str().unwrap_or_default());
     for step in &mut steps {
         let mut logs = list(data, &format!("steps/{}/logs", step["stepid"])).await?;
         for log in &mut logs {
@@ -190,7 +203,7 @@ async fn steps(means: &Means, id: &Json, build: &Json, wants: &Wants) -> Result<
             log["stepname"] = step["name"].clone();
             let names = (step["name"].as_str().unwrap_or_default(), log["name"].as_str().unwrap_or_default());
             if wants.log(names.0, names.1) {
-                log["content"] = content(data, log, &mut room).await?;
+                log["content"] = content(data, log, room).await?;
             }
         }
         step["logs"] = logs.into();
@@ -202,10 +215,11 @@ async fn steps(means: &Means, id: &Json, build: &Json, wants: &Wants) -> Result<
 async fn content(data: &Data, log: &Json, room: &mut usize) -> Result<Json, DataError> {
     let id = log["logid"].as_i64().unwrap_or_default();
     let (mut first, mut parts, mut size) = (log["num_lines"].as_i64().unwrap_or_default(), Vec::new(), 0);
-    let most = LONGEST_LOG.min(*room);
+    let (most, mut lines) = (LONGEST_LOG.min(*room), 1);
     while first > 0 && size < most {
-        let from = (first - LINES).max(0);
+        let from = (first - lines).max(0);
         let part = data.log_lines(id, from, first - 1).await?;
+        lines = if part.len() > LONG { 1 } else { (lines * 2).min(LINES) };
         (first, size) = (from, size + part.len());
         parts.push(part);
     }

@@ -64,9 +64,12 @@ impl Generator {
         };
         let start_formatter = match (&chosen.start_formatter, way) {
             (Some(object), _) => Some(Formatter::read(object)?),
-            (None, Way::StartEnd) => Some(fixed("Build started.")),
+            (None, Way::StartEnd) => Some(default_start()),
             (None, _) => None,
         };
+        for formatter in std::iter::once(&formatter).chain(&start_formatter) {
+            formatter.fits(way == Way::WorkerMissing)?;
+        }
         if chosen.wanted_event_keys.is_some() && thing.hook("generate").is_none() {
             return Err("wanted_event_keys: is for classes with a generate of their own; extend it".into());
         }
@@ -90,12 +93,11 @@ impl Generator {
         }
     }
 
-    /// Formatters by the object that they are.
-    pub fn formatter_of(&self, id: u64) -> &Formatter {
-        self.start_formatter
-            .iter()
+    /// Its formatters by the object that they are.
+    pub fn formatter_of(&self, id: u64) -> Option<&Formatter> {
+        std::iter::once(&self.formatter)
+            .chain(&self.start_formatter)
             .find(|formatter| formatter.thing.object.id == id)
-            .unwrap_or(&self.formatter)
     }
 
     /// 11.012.
@@ -121,6 +123,15 @@ impl Generator {
     pub fn needs_worker(&self, name: &str) -> bool {
         self.chosen.workers.as_ref().is_none_or(|names| names.0.iter().any(|n| n == "all" || n == name))
     }
+}
+
+/// The other default is object 0; no declared object has so high a number.
+const START: u64 = 1 << 52;
+
+fn default_start() -> Formatter {
+    let mut start = fixed("Build started.");
+    start.thing.object.id = START;
+    start
 }
 
 fn default_formatter(way: Way) -> Formatter {
@@ -181,6 +192,30 @@ mod tests {
         }
         let found = generator("BuildStatusGenerator", json!({"branches": ["main"]})).unwrap();
         assert!(!found.needed_by_props(&builder, &Properties::new()));
+    }
+
+    #[test]
+    fn formatters_are_found_by_their_objects_and_fit() {
+        let both = generator("BuildStartEndStatusGenerator", json!({})).unwrap();
+        let start = both.start_formatter.as_ref().map(|start| start.thing.object.id);
+        assert_eq!(both.formatter_of(0).map(|one| &one.thing.object), Some(&both.formatter.thing.object));
+        assert_eq!(start.and_then(|id| both.formatter_of(id)).map(|one| one.thing.object.id), start);
+        assert!(both.formatter_of(7).is_none());
+        let formatter = |kind: &str, args: Json| json!({"message_formatter": {"$kind": format!("reporters.{kind}"), "$id": 2, "$at": "m:1", "$args": args}});
+        for (kind, args, told) in [
+            (
+                "BuildStatusGenerator",
+                formatter("MessageFormatterMissingWorker", json!({})),
+                Some("about workers"),
+            ),
+            ("WorkerMissingGenerator", formatter("MessageFormatter", json!({})), Some("has no template")),
+            ("WorkerMissingGenerator", formatter("MessageFormatter", json!({"template": "x"})), None),
+            ("WorkerMissingGenerator", formatter("MessageFormatterMissingWorker", json!({})), None),
+        ] {
+            let found = generator(kind, args).err();
+            assert_eq!(found.is_some(), told.is_some(), "{kind}: {found:?}");
+            assert!(found.unwrap_or_default().contains(told.unwrap_or_default()), "{kind}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::formatters::kinds::FORMATTERS;
 use super::modes::Modes;
+use super::texts;
 use super::wanted::Wanted;
 use lunabot_data::Happening;
 use lunabot_model::kind::{CallbackSpec, Category, Params, check_as, schema_of};
@@ -85,6 +86,13 @@ impl Chosen {
         if self.subject.as_deref().is_some_and(|subject| subject.contains('\n')) {
             problems.push(Problem::new("subject", "must be of one line"));
         }
+        if let Some(name) = self.subject.as_deref().and_then(texts::unknown_name) {
+            let told = format!(
+                "%({name}) is not filled in; there are {}",
+                texts::SUBJECT_NAMES.map(|name| format!("%({name})s")).join(", ")
+            );
+            problems.push(Problem::new("subject", told));
+        }
         if let Err(wrong) = self.happenings() {
             problems.push(Problem::new("wanted_event_keys", wrong));
         }
@@ -103,16 +111,24 @@ impl Chosen {
     /// What `wanted_event_keys` names; `None`: it is not given.
     pub fn happenings(&self) -> Result<Option<Vec<Happening>>, String> {
         let Some(keys) = &self.wanted_event_keys else { return Ok(None) };
+        if keys.is_empty() {
+            return Err("is empty: nothing would be reported; e.g. {\"builds/*/finished\"}".into());
+        }
         let read = |key: &Json| {
             let topic = match key {
                 Json::String(topic) => topic.clone(),
                 Json::Array(parts) => {
-                    let part = |part: &Json| part.as_str().unwrap_or("*").to_owned();
+                    let part = |part: &Json| match part {
+                        Json::Null => "*".to_owned(),
+                        Json::String(text) => text.clone(),
+                        other => other.to_string(),
+                    };
                     parts.iter().map(part).collect::<Vec<_>>().join("/")
                 }
                 other => other.to_string(),
             };
-            Happening::of(&topic).ok_or_else(|| {
+            // Of one build alone nothing is to be heard.
+            Happening::ALL.into_iter().find(|one| one.pattern() == topic).ok_or_else(|| {
                 let known: Vec<String> = Happening::ALL.map(Happening::pattern).to_vec();
                 format!("{topic} cannot be reported; there are {}", known.join(", "))
             })

@@ -1,12 +1,14 @@
 //! What functions of the configuration can do with a reporter and a generator of theirs (11.019, 11.049).
 
+use super::formatters::Formatter;
+use super::generators::Generator;
 use super::means::Fault;
 use super::reporter::Reporter;
 use super::reports::rewire;
 use lunabot_data::Data;
 use lunabot_data::new::StateKey;
 use lunabot_model::script::LiveObject;
-use lunabot_model::{Arg, BoxFuture, CallError, Json, ScriptErrorKind};
+use lunabot_model::{AnyObject, Arg, BoxFuture, CallError, Json, Results, ScriptErrorKind};
 use std::sync::{Arc, Weak};
 
 /// `spawn` and `callLater` stay with the script host.
@@ -95,14 +97,15 @@ impl GeneratorHandle {
             }
             ("build_message", [formatter, _, _, build]) => {
                 let build = table(method, "build", build)?;
-                let formatter = reporter.generators[place].formatter_of(id_of(formatter));
-                reporter.build_message(place, formatter, &build).await
+                let formatter = Handed::of(&reporter.generators[place], method, formatter)?;
+                reporter.build_message(place, formatter.get(), &build).await
             }
-            ("buildset_message", [formatter, _, _, Arg::Value(Json::Array(builds)), ..]) => {
+            ("buildset_message", [formatter, _, _, Arg::Value(Json::Array(builds)), results @ ..]) => {
                 let mut builds = builds.clone();
                 builds.iter_mut().for_each(|build| rewire(build, &[]));
-                let formatter = reporter.generators[place].formatter_of(id_of(formatter));
-                reporter.buildset_message(place, formatter, &builds, None).await
+                let formatter = Handed::of(&reporter.generators[place], method, formatter)?;
+                let set = set_with(method, &builds, results.first())?;
+                reporter.buildset_message(place, formatter.get(), &builds, &set).await
             }
             ("generate", _) => Err(wrong(method, "takes (self, master, reporter, key, message)")),
             ("build_message", _) => Err(wrong(method, "takes (self, formatter, master, reporter, build)")),
@@ -130,11 +133,65 @@ fn table(method: &str, name: &str, arg: &Arg) -> Result<Json, Fault> {
     }
 }
 
+/// A formatter that a class hands to its base.
+enum Handed<'a> {
+    /// One of the generator's.
+    Known(&'a Formatter),
+    /// Another that the configuration has declared.
+    Other(Box<Formatter>),
+}
+
+impl<'a> Handed<'a> {
+    fn of(generator: &'a Generator, method: &str, arg: &Arg) -> Result<Self, Fault> {
+        if let Arg::Value(Json::Null) = arg {
+            return Ok(Handed::Known(&generator.formatter));
+        }
+        if let Some(known) = id_of(arg).and_then(|id| generator.formatter_of(id)) {
+            return Ok(Handed::Known(known));
+        }
+        let object = match arg {
+            Arg::Value(value) => AnyObject::from_json(value),
+            _ => None,
+        };
+        let object = object.ok_or_else(|| {
+            wrong(
+                method,
+                "formatter: expected that of the generator, or one such as reporters.MessageFormatter{…}",
+            )
+        })?;
+        let other = Formatter::read(&object).and_then(|other| other.fits(false).map(|()| other));
+        Ok(Handed::Other(Box::new(other.map_err(|error| wrong(method, &format!("formatter: {error}")))?)))
+    }
+
+    fn get(&self) -> &Formatter {
+        match self {
+            Handed::Known(known) => known,
+            Handed::Other(other) => other,
+        }
+    }
+}
+
+/// The buildset of these builds, with the results that were handed over, if any were.
+fn set_with(method: &str, builds: &[Json], results: Option<&Arg>) -> Result<Json, Fault> {
+    let mut set = builds.first().map(|build| build["buildset"].clone()).unwrap_or_default();
+    let results = match results {
+        None | Some(Arg::Value(Json::Null)) => return Ok(set),
+        Some(Arg::Value(results)) if results.as_i64().and_then(Results::from_code).is_some() => results,
+        Some(_) => return Err(wrong(method, "results: expected one such as util.SUCCESS, or nil")),
+    };
+    if set.is_object() {
+        set["results"] = results.clone();
+    }
+    Ok(set)
+}
+
 /// The number of a formatter that was handed over.
-fn id_of(formatter: &Arg) -> u64 {
+fn id_of(formatter: &Arg) -> Option<u64> {
+    let of_key = |key: &str| key.rsplit(' ').next()?.parse().ok();
     match formatter {
-        Arg::Object(object) => object.key.rsplit(' ').next().and_then(|id| id.parse().ok()).unwrap_or(0),
-        Arg::Value(value) => value["$id"].as_u64().unwrap_or(0),
-        _ => 0,
+        Arg::Object(object) => of_key(&object.key),
+        Arg::Instance(instance) => Some(instance.of),
+        Arg::Value(value) => value["$id"].as_u64(),
+        _ => None,
     }
 }

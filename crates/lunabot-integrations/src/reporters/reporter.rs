@@ -9,6 +9,7 @@ use super::own::{GENERATOR_METHODS, GeneratorHandle, REPORTER_METHODS, ReporterH
 use super::reports::{self, Draft};
 use super::texts::{self, Named};
 use lunabot_data::{Due, Interest};
+use lunabot_model::text::returned;
 use lunabot_model::{AnyObject, Arg, Callback, Json, Properties, ScriptObject, Templates, reporters};
 use serde_json::{Map, json};
 use std::sync::{Arc, Weak};
@@ -183,7 +184,8 @@ impl Reporter {
         let found = match happened.key.first().map(String::as_str) {
             Some("builds") => {
                 let new = happened.is("new");
-                details::build(&self.means, &happened.row, &wants(generator, new)).await?
+                let mut room = details::LONGEST_LOGS;
+                details::build(&self.means, &happened.row, &wants(generator, new), &mut room).await?
             }
             Some("buildrequests") => {
                 details::request(&self.means, &happened.row, happened.is("cancel")).await?
@@ -253,7 +255,7 @@ impl Reporter {
             Json::Bool(needed) => Ok(needed),
             Json::Null => Ok(false),
             other => {
-                let told = format!("{method} returned {other:.100}; return true or false");
+                let told = format!("{method} returned {}; return true or false", returned(&other));
                 Err(self.means.nonsense(callback, method, &told))
             }
         }

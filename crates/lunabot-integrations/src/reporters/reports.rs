@@ -4,6 +4,7 @@ use super::details::{properties_in, wired};
 use super::formatters::Message;
 use super::formatters::kinds::BodyType;
 use super::wanted::Wanted;
+use lunabot_model::text::returned;
 use lunabot_model::{Json, Properties, Results};
 use serde_json::{Map, json};
 use std::collections::BTreeSet;
@@ -113,7 +114,8 @@ pub(crate) fn checked(answer: Json, known: &[Json]) -> Result<Option<Json>, Stri
         Json::Object(report) => report,
         other => {
             return Err(format!(
-                "{other:.100}, which is no report; return a table {{body = …, builds = …}}, or nil"
+                "{}, which is no report; return a table {{body = …, builds = …}}, or nil",
+                returned(&other)
             ));
         }
     };
@@ -234,5 +236,6 @@ mod tests {
         ] {
             assert!(checked(answer, &[]).unwrap_err().contains(told));
         }
+        assert!(checked("x".repeat(10_000).into(), &[]).unwrap_err().len() < 200);
     }
 }

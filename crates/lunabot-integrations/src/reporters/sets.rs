@@ -14,9 +14,10 @@ impl Reporter {
     pub(super) async fn generate_for_set(&self, place: usize, set: &Json) -> Result<Option<Json>, Fault> {
         let generator = &self.generators[place];
         let Some((set, rows)) = details::buildset(&self.means, &set["bsid"]).await? else { return Ok(None) };
-        let mut builds = Vec::new();
+        let (mut builds, mut room) = (Vec::new(), details::LONGEST_LOGS);
         for row in rows {
-            let Some(build) = details::build(&self.means, &row, &wants(generator, false)).await? else {
+            let Some(build) = details::build(&self.means, &row, &wants(generator, false), &mut room).await?
+            else {
                 continue;
             };
             let all = generator.way == Way::SetCombined;
@@ -31,7 +32,7 @@ impl Reporter {
             return Ok(None);
         }
         let Some(callback) = generator.thing.hook("buildset_message") else {
-            return self.buildset_message(place, &generator.formatter, &builds, Some(&set)).await.map(Some);
+            return self.buildset_message(place, &generator.formatter, &builds, &set).await.map(Some);
         };
         let args = vec![
             self.this_generator(place).await?,
@@ -51,10 +52,9 @@ impl Reporter {
         place: usize,
         formatter: &Formatter,
         builds: &[Json],
-        set: Option<&Json>,
+        set: &Json,
     ) -> Result<Json, Fault> {
         let generator = &self.generators[place];
-        let set = set.unwrap_or_else(|| builds.first().map_or(&Json::Null, |build| &build["buildset"]));
         let (results, mut draft) = (details::results_of(set), Draft::default());
         if generator.way == Way::SetCombined {
             let mut users = std::collections::BTreeSet::new();

@@ -115,7 +115,8 @@ impl Task {
             if flying.has(one.id) {
                 continue;
             }
-            if one.next_at > now {
+            // What was not tried is due, whatever the clock was when it happened.
+            if one.tries > 0 && one.next_at > now {
                 let seconds = u64::try_from(one.next_at - now).unwrap_or(1);
                 return Ok(Some(Duration::from_secs(seconds)));
             }
@@ -135,10 +136,16 @@ impl Task {
 
     /// Delivers one, and notes what came of it.
     async fn attend(&self, due: Due) {
+        // A backlog that has failed for too long is not delivered once more, row by row.
+        if due.tries > 0 && self.is_over(&due) {
+            let last = self.board.get(&self.reporter.name).last_error;
+            return self.failed(&due, last.unwrap_or_else(|| "it failed before the restart".into())).await;
+        }
         let outcome = AssertUnwindSafe(self.reporter.deliver(&due)).catch_unwind().await;
         let error = match outcome {
             Ok(Ok(())) => None,
-            Ok(Err(fault)) => Some(fault.to_string()),
+            // It goes to the log and to pages, and may hold what a function returned.
+            Ok(Err(fault)) => Some(self.reporter.means.script.conceal(&fault.to_string()).into_owned()),
             Err(_) => Some("the report crashed; see the log".to_owned()),
         };
         match error {
@@ -150,12 +157,17 @@ impl Task {
         }
     }
 
+    /// Whether it is not to be tried again.
+    fn is_over(&self, due: &Due) -> bool {
+        let age = u64::try_from(self.clock.now().secs() - due.created_at).unwrap_or(0);
+        Duration::from_secs(age) >= self.reporter.retry_for
+    }
+
     async fn failed(&self, due: &Due, error: String) {
         let (name, topic, now) = (&self.reporter.name, &due.topic, self.clock.now().secs());
-        let age = u64::try_from(now - due.created_at).unwrap_or(0);
         let pause = FIRST_PAUSE.checked_shl(u32::try_from(due.tries).unwrap_or(u32::MAX)).unwrap_or(i64::MAX);
         let pause = if due.tries >= 30 { LONGEST_PAUSE } else { pause.min(LONGEST_PAUSE) };
-        let given_up = Duration::from_secs(age) >= self.reporter.retry_for;
+        let given_up = self.is_over(due);
         self.board.update(name, |told| {
             told.last_error = Some(error.clone());
             told.given_up += u64::from(given_up);

@@ -83,6 +83,17 @@ pub struct Named<'a> {
 /// The subject where nobody has another (11.008).
 pub const SUBJECT: &str = "Buildbot %(result)s in %(title)s on %(builder)s";
 
+/// What is filled in.
+pub const SUBJECT_NAMES: [&str; 4] = ["result", "title", "projectName", "builder"];
+
+/// A name in a subject that is not filled in.
+pub fn unknown_name(format: &str) -> Option<&str> {
+    let known = |rest: &str| {
+        SUBJECT_NAMES.iter().any(|name| rest.strip_prefix(name).is_some_and(|rest| rest.starts_with(")s")))
+    };
+    format.split("%(").skip(1).find(|rest| !known(rest)).and_then(|rest| rest.split(')').next())
+}
+
 /// Fills in a subject.
 pub fn subject(format: &str, named: &Named<'_>) -> String {
     let result = named.results.map_or("running", Results::name);
@@ -178,6 +189,14 @@ mod tests {
         let named = Named { results: Some(Results::Failure), title: "T", builder: "b" };
         assert_eq!(subject(SUBJECT, &named), "Buildbot failure in T on b");
         assert_eq!(subject("%(projectName)s: 100%", &named), "T: 100%");
+        for (format, unknown) in [
+            (SUBJECT, None),
+            ("100% of %(projectName)s", None),
+            ("%(builder)s %(worker)s", Some("worker")),
+            ("%(builder)d", Some("builder")),
+        ] {
+            assert_eq!(unknown_name(format), unknown, "{format}");
+        }
     }
 
     #[test]

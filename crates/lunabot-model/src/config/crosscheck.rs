@@ -318,6 +318,15 @@ fn services(config: &Config, table: &Map<String, Json>, errors: &mut Vec<ConfigE
         let wrong = own_service(service).filter(|_| service.kind == OWN_SERVICE);
         errors.extend(wrong.map(|wrong| error_at(&service.at, service.kind.clone(), wrong)));
         let filters = service.arg("filters").and_then(Json::as_array).filter(|_| watches);
+        if !has_gaps(table, "workers") {
+            let workers: Vec<&str> = config.workers.iter().filter_map(name_of).collect();
+            for (generator, worker) in reporters::named_workers(service) {
+                if !workers.contains(&worker.as_str()) {
+                    let text = format!("workers: unknown worker '{worker}'{}", hint(&worker, &workers));
+                    errors.push(error_at(&generator.at, generator.kind.clone(), text));
+                }
+            }
+        }
         if has_gaps(table, "builders") {
             continue;
         }

@@ -90,6 +90,10 @@ impl ScriptHost for CountingHost {
         self.inner.nonsense(callback, site, message);
     }
 
+    fn conceal<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
+        self.inner.conceal(text)
+    }
+
     fn generation(&self) -> u64 {
         self.inner.generation()
     }

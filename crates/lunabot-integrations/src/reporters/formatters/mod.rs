@@ -12,6 +12,7 @@ use super::means::{Fault, Live, Means, Thing, master};
 use kinds::{BodyType, Common, EmptyParams, FunctionParams, RawParams, RenderableParams, TemplateParams};
 use lunabot_model::class::CONTEXT;
 use lunabot_model::script::LiveObject;
+use lunabot_model::text::returned;
 use lunabot_model::{AnyObject, Arg, BoxFuture, Callback, Json, Templates};
 use serde_json::{Map, json};
 use std::sync::Arc;
@@ -84,6 +85,21 @@ impl Formatter {
         let object =
             AnyObject { kind: format!("reporters.{kind}"), id: 0, at: String::new(), class: None, args };
         Formatter::read(&object).expect("the options of defaults fit")
+    }
+
+    /// The words about a worker fit workers alone, and the few lines about a build do not fit them. The error says which.
+    pub fn fits(&self, workers: bool) -> Result<(), String> {
+        let AnyObject { kind, at, .. } = &self.thing.object;
+        match &self.way {
+            Way::MissingWorker(_) if !workers => Err(format!(
+                "the {kind} at {at} finds words about workers; give it to a reporters.WorkerMissingGenerator"
+            )),
+            Way::Template(params) if workers && params.template.is_none() => Err(format!(
+                "the {kind} at {at} has no template, and its few lines are about builds; give it one, or a \
+                 reporters.MessageFormatterMissingWorker{{}}"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Templates that cannot be filled.
@@ -227,7 +243,10 @@ fn read_raw(answer: Json) -> Result<Message, String> {
 fn judged(body: Json, body_type: BodyType) -> Result<Json, String> {
     match (&body, body_type) {
         (_, BodyType::Json) | (Json::String(_) | Json::Null, _) => Ok(body),
-        _ => Err(format!("fn returned the body {body:.60}, which is no text; for JSON the type is \"json\"")),
+        _ => Err(format!(
+            "fn returned the body {}, which is no text; for JSON the type is \"json\"",
+            returned(&body)
+        )),
     }
 }
 
