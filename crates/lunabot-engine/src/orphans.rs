@@ -7,14 +7,22 @@ use lunabot_data::{Data, DataError};
 use lunabot_model::{BuildRequestId, Results};
 use std::collections::HashMap;
 
-/// Cancels them. To be called before anything is built: nothing of them is claimed then.
+/// Cancels them. To be called before anything is built, when nothing of them is claimed, and by when it is known who
+/// wants to hear of it.
 pub(crate) async fn cancel(data: &Data) -> Result<(), DataError> {
     let orphans = find(data).await?;
     if orphans.is_empty() || !data.claim(&orphans).await? {
         return Ok(());
     }
     tracing::warn!(requests = ?orphans, "cancelled what interrupted builds had triggered and waited for");
-    data.complete_requests(&orphans, Results::Cancelled).await?.await
+    let mut last = None;
+    for request in orphans {
+        last = Some(data.retire_request(request, Results::Cancelled).await?);
+    }
+    match last {
+        Some(stored) => stored.await,
+        None => Ok(()),
+    }
 }
 
 async fn find(data: &Data) -> Result<Vec<BuildRequestId>, DataError> {

@@ -397,7 +397,7 @@ impl Actor {
         self.giving_back.insert(request);
         self.spawn(async move {
             let given_back = match cancelled {
-                true => data.complete_requests(&[request], Results::Cancelled).await,
+                true => data.retire_request(request, Results::Cancelled).await,
                 false => data.unclaim(&[request]).await,
             };
             match given_back {

@@ -5,6 +5,7 @@ use crate::support::host::callback;
 use crate::support::worker::Held;
 use crate::support::{Master, Setup, TestWorker, builder, step};
 use lunabot_data::new::NewBuildset;
+use lunabot_data::{Happening, Interest, Wish};
 use lunabot_engine::Stop;
 use lunabot_model::config::Collapse;
 use lunabot_model::{BuildRequestId, Json};
@@ -146,6 +147,9 @@ async fn row_07_024_cancelled_at_any_moment_a_request_ends_cancelled() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn row_07_025_what_is_cancelled_is_not_built_again_though_its_worker_goes_at_any_moment() {
     let master = Master::start(holding()).await;
+    let wish = Wish { happenings: vec![Happening::RequestCancelled], builders: None, tags: None };
+    let all = Interest { reporter: "all".into(), wants: vec![wish], wake: Arc::default() };
+    master.data.set_reporting(vec![all]).await.unwrap();
     for moment in 0..40 {
         let worker = master.worker("w").await;
         let request = master.request("b").await;
@@ -160,6 +164,13 @@ async fn row_07_025_what_is_cancelled_is_not_built_again_though_its_worker_goes_
     master.worker("w").await;
     master.until("idle", |status| status.builds_running == 0 && status.requests_pending == 0).await;
     assert!(master.list("buildrequests", "complete=false").await.is_empty());
+    // Where no build ended with it, it is reported (11.015), whoever had it then.
+    let told = master.data.outbox("all", 100).await.unwrap();
+    for request in 1..=40 {
+        let told = told.iter().any(|due| due.topic == format!("buildrequests/{request}/cancel"));
+        let built = master.list("builds", &format!("buildrequestid={request}&results=6")).await;
+        assert_eq!(told, built.is_empty(), "request {request}");
+    }
     master.stop().await;
 }
 
