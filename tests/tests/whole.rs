@@ -100,6 +100,8 @@ mod queue;
 mod reach;
 #[path = "whole/reload.rs"]
 mod reload;
+#[path = "whole/reported_starts.rs"]
+mod reported_starts;
 #[path = "whole/service.rs"]
 mod service;
 #[path = "whole/stops.rs"]

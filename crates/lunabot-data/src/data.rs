@@ -72,9 +72,7 @@ impl Data {
         tokio::spawn(merge::run(Arc::downgrade(&shared), to_merge));
         tokio::spawn(writer::run(shared.clone()));
         let closer = Crosses::new(Arc::new(Closer(shared.clone())));
-        let data = Data { _closer: closer, basedir, shared: Crosses::new(shared) };
-        data.note_interrupted(interrupted);
-        Ok(data)
+        Ok(Data { _closer: closer, basedir, shared: Crosses::new(shared) })
     }
 
     /// Waits until everything written so far is durable.

@@ -85,8 +85,8 @@ pub(crate) struct Live {
     pub lines: HashMap<Line, ChangeId>,
     /// Who wants to hear of what.
     pub reporting: Arc<Vec<crate::outbox::Interest>>,
-    /// Builds that the end of an earlier process interrupted, until somebody wants to hear of it.
-    pub interrupted: Vec<BuildId>,
+    /// Whether those who report have come; until then what was unheard of by the last process waits for them.
+    pub reporters_came: bool,
 }
 
 /// The next id of a counter.

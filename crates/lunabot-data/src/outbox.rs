@@ -7,9 +7,9 @@ use crate::ack::Ack;
 use crate::data::Data;
 use crate::error::Result;
 use crate::live::{Live, next};
-use lunabot_db::OutboxRow;
+use lunabot_db::{OutboxRow, UNHEARD};
 use lunabot_model::resources::{Build, BuildRequest, Builder};
-use lunabot_model::{BuildId, BuildRequestId, BuilderId, BuildsetId, Json, Results, WorkerId};
+use lunabot_model::{BuildRequestId, BuilderId, BuildsetId, Json, Results, WorkerId};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -109,7 +109,26 @@ pub struct Due {
     pub tries: i64,
 }
 
+/// Something that happened when nobody could hear of it.
+enum Unheard {
+    Build(Happening, Build),
+    Buildset(BuildsetId),
+}
+
+/// A build as it was at its beginning.
+fn begun(build: &Build) -> Build {
+    Build { complete: false, complete_at: None, results: None, ..build.clone() }
+}
+
 impl Live {
+    fn hear(&mut self, one: Unheard, now: i64) {
+        match one {
+            Unheard::Build(BuildNew, build) => self.report_build("new", &begun(&build)),
+            Unheard::Build(_, build) => self.report_build("finished", &build),
+            Unheard::Buildset(set) => self.report_buildset(set, now),
+        }
+    }
+
     pub(crate) fn report_build(&mut self, what: &'static str, build: &Build) {
         let what = match what {
             "new" => BuildNew,
@@ -172,19 +191,21 @@ impl Live {
 }
 
 impl Data {
-    /// From now on these hear of what happens. What waits for others is given up. The first who come also hear of the
-    /// builds that the end of an earlier process interrupted.
+    /// From now on these hear of what happens. What waits for others is given up. The first who come also hear of what
+    /// ended when the process did: builds that it interrupted, buildsets whose end it left to the next.
     pub async fn set_reporting(&self, all: Vec<Interest>) -> Result<()> {
         let names: HashSet<String> = all.iter().map(|interest| interest.reporter.clone()).collect();
         let all = Arc::new(all);
-        let (interrupted, _) = self.shared.change(|live| {
+        let unheard = if self.shared.live().reporters_came { Vec::new() } else { self.unheard().await? };
+        let now = self.shared.now();
+        // One change, that nothing is told twice or to nobody, whenever this process ends.
+        self.shared.change(|live| {
             live.reporting = all;
-            std::mem::take(&mut live.interrupted)
+            if !std::mem::replace(&mut live.reporters_came, true) {
+                unheard.into_iter().for_each(|one| live.hear(one, now));
+                live.pending.batch.outbox_drop(UNHEARD);
+            }
         });
-        for build in interrupted {
-            let Some(row) = self.build(build).await? else { continue };
-            self.shared.change(|live| live.report_build("finished", &row));
-        }
         self.flush().await?;
         for (reporter, (count, _)) in self.shared.store.outbox_counts().await? {
             if !names.contains(&reporter) {
@@ -241,8 +262,20 @@ impl Data {
         self.ack(epoch)
     }
 
-    pub(crate) fn note_interrupted(&self, builds: Vec<BuildId>) {
-        self.shared.live().interrupted = builds;
+    /// What the last process, or its end, left for those who come.
+    async fn unheard(&self) -> Result<Vec<Unheard>> {
+        let mut all = Vec::new();
+        for row in self.shared.store.outbox(UNHEARD, i64::MAX).await? {
+            let id = row.topic.split('/').nth(1).and_then(|id| id.parse().ok());
+            let (Some(what), Some(id)) = (Happening::of(&row.topic), id) else { continue };
+            match what {
+                BuildNew | BuildFinished => {
+                    all.extend(self.build(id).await?.map(|build| Unheard::Build(what, build)));
+                }
+                _ => all.push(Unheard::Buildset(id)),
+            }
+        }
+        Ok(all)
     }
 }
 

@@ -43,8 +43,7 @@ const COMPLETE_TIMES: &str =
 const OUTBOX: &str = "SELECT o.id, o.reporter, o.topic, o.subject, o.payload, o.created_at, o.next_at, o.tries FROM outbox o \
     WHERE o.reporter = $1 AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.reporter = o.reporter AND e.subject = o.subject \
     AND e.id < o.id) ORDER BY o.next_at, o.id LIMIT $2";
-const OUTBOX_COUNTS: &str =
-    "SELECT reporter, COUNT(*), COUNT(NULLIF(tries, 0)) FROM outbox GROUP BY reporter ORDER BY reporter";
+const OUTBOX_COUNTS: &str = "SELECT reporter, COUNT(*), COUNT(NULLIF(tries, 0)) FROM outbox WHERE reporter <> '' GROUP BY reporter ORDER BY reporter";
 const BUILD_DATA_VALUE: &str = "SELECT value FROM build_data WHERE buildid = $1 AND name = $2";
 const LOG_PLACE: &str = "SELECT s.name, b.number, u.name, w.name FROM logs l JOIN steps s ON s.id = l.stepid \
     JOIN builds b ON b.id = s.buildid JOIN builders u ON u.id = b.builderid LEFT JOIN workers w ON w.id = b.workerid \
@@ -264,7 +263,7 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// How much is to be reported, and how much of it was tried, by reporter.
+    /// How much is to be reported, and how much of it was tried, by reporter; without what is [`crate::UNHEARD`].
     pub async fn outbox_counts(&self) -> Result<Vec<(String, (i64, i64))>> {
         let rows = self.fetch(OUTBOX_COUNTS, Vec::new()).await?;
         let counts = |row: &crate::pool::Row| {

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::pool::{Conn, Value};
 use crate::store::Store;
+use crate::tables::UNHEARD;
 use lunabot_model::Results;
 
 /// The builds that this master left running.
@@ -27,6 +28,10 @@ const FREE_REQUESTS: &str = "UPDATE buildrequests SET claimed_by_masterid = NULL
 const IDLE_SETS: &str = "SELECT t.id FROM buildsets t WHERE t.complete = FALSE AND NOT EXISTS (\
     SELECT 1 FROM buildrequests r WHERE r.buildsetid = t.id AND r.complete = FALSE)";
 const SET_RESULTS: &str = "SELECT COALESCE(results, 0) FROM buildrequests WHERE buildsetid = $1";
+/// Nobody hears of it now; see [`UNHEARD`].
+const UNHEARD_OF: &str = "INSERT INTO outbox (id, reporter, topic, subject, payload, created_at, next_at, tries) \
+    VALUES ($1, $2, $3, $3, 'null', $4, 0, 0)";
+const NEWEST_OUTBOX: &str = "SELECT COALESCE(MAX(id), 0) FROM outbox";
 const END_SET: &str = "UPDATE buildsets SET complete = TRUE, complete_at = $2, results = $3 WHERE id = $1";
 
 const NO_WORKERS: &str = "DELETE FROM connected_workers WHERE masterid = $1";
@@ -34,7 +39,8 @@ const MASTER: &str = "INSERT INTO masters (id, name, active, last_active) VALUES
     ON CONFLICT (id) DO UPDATE SET active = TRUE, last_active = excluded.last_active";
 
 impl Store {
-    /// Marks the master as running, and ends what it left behind. The ids are those of builds that end with RETRY.
+    /// Marks the master as running, and ends what it left behind. The ids are those of builds that end with RETRY. What
+    /// ends by it and is to be reported has rows in the outbox from then on.
     pub async fn start_master(&self, id: i64, name: &str, now: i64) -> Result<Vec<i64>> {
         let mut writer = self.writer.lock().await;
         let conn = writer.connection().await?;
@@ -59,12 +65,26 @@ async fn recover(conn: &mut Conn, master: i64, now: i64) -> Result<Vec<i64>> {
     conn.execute(END_REQUESTS, ended()).await?;
     conn.execute(FREE_REQUESTS, vec![master.clone()]).await?;
     conn.execute(NO_WORKERS, vec![master.clone()]).await?;
-    end_sets(conn, &now).await?;
+    let mut ended: Vec<String> = running.iter().map(|id| format!("builds/{id}/finished")).collect();
+    let sets = end_sets(conn, &now).await?;
+    ended.extend(sets.iter().map(|id| format!("buildsets/{id}/complete")));
+    note(conn, ended, &now).await?;
     Ok(running)
 }
 
-/// Buildsets whose last request was completed, though the set was not yet.
-async fn end_sets(conn: &mut Conn, now: &Value) -> Result<()> {
+/// Keeps what happened for those who will hear of it.
+async fn note(conn: &mut Conn, topics: Vec<String>, now: &Value) -> Result<()> {
+    let rows = conn.fetch(NEWEST_OUTBOX, Vec::new()).await?;
+    let newest = rows.first().map_or(Ok(0), |row| row.cols().int())?;
+    for (id, topic) in (newest + 1..).zip(topics) {
+        conn.execute(UNHEARD_OF, vec![id.into(), UNHEARD.into(), topic.as_str().into(), now.clone()]).await?;
+    }
+    Ok(())
+}
+
+/// Buildsets whose last request was completed, though the set was not yet. Tells which.
+async fn end_sets(conn: &mut Conn, now: &Value) -> Result<Vec<i64>> {
+    let mut ended = Vec::new();
     for row in conn.fetch(IDLE_SETS, Vec::new()).await? {
         let id = row.cols().int()?;
         let mut worst = Results::Success;
@@ -72,6 +92,7 @@ async fn end_sets(conn: &mut Conn, now: &Value) -> Result<()> {
             worst = worst.worst(Results::from_code(row.cols().int()?).unwrap_or(Results::Success));
         }
         conn.execute(END_SET, vec![id.into(), now.clone(), worst.code().into()]).await?;
+        ended.push(id);
     }
-    Ok(())
+    Ok(ended)
 }

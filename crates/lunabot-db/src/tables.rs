@@ -280,10 +280,16 @@ record!(BuildDataRow, "build_data", key "buildid, name": (i64, String) = |d| (d.
     "source": |d| d.source.clone(),
 });
 
+/// In the place of a reporter, of what happened when nobody could hear of it: between two processes, or before a build
+/// was announced. The first who come are told, where they want to hear of it; its other columns say no more than its
+/// topic does.
+pub const UNHEARD: &str = "";
+
 /// Something that is to be reported to somebody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxRow {
     pub id: i64,
+    /// Its name, or [`UNHEARD`].
     pub reporter: String,
     /// Of the event, such as `builds/12/finished`.
     pub topic: String,

@@ -93,8 +93,8 @@ struct Inner {
     services: services::Services,
     /// Of instances of latent workers.
     passwords: Arc<Passwords>,
-    /// One configuration is applied at a time.
-    turn: Mutex<()>,
+    /// One configuration is applied at a time. Whether one was.
+    turn: Mutex<bool>,
 }
 
 impl Engine {
@@ -114,7 +114,6 @@ impl Engine {
             schedulers.clone(),
             steps.clone(),
         ));
-        orphans::cancel(&data).await?;
         let newest_complete = data.newest_complete_times().await?;
         let offline_since = data.get_state(&offline_state()).await?.unwrap_or_default();
         feed::start(&data, inbox.clone());
@@ -132,7 +131,7 @@ impl Engine {
             agenda: Arc::default(),
             services: services::Services::default(),
             passwords,
-            turn: Mutex::new(()),
+            turn: Mutex::new(false),
         };
         let engine = Engine(Arc::new(engine));
         // What waits in the store since earlier runs.
@@ -144,7 +143,11 @@ impl Engine {
     /// it. Running builds keep the one they began with (lua-api § 5). On an error of the configuration nothing was
     /// changed.
     pub async fn apply(&self, generation: Arc<Generation>) -> Result<(), EngineError> {
-        let _turn = self.0.turn.lock().await;
+        let mut applied_before = self.0.turn.lock().await;
+        if !*applied_before {
+            orphans::cancel(&self.0.data).await?;
+            *applied_before = true;
+        }
         let config = &generation.config;
         let mut steps = Vec::with_capacity(config.builders.len());
         for builder in &config.builders {
