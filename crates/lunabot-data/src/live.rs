@@ -22,6 +22,8 @@ pub(crate) struct LiveBuild {
     pub next_step: i64,
     pub step_names: HashSet<String>,
     pub steps: Vec<StepId>,
+    /// The row of the outbox that tells of its beginning, should this process end before it is announced.
+    pub unheard: Option<i64>,
 }
 
 /// A step of a running build.

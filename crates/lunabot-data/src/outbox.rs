@@ -129,6 +129,41 @@ impl Live {
         }
     }
 
+    /// A build is stored before it is announced. Where its beginning is wanted, the next process tells it should this one
+    /// end between; else it would tell its end alone.
+    pub(crate) fn begins_unheard(&mut self, build: &Build) -> Option<i64> {
+        let builder = self.builders.get(&build.builderid);
+        let wants = |interest: &Interest| interest.wants.iter().any(|wish| wish.takes(BuildNew, builder));
+        if !self.reporting.iter().any(wants) {
+            return None;
+        }
+        let (id, (topic, _)) = (next(&mut self.ids.outbox), BuildNew.topic(build.buildid));
+        self.pending.batch.outbox.put(OutboxRow {
+            id,
+            reporter: UNHEARD.into(),
+            subject: topic.clone(),
+            topic,
+            payload: "null".into(),
+            created_at: build.started_at,
+            next_at: 0,
+            tries: 0,
+        });
+        Some(id)
+    }
+
+    /// It is announced; or it ends without, and has begun all the same.
+    pub(crate) fn heard_of(&mut self, what: &'static str, build: &Build) {
+        if !matches!(what, "new" | "finished") {
+            return;
+        }
+        let running = self.builds.get_mut(&build.buildid);
+        let Some(row) = running.and_then(|build| build.unheard.take()) else { return };
+        self.pending.batch.outbox_done(row);
+        if what == "finished" {
+            self.report_build("new", &begun(build));
+        }
+    }
+
     pub(crate) fn report_build(&mut self, what: &'static str, build: &Build) {
         let what = match what {
             "new" => BuildNew,

@@ -70,6 +70,7 @@ stories! {
     logs::rows_13_009_13_010_13_013_many_small_and_some_large_appends_come_back_whole,
     outbox::rows_11_002_11_006_what_happened_waits_until_it_is_reported,
     outbox::what_ended_between_two_processes_is_reported,
+    outbox::row_11_008_no_end_is_told_without_its_beginning,
     outbox::row_11_015_requests_that_nobody_builds_are_reported,
     paths::every_path_and_every_field_can_be_asked,
     paths::errors_have_their_texts,

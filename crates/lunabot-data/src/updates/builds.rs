@@ -25,6 +25,7 @@ impl Live {
     /// Queues the row as it is now, and its announcement.
     fn put_build(&mut self, row: Build, what: Option<&'static str>) {
         if let Some(what) = what {
+            self.heard_of(what, &row);
             self.report_build(what, &row);
             self.pending.announcements.push(Announcement::Build(row.clone(), what));
         }
@@ -57,12 +58,14 @@ impl Data {
                 generation: build.generation,
                 properties: Properties::new(),
             };
+            let unheard = live.begins_unheard(&row);
             let running = LiveBuild {
                 row: row.clone(),
                 properties: Properties::new(),
                 next_step: 0,
                 step_names: HashSet::new(),
                 steps: Vec::new(),
+                unheard,
             };
             live.builds.insert(row.buildid, running);
             live.put_build(row.clone(), None);

@@ -106,6 +106,40 @@ pub async fn what_ended_between_two_processes_is_reported(place: Place) {
     assert_eq!(data.outbox("all", 10).await.unwrap().len(), 2, "once");
 }
 
+/// A build that is stored and not announced when the process ends has begun all the same; so has one that ends at once.
+pub async fn row_11_008_no_end_is_told_without_its_beginning(place: Place) {
+    let all = || interest("all", &[Happening::BuildNew, Happening::BuildFinished], None);
+    let data = place.open().await;
+    let (builder, worker) = configured(&data).await;
+    data.set_reporting(vec![all()]).await.unwrap();
+    let mut requests = Vec::new();
+    for _ in 0..2 {
+        requests.extend(data.add_buildset(buildset(&[builder])).await.unwrap().1.into_values());
+    }
+    let (_, stored) = data.add_build(new_build(builder, requests[0], worker)).await.unwrap();
+    stored.await.unwrap();
+    let (second, _) = data.add_build(new_build(builder, requests[1], worker)).await.unwrap();
+    data.finish_build(second.buildid, Results::Exception, "broken").await.unwrap().await.unwrap();
+    assert_eq!(data.outbox_counts().await.unwrap()["all"], (2, 0));
+    drop(data);
+    let data = place.open().await;
+    data.set_reporting(vec![all()]).await.unwrap();
+    let mut told = Vec::new();
+    while let Some(due) = data.outbox("all", 1).await.unwrap().pop() {
+        told.push((due.topic, due.payload["complete"].clone(), due.payload["results"].clone()));
+        data.outbox_done(due.id).await.unwrap();
+    }
+    let one =
+        |topic: &str, results: Option<i64>| (topic.to_owned(), json!(results.is_some()), json!(results));
+    let wanted = [
+        one("builds/2/new", None),
+        one("builds/2/finished", Some(Results::Exception.code())),
+        one("builds/1/new", None),
+        one("builds/1/finished", Some(Results::Retry.code())),
+    ];
+    assert_eq!(told, wanted);
+}
+
 /// A request that is cancelled is reported as such, once.
 pub async fn row_11_015_requests_that_nobody_builds_are_reported(place: Place) {
     let data = place.open().await;
