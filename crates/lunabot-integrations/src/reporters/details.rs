@@ -110,23 +110,28 @@ pub(crate) async fn build(
 
 /// A request as if it were a build (11.015); nothing: it is gone.
 pub(crate) async fn request(means: &Means, row: &Json, cancelled: bool) -> Result<Option<Json>, DataError> {
-    let done = cancelled.then_some(&row["complete_at"]);
-    let mut build = json!({
-        "buildrequestid": row["buildrequestid"],
-        "builderid": row["builderid"],
-        "number": null,
-        "complete": cancelled,
-        "complete_at": done,
-        "started_at": row["submitted_at"],
-        "results": cancelled.then_some(Results::Cancelled),
-        "state_string": "",
-        "url": texts::request_url(&means.site().url, &row["buildrequestid"]),
-    });
+    let mut build = as_build(row, cancelled);
+    build["url"] = texts::request_url(&means.site().url, &row["buildrequestid"]).into();
     if !around(means, &mut build, row.clone()).await? {
         return Ok(None);
     }
     build["properties"] = wired(&properties_of(&means.data, &build).await?);
     Ok(Some(build))
+}
+
+/// What such a build has of its own, without its URL.
+fn as_build(row: &Json, cancelled: bool) -> Json {
+    json!({
+        "buildrequestid": row["buildrequestid"],
+        "builderid": row["builderid"],
+        "number": null,
+        "complete": cancelled,
+        "complete_at": cancelled.then_some(&row["complete_at"]),
+        "started_at": row["submitted_at"],
+        // Mostly cancelled; skipped where the workers were away for too long.
+        "results": cancelled.then_some(&row["results"]),
+        "state_string": "",
+    })
 }
 
 /// What both have: request, set, builder, and the build that they belong to; false: something is gone.
@@ -298,5 +303,15 @@ mod tests {
         ] {
             assert_eq!(end_of(text, most), end, "{text:?} {most}");
         }
+    }
+
+    #[test]
+    fn row_11_015_a_request_that_ended_has_its_own_result() {
+        let row = |results: Option<Results>| json!({"complete_at": 7, "results": results.map(Results::code)});
+        for results in [Results::Cancelled, Results::Skipped] {
+            let build = as_build(&row(Some(results)), true);
+            assert_eq!((results_of(&build), &build["complete_at"]), (Some(results), &json!(7)));
+        }
+        assert_eq!(as_build(&row(None), false)["results"], Json::Null);
     }
 }
