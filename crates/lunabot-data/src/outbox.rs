@@ -299,8 +299,11 @@ impl Data {
 
     /// What the last process, or its end, left for those who come.
     async fn unheard(&self) -> Result<Vec<Unheard>> {
+        let mut rows = self.shared.store.outbox(UNHEARD, i64::MAX).await?;
+        // As it happened: none of these waits for a time of its own.
+        rows.sort_by_key(|row| row.id);
         let mut all = Vec::new();
-        for row in self.shared.store.outbox(UNHEARD, i64::MAX).await? {
+        for row in rows {
             let id = row.topic.split('/').nth(1).and_then(|id| id.parse().ok());
             let (Some(what), Some(id)) = (Happening::of(&row.topic), id) else { continue };
             match what {

@@ -13,7 +13,7 @@ local c = {
   builders = { util.BuilderConfig{name = "b", workernames = {"local", {}}, factory = f}, {} },
   schedulers = { schedulers.ForceScheduler{name = "force", builderNames = {"b", {}}}, {} },
   services = {}, change_source = { {} },
-  www = { port = 0, allow_anonymous_control = true, change_hook_dialects = { base = true } },
+  www = { port = "127.0.0.1:0", allow_anonymous_control = true, change_hook_dialects = { base = true } },
 }
 "#;
 
@@ -136,6 +136,7 @@ fn what_is_odd_is_warned_of_and_nothing_else_is() -> Result<()> {
             "local t = {} for k in pairs{b = 1, a = 2} do t[#t + 1] = k end f:addStep(steps.ShellCommand{command = t})",
             "warning: master.lua:7: builder b",
         ),
+        ("c.www.port = 8010", "www.change_hook_dialects.base: its senders prove nothing"),
     ] {
         let found = good(body)?;
         assert!(found.contains("warning: ") && found.contains(told), "{body}: {told} is not in\n{found}");
