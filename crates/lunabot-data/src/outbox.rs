@@ -73,6 +73,12 @@ pub struct Interest {
     pub wake: Arc<Notify>,
 }
 
+impl Interest {
+    fn takes(&self, what: Happening, builder: Option<&Builder>) -> bool {
+        self.wants.iter().any(|wish| wish.takes(what, builder))
+    }
+}
+
 /// See [`Interest`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wish {
@@ -103,7 +109,7 @@ pub struct Due {
     pub payload: Json,
     /// Seconds since 1970, as all times here.
     pub created_at: i64,
-    /// When it may be tried; 0: it was not tried yet.
+    /// When it is its turn: at first when it happened.
     pub next_at: i64,
     /// How often it was tried.
     pub tries: i64,
@@ -133,22 +139,27 @@ impl Live {
     /// end between; else it would tell its end alone.
     pub(crate) fn begins_unheard(&mut self, build: &Build) -> Option<i64> {
         let builder = self.builders.get(&build.builderid);
-        let wants = |interest: &Interest| interest.wants.iter().any(|wish| wish.takes(BuildNew, builder));
-        if !self.reporting.iter().any(wants) {
+        if !self.reporting.iter().any(|interest| interest.takes(BuildNew, builder)) {
             return None;
         }
-        let (id, (topic, _)) = (next(&mut self.ids.outbox), BuildNew.topic(build.buildid));
+        let (topic, _) = BuildNew.topic(build.buildid);
+        Some(self.queue(UNHEARD, &topic, &topic, "null", build.started_at))
+    }
+
+    /// Puts something into the outbox; gives its row.
+    fn queue(&mut self, reporter: &str, topic: &str, subject: &str, payload: &str, at: i64) -> i64 {
+        let id = next(&mut self.ids.outbox);
         self.pending.batch.outbox.put(OutboxRow {
             id,
-            reporter: UNHEARD.into(),
-            subject: topic.clone(),
-            topic,
-            payload: "null".into(),
-            created_at: build.started_at,
-            next_at: 0,
+            reporter: reporter.into(),
+            topic: topic.into(),
+            subject: subject.into(),
+            payload: payload.into(),
+            created_at: at,
+            next_at: at,
             tries: 0,
         });
-        Some(id)
+        id
     }
 
     /// It is announced; or it ends without, and has begun all the same.
@@ -201,25 +212,14 @@ impl Live {
         }
         let reporting = Arc::clone(&self.reporting);
         let builder = builder.and_then(|id| self.builders.get(&id));
-        let wanted: Vec<&Interest> = reporting
-            .iter()
-            .filter(|interest| interest.wants.iter().any(|wish| wish.takes(what, builder)))
-            .collect();
+        let wanted: Vec<&Interest> =
+            reporting.iter().filter(|interest| interest.takes(what, builder)).collect();
         if wanted.is_empty() {
             return;
         }
         let ((topic, _), payload) = (what.topic(id), payload().to_string());
         for interest in wanted {
-            self.pending.batch.outbox.put(OutboxRow {
-                id: next(&mut self.ids.outbox),
-                reporter: interest.reporter.clone(),
-                topic: topic.clone(),
-                subject: subject.clone(),
-                payload: payload.clone(),
-                created_at: now,
-                next_at: 0,
-                tries: 0,
-            });
+            self.queue(&interest.reporter, &topic, &subject, &payload, now);
             self.pending.wakes.push(Arc::clone(&interest.wake));
         }
     }
@@ -255,8 +255,7 @@ impl Data {
         self.flush().await
     }
 
-    /// What is to be reported to one: of each thing what happened first, at most `most`; what was not tried first, then
-    /// what is to be tried again, the earliest first.
+    /// What is to be reported to one: of each thing what happened first, at most `most`; whose turn is earliest first.
     pub async fn outbox(&self, reporter: &str, most: usize) -> Result<Vec<Due>> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let rows = self.shared.store.outbox(reporter, most).await?;

@@ -298,7 +298,7 @@ pub struct OutboxRow {
     /// JSON.
     pub payload: String,
     pub created_at: i64,
-    /// 0: it was not tried yet. Stored is when it happened: it does not come before what is to be tried again earlier.
+    /// When it is its turn: at first when it happened, so that it does not come before what is to be tried again earlier.
     pub next_at: i64,
     pub tries: i64,
 }
@@ -310,7 +310,7 @@ record!(OutboxRow, "outbox", key "id": i64 = |o| o.id, update [], {
     "subject": |o| o.subject.clone(),
     "payload": |o| o.payload.clone(),
     "created_at": |o| o.created_at,
-    "next_at": |o| o.next_at.max(o.created_at),
+    "next_at": |o| o.next_at,
     "tries": |o| o.tries,
 });
 
