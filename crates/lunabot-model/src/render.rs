@@ -15,13 +15,21 @@ pub use service::ServiceScope;
 use crate::kinds::commands::SELF;
 use crate::kinds::renderables as kinds;
 use crate::resources::SourceStamp;
-use crate::{AnyObject, BoxFuture, Callback, FromLua, Json, Properties};
+use crate::script::LiveObject;
+use crate::{AnyObject, Arg, BoxFuture, Callback, FromLua, Json, Properties};
 use futures::future::{join_all, ready};
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 
 /// How deep values may lie inside each other, counting what renderables yield: a renderable that leads back to itself
 /// ends in an error.
 pub const MAX_DEPTH: usize = 100;
+
+/// What a renderer's function is called with: first the properties, if it wants them, and what acts on them.
+pub fn renderer_args(properties: Option<(Arc<dyn LiveObject>, Properties)>, args: Vec<Json>) -> Vec<Arg> {
+    let first = properties.map(|(handle, all)| Arg::Properties(handle, all));
+    first.into_iter().chain(args.into_iter().map(Arg::Value)).collect()
+}
 
 /// What a value is rendered against: a build, a buildset to come, or a service's configuration.
 pub trait RenderContext: Send + Sync {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -137,6 +138,8 @@ struct Server {
     from: BufReader<ChildStdout>,
     root: String,
     asked: u64,
+    /// Whoever watches it goes when this does.
+    _alive: mpsc::Sender<()>,
 }
 
 impl Server {
@@ -155,14 +158,14 @@ impl Server {
         let from = BufReader::new(child.stdout.take().context("its output")?);
         let root = format!("file://{}", folder.display());
         let child = Arc::new(Mutex::new(child));
-        let watched = Arc::downgrade(&child);
+        let (alive, ended) = mpsc::channel();
+        let watched = child.clone();
         std::thread::spawn(move || {
-            std::thread::sleep(PATIENCE);
-            if let Some(child) = watched.upgrade() {
-                let _ = lock(&child).kill();
+            if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let _ = lock(&watched).kill();
             }
         });
-        let mut server = Server { child, to, from, root, asked: 0 };
+        let mut server = Server { child, to, from, root, asked: 0, _alive: alive };
         let root = &server.root;
         let params = json!({
             "processId": std::process::id(), "rootUri": root, "workspaceFolders": [{"uri": root, "name": "master"}],

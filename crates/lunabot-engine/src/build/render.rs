@@ -3,7 +3,7 @@
 use super::BuildShared;
 use crate::plan::BuilderPlan;
 use crate::scripts::props_field;
-use lunabot_model::render::{RenderContext, RenderError, render};
+use lunabot_model::render::{RenderContext, RenderError, render, renderer_args};
 use lunabot_model::resources::SourceStamp;
 use lunabot_model::script::{CallSite, LiveObject};
 use lunabot_model::{Arg, BoxFuture, CallError, Callback, Json, Properties};
@@ -64,8 +64,7 @@ pub(super) fn call<'a>(
     args: Vec<Json>,
 ) -> BoxFuture<'a, Result<Json, RenderError>> {
     let site = CallSite::new("renderer", format!("builder {}", builder.config.name));
-    let first = properties.map(|(handle, all)| Arg::Properties(handle, all));
-    let args = first.into_iter().chain(args.into_iter().map(Arg::Value)).collect();
+    let args = renderer_args(properties, args);
     Box::pin(async move {
         let result = builder.generation.host.call(callback, site, args).await;
         result.map_err(|error| RenderError(error.message))

@@ -9,7 +9,7 @@ use lunabot_model::kind::CallbackSpec;
 use lunabot_model::{Category, Json, Kind};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use types::{of_function, of_option, of_shape, quoted};
+use types::{of_method, of_option, of_shape, quoted};
 
 /// Functions of `util`, objects that callbacks get, and the configuration table: what no [`Kind`] declares.
 const API: &str = include_str!("api.lua");
@@ -137,33 +137,14 @@ fn extensible(text: &mut String, kind: &Kind, path: &str) {
     );
     let hooks = lunabot_model::class::hooks(kind.category);
     for hook in hooks {
-        let _ = writeln!(
-            text,
-            "---@field {} fun(self: {path}{}): any, any?",
-            hook.name,
-            more(kind.category, hook.takes)
-        );
+        let takes = of_method(path, kind.category, hook.takes);
+        let _ = writeln!(text, "---@field {} {takes}", hook.name);
     }
     let _ = writeln!(text, "\n---@class {body} : lunabot.Body");
     for hook in hooks {
-        let takes = format!("fun(self: {path}{}): any, any?", more(kind.category, hook.takes));
+        let takes = of_method(path, kind.category, hook.takes);
         let _ = writeln!(text, "---Returns {}.\n---@field {}? {takes}", one_line(hook.returns), hook.name);
     }
-}
-
-/// Arguments after `self`.
-fn more(category: Category, takes: &[&str]) -> String {
-    let all = of_function(takes.iter().copied());
-    let inner = all.trim_start_matches("fun(").trim_end_matches("): any, any?");
-    let inner = match category {
-        // What a forge sends, not a request for a build.
-        Category::WebHook => inner.replace("lunabot.Request", "lunabot.HttpRequest"),
-        // What is known of a build, not one that runs.
-        Category::Generator => inner.replace("lunabot.Build", "lunabot.ReportedBuild"),
-        Category::Reporter => inner.replace("reports: any", "reports: lunabot.Report[]"),
-        _ => inner.to_string(),
-    };
-    if inner.is_empty() { inner } else { format!(", {inner}") }
 }
 
 fn option(text: &mut String, kind: &Kind, schema: &Json, field: &Field) {

@@ -1,6 +1,7 @@
 //! What an option takes, in the language server's words.
 
 use crate::shape::{Form, Shape};
+use lunabot_model::Category;
 use lunabot_model::kind::CallbackSpec;
 
 /// The type of a value of this shape: `string|lunabot.Renderable`.
@@ -59,22 +60,43 @@ fn key(name: &str) -> String {
 
 /// `fun(builder: lunabot.BuilderView, wfb: lunabot.WorkerForBuilder): any, any?`.
 fn of_callback(spec: &CallbackSpec) -> String {
-    match spec.option {
-        // Of a dashboard: what a browser asks, not a request for a build.
-        "app" => return "fun(request: lunabot.HttpRequest): any, any?".into(),
-        "send" => return "fun(reports: lunabot.Report[]): any, any?".into(),
-        _ => {}
-    }
-    of_function(spec.args.split(',').map(str::trim))
+    // Of a dashboard: what a browser asks.
+    let of = if spec.option == "app" { of_http } else { of_argument };
+    of_function(typed(spec.args.split(',').map(str::trim), of))
 }
 
-/// `fun(build: lunabot.Build): any, any?`.
-pub(super) fn of_function<'a>(arguments: impl Iterator<Item = &'a str>) -> String {
+/// A method of a class: `fun(self: lunabot.util.Build, last: any): any, any?`.
+pub(super) fn of_method(path: &str, category: Category, takes: &[&str]) -> String {
+    let of = match category {
+        Category::WebHook => of_http,
+        Category::Generator => of_report,
+        _ => of_argument,
+    };
+    of_function(std::iter::once(format!("self: {path}")).chain(typed(takes.iter().copied(), of)))
+}
+
+fn of_function(arguments: impl Iterator<Item = String>) -> String {
+    format!("fun({}): any, any?", arguments.collect::<Vec<_>>().join(", "))
+}
+
+/// `build: lunabot.Build` and so on.
+fn typed<'a>(
+    arguments: impl Iterator<Item = &'a str>,
+    of: fn(&str) -> &'static str,
+) -> impl Iterator<Item = String> {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    let names = arguments.map(|argument| argument.chars().map(plain).collect::<String>());
-    let typed =
-        names.filter(|name| super::is_name(name)).map(|name| format!("{name}: {}", of_argument(&name)));
-    format!("fun({}): any, any?", typed.collect::<Vec<_>>().join(", "))
+    let names = arguments.map(move |argument| argument.chars().map(plain).collect::<String>());
+    names.filter(|name| super::is_name(name)).map(move |name| format!("{name}: {}", of(&name)))
+}
+
+/// What a browser or a forge asks, not a request for a build.
+fn of_http(name: &str) -> &'static str {
+    if name == "request" { "lunabot.HttpRequest" } else { of_argument(name) }
+}
+
+/// What is known of a build, not one that runs.
+fn of_report(name: &str) -> &'static str {
+    if name == "build" { "lunabot.ReportedBuild" } else { of_argument(name) }
 }
 
 /// What callbacks get under these names (lua-api § 2, "Objects").

@@ -1,9 +1,9 @@
 //! Rendering the options of a service: a change source, a hook, a reporter.
 
-use super::{RenderContext, RenderError, render};
+use super::{RenderContext, RenderError, render, renderer_args};
 use crate::resources::SourceStamp;
-use crate::script::{CallSite, Inert};
-use crate::{Arg, BoxFuture, Callback, Json, Properties, Renderable, ScriptHost, SecretSource};
+use crate::script::{CallSite, Inert, LiveObject};
+use crate::{BoxFuture, Callback, Json, Properties, Renderable, ScriptHost, SecretSource};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
@@ -40,6 +40,21 @@ impl ServiceScope {
             RenderError(format!("it does not yield a {wanted}"))
         })
     }
+
+    /// Calls a renderer's function, as [`RenderContext::call`] must; `properties`: what it is given first, and what acts on
+    /// them.
+    pub fn call_renderer<'a>(
+        &'a self,
+        callback: &'a Callback,
+        properties: Option<(Arc<dyn LiveObject>, Properties)>,
+        args: Vec<Json>,
+    ) -> BoxFuture<'a, Result<Json, RenderError>> {
+        let site = CallSite::new("renderer", self.concerns.as_str());
+        let all = renderer_args(properties, args);
+        Box::pin(async move {
+            self.script.call(callback, site, all).await.map_err(|e| RenderError(e.to_string()))
+        })
+    }
 }
 
 /// A service that knows some properties.
@@ -71,13 +86,8 @@ impl RenderContext for Knowing<'_> {
         with_properties: bool,
         args: Vec<Json>,
     ) -> BoxFuture<'a, Result<Json, RenderError>> {
-        let properties = || Arg::Properties(Arc::new(Inert), self.properties.clone());
-        let first = with_properties.then(properties);
-        let all = first.into_iter().chain(args.into_iter().map(Arg::Value)).collect();
-        Box::pin(async move {
-            let site = CallSite::new("renderer", self.scope.concerns.as_str());
-            self.scope.script.call(callback, site, all).await.map_err(|e| RenderError(e.to_string()))
-        })
+        let handle = || -> Arc<dyn LiveObject> { Arc::new(Inert) };
+        self.scope.call_renderer(callback, with_properties.then(|| (handle(), self.properties.clone())), args)
     }
 
     fn build_url(&self) -> Option<String> {

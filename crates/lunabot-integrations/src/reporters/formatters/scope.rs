@@ -3,22 +3,22 @@
 use super::Context;
 use crate::reporters::details::stamps_of;
 use crate::reporters::means::{Fault, Means};
-use lunabot_model::render::{RenderContext, RenderError, render};
+use lunabot_model::render::{RenderContext, RenderError, ServiceScope, render};
 use lunabot_model::resources::SourceStamp;
-use lunabot_model::script::{CallSite, Local};
-use lunabot_model::{Arg, BoxFuture, Callback, Json, Properties, percent};
+use lunabot_model::script::{LiveObject, Local};
+use lunabot_model::{BoxFuture, Callback, Json, Properties, percent};
 use std::sync::Arc;
 
-pub(super) struct Reported<'a> {
-    means: &'a Means,
+pub(super) struct Reported {
+    scope: ServiceScope,
     properties: Properties,
     stamps: Vec<SourceStamp>,
     url: Option<String>,
     worker: Json,
 }
 
-impl<'a> Reported<'a> {
-    pub async fn new(means: &'a Means, context: &Context) -> Result<Self, Fault> {
+impl Reported {
+    pub async fn new(means: &Means, context: &Context) -> Result<Self, Fault> {
         let build = context.build();
         let worker = match build["workerid"].as_i64() {
             Some(id) => match means.data.get(&format!("workers/{id}"), "").await {
@@ -28,7 +28,7 @@ impl<'a> Reported<'a> {
             None => Json::Null,
         };
         Ok(Reported {
-            means,
+            scope: means.scope(),
             properties: context.properties.clone(),
             stamps: stamps_of(build),
             url: build["url"].as_str().map(str::to_owned),
@@ -42,7 +42,7 @@ impl<'a> Reported<'a> {
     }
 }
 
-impl RenderContext for Reported<'_> {
+impl RenderContext for Reported {
     fn properties(&self) -> Properties {
         self.properties.clone()
     }
@@ -56,7 +56,7 @@ impl RenderContext for Reported<'_> {
     }
 
     fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
-        self.means.secrets.get(name)
+        self.scope.secrets.get(name)
     }
 
     fn call<'a>(
@@ -65,13 +65,8 @@ impl RenderContext for Reported<'_> {
         with_properties: bool,
         args: Vec<Json>,
     ) -> BoxFuture<'a, Result<Json, RenderError>> {
-        let properties = || Arg::Properties(Arc::new(Local), self.properties.clone());
-        let first = with_properties.then(properties);
-        let all = first.into_iter().chain(args.into_iter().map(Arg::Value)).collect();
-        Box::pin(async move {
-            let site = CallSite::new("renderer", self.means.concerns.as_str());
-            self.means.script.call(callback, site, all).await.map_err(|e| RenderError(e.to_string()))
-        })
+        let handle = || -> Arc<dyn LiveObject> { Arc::new(Local) };
+        self.scope.call_renderer(callback, with_properties.then(|| (handle(), self.properties.clone())), args)
     }
 
     fn build_url(&self) -> Option<String> {
