@@ -387,6 +387,12 @@ impl Locks {
                 if !gone {
                     walk.ahead += 1;
                     walk.over = mode == LockMode::Exclusive;
+                    continue;
+                }
+                // What it has now is not to be counted as waited for as well.
+                let others = walks.iter_mut().enumerate().filter(|(other, _)| *other != index);
+                for (_, walk) in others.filter(|(_, walk)| walk.last == Some(asked)) {
+                    walk.ahead -= 1;
                 }
             }
         }

@@ -244,6 +244,19 @@ fn row_07_017_a_promise_keeps_other_builds_from_being_started_but_no_step_from_t
     assert!(desk.locks.is_free(&wanted) && desk.locks.take_freed().contains(&wanted.key));
 }
 
+#[test]
+fn row_05_059_who_gets_its_last_lock_is_not_counted_as_waiting_for_the_others() {
+    let mut desk = Desk::new(&[("b", 2), ("c", 1)]);
+    desk.ask(1, vec![claim("b", Counting, 1)]);
+    desk.ask(2, vec![claim("b", Counting, 1), claim("c", Counting, 1)]);
+    desk.ask(3, vec![claim("b", Counting, 1), claim("c", Exclusive, 1)]);
+    // It waits for c now, and stands before the next for b.
+    desk.give_up(1);
+    desk.ask(4, vec![claim("b", Counting, 1)]);
+    desk.give_up(2);
+    assert_eq!(desk.held, BTreeSet::from([3, 4]));
+}
+
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
 #[derive(Debug, Clone)]
