@@ -252,8 +252,13 @@ impl Master {
 
     /// SIGKILL, and waits for the end.
     pub async fn kill(mut self) -> Result<Arc<TempDir>> {
-        self.child.kill().await?;
+        self.stop_at_once().await?;
         Ok(self.dir.clone())
+    }
+
+    /// The same where the master is somebody else's.
+    pub async fn stop_at_once(&mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
     }
 
     /// Waits for the process to end by itself; its exit code.

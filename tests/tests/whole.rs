@@ -24,6 +24,8 @@ mod documents;
 mod editor;
 #[path = "whole/explain.rs"]
 mod explain;
+#[path = "whole/fault_table/mod.rs"]
+mod fault_table;
 #[path = "whole/faults.rs"]
 mod faults;
 #[path = "whole/files.rs"]

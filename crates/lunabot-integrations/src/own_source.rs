@@ -302,7 +302,7 @@ impl LiveObject for Handle {
                 }
                 ("activate" | "deactivate", _) => Ok(Json::Null),
                 ("describe", _) => Ok(self.name.as_str().into()),
-                ("serve", [Json::String(path)]) => self.serve(path).map(Json::String),
+                ("serve", [Json::String(path), Json::String(at)]) => self.serve(path, at).map(Json::String),
                 _ => Err(format!("{method} takes no arguments")),
             }
         })
@@ -310,10 +310,12 @@ impl LiveObject for Handle {
 }
 
 impl Handle {
-    fn serve(&self, path: &str) -> Result<String, String> {
+    /// `at`: where the function for the path was written.
+    fn serve(&self, path: &str, at: &str) -> Result<String, String> {
         let parts = self.serve.as_ref().zip(self.instance.get());
         let (callback, instance) = parts.ok_or("serve works once it acts: in activate")?;
         let script = self.script.upgrade().ok_or("the configuration is gone")?;
+        let callback = callback.written_at(at);
         let path = self.mounts.add(path, &self.name, &script, callback, instance.clone())?;
         tracing::info!("change source {} serves /change_hook/custom/{path}", self.name);
         Ok(path)

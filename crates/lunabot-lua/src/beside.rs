@@ -3,11 +3,10 @@
 use crate::declared::Declared;
 use crate::failure::script_error;
 use crate::limits::{Limits, Meter, Metered};
-use crate::origin::{Origin, origin_of, raise};
+use crate::origin::{origin_of, raise};
 use crate::profile::Spent;
 use crate::serve::timed;
 use crate::state::Shared;
-use crate::tasks::TASK_CPU;
 use futures::future::{AbortHandle, Abortable, Either, select};
 use lunabot_model::script::CallSite;
 use lunabot_model::{Clock, ScriptError, ScriptErrorKind};
@@ -67,10 +66,7 @@ impl Work {
             Some(Ok(_)) => Ok(()),
             Some(Err(error)) => Err(script_error(&error)),
             None => {
-                let (place, traceback) = meter.place();
-                let place = if place == Origin::default() { origin_of(&self.call) } else { place };
-                let seconds = cpu.as_secs_f64();
-                let message = format!("{place}: computed longer than {seconds} s without waiting");
+                let (message, traceback) = meter.exceeded(&origin_of(&self.call).to_string());
                 Err(ScriptError { kind: ScriptErrorKind::Cpu, message, traceback })
             }
         }
@@ -113,6 +109,7 @@ fn concerns(declared: &Declared) -> String {
     let named = live.as_ref().and_then(|live| Some((live.class, live.fields.get("name")?.as_str()?)));
     match named {
         Some((class @ ("service" | "scheduler"), name)) => format!("{class} {name}"),
+        Some(("changesource", name)) => format!("change source {name}"),
         _ => declared.class.path(),
     }
 }
@@ -157,7 +154,7 @@ fn spawn_for(lua: &Lua, (this, call): (AnyUserData, Function)) -> mlua::Result<(
         let mut pause = FIRST_PAUSE;
         loop {
             let started = work.clock().mono();
-            let Err(error) = work.run(TASK_CPU).await else { return };
+            let Err(error) = work.run(work.shared.cpu.get()).await else { return };
             work.failed(&error, &format!("it runs again in {} s", pause.as_secs()));
             if work.clock().mono() - started > LONGEST_PAUSE {
                 pause = FIRST_PAUSE;

@@ -412,13 +412,11 @@ pub(crate) fn class_json(shared: &Shared, declared: &Declared) -> Option<Json> {
     {
         hooks.insert(lunabot_model::class::SERVE.into(), callback_json(shared, shared.lifted.lift(&serve)));
     }
-    if hooks.contains_key("buildAdditionalContext")
+    if let Ok(Value::Function(method)) = declared.class.field("buildAdditionalContext")
         && let Ok(context) = shared.prelude("context_call")
     {
-        hooks.insert(
-            lunabot_model::class::CONTEXT.into(),
-            callback_json(shared, shared.lifted.lift(&context)),
-        );
+        let id = shared.lifted.lift_bound(&context, &method);
+        hooks.insert(lunabot_model::class::CONTEXT.into(), callback_json(shared, id));
     }
     // The order of methods says nothing, and differs between loads.
     hooks.sort_keys();

@@ -38,6 +38,7 @@ mod script_errors;
 mod secrets;
 mod serve;
 mod shape;
+mod spawned;
 mod state;
 mod stubs;
 mod subscriptions;

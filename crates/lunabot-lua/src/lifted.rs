@@ -14,8 +14,14 @@ pub(crate) struct Lifted {
 
 impl Lifted {
     fn of(function: &Function) -> Self {
-        Lifted { function: function.clone(), at: origin_of(function).to_string() }
+        Lifted { function: function.clone(), at: written_at(function) }
     }
+}
+
+/// Where a function of the configuration was written; empty for one of ours.
+pub(crate) fn written_at(function: &Function) -> String {
+    let origin = origin_of(function);
+    if origin.file.is_empty() { String::new() } else { origin.to_string() }
 }
 
 type Pointer = *const std::ffi::c_void;
@@ -48,7 +54,7 @@ impl Functions {
 
     /// The same for a function of ours that calls `method`, which is what messages name.
     pub fn lift_bound(&self, function: &Function, method: &Function) -> u64 {
-        self.push(Lifted { function: function.clone(), at: origin_of(method).to_string() })
+        self.push(Lifted { function: function.clone(), at: written_at(method) })
     }
 
     /// The same until a scope ends.

@@ -35,7 +35,7 @@ fn cpu_now() -> Duration {
 }
 
 /// The CPU time of one callback.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Meter {
     budget: Duration,
     /// Waiting gives the budget back (callbacks; not the file scope).
@@ -47,6 +47,14 @@ pub(crate) struct Meter {
     looks: Cell<u32>,
     exceeded: Cell<bool>,
     last: RefCell<(Origin, String)>,
+    /// What the callback has begun.
+    kept: RefCell<Vec<Rc<dyn Kept>>>,
+}
+
+/// Something that goes on for as long as the callback that began it.
+pub(crate) trait Kept {
+    /// It need not be kept any more.
+    fn is_over(&self) -> bool;
 }
 
 impl Meter {
@@ -59,13 +67,23 @@ impl Meter {
         self.last.borrow().clone()
     }
 
+    /// What is told of a function (where it begins) that was stopped, and the stack there.
+    pub fn exceeded(&self, function: &str) -> (String, String) {
+        let (place, traceback) = self.place();
+        let place = if place == Origin::default() { function.to_string() } else { place.to_string() };
+        let seconds = self.budget.as_secs_f64();
+        let text = format!("computed longer than {seconds} s without waiting (c.lua.callback_cpu_seconds)");
+        let message = if place.is_empty() { text } else { format!("{place}: {text}") };
+        (message, traceback)
+    }
+
     fn left(&self) -> Duration {
         self.budget.saturating_sub(self.used.get())
     }
 }
 
 /// The meter of what runs now, and the hook that reads it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Limits {
     current: RefCell<Option<Rc<Meter>>>,
     computing: Arc<AtomicUsize>,
@@ -84,6 +102,15 @@ impl Limits {
     /// How many functions were interrupted at their work so that others have their turn: those that wait do not count.
     pub fn computing(&self) -> Arc<AtomicUsize> {
         self.computing.clone()
+    }
+
+    /// Keeps something until the callback that runs now has ended.
+    pub fn keep(&self, something: Rc<dyn Kept>) {
+        if let Some(meter) = &*self.current.borrow() {
+            let mut kept = meter.kept.borrow_mut();
+            kept.retain(|other| !other.is_over());
+            kept.push(something);
+        }
     }
 
     /// For a long computation in Rust that cannot yield: an error once the budget of what runs now is used up.

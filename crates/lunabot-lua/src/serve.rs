@@ -5,7 +5,6 @@ use crate::failure::script_error;
 use crate::host::{RETIRED, SUPERSEDED};
 use crate::limits::{Meter, Metered};
 use crate::live::arg_to_lua;
-use crate::origin::Origin;
 use crate::shape::Shape;
 use crate::vm::Vm;
 use lunabot_model::config::LuaLimits;
@@ -314,31 +313,30 @@ impl Server {
         Ok(if all.len() > 1 { Json::Array(all) } else { all.pop().unwrap_or(Json::Null) })
     }
 
-    fn at(&self, id: u64) -> String {
-        self.vm.shared.lifted.at(id)
+    /// What is told of a function, with its place if that is known.
+    fn of(&self, id: u64, text: &str) -> String {
+        match self.vm.shared.lifted.at(id) {
+            at if at.is_empty() => text.into(),
+            at => format!("{at}: {text}"),
+        }
     }
 
     fn too_late(&self, id: u64) -> ScriptError {
         let seconds = self.limits.callback_timeout.secs();
-        let message = format!("{}: did not end within {seconds} s (c.lua.callback_timeout)", self.at(id));
+        let message = self.of(id, &format!("did not end within {seconds} s (c.lua.callback_timeout)"));
         error(ScriptErrorKind::Deadline, message, String::new())
     }
 
     fn too_long(&self, id: u64, meter: &Meter) -> ScriptError {
-        let (place, traceback) = meter.place();
-        let place = if place == Origin::default() { self.at(id) } else { place.to_string() };
-        let seconds = self.limits.callback_cpu_seconds.secs();
-        let message =
-            format!("{place}: computed longer than {seconds} s without waiting (c.lua.callback_cpu_seconds)");
+        let (message, traceback) = meter.exceeded(&self.vm.shared.lifted.at(id));
         error(ScriptErrorKind::Cpu, message, traceback)
     }
 
     fn suspended(&self, id: u64, left: Duration) -> ScriptError {
-        let message = format!(
-            "{}: exceeded its limits {STRIKES} times in a row and is not called for another {} s",
-            self.at(id),
-            left.as_secs() + 1
-        );
+        let left = left.as_secs() + 1;
+        let text =
+            format!("exceeded its limits {STRIKES} times in a row and is not called for another {left} s");
+        let message = self.of(id, &text);
         error(ScriptErrorKind::Cpu, message, String::new())
     }
 

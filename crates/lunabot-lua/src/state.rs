@@ -101,7 +101,7 @@ impl Shared {
             tasks: Tasks::default(),
             patience: Cell::default(),
             deadline: Cell::default(),
-            cpu: Cell::default(),
+            cpu: Cell::new(std::time::Duration::from_secs(1)),
             subscriptions: crate::subscriptions::Owned::default(),
             outside,
         }

@@ -2,27 +2,22 @@
 //! the master.
 
 use crate::declared::Declared;
-use crate::limits::{Limits, Meter, Metered};
 use crate::live::{Outside, args_to_json};
 use crate::origin::raise;
 use crate::state::Shared;
 use crate::values::to_lua;
 use futures::StreamExt;
-use futures::future::{AbortHandle, Abortable, LocalBoxFuture, join_all};
+use futures::future::{LocalBoxFuture, join_all};
 use futures::stream::FuturesUnordered;
 use lunabot_model::Json;
 use mlua::{AnyUserData, Function, Lua, MultiValue, Table, UserData, UserDataMethods, Value};
 use std::cell::RefCell;
 use std::future::Future;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Calls that `util.gather` starts at once.
 const MAX_GATHER: usize = 10_000;
-/// CPU time between two waits of a spawned task.
-pub(crate) const TASK_CPU: Duration = Duration::from_secs(1);
 
 /// What runs at the same time on the interpreter's thread: callbacks and spawned tasks, each in turn.
 ///
@@ -70,23 +65,15 @@ impl Tasks {
 /// Enters the functions into the prelude.
 pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set("gather", lua.create_async_function(gather)?)?;
-    host.raw_set("spawn", lua.create_function(spawn)?)?;
+    crate::spawned::add(lua, host)?;
     crate::beside::add(lua, host)?;
     crate::subscriptions::add(lua, host)?;
     host.raw_set("serve_for", lua.create_function(serve_for)?)?;
+    host.raw_set("written_at", lua.create_function(|_, function| Ok(crate::lifted::written_at(&function)))?)?;
     host.raw_set("served", lua.create_function(served)?)?;
-    for name in ["serve", "runCommand", "useLogDelayed"] {
+    for name in ["serve", "runCommand", "shell", "useLogDelayed"] {
         host.raw_set(format!("plain_{name}"), crate::live::plain_method(lua, name)?)?;
     }
-    host.raw_set("task_wait", lua.create_async_function(wait)?)?;
-    host.raw_set("task_wait_any", lua.create_async_function(wait_any)?)?;
-    host.raw_set(
-        "task_cancel",
-        lua.create_function(|_, task: AnyUserData| {
-            task.borrow::<Task>()?.abort.abort();
-            Ok(())
-        })?,
-    )?;
     host.raw_set(
         "mutex",
         lua.create_function(|lua, ()| lua.create_userdata(Mutex(std::sync::Arc::new(Semaphore::new(1)))))?,
@@ -141,42 +128,6 @@ async fn gather(lua: Lua, calls: Table) -> mlua::Result<Table> {
     Ok(list)
 }
 
-/// A task of `util.spawn`. It ends with what made it: with the last handle.
-struct Task {
-    abort: AbortHandle,
-    done: Rc<Notify>,
-    result: Rc<RefCell<Option<mlua::Result<Value>>>>,
-}
-
-impl UserData for Task {}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.abort.abort();
-    }
-}
-
-fn spawn(lua: &Lua, call: Function) -> mlua::Result<AnyUserData> {
-    let limits = lua.app_data_ref::<Rc<Limits>>().ok_or_else(|| raise(lua, "no limits"))?.clone();
-    let (abort, registration) = AbortHandle::new_pair();
-    let task = Task { abort, done: Rc::new(Notify::new()), result: Rc::default() };
-    let (done, result) = (task.done.clone(), task.result.clone());
-    let metered = Metered::new(call.call_async::<Value>(()), Meter::new(TASK_CPU, true), limits);
-    Shared::of(lua).tasks.spawn(async move {
-        let ended = match Abortable::new(metered, registration).await {
-            Ok(Some(ended)) => ended,
-            Ok(None) => Err(mlua::Error::runtime("the task computes for too long")),
-            Err(_) => Err(mlua::Error::runtime("the task was cancelled")),
-        };
-        if let Err(error) = &ended {
-            tracing::debug!("a task of util.spawn ended: {}", crate::failure::message_of(error));
-        }
-        *result.borrow_mut() = Some(ended);
-        done.notify_waiters();
-    });
-    lua.create_userdata(task)
-}
-
 /// Keeps a function for requests that an object which acts serves, until that ends.
 fn serve_for(_: &Lua, (this, path, call): (AnyUserData, String, Function)) -> mlua::Result<()> {
     this.borrow::<Declared>()?.served.borrow_mut().insert(path, call);
@@ -186,36 +137,6 @@ fn serve_for(_: &Lua, (this, path, call): (AnyUserData, String, Function)) -> ml
 /// The function for a path.
 fn served(_: &Lua, (this, path): (AnyUserData, String)) -> mlua::Result<Option<Function>> {
     Ok(this.borrow::<Declared>()?.served.borrow().get(&path).cloned())
-}
-
-async fn wait(_: Lua, task: AnyUserData) -> mlua::Result<Value> {
-    let (done, result) = {
-        let task = task.borrow::<Task>()?;
-        (task.done.clone(), task.result.clone())
-    };
-    let notified = done.notified();
-    if result.borrow().is_none() {
-        notified.await;
-    }
-    let ended = result.borrow().clone();
-    ended.unwrap_or(Ok(Value::Nil))
-}
-
-/// The place of the first task of the list that has ended.
-async fn wait_any(_: Lua, tasks: Vec<AnyUserData>) -> mlua::Result<usize> {
-    let mut waiting = FuturesUnordered::new();
-    for (index, task) in tasks.iter().enumerate() {
-        let task = task.borrow::<Task>()?;
-        let (done, result) = (task.done.clone(), task.result.clone());
-        waiting.push(async move {
-            let notified = done.notified();
-            if result.borrow().is_none() {
-                notified.await;
-            }
-            index + 1
-        });
-    }
-    Ok(waiting.next().await.unwrap_or_default())
 }
 
 struct Mutex(std::sync::Arc<Semaphore>);

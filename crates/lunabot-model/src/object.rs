@@ -42,6 +42,11 @@ impl Callback {
         Callback { inner }
     }
 
+    /// The same, told of with another place: that of the function which it calls.
+    pub fn written_at(&self, at: &str) -> Self {
+        Callback { inner: CallbackRef { at: at.into(), ..self.inner.clone() } }
+    }
+
     /// Reads a callback out of a JSON value, if it is one.
     pub fn from_json(value: &Json) -> Option<Self> {
         Deserialize::deserialize(value).ok()

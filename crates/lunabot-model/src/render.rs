@@ -59,8 +59,8 @@ pub trait RenderContext: Send + Sync {
         args: Vec<Json>,
     ) -> BoxFuture<'a, Result<Json, RenderError>>;
 
-    /// A function has computed what the option `option` cannot be; the text says why. Told where errors of functions are.
-    fn nonsense(&self, _callback: &Callback, _option: &str, _text: &str) {}
+    /// A function has computed what its option cannot be; the text says why. Told where errors of functions are.
+    fn nonsense(&self, _callback: &Callback, _text: &str) {}
 
     /// The page of the build, where there is one (`util.URLForBuild`, 04.035).
     fn build_url(&self) -> Option<String>;

@@ -40,7 +40,7 @@ async fn answers_that_mean_nothing_are_listed_with_their_line() -> Result<()> {
         ),
         (
             "c.builders[1] = c.builders[1]:with{locks = util.renderer(function() return {3} end)}",
-            "locks nonsense master.lua:",
+            "renderer nonsense master.lua:",
         ),
         (
             "f:addStep(steps.Trigger{schedulerNames = {'x'}, getSchedulersAndProperties = function() return {{}} end})",

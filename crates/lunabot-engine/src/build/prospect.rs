@@ -1,6 +1,6 @@
 //! A build to come, as renderables see it before it is started (reference 05.062, 07.017).
 
-use super::render::{call, worker_fact};
+use super::render::{call, of_builder, worker_fact};
 use crate::plan::BuilderPlan;
 use crate::worker::WorkerHandle;
 use lunabot_model::render::{RenderContext, RenderError};
@@ -42,7 +42,8 @@ impl RenderContext for Prospect {
         args: Vec<Json>,
     ) -> BoxFuture<'a, Result<Json, RenderError>> {
         let handle = || -> Arc<dyn LiveObject> { Arc::new(Inert) };
-        call(&self.builder, callback, with_properties.then(|| (handle(), self.properties.clone())), args)
+        let properties = with_properties.then(|| (handle(), self.properties.clone()));
+        call(&self.builder, of_builder(&self.builder), callback, properties, args)
     }
 
     fn build_url(&self) -> Option<String> {

@@ -37,18 +37,11 @@ impl RenderContext for BuildShared {
         with_properties: bool,
         args: Vec<Json>,
     ) -> BoxFuture<'a, Result<Json, RenderError>> {
-        let handle = || -> Arc<dyn LiveObject> { Arc::new(PropertiesHandle(Weak::clone(&self.itself))) };
-        call(
-            &self.builder,
-            callback,
-            with_properties.then(|| (handle(), RenderContext::properties(self))),
-            args,
-        )
+        self.call_at(self.site(), callback, with_properties, args)
     }
 
-    fn nonsense(&self, callback: &Callback, option: &str, text: &str) {
-        let site = CallSite::new(option, format!("builder {}", self.info.builder));
-        self.builder.generation.host.nonsense(callback, site, text);
+    fn nonsense(&self, callback: &Callback, text: &str) {
+        self.builder.generation.host.nonsense(callback, self.site(), text);
     }
 
     fn build_url(&self) -> Option<String> {
@@ -56,14 +49,38 @@ impl RenderContext for BuildShared {
     }
 }
 
+impl BuildShared {
+    fn site(&self) -> CallSite {
+        of_builder(&self.builder)
+    }
+
+    /// Calls a renderer's function for what the site says.
+    pub(crate) fn call_at<'a>(
+        &'a self,
+        site: CallSite,
+        callback: &'a Callback,
+        with_properties: bool,
+        args: Vec<Json>,
+    ) -> BoxFuture<'a, Result<Json, RenderError>> {
+        let handle = || -> Arc<dyn LiveObject> { Arc::new(PropertiesHandle(Weak::clone(&self.itself))) };
+        let properties = with_properties.then(|| (handle(), RenderContext::properties(self)));
+        call(&self.builder, site, callback, properties, args)
+    }
+}
+
+/// Where functions in options of a builder are called from.
+pub(super) fn of_builder(builder: &BuilderPlan) -> CallSite {
+    CallSite::new("renderer", format!("builder {}", builder.config.name))
+}
+
 /// Calls a renderer's function, properties first.
 pub(super) fn call<'a>(
     builder: &'a BuilderPlan,
+    site: CallSite,
     callback: &'a Callback,
     properties: Option<(Arc<dyn LiveObject>, Properties)>,
     args: Vec<Json>,
 ) -> BoxFuture<'a, Result<Json, RenderError>> {
-    let site = CallSite::new("renderer", format!("builder {}", builder.config.name));
     let args = renderer_args(properties, args);
     Box::pin(async move {
         let result = builder.generation.host.call(callback, site, args).await;

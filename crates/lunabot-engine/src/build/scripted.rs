@@ -77,12 +77,15 @@ impl BuildShared {
         Ok(())
     }
 
+    fn hook_site(&self, method: &str) -> CallSite {
+        CallSite::new(method, format!("build {} of builder {}", self.info.number, self.info.builder))
+    }
+
     /// Calls a method of the build's class, if it has it.
     async fn hook(&self, method: &str, args: Vec<Arg>) -> Result<Option<Json>, StepError> {
         let Some(script) = self.script.get() else { return Ok(None) };
         let Some(callback) = script.class.hook(method) else { return Ok(None) };
-        let site =
-            CallSite::new(method, format!("build {} of builder {}", self.info.number, self.info.builder));
+        let site = self.hook_site(method);
         let args = std::iter::once(Arg::Instance(script.instance.clone())).chain(args).collect();
         let host = &self.builder.generation.host;
         let answer = async { host.call(callback, site, args).await.map_err(error_of) };
@@ -125,8 +128,7 @@ impl BuildShared {
             let callback = script.and_then(|script| script.class.hook("getNextStep"));
             let text = format!("getNextStep returned {got}; return a step, or nil for the end");
             let Some(callback) = callback else { return StepError::Exception(text) };
-            let site = CallSite::new("getNextStep", format!("builder {}", self.info.builder));
-            self.builder.generation.host.nonsense(callback, site, &text);
+            self.builder.generation.host.nonsense(callback, self.hook_site("getNextStep"), &text);
             StepError::Exception(callback.placed(&text))
         })?;
         self.plan(&object).map(Some)

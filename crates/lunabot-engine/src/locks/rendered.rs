@@ -17,7 +17,7 @@ pub(crate) async fn rendered(option: Option<&Json>, cx: &dyn RenderContext) -> R
     let value = render(&told, cx).await.map_err(|error| error.0)?;
     locks::uses(&value).map_err(|text| match Callback::first_in(option) {
         Some(function) => {
-            cx.nonsense(&function, "locks", &text);
+            cx.nonsense(&function, &text);
             function.placed(&text)
         }
         None => text,

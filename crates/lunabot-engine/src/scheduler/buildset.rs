@@ -149,10 +149,12 @@ impl Common {
     async fn rendered_names(&self, cx: &dyn RenderContext) -> Result<Vec<String>, RenderError> {
         let rendered = render(&self.builder_names, cx).await?;
         names_of(&rendered).ok_or_else(|| {
-            RenderError(format!(
-                "builderNames of scheduler {} yielded {rendered}, not a list of names",
-                self.name
-            ))
+            let got = lunabot_model::text::returned(&rendered);
+            let text = format!("builderNames of scheduler {} yielded {got}, not a list of names", self.name);
+            if let Some(function) = Callback::first_in(&self.builder_names) {
+                cx.nonsense(&function, &text);
+            }
+            RenderError(text)
         })
     }
 
@@ -305,6 +307,12 @@ impl LiveObject for BuildsetHandle {
     }
 }
 
+impl BuildsetContext {
+    fn site(&self) -> CallSite {
+        CallSite::new("renderer", self.concerns.as_str())
+    }
+}
+
 impl RenderContext for BuildsetContext {
     fn properties(&self) -> Properties {
         self.properties.clone()
@@ -339,9 +347,13 @@ impl RenderContext for BuildsetContext {
                 all.push(Arg::Properties(Arc::new(handle), self.properties.clone()));
             }
             all.extend(args.into_iter().map(Arg::Value));
-            let site = CallSite::new("renderer", self.concerns.as_str());
-            self.around.host.call(callback, site, all).await.map_err(|error| RenderError(error.message))
+            let called = self.around.host.call(callback, self.site(), all).await;
+            called.map_err(|error| RenderError(error.message))
         })
+    }
+
+    fn nonsense(&self, callback: &Callback, text: &str) {
+        self.around.host.nonsense(callback, self.site(), text);
     }
 
     fn build_url(&self) -> Option<String> {

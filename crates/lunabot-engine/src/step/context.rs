@@ -239,7 +239,8 @@ impl StepContext {
     /// Renders a value against the build. The options a step gets are rendered already. A moment after an interruption
     /// what still waits is given up.
     pub async fn render(&self, value: &Json) -> Result<Json, StepError> {
-        self.0.build.rendered(value, &self.patience()).await
+        let rendered = async { Ok(lunabot_model::render::render(value, self).await?) };
+        self.patience().or_give_up(rendered).await
     }
 
     /// Calls a function of the configuration; `option` is its name in messages. An error of it is the step's. A moment

@@ -14,7 +14,7 @@ pub(crate) async fn acquire(cx: &StepContext, base: &BaseStepParams) -> Result<(
     }
     let build = &cx.0.build;
     let fault = |text: String| StepError::Exception(format!("locks: {text}"));
-    let uses = async { rendered(base.locks.as_ref(), &**build).await.map_err(fault) };
+    let uses = async { rendered(base.locks.as_ref(), cx).await.map_err(fault) };
     let uses = super::run::unless_interrupted(cx, uses).await?;
     if let Some(text) = held_by_build(cx, &uses) {
         return Err(fault(text));

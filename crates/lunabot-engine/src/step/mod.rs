@@ -16,6 +16,7 @@ mod observe;
 pub(crate) mod observers;
 mod params;
 mod remote;
+mod rendering;
 pub(crate) mod run;
 pub(crate) mod scripted;
 mod shell;

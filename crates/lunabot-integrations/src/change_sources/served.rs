@@ -22,6 +22,12 @@ struct Route {
     instance: Weak<Instance>,
 }
 
+impl Route {
+    fn site(&self) -> CallSite {
+        CallSite::new("serve", format!("change source {}", self.source))
+    }
+}
+
 impl Served {
     fn routes(&self) -> MutexGuard<'_, BTreeMap<String, Route>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -40,9 +46,16 @@ impl Served {
         };
         let route = self.routes().get(path).cloned().ok_or_else(gone)?;
         let instance = route.instance.upgrade().ok_or_else(gone)?;
-        let site = CallSite::new("serve", format!("change source {}", route.source));
         let args = vec![Arg::Instance(instance), Arg::Value(path.into()), Arg::Object(request)];
-        route.script.call(&route.callback, site, args).await
+        route.script.call(&route.callback, route.site(), args).await
+    }
+
+    /// The function for `path` has returned what is no answer; `text` says why.
+    pub fn nonsense(&self, path: &str, text: &str) {
+        let route = self.routes().get(path).cloned();
+        if let Some(route) = route {
+            route.script.nonsense(&route.callback, route.site(), text);
+        }
     }
 }
 
@@ -68,7 +81,7 @@ impl Mounts {
         path: &str,
         source: &str,
         script: &Arc<dyn ScriptHost>,
-        callback: &Callback,
+        callback: Callback,
         instance: Weak<Instance>,
     ) -> Result<String, String> {
         let path = path.trim_matches('/');
@@ -88,7 +101,7 @@ impl Mounts {
             return Err(format!("serve: a change source serves at most {MAX_PATHS} paths"));
         }
         own.push(path.into());
-        let (source, script, callback) = (source.into(), Arc::clone(script), callback.clone());
+        let (source, script) = (source.into(), Arc::clone(script));
         routes.insert(path.into(), Route { source, script, callback, instance });
         Ok(path.into())
     }

@@ -47,7 +47,7 @@ function methods.serve(source, path, fn)
   if type(path) ~= "string" or type(fn) ~= "function" then
     raise("takes a path and a function: self:serve(\"path\", function(request) … end)")
   end
-  path = host.plain_serve(source, path)
+  path = host.plain_serve(source, path, host.written_at(fn))
   host.serve_for(source, path, fn)
 end
 
@@ -98,6 +98,12 @@ function methods.useLogDelayed(cmd, name, activate, close)
   host.plain_useLogDelayed(cmd, name, nil, close)
   local known = makers[cmd] or {}
   makers[cmd], known[name] = known, activate
+end
+
+-- worker:shell{command = …}: three values.
+function methods.shell(worker, ...)
+  local ran = host.plain_shell(worker, ...)
+  return ran.rc, ran.stdout, ran.stderr
 end
 
 function methods.runCommand(step, cmd, ...)

@@ -254,7 +254,7 @@
 ---@field unpause fun(self: self)
 ---@field workerforbuilders fun(self: self): table[]
 ---@field isBusy fun(self: self): boolean
----@field shell fun(self: self, options: table): { rc: integer, stdout: string, stderr: string }
+---@field shell fun(self: self, options: table): integer, string, string
 ---@field stat fun(self: self, options: table): table?
 ---@field glob fun(self: self, options: table): string[]
 ---@field listdir fun(self: self, options: table): string[]

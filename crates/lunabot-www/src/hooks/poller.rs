@@ -22,6 +22,9 @@ pub trait PollPort: Send + Sync {
 
     /// Has a request answered by the source that serves `path`, with what its function returns.
     fn serve<'a>(&'a self, path: &'a str, request: ScriptObject) -> BoxFuture<'a, Result<Json, Refusal>>;
+
+    /// The function for `path` has returned what is no answer; `text` says why. Tells it where errors of functions are.
+    fn nonsense(&self, path: &str, text: &str);
 }
 
 /// The options of `change_hook_dialects.poller`.

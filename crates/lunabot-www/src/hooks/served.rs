@@ -43,7 +43,15 @@ pub async fn answer(path: &str, request: Request, user: Option<String>, sources:
         Err(refused) => return refused,
     };
     let request = request_object(RequestHandle(Arc::new(request)));
-    match sources.serve(path, request).await.and_then(response) {
+    let answer = sources.serve(path, request).await;
+    let answer = answer.and_then(|answer| {
+        response(answer).inspect_err(|refusal| {
+            if let Refusal::Own(text) = refusal {
+                sources.nonsense(path, text);
+            }
+        })
+    });
+    match answer {
         Ok(response) => response,
         Err(Refusal::Sender(text)) => (StatusCode::BAD_REQUEST, text).into_response(),
         Err(Refusal::Own(text)) => {

@@ -160,6 +160,7 @@ impl PollPort for TestPollers {
         self.asked.lock().unwrap().extend(names.iter().cloned());
         Box::pin(async {})
     }
+    fn nonsense(&self, _: &str, _: &str) {}
     fn serves(&self, path: &str) -> bool {
         path == "in/here"
     }

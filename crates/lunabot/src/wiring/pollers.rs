@@ -21,6 +21,10 @@ impl PollPort for Pollers {
         })
     }
 
+    fn nonsense(&self, path: &str, text: &str) {
+        self.0.served().nonsense(path, text);
+    }
+
     fn serves(&self, path: &str) -> bool {
         self.0.served().has(path)
     }

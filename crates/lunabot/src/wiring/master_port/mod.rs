@@ -108,7 +108,10 @@ impl Port {
 
     async fn control(&self, action: &Json, params: Json, path: &Json) -> Result<Json, String> {
         let action = action.as_str().ok_or("data.control: the action is a text")?;
-        let answer = self.data()?.control(&query::path(path)?, action, params).await;
+        let data = self.data()?;
+        // Else a build that has just begun might not be found.
+        let _ = data.flush().await;
+        let answer = data.control(&query::path(path)?, action, params).await;
         answer.map_err(|error: ControlError| error.to_string())
     }
 

@@ -1,0 +1,150 @@
+//! Functions that are at work when the configuration is reloaded, or the master is killed.
+
+use super::points::{Outcome, Point, table};
+use super::{Table, configuration, requests};
+use anyhow::{Context, Result};
+use futures::future::join_all;
+use lunabot_tests::Master;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// The function waits until the test lets it go on.
+const GATE: &str = "gate(LINE)";
+/// The same in another configuration.
+const CHANGED: &str = "gate(LINE, 'changed')";
+/// All others wait for these, so each has a master of its own.
+const IN_THE_WAY: [&str; 3] = ["prioritizeBuilders", "codebaseGenerator", "revlink"];
+
+/// A master in which some functions are at work.
+struct Held {
+    table: Table,
+    lines: BTreeSet<i64>,
+}
+
+impl Held {
+    /// `wanted` says which functions; they are at work when this returns.
+    async fn start(wanted: impl Fn(&Point) -> bool) -> Result<Held> {
+        let lines: BTreeSet<i64> = table()?.iter().filter(|p| wanted(p)).map(|p| p.line).collect();
+        let table = Table::start(|line| if lines.contains(&line) { GATE } else { "" }, "nil").await?;
+        Ok(Held { table, lines })
+    }
+
+    fn points(&self) -> impl Iterator<Item = &Point> {
+        self.table.points.iter().filter(|point| self.lines.contains(&point.line))
+    }
+
+    /// All of them have said it.
+    async fn said(&self, word: &str, master: &Master) -> Result<()> {
+        let all = self.points().map(|point| async move {
+            let wanted = format!("{word} {}.", point.line);
+            let seen = master.log_line(|line| line.contains(&wanted)).await;
+            seen.map(drop).map_err(|_| format!("{} of {}", point.callback, point.concerns))
+        });
+        let missing: Vec<String> = join_all(all).await.into_iter().filter_map(Result::err).collect();
+        anyhow::ensure!(missing.is_empty(), "not {word}: {missing:#?}");
+        Ok(())
+    }
+
+    fn reconfigure(&self) -> Result<()> {
+        let fault = |line| if self.lines.contains(&line) { CHANGED } else { "" };
+        let text = configuration(fault, "nil", &self.table.repo, &self.table.subversion);
+        self.table.master.rewrite_config(&text)?;
+        self.table.master.signal(Signal::SIGHUP)
+    }
+
+    fn open(&self) -> Result<()> {
+        Ok(std::fs::write(self.table.master.dir().join("open"), "")?)
+    }
+
+    /// What the functions were asked for is done, by this master; `which` builds count.
+    async fn done(&self, master: &Master, which: &str) -> Result<()> {
+        let all = join_all(self.points().map(|point| async move {
+            let seen = good(master, point, which).await;
+            seen.map_err(|error| format!("{} of {}: {error:#}", point.callback, point.concerns))
+        }));
+        let wrong: Vec<String> = all.await.into_iter().filter_map(Result::err).collect();
+        anyhow::ensure!(wrong.is_empty(), "{wrong:#?}");
+        Ok(())
+    }
+}
+
+/// What is there in the end where nothing goes wrong.
+async fn good(master: &Master, point: &Point, which: &str) -> Result<()> {
+    let (builder, results) = match &point.outcome {
+        // The instances of the table never connect.
+        Outcome::Ends(_, 5) | Outcome::Answers(..) | Outcome::Acts => return Ok(()),
+        Outcome::Ends(builder, 6) => (builder, 6),
+        Outcome::Begets(builder, 2) => {
+            let path = format!("builders/{builder}/buildrequests?complete=false");
+            master.until(&path, |answer| requests(answer) == 1).await?;
+            return Ok(());
+        }
+        Outcome::Ends(builder, _) | Outcome::Waits(builder) | Outcome::Begets(builder, _) => (builder, 0),
+    };
+    let path = format!("builders/{builder}/builds?results={results}{which}");
+    let there = |answer: &Value| answer["builds"].as_array().is_some_and(|builds| !builds.is_empty());
+    master.until(&path, there).await.map(drop).with_context(|| format!("no build of {builder}"))
+}
+
+async fn reloaded(wanted: impl Fn(&Point) -> bool) -> Result<()> {
+    let held = Held::start(wanted).await?;
+    let master = &held.table.master;
+    let asked = join_all(held.points().map(|point| held.table.ask(point)));
+    let reload = async {
+        held.said("inside", master).await?;
+        held.reconfigure()?;
+        let current = |answer: &Value| {
+            let all = answer["generations"].as_array().into_iter().flatten();
+            all.into_iter().any(|row| row["number"] == 2 && row["current"] == true)
+        };
+        master.until("generations", current).await?;
+        held.open()?;
+        held.said("through", master).await
+    };
+    let (driven, _, ended) = tokio::join!(held.table.drive(), asked, reload);
+    ended?;
+    driven?;
+    // The first one: none was interrupted.
+    held.done(master, "&number=1").await?;
+    let errors = master.get("script_errors").await?;
+    anyhow::ensure!(errors["script_errors"] == serde_json::json!([]), "{errors:#}");
+    Ok(())
+}
+
+async fn killed(wanted: impl Fn(&Point) -> bool) -> Result<()> {
+    let outlives = |point: &Point| point.suffers("kill") && !matches!(point.outcome, Outcome::Answers(..));
+    let mut held = Held::start(|point| wanted(point) && outlives(point)).await?;
+    let master = &held.table.master;
+    let (driven, inside) = tokio::join!(held.table.drive(), held.said("inside", master));
+    inside?;
+    driven?;
+    held.open()?;
+    let dir = master.shared_dir();
+    held.table.master.stop_at_once().await?;
+    let again = Master::start_in(dir).await?;
+    held.said("through", &again).await?;
+    held.done(&again, "").await
+}
+
+fn in_the_way(point: &Point) -> bool {
+    IN_THE_WAY.contains(&&*point.callback)
+}
+
+#[tokio::test]
+async fn a_reload_ends_no_function() -> Result<()> {
+    reloaded(|point| !in_the_way(point)).await
+}
+
+#[tokio::test]
+async fn a_reload_ends_no_function_for_which_all_wait() -> Result<()> {
+    for name in IN_THE_WAY {
+        reloaded(|point| point.callback == name).await.context(name)?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_function_that_was_killed_with_the_master_is_called_again() -> Result<()> {
+    killed(|point| !in_the_way(point)).await
+}
