@@ -5,9 +5,9 @@ use super::actor::Running;
 use super::buildset::{Added, Wanted, stamps_for_changes};
 use super::definition::Definition;
 use super::stamps::{PartialStamp, with_defaults};
-use crate::scripts::acting::{Acting, FIRST_PAUSE, LONGEST_PAUSE, Memory, Own};
+use crate::scripts::acting::{Acting, FIRST_PAUSE, LONGEST_PAUSE, Own, recalled, remembered};
 use crate::scripts::args::{Args, Method, NOTHING, Reply, call, methods, names, value};
-use lunabot_data::DataError;
+use lunabot_data::{DataError, Memory};
 use lunabot_model::change_filter::change_object;
 use lunabot_model::kind::nearest;
 use lunabot_model::resources::Change;
@@ -203,11 +203,11 @@ impl Handle {
 }
 
 async fn get_state(this: &Handle, args: Args) -> Reply {
-    this.memory.get(args).await
+    recalled(&this.memory, args).await
 }
 
 async fn set_state(this: &Handle, args: Args) -> Reply {
-    this.memory.set(args).await
+    remembered(&this.memory, args).await
 }
 
 /// What the base does.

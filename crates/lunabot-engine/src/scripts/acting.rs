@@ -2,8 +2,7 @@
 //! forms for as long as one form is read (lua-api § 3).
 
 use super::args::{Args, NOTHING, Reply, value};
-use lunabot_data::Data;
-use lunabot_data::new::StateKey;
+use lunabot_data::Memory;
 use lunabot_model::render::ServiceScope;
 use lunabot_model::script::{CallSite, Inert, Instance, LiveObject};
 use lunabot_model::{
@@ -108,33 +107,18 @@ impl Acting {
     }
 }
 
-/// What such an object remembers: `getState`, `setState`.
-pub(crate) struct Memory {
-    pub data: Data,
-    /// Its name.
-    pub object: String,
-    pub class: &'static str,
+/// `getState(key, default)` of such an object.
+pub(crate) async fn recalled(memory: &Memory, mut args: Args) -> Reply {
+    match memory.get(&args.text("key")?).await.map_err(|error| error.to_string())? {
+        Some(found) => value(found),
+        None => Ok(args.take("default").unwrap_or(NOTHING)),
+    }
 }
 
-impl Memory {
-    pub async fn get(&self, mut args: Args) -> Reply {
-        let found = self.data.get_state(&self.key(args.text("key")?)).await.map_err(|e| e.to_string())?;
-        match found.filter(|found| !found.is_null()) {
-            Some(found) => value(found),
-            None => Ok(args.take("default").unwrap_or(NOTHING)),
-        }
-    }
-
-    /// Stored when it returns.
-    pub async fn set(&self, mut args: Args) -> Reply {
-        let key = self.key(args.text("key")?);
-        let json = args.maybe("value")?.unwrap_or(Json::Null);
-        let stored = self.data.set_state(&key, json).await.map_err(|e| e.to_string())?;
-        stored.await.map_err(|e| e.to_string())?;
-        Ok(NOTHING)
-    }
-
-    fn key(&self, name: String) -> StateKey {
-        StateKey { object: self.object.clone(), class: self.class.into(), name }
-    }
+/// `setState(key, value)`. Stored when it returns.
+pub(crate) async fn remembered(memory: &Memory, mut args: Args) -> Reply {
+    let key = args.text("key")?;
+    let value = args.maybe("value")?.unwrap_or(Json::Null);
+    memory.set(&key, value).await.map_err(|error| error.to_string())?;
+    Ok(NOTHING)
 }

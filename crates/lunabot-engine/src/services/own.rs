@@ -4,9 +4,9 @@
 //! is the same is not touched (01.011): it goes on in the interpreter that it began in.
 
 use super::Around;
-use crate::scripts::acting::{Acting, FIRST_PAUSE, LONGEST_PAUSE, Memory, Own};
+use crate::scripts::acting::{Acting, FIRST_PAUSE, LONGEST_PAUSE, Own, recalled, remembered};
 use crate::scripts::args::{Args, Method, NOTHING, Reply, call, methods, names};
-use lunabot_data::Data;
+use lunabot_data::{Data, Memory};
 use lunabot_model::object::same;
 use lunabot_model::script::LiveObject;
 use lunabot_model::{AnyObject, Arg, BoxFuture, CallError, ClassOf, Clock, Json, ScriptError};
@@ -188,11 +188,11 @@ impl LiveObject for Handle {
 }
 
 async fn get_state(this: &Handle, args: Args) -> Reply {
-    this.0.get(args).await
+    recalled(&this.0, args).await
 }
 
 async fn set_state(this: &Handle, args: Args) -> Reply {
-    this.0.set(args).await
+    remembered(&this.0, args).await
 }
 
 /// What the base does.

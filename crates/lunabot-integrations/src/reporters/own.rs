@@ -5,8 +5,7 @@ use super::generators::Generator;
 use super::means::Fault;
 use super::reporter::Reporter;
 use super::reports::rewire;
-use lunabot_data::Data;
-use lunabot_data::new::StateKey;
+use lunabot_data::Memory;
 use lunabot_model::script::LiveObject;
 use lunabot_model::{AnyObject, Arg, BoxFuture, CallError, Json, Results, ScriptErrorKind};
 use std::sync::{Arc, Weak};
@@ -15,40 +14,18 @@ use std::sync::{Arc, Weak};
 pub(super) const REPORTER_METHODS: &[&str] = &["getState", "setState", "spawn", "callLater", "sendMessage"];
 
 /// What the methods of a reporter act on.
-pub(super) struct ReporterHandle {
-    pub data: Data,
-    pub name: String,
-}
+pub(super) struct ReporterHandle(pub Memory);
 
 impl LiveObject for ReporterHandle {
     fn call<'a>(&'a self, method: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
         Box::pin(async move {
-            match (method, args.as_slice()) {
-                ("getState", [Json::String(key)] | [Json::String(key), _]) => {
-                    let found =
-                        self.data.get_state(&self.key(key)).await.map_err(|error| error.to_string())?;
-                    let found = found.filter(|found| !found.is_null());
-                    Ok(found.unwrap_or_else(|| args.get(1).cloned().unwrap_or_default()))
-                }
-                ("getState", _) => Err("getState(key, default): key: expected a text".into()),
-                ("setState", [Json::String(key), rest @ ..]) if rest.len() <= 1 => {
-                    let value = rest.first().cloned().unwrap_or_default();
-                    let stored = self.data.set_state(&self.key(key), value).await;
-                    stored.map_err(|error| error.to_string())?.await.map_err(|error| error.to_string())?;
-                    Ok(Json::Null)
-                }
-                ("setState", _) => Err("setState(key, value): key: expected a text".into()),
+            match self.0.call(method, &args).await {
+                Some(answer) => answer,
                 // What the base does.
-                ("sendMessage", _) => Ok(Json::Null),
-                _ => Err(format!("no method {method}")),
+                None if method == "sendMessage" => Ok(Json::Null),
+                None => Err(format!("no method {method}")),
             }
         })
-    }
-}
-
-impl ReporterHandle {
-    fn key(&self, name: &str) -> StateKey {
-        StateKey { object: self.name.clone(), class: "ReporterBase".into(), name: name.into() }
     }
 }
 

@@ -8,7 +8,7 @@ use super::means::{Fault, Live, Means, Thing, master};
 use super::own::{GENERATOR_METHODS, GeneratorHandle, REPORTER_METHODS, ReporterHandle};
 use super::reports::{self, Draft};
 use super::texts::{self, Named};
-use lunabot_data::{Due, Interest};
+use lunabot_data::{Due, Interest, Memory};
 use lunabot_model::text::returned;
 use lunabot_model::{AnyObject, Arg, Callback, Json, Properties, ScriptObject, Templates, reporters};
 use serde_json::{Map, json};
@@ -138,7 +138,9 @@ impl Reporter {
     /// What the reporter is to a function.
     pub async fn this(&self) -> Result<Arg, Fault> {
         let fields = Map::from_iter([("name".to_owned(), self.name.as_str().into())]);
-        let handle = Arc::new(ReporterHandle { data: self.means.data.clone(), name: self.name.clone() });
+        let data = self.means.data.clone();
+        let handle =
+            Arc::new(ReporterHandle(Memory { data, object: self.name.clone(), class: "ReporterBase" }));
         if !self.thing.has_class() {
             let plain = ScriptObject::new("reporter", self.name.as_str(), fields.into(), handle);
             return Ok(Arg::Object(plain.with_methods(&["getState", "setState"])));
