@@ -106,6 +106,8 @@ mod reload;
 mod reported_starts;
 #[path = "whole/service.rs"]
 mod service;
+#[path = "whole/states.rs"]
+mod states;
 #[path = "whole/stops.rs"]
 mod stops;
 #[path = "whole/subversion.rs"]

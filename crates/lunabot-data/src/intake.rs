@@ -14,7 +14,7 @@ use lunabot_model::revlink::{self, Revlink};
 use lunabot_model::script::CallSite;
 use lunabot_model::{Arg, Callback, Json, Properties, ScriptError, ScriptHost};
 use serde_json::json;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// The door for changes under one loaded configuration.
 #[derive(Clone)]
@@ -25,6 +25,35 @@ pub struct Intake {
     pub codebase_generator: Option<Callback>,
     /// `c.revlink`; none: the links of well-known hosts.
     pub revlink: Option<Revlink>,
+}
+
+/// The same for what the interpreter may hold, which would keep it for ever otherwise.
+#[derive(Clone)]
+pub struct WeakIntake {
+    data: Data,
+    script: Weak<dyn ScriptHost>,
+    codebase_generator: Option<Callback>,
+    revlink: Option<Revlink>,
+}
+
+impl WeakIntake {
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    pub fn script(&self) -> &Weak<dyn ScriptHost> {
+        &self.script
+    }
+
+    /// The door itself. The error: its configuration is gone.
+    pub fn upgrade(&self) -> Result<Intake, String> {
+        Ok(Intake {
+            data: self.data.clone(),
+            script: self.script.upgrade().ok_or("the configuration is gone")?,
+            codebase_generator: self.codebase_generator.clone(),
+            revlink: self.revlink.clone(),
+        })
+    }
 }
 
 /// Functions that one source applies to its changes.
@@ -47,6 +76,11 @@ pub enum IntakeError {
 }
 
 impl Intake {
+    pub fn downgrade(&self) -> WeakIntake {
+        let Intake { data, script, codebase_generator, revlink } = self.clone();
+        WeakIntake { data, script: Arc::downgrade(&script), codebase_generator, revlink }
+    }
+
     /// Stores a change; durable when it returns. `None`: the source's `change_fn` dropped it.
     /// `concerns` names the source in words, for the list of script errors.
     pub async fn add(

@@ -26,12 +26,6 @@ const UNCALLED: &[(Category, &str, &str)] = &[
         "a service that a reload changes is stopped, and a new one started: startService sees its options",
     ),
     (Category::Service, "checkConfig", "write check = function(args) … end"),
-    (
-        Category::ChangeSource,
-        "change_fn",
-        "alter a change, or leave it out, before self.master.data.updates.addChange",
-    ),
-    (Category::ChangeSource, "category", "give the change a category in self.master.data.updates.addChange"),
     (Category::Parameter, "parse_from_args", "write parse_from_arg, which is called for each value"),
     (Category::Parameter, "getFromKwargs", "write parse_from_arg"),
     (

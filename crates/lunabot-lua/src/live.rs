@@ -47,7 +47,12 @@ pub(crate) fn arg_to_lua(lua: &Lua, shared: &Shared, arg: Arg) -> mlua::Result<V
         Arg::Bytes(bytes) => Ok(Value::String(lua.create_string(bytes)?)),
         Arg::Lines(lines) => Ok(Value::String(lua.create_string(lines)?)),
         Arg::Object(object) if object.class == "master" && object.scope != 0 => {
-            shared.prelude("master_of")?.call(object.scope)
+            let scope = object.scope;
+            let own = match object.methods.is_empty() {
+                true => Value::Nil,
+                false => Live::make(lua, ScriptObject { scope: 0, ..object })?,
+            };
+            shared.prelude("master_of")?.call((scope, own))
         }
         Arg::Object(object) if object.class == "master" => {
             Ok(Value::Table(shared.prelude_table("master_table")?))

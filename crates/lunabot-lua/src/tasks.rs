@@ -71,7 +71,7 @@ pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set("serve_for", lua.create_function(serve_for)?)?;
     host.raw_set("written_at", lua.create_function(|_, function| Ok(crate::lifted::written_at(&function)))?)?;
     host.raw_set("served", lua.create_function(served)?)?;
-    for name in ["serve", "runCommand", "shell", "useLogDelayed"] {
+    for name in ["serve", "runCommand", "shell", "useLogDelayed", "addChange"] {
         host.raw_set(format!("plain_{name}"), crate::live::plain_method(lua, name)?)?;
     }
     host.raw_set(

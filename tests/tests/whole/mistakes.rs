@@ -253,9 +253,14 @@ fn mistakes_of_the_file_name_their_place() -> Result<()> {
             "x.ini: [main] on is not a boolean: perhaps",
         ),
         (
-            "c.change_source = {lunabot.changes.PollingChangeSource:extend('Mine', {poll = function() end, change_fn = function(change) end}){}}",
+            "c.change_source = {lunabot.changes.PollingChangeSource:extend('Mine', {poll = function() end, change_fn = 3}){}}",
             vec![],
-            "change_fn is a method of your own, which nothing calls; alter a change",
+            "change_fn: ",
+        ),
+        (
+            "c.change_source = {lunabot.changes.ChangeSource:extend('Mine', {activate = function() end}){category = 3}}",
+            vec![],
+            "category: ",
         ),
     ] {
         let output = checked(block, &files)?;

@@ -56,6 +56,91 @@ async fn rows_02_002_02_007_a_source_acts_by_itself_and_leaves() -> Result<()> {
     Ok(())
 }
 
+/// By default of the class.
+#[tokio::test]
+async fn row_02_002_a_source_says_which_changes_come_in_and_as_what() -> Result<()> {
+    let master = Master::start(&documented(PAGE, "Which changes come in, and as what", "")?).await?;
+    let three = |answer: &Value| comments(answer) == ["one", "three", "four"];
+    let answer = master.until("changes?order=changeid", three).await?;
+    let categories: Vec<&Value> = (0..3).map(|n| &answer["changes"][n]["category"]).collect();
+    assert_eq!(categories, [&json!(null), &json!("with files"), &json!("special")]);
+    assert_eq!(answer["changes"][0]["properties"]["checked"], json!([true, "Change"]));
+    master.log_line(|line| line.contains("number 2 became nothing")).await?;
+    master.log_line(|line| line.contains("number 3 became change 2")).await?;
+    Ok(())
+}
+
+/// As options of one object, of a source that acts by itself; what another adds is not its.
+#[tokio::test]
+async fn row_02_002_options_of_one_source_concern_its_changes_alone() -> Result<()> {
+    let block = r#"
+local Noter = changes.ChangeSource:extend("Noter", {
+  activate = function(self)
+    for _, note in ipairs{"first", "drop", "second"} do
+      self.master.data.updates.addChange{author = self.name, comments = note}
+    end
+    lunabot.master.data.updates.addChange{author = "nobody", comments = "drop"}
+    local ok, message = pcall(self.master.data.updates.addChange, self.master.data.updates, {})
+    util.log.info("COLON " .. message)
+  end,
+})
+c.change_source = {
+  Noter{name = "plain"},
+  Noter{name = "strict", category = "notes", change_fn = function(change) if change.who == "strict" and change.comments ~= "drop" then return change end end},
+}
+"#;
+    let master = Master::start(&running(block)).await?;
+    let answer = master.until("changes", |answer| comments(answer).len() == 7).await?;
+    let mut all: Vec<[&str; 3]> = Vec::new();
+    for change in answer["changes"].as_array().into_iter().flatten() {
+        let text = |name: &str| change[name].as_str().unwrap_or("none");
+        all.push([text("author"), text("comments"), text("category")]);
+    }
+    all.sort_unstable();
+    let nobody = ["nobody", "drop", "none"];
+    let plain = ["drop", "first", "second"].map(|note| ["plain", note, "none"]);
+    let strict = ["first", "second"].map(|note| ["strict", note, "notes"]);
+    assert_eq!(all, [&[nobody, nobody][..], &plain, &strict].concat());
+    master.log_line(|line| line.contains("COLON") && line.contains("dot, not a colon")).await?;
+    Ok(())
+}
+
+/// No change is lost by an error of a function, and none comes twice.
+#[tokio::test]
+async fn row_02_002_a_poll_is_repeated_whose_change_could_not_be_judged() -> Result<()> {
+    let block = r#"
+local calls = 0
+local Poller = changes.PollingChangeSource:extend("Poller", {
+  pollAtLaunch = true, pollInterval = 1,
+  change_fn = function(change)
+    calls = calls + 1
+    if calls == 1 then error("cannot judge") end -- HERE
+    if calls == 2 then return 3 end
+    return change
+  end,
+  poll = function(self)
+    if self:getState("done") then return end
+    self.master.data.updates.addChange{author = "a", comments = "one", category = function(change) return change.author .. "!" end}
+    self:setState("done", true)
+  end,
+})
+c.change_source = { Poller{} }
+"#;
+    let config = running(block);
+    let line = 1 + config.lines().position(|line| line.contains("HERE")).unwrap_or_default();
+    let master = Master::start(&config).await?;
+    let answer = master.until("changes", |answer| !comments(answer).is_empty()).await?;
+    assert_eq!((comments(&answer), &answer["changes"][0]["category"]), (vec!["one".into()], &json!("a!")));
+    let errors = master.get("script_errors").await?;
+    let errors: Vec<&Value> = errors["script_errors"].as_array().into_iter().flatten().collect();
+    let of = |kind: &str| errors.iter().find(|row| row["callback"] == "change_fn" && row["kind"] == kind);
+    let raised = of("raise").map(|row| (row["line"].as_u64(), row["concerns"].as_str()));
+    assert_eq!(raised, Some((Some(line as u64), Some("change source Poller"))), "{errors:?}");
+    assert!(of("nonsense").is_some(), "{errors:?}");
+    master.log_line(|line| line.contains("poll failed") && line.contains("cannot judge")).await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn faults_of_sources_are_told_and_tried_again() -> Result<()> {
     for (class, told) in [

@@ -103,28 +103,37 @@ function util.enforceChosenWorker(_, wfb, request)
 end
 
 -- lunabot.master: only inside callbacks.
-local master
+-- Its tables of functions: one that comes as the first argument was written before a colon.
+local dotted = setmetatable({}, { __mode = "k" })
+local function dotted_table(of, meta)
+  dotted[of] = true
+  return setmetatable(of, meta)
+end
+local function not_colon(op, first)
+  if first ~= nil and dotted[first] then raise("is called with a dot, not a colon: master." .. op .. "(…)") end
+end
 local function call(op)
   return function(first, ...)
-    if first ~= nil and (first == master.data or first == master.state or first == master.data.updates) then
-      raise("is called with a dot, not a colon: master." .. op .. "(…)")
-    end
+    not_colon(op, first)
     return host.master(op, first, ...)
   end
 end
-master = { data = { get = call("data.get"), control = call("data.control") }, state = {}, mq = {} }
-master.data.updates = setmetatable({}, { __index = function(_, name) return call("data.updates." .. name) end })
+local master = { data = dotted_table { get = call("data.get"), control = call("data.control") }, state = dotted_table {}, mq = {} }
+master.data.updates = dotted_table({}, { __index = function(_, name) return call("data.updates." .. name) end })
 
 -- The category of a change may be a function of the change (02.002).
-local add_change = call("data.updates.addChange")
-function master.data.updates.addChange(change, ...)
-  if type(change) == "table" and type(rawget(change, "category")) == "function" then
-    local plain = util.merge(change)
-    plain.category = nil
-    change = util.merge(plain, { category = change.category(plain) })
+local function adding(add)
+  return function(change, ...)
+    not_colon("data.updates.addChange", change)
+    if type(change) == "table" and type(rawget(change, "category")) == "function" then
+      local plain = util.merge(change)
+      plain.category = nil
+      change = util.merge(plain, { category = change.category(plain) })
+    end
+    return add(change, ...)
   end
-  return add_change(change, ...)
 end
+master.data.updates.addChange = adding(call("data.updates.addChange"))
 local get_state = call("state.get")
 function master.state.get(key, default)
   local value = get_state(key)
@@ -160,13 +169,18 @@ function Subscription:stop()
 end
 master.mq.subscribe = subscriber(master.mq)
 
--- self.master of what acts: what it subscribes to by that ends with it.
+-- self.master of what acts: what it subscribes to by that ends with it. A source adds its changes its own way.
 local owned = setmetatable({}, { __mode = "v" })
-function host.master_of(owner)
+function host.master_of(owner, source)
   local own = owned[owner]
   if not own then
     own = setmetatable({ mq = {} }, { __index = master })
     own.mq.subscribe = subscriber(own.mq, owner)
+    if source then
+      local add = adding(function(...) return host.plain_addChange(source, ...) end)
+      local updates = dotted_table({ addChange = add }, { __index = master.data.updates })
+      own.data = dotted_table({ updates = updates }, { __index = master.data })
+    end
     owned[owner] = own
   end
   return own

@@ -5,62 +5,44 @@ mod rows;
 mod subscriptions;
 mod updates;
 
-use lunabot_data::intake::Intake;
-use lunabot_data::new::StateKey;
-use lunabot_data::{Answer, ControlError, Data, DataError};
+use lunabot_data::intake::{Intake, WeakIntake};
+use lunabot_data::{Answer, ControlError, Data, DataError, Memory};
 use lunabot_model::config::Config;
-use lunabot_model::revlink::Revlink;
 use lunabot_model::script::MasterPort;
-use lunabot_model::{BoxFuture, Callback, Json, ScriptHost};
-use std::sync::{Arc, OnceLock, Weak};
+use lunabot_model::{BoxFuture, Json, ScriptHost};
+use std::sync::{Arc, OnceLock};
 use subscriptions::Subscriptions;
 
 /// The port of one generation. It answers from the moment the generation is taken up; while its file is loaded there
 /// may be no master yet.
+///
+/// The interpreter holds the port: nothing in here may hold the interpreter, or no generation would ever end.
 #[derive(Default)]
 pub struct Port {
-    master: OnceLock<Master>,
+    intake: OnceLock<WeakIntake>,
     subscriptions: Subscriptions,
-}
-
-/// The interpreter holds the port: nothing in here may hold the interpreter, or no generation would ever end.
-struct Master {
-    data: Data,
-    script: Weak<dyn ScriptHost>,
-    codebase_generator: Option<Callback>,
-    revlink: Option<Revlink>,
 }
 
 impl Port {
     /// From now on calls are answered.
     pub fn connect(&self, data: &Data, script: &Arc<dyn ScriptHost>, config: &Config) {
-        let master = Master {
+        let intake = Intake {
             data: data.clone(),
-            script: Arc::downgrade(script),
+            script: Arc::clone(script),
             codebase_generator: config.codebase_generator.clone(),
             revlink: config.revlink.clone(),
         };
         // A second call would bring the same.
-        let _ = self.master.set(master);
+        let _ = self.intake.set(intake.downgrade());
     }
 
-    fn master(&self) -> Result<&Master, String> {
-        let master = self.master.get();
-        master.ok_or_else(|| "lunabot.master works in callbacks only, not while the file is loaded".into())
-    }
-
-    fn intake(&self) -> Result<Intake, String> {
-        let Master { data, script, codebase_generator, revlink } = self.master()?;
-        Ok(Intake {
-            data: data.clone(),
-            script: script.upgrade().ok_or("the configuration is gone")?,
-            codebase_generator: codebase_generator.clone(),
-            revlink: revlink.clone(),
-        })
+    fn intake(&self) -> Result<&WeakIntake, String> {
+        let intake = self.intake.get();
+        intake.ok_or_else(|| "lunabot.master works in callbacks only, not while the file is loaded".into())
     }
 
     fn data(&self) -> Result<&Data, String> {
-        Ok(&self.master()?.data)
+        Ok(self.intake()?.data())
     }
 
     async fn dispatch(&self, op: &str, args: Vec<Json>) -> Result<Json, String> {
@@ -69,12 +51,12 @@ impl Port {
         match op {
             "data.get" => self.get(&query::path(&next())?, &next()).await,
             "data.control" => self.control(&next(), next(), &next()).await,
-            "data.updates.addChange" => updates::add_change(&self.intake()?, next()).await,
+            "data.updates.addChange" => updates::add_change(&self.intake()?.upgrade()?, next()).await,
             "data.updates.addBuildset" => updates::add_buildset(self.data()?, next()).await,
             "mq.subscribe" => {
-                let master = self.master()?;
+                let intake = self.intake()?;
                 let (topic, function, owned) = (next(), next(), next() == Json::Bool(true));
-                self.subscriptions.add(master.data.bus(), &master.script, &topic, &function, owned)
+                self.subscriptions.add(intake.data().bus(), intake.script(), &topic, &function, owned)
             }
             "mq.stop" => {
                 self.subscriptions.stop(&next());
@@ -116,22 +98,23 @@ impl Port {
     }
 
     async fn state(&self, name: &Json) -> Result<Json, String> {
-        let found = self.data()?.get_state(&state_key(name)?).await.map_err(|error| error.to_string())?;
-        Ok(found.unwrap_or(Json::Null))
+        let found = self.memory()?.get(state_key(name)?).await;
+        Ok(found.map_err(|error| error.to_string())?.unwrap_or_default())
     }
 
     async fn set_state(&self, name: &Json, value: Json) -> Result<Json, String> {
-        let stored =
-            self.data()?.set_state(&state_key(name)?, value).await.map_err(|error| error.to_string())?;
-        stored.await.map_err(|error| error.to_string())?;
+        self.memory()?.set(state_key(name)?, value).await.map_err(|error| error.to_string())?;
         Ok(Json::Null)
+    }
+
+    /// `master.state` is one namespace for all of a configuration.
+    fn memory(&self) -> Result<Memory, String> {
+        Ok(Memory { data: self.data()?.clone(), object: "master".into(), class: "lunabot.master" })
     }
 }
 
-/// `master.state` is one namespace for all of a configuration.
-fn state_key(name: &Json) -> Result<StateKey, String> {
-    let name = name.as_str().ok_or("master.state: the key is a text")?;
-    Ok(StateKey { object: "master".into(), class: "lunabot.master".into(), name: name.into() })
+fn state_key(name: &Json) -> Result<&str, String> {
+    name.as_str().ok_or_else(|| "master.state: the key is a text".into())
 }
 
 impl MasterPort for Port {
