@@ -201,3 +201,35 @@ fn a_source_that_does_nothing_is_a_mistake() -> Result<()> {
     assert!(told.contains("does nothing by itself: extend it with a method poll"), "{told}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_source_that_cannot_be_activated_leaves_nothing_behind() -> Result<()> {
+    let block = r#"
+c.change_source = { changes.ChangeSource:extend("Late", {
+  activate = function(self)
+    local attempt = self:getState("attempts", 0) + 1
+    self:setState("attempts", attempt)
+    self:spawn(function() while true do util.sleep(0.1) util.log.info("tick of " .. attempt) end end)
+    self.master.mq.subscribe("builds/*/finished", function() util.log.info("heard by " .. attempt) end)
+    self:serve("bell", function() return "rung by " .. attempt end)
+    if attempt < 3 then util.sleep(0.3) error("not yet") end
+    util.log.info("it is well")
+  end,
+}){} }
+"#;
+    let master = Master::start(&running(block)).await?;
+    master.log_line(|line| line.contains("it is well")).await?;
+    master.force("runtests").await?;
+    master.log_line(|line| line.contains("heard by 3")).await?;
+    master.log_line(|line| line.contains("tick of 3")).await?;
+    let log = master.log();
+    let (before, after) = log.split_once("it is well").unwrap_or_default();
+    assert!(before.contains("tick of 1") && before.contains("tick of 2"), "{log}");
+    for gone in ["tick of 1", "tick of 2", "heard by 1", "heard by 2"] {
+        assert!(!after.contains(gone), "{gone}: {log}");
+    }
+    let rung =
+        reqwest::Client::new().post(format!("{}/change_hook/custom/bell", master.base())).send().await?;
+    assert_eq!(rung.text().await?, "rung by 3");
+    Ok(())
+}

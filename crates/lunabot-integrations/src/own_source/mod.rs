@@ -15,7 +15,7 @@ use lunabot_model::script::{CallSite, Instance};
 use lunabot_model::{AnyObject, Arg, Callback, Json, Problem, ScriptObject};
 use params::{CHANGE_SOURCE, ChangeSourceParams, POLLING, PollingParams};
 use std::sync::{Arc, OnceLock};
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::{Mutex, Notify};
 
 /// How long one poll may take.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
@@ -55,7 +55,7 @@ fn made(object: &AnyObject, wanted: &str, options: Options) -> Result<Arc<dyn Po
         object: object.clone(),
         class,
         options,
-        instance: OnceCell::new(),
+        instance: Mutex::new(None),
         wanted: Arc::new(Notify::new()),
         mounts: OnceLock::new(),
     }))
@@ -72,7 +72,7 @@ struct OwnSource {
     object: AnyObject,
     class: ClassOf,
     options: Options,
-    instance: OnceCell<Arc<Instance>>,
+    instance: Mutex<Option<Arc<Instance>>>,
     /// `self:force()` was called.
     wanted: Arc<Notify>,
     /// What it serves, once it acts.
@@ -94,8 +94,12 @@ impl OwnSource {
     }
 
     /// `self`: one for as long as the source runs under this configuration.
-    async fn this(&self, cx: &SourceContext) -> Result<&Arc<Instance>, SourceError> {
-        self.instance.get_or_try_init(|| self.begin(cx)).await
+    async fn this(&self, cx: &SourceContext) -> Result<Arc<Instance>, SourceError> {
+        let mut instance = self.instance.lock().await;
+        if let Some(instance) = &*instance {
+            return Ok(instance.clone());
+        }
+        Ok(instance.insert(self.begin(cx).await?).clone())
     }
 
     async fn begin(&self, cx: &SourceContext) -> Result<Arc<Instance>, SourceError> {
@@ -144,7 +148,7 @@ impl OwnSource {
     /// Calls a method of the class, if it has it.
     async fn hook(&self, cx: &SourceContext, method: &str, endless: bool) -> Result<Json, SourceError> {
         let Some(callback) = self.class.hook(method) else { return Ok(Json::Null) };
-        let args = vec![Arg::Instance(self.this(cx).await?.clone())];
+        let args = vec![Arg::Instance(self.this(cx).await?)];
         let site = CallSite::new(method, cx.concerns());
         let site = if endless { site.endless() } else { site };
         Ok(cx.script().call(callback, site, args).await?)
@@ -174,9 +178,13 @@ impl Poller for OwnSource {
     }
 
     async fn activate(&self, cx: &SourceContext) -> Result<(), SourceError> {
-        // What an attempt that failed served is served anew.
-        self.unmount(true);
-        self.hook(cx, "activate", false).await.map(drop)
+        let activated = self.hook(cx, "activate", false).await;
+        if activated.is_err() {
+            // What the attempt began ends with its object; the next one has a new object.
+            self.unmount(true);
+            self.instance.lock().await.take();
+        }
+        activated.map(drop)
     }
 
     async fn deactivate(&self, cx: &SourceContext) -> Result<(), SourceError> {
