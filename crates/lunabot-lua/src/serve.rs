@@ -172,8 +172,8 @@ impl Server {
     }
 
     async fn counted(&self, id: u64, endless: bool, common: &Common, args: Vec<Arg>) -> Answer {
-        let answer = self.timed(self.attempt(id, endless, common, args)).await;
-        self.count(id, &answer.result);
+        let mut answer = self.timed(self.attempt(id, endless, common, args)).await;
+        self.count(id, &mut answer.result);
         answer
     }
 
@@ -333,25 +333,24 @@ impl Server {
     }
 
     fn suspended(&self, id: u64, left: Duration) -> ScriptError {
-        let left = left.as_secs() + 1;
-        let text =
-            format!("exceeded its limits {STRIKES} times in a row and is not called for another {left} s");
-        let message = self.of(id, &text);
-        error(ScriptErrorKind::Cpu, message, String::new())
+        let left_seconds = left.as_secs() + 1;
+        let text = format!(
+            "exceeded its limits again and again, and is not called for another {left_seconds} s"
+        );
+        error(ScriptErrorKind::Suspended(left), self.of(id, &text), String::new())
     }
 
-    /// Suspends what exceeds its limits again and again.
-    fn count(&self, id: u64, result: &Result<Json, ScriptError>) {
-        let exceeded = result.as_ref().is_err_and(|error| {
-            matches!(error.kind, ScriptErrorKind::Cpu | ScriptErrorKind::Deadline | ScriptErrorKind::Memory)
-        });
+    /// Suspends what exceeds its limits again and again, and says so where it does.
+    fn count(&self, id: u64, result: &mut Result<Json, ScriptError>) {
         let mut all = self.strikes.borrow_mut();
-        if !exceeded {
-            if !all.is_empty() {
+        let error = match result {
+            Err(error) if matches!(error.kind, ScriptErrorKind::Suspended(_)) => return,
+            Err(error) if is_excess(error.kind) => error,
+            Ok(_) | Err(_) => {
                 all.remove(&id);
+                return;
             }
-            return;
-        }
+        };
         let now = self.vm.shared.options.clock.mono();
         let strikes = all.entry(id).or_default();
         if strikes.until.is_some_and(|until| until > now) {
@@ -360,9 +359,19 @@ impl Server {
         strikes.count += 1;
         if strikes.count >= STRIKES {
             let doubled = SUSPENSION.saturating_mul(1 << (strikes.count - STRIKES).min(10));
-            strikes.until = Some(now + doubled.min(MAX_SUSPENSION));
+            let pause = doubled.min(MAX_SUSPENSION);
+            strikes.until = Some(now + pause);
+            error.message.push_str(&format!(
+                "; it is not called for {} s, as it exceeded its limits {} times in a row",
+                pause.as_secs(),
+                strikes.count
+            ));
         }
     }
+}
+
+fn is_excess(kind: ScriptErrorKind) -> bool {
+    matches!(kind, ScriptErrorKind::Cpu | ScriptErrorKind::Deadline | ScriptErrorKind::Memory)
 }
 
 /// What came of a call, and for how long it kept the thread to itself.

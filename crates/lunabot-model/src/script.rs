@@ -8,6 +8,7 @@ use crate::{BoxFuture, Callback, Json};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Calls functions of one loaded configuration (one generation).
 ///
@@ -194,6 +195,9 @@ pub enum ScriptErrorKind {
     Cancelled,
     /// The worker that it waited for is lost; no fault of the function.
     Lost,
+    /// It was not called: it has exceeded its limits again and again, which was told, and may be called again after so
+    /// long.
+    Suspended(Duration),
 }
 
 impl ScriptErrorKind {
@@ -209,12 +213,13 @@ impl ScriptErrorKind {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Lost => "lost",
+            Self::Suspended(_) => "suspended",
         }
     }
 
-    /// Whether the function is to blame.
+    /// Whether the function is to blame, and it was not told before.
     pub const fn is_fault(self) -> bool {
-        !matches!(self, Self::Failed | Self::Cancelled | Self::Lost)
+        !matches!(self, Self::Failed | Self::Cancelled | Self::Lost | Self::Suspended(_))
     }
 }
 

@@ -3,12 +3,14 @@
 use lunabot_data::{Data, DataError};
 use lunabot_model::class::ClassOf;
 use lunabot_model::render::ServiceScope;
-use lunabot_model::script::{CallSite, Inert, Instance, LiveObject};
+use lunabot_model::script::{CallSite, Instance, LiveObject};
 use lunabot_model::{
-    AnyObject, Arg, Callback, Json, ScriptError, ScriptHost, ScriptObject, SecretSource, Templates,
+    AnyObject, Arg, Callback, Json, ScriptError, ScriptErrorKind, ScriptHost, ScriptObject, SecretSource,
+    Templates,
 };
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::sync::OnceCell;
 
 /// What is said of the master itself.
@@ -39,6 +41,16 @@ pub(crate) enum Fault {
     Script(ScriptError),
     /// Something else, in words.
     Other(String),
+}
+
+impl Fault {
+    /// A function was not called, and may be after so long: nothing was tried.
+    pub fn suspended(&self) -> Option<Duration> {
+        match self {
+            Fault::Script(ScriptError { kind: ScriptErrorKind::Suspended(left), .. }) => Some(*left),
+            Fault::Script(_) | Fault::Other(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Fault {

@@ -127,6 +127,7 @@ impl Reporters {
             wake: wake.clone(),
             stop: stop.clone(),
             board: self.board.clone(),
+            rest: Mutex::default(),
         };
         let task = tokio::spawn(async move {
             if let Some(before) = before {
@@ -147,7 +148,8 @@ impl Reporters {
             let told = self.board.get(&name);
             let (waiting, tried) = counts.get(&name).copied().unwrap_or_default();
             let error = told.last_error.as_deref().unwrap_or("it could not deliver before the restart");
-            let mut how = if tried > 0 { format!("failing: {error}") } else { "well".to_owned() };
+            let fails = tried > 0 || told.rests;
+            let mut how = if fails { format!("failing: {error}") } else { "well".to_owned() };
             if waiting > 0 {
                 how.push_str(&format!("; {waiting} to be delivered"));
             }

@@ -2,10 +2,11 @@
 //!
 //! What waits is in the store, not here: a reporter that falls behind costs no memory.
 
+use super::means::Fault;
 use super::reporter::Reporter;
 use futures::FutureExt;
 use lunabot_data::{Data, DataError, Due};
-use lunabot_model::Clock;
+use lunabot_model::{Clock, Mono};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +34,8 @@ pub(super) struct Told {
     pub last_error: Option<String>,
     /// Events whose reports were given up since the start.
     pub given_up: u64,
+    /// Nothing is tried until a function may be called again.
+    pub rests: bool,
 }
 
 impl Board {
@@ -55,6 +58,8 @@ pub(super) struct Task {
     pub wake: Arc<Notify>,
     pub stop: CancellationToken,
     pub board: Board,
+    /// Until when nothing is tried.
+    pub rest: Mutex<Mono>,
 }
 
 /// Deliveries under way. Each is a task of its own: they wait for the store, and so does the one that begins them.
@@ -105,6 +110,9 @@ impl Task {
 
     /// Begins what is due, as far as there is room. Gives how long it is until more is, if that is known.
     async fn take(self: &Arc<Self>, flying: &mut Flying) -> Result<Option<Duration>, DataError> {
+        if let Some(left) = self.resting() {
+            return Ok(Some(left));
+        }
         let (under_way, now) = (flying.ids.len(), self.clock.now().secs());
         if under_way >= AT_ONCE {
             return Ok(None);
@@ -142,19 +150,36 @@ impl Task {
             return self.failed(&due, last.unwrap_or_else(|| "it failed before the restart".into())).await;
         }
         let outcome = AssertUnwindSafe(self.reporter.deliver(&due)).catch_unwind().await;
-        let error = match outcome {
-            Ok(Ok(())) => None,
-            // It goes to the log and to pages, and may hold what a function returned.
-            Ok(Err(fault)) => Some(self.reporter.means.script.conceal(&fault.to_string()).into_owned()),
-            Err(_) => Some("the report crashed; see the log".to_owned()),
-        };
-        match error {
-            None => {
+        // It goes to the log and to pages, and may hold what a function returned.
+        let told = |fault: &Fault| self.reporter.means.script.conceal(&fault.to_string()).into_owned();
+        match outcome {
+            Ok(Ok(())) => {
                 self.count("delivered");
+                self.board.update(&self.reporter.name, |told| told.rests = false);
                 self.store(|| self.data().outbox_done(due.id)).await;
             }
-            Some(error) => self.failed(&due, error).await,
+            Ok(Err(fault)) => match fault.suspended() {
+                Some(left) => self.rest(left, told(&fault)),
+                None => self.failed(&due, told(&fault)).await,
+            },
+            Err(_) => self.failed(&due, "the report crashed; see the log".into()).await,
         }
+    }
+
+    /// A function was not called: that is no attempt, and the next would be none either.
+    fn rest(&self, left: Duration, error: String) {
+        let name = &self.reporter.name;
+        if self.resting().is_none() {
+            tracing::warn!(reporter = %name, "waits {} s: {error}", left.as_secs() + 1);
+        }
+        let mut until = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        *until = (*until).max(self.clock.mono() + left);
+        self.board.update(name, |told| (told.rests, told.last_error) = (true, Some(error)));
+    }
+
+    fn resting(&self) -> Option<Duration> {
+        let until = *self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(until - self.clock.mono()).filter(|left| !left.is_zero())
     }
 
     /// Whether it is not to be tried again.
@@ -169,7 +194,7 @@ impl Task {
         let pause = if due.tries >= 30 { LONGEST_PAUSE } else { pause.min(LONGEST_PAUSE) };
         let given_up = self.is_over(due);
         self.board.update(name, |told| {
-            told.last_error = Some(error.clone());
+            (told.last_error, told.rests) = (Some(error.clone()), false);
             told.given_up += u64::from(given_up);
         });
         if given_up {

@@ -1,7 +1,7 @@
 //! Callbacks that misbehave are bounded, and others go on meanwhile.
 
 use crate::support::{call, function_with, load};
-use lunabot_model::ScriptErrorKind::{self, Cpu, Deadline, Memory, Raise};
+use lunabot_model::ScriptErrorKind::{self, Cpu, Deadline, Memory, Raise, Suspended};
 use lunabot_model::script::CallSite;
 
 const LIMITS: &str = "c.lua = {callback_cpu_seconds = 0.1, callback_timeout = 300, memory_limit = '64 MB'}";
@@ -106,9 +106,15 @@ c.select_next_worker = function(a) return a + 1 end",
 #[tokio::test]
 async fn a_callback_that_exceeds_its_limits_again_and_again_is_suspended() {
     let (loaded, callback) = function_with("function() while true do end end", LIMITS).await;
-    for _ in 0..3 {
-        call(&loaded, &callback, vec![]).await.unwrap_err();
+    for round in 1..=3 {
+        let error = call(&loaded, &callback, vec![]).await.unwrap_err();
+        let told = "it is not called for 30 s, as it exceeded its limits 3 times in a row";
+        assert_eq!((error.kind, error.message.contains(told)), (Cpu, round == 3), "{error}");
     }
     let error = call(&loaded, &callback, vec![]).await.unwrap_err();
-    assert!(error.message.contains("3 times in a row and is not called for another 30 s"), "{error}");
+    assert!(matches!(error.kind, Suspended(left) if left.as_secs() < 30), "{error:?}");
+    assert!(
+        error.message.contains("master.lua:") && error.message.contains("not called for another"),
+        "{error}"
+    );
 }
