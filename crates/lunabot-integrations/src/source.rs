@@ -7,7 +7,7 @@ use lunabot_data::intake::{Intake, IntakeError};
 use lunabot_data::new::StateKey;
 use lunabot_data::{Data, DataError};
 use lunabot_model::render::ServiceScope;
-use lunabot_model::{Clock, Json, Renderable, ScriptError, ScriptHost, SecretSource};
+use lunabot_model::{ClassOf, Clock, Json, Renderable, ScriptError, ScriptHost, SecretSource};
 use serde::de::DeserializeOwned;
 use std::any::Any;
 use std::path::PathBuf;
@@ -136,6 +136,11 @@ impl SourceContext {
     /// Renders options of a service: secrets and functions, no properties of a build.
     pub async fn render(&self, value: &Json) -> Result<Json, SourceError> {
         self.scope().render(value).await.map_err(|error| SourceError::Other(error.to_string()))
+    }
+
+    /// The parameters of a class of the configuration.
+    pub async fn params(&self, class: &ClassOf) -> Result<Json, SourceError> {
+        self.scope().params(class).await.map_err(|error| SourceError::Other(error.to_string()))
     }
 
     /// The value of an option.

@@ -311,6 +311,27 @@ fn lists(class: &Class) -> Vec<String> {
     all
 }
 
+/// What parameters must be that are computed when they are needed, by name.
+fn types(class: &Class) -> Map<String, Json> {
+    let mut all = Map::new();
+    for extended in class.chain() {
+        let Ok(Value::Table(declared)) = extended.fields.raw_get::<Value>("params") else { continue };
+        for (name, spec) in declared.pairs::<String, Table>().flatten() {
+            let kind: Option<String> = spec.raw_get("type").ok().flatten();
+            let computed = spec.raw_get("renderable").is_ok_and(|is: Option<bool>| is == Some(true));
+            if all.contains_key(&name) || !computed && kind.as_deref() != Some("secret") {
+                continue;
+            }
+            let numbers = spec.raw_get::<Vec<f64>>("choices").map(|all| json!(all));
+            let choices = numbers.or_else(|_| spec.raw_get::<Vec<String>>("choices").map(|all| json!(all)));
+            let choices = choices.unwrap_or_else(|_| json!([]));
+            all.insert(name, json!({"type": kind.unwrap_or_default(), "choices": choices}));
+        }
+    }
+    all.sort_keys();
+    all
+}
+
 fn shape_of(spec: &Table) -> mlua::Result<crate::shape::Shape> {
     use crate::shape::{Form, Shape};
     let plain = |form| Box::new(Shape { form, renderable: false });
@@ -421,6 +442,10 @@ pub(crate) fn class_json(shared: &Shared, declared: &Declared) -> Option<Json> {
     let lists = lists(&declared.class);
     if !lists.is_empty() {
         class["lists"] = lists.into();
+    }
+    let types = types(&declared.class);
+    if !types.is_empty() {
+        class["types"] = Json::Object(types);
     }
     let mut observers = Map::new();
     for (log, observer) in declared.class.chain().flat_map(|one| &one.observers) {

@@ -1,7 +1,7 @@
 //! Classes that a configuration makes of a kind (lua-api § 3): what an object tells of its class, and the methods of it
 //! that are called.
 
-use crate::{Callback, Category, Json};
+use crate::{Callback, Category, Duration, Json};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -21,6 +21,9 @@ pub struct ClassOf {
     /// Those of them that are lists: what they yield, where it is an empty table, is an empty list.
     #[serde(default)]
     pub lists: Vec<String>,
+    /// What those of them must be that are computed.
+    #[serde(default)]
+    pub types: BTreeMap<String, ParamType>,
     /// Observers that a step begins with: log name → object.
     #[serde(default)]
     pub observers: BTreeMap<String, Json>,
@@ -44,8 +47,48 @@ impl ClassOf {
         rendered
     }
 
+    /// The first of its rendered parameters that is not what it must be, and what that is in words.
+    pub fn misfit(&self, rendered: &Json) -> Option<(&str, String)> {
+        let mut all = self.types.iter();
+        all.find_map(|(name, wanted)| Some((name.as_str(), wanted.refuses(rendered.get(name)?)?)))
+    }
+
     pub fn hook(&self, name: &str) -> Option<&Callback> {
         self.hooks.get(name)
+    }
+}
+
+/// What a parameter must be (lua-api § 3).
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct ParamType {
+    #[serde(default, rename = "type")]
+    pub name: String,
+    #[serde(default)]
+    pub choices: Vec<Json>,
+}
+
+impl ParamType {
+    /// What it must be, if `value` is something else. Nothing is always welcome.
+    fn refuses(&self, value: &Json) -> Option<String> {
+        if value.is_null() {
+            return None;
+        }
+        if !self.choices.is_empty() {
+            let all = || self.choices.iter().map(Json::to_string).collect::<Vec<_>>().join(", ");
+            return (!self.choices.contains(value)).then(|| format!("one of {}", all()));
+        }
+        let whole = || value.as_i64().is_some() || value.as_f64().is_some_and(|n| n.fract() == 0.0);
+        let (fits, words) = match self.name.as_str() {
+            "string" | "secret" => (value.is_string(), "a text"),
+            "integer" => (whole(), "an integer"),
+            "number" => (value.is_number(), "a number"),
+            "boolean" => (value.is_boolean(), "true or false"),
+            "duration" => (Duration::deserialize(value).is_ok(), "seconds or a text such as \"7d 12h\""),
+            "list" => (value.is_array(), "a list"),
+            "map" => (value.is_object(), "a table with names"),
+            _ => (true, ""),
+        };
+        (!fits).then(|| words.into())
     }
 }
 

@@ -249,6 +249,59 @@ async fn an_option_that_comes_to_nothing_is_named_alone() -> Result<()> {
     Ok(())
 }
 
+/// What a function computes for an option or a parameter of a class, and it cannot be, is listed at that function.
+#[tokio::test]
+async fn options_of_classes_that_come_to_nonsense_name_the_function() -> Result<()> {
+    let run = "run = function() return 0 end";
+    let param = |param: &str| format!("steps.BuildStep:extend('Bad', {{params = {{x = {param}}}, {run}}})");
+    for (class, option, value, told) in [
+        ("steps.ShellCommand:extend('Bad', {})".into(), "command", "{a = 1}", "command: "),
+        (format!("steps.ShellMixin:extend('Bad', {{{run}}})"), "timeout", "{a = 1}", "timeout: "),
+        (format!("steps.BuildStep:extend('Bad', {{{run}}})"), "description", "{a = 1}", "description: "),
+        (
+            param("{type = 'integer', renderable = true}"),
+            "x",
+            "'many'",
+            "x: expected an integer, got \"many\"",
+        ),
+        (param("{type = 'boolean', renderable = true}"), "x", "0", "x: expected true or false, got 0"),
+        (param("{type = 'list', renderable = true}"), "x", "'a'", "x: expected a list, got \"a\""),
+        (
+            param("{choices = {'a', 'b'}, renderable = true}"),
+            "x",
+            "'c'",
+            "x: expected one of \"a\", \"b\", got \"c\"",
+        ),
+        (param("{type = 'secret'}"), "x", "3", "x: expected a text, got 3"),
+    ] {
+        let block = format!(
+            "local f1 = util.renderer(function() return {value} end) -- HERE\n\
+             f:addStep({class}{{name = 'bad', {option} = f1}})"
+        );
+        let config = running(&block);
+        let line = 1 + config.lines().position(|line| line.contains("HERE")).unwrap_or_default();
+        let (master, build) = built(&config).await?;
+        assert_eq!(build["results"], 4, "{class}: {build}");
+        let log = master.step_log(1, "bad", "err_text").await?;
+        assert!(log.contains(told), "{class}: {log}");
+        let errors = master.get("script_errors").await?;
+        let row = &errors["script_errors"][0];
+        let place = (&row["callback"], &row["kind"], &row["concerns"], &row["line"]);
+        let wanted =
+            (&json!("renderer"), &json!("nonsense"), &json!("step bad of builder runtests"), &json!(line));
+        assert_eq!(place, wanted, "{class}: {errors}");
+    }
+    // What fits, and nothing, is let through.
+    for value in ["7", "7.0", "nil"] {
+        let class = param("{type = 'integer', renderable = true}");
+        let block =
+            format!("f:addStep({class}{{name = 'good', x = util.renderer(function() return {value} end)}})");
+        let (master, build) = built(&running(&block)).await?;
+        assert_eq!(build["results"], 0, "{value}: {}", master.log());
+    }
+    Ok(())
+}
+
 /// One step `bad` of this body.
 fn body(run: &str, more: &str) -> String {
     running(&format!(

@@ -51,7 +51,7 @@ impl Own {
             secrets: self.secrets.clone(),
             concerns: self.concerns.clone(),
         };
-        let params = scope.render(&self.class.params).await.map_err(|error| ScriptError {
+        let params = scope.params(&self.class).await.map_err(|error| ScriptError {
             kind: ScriptErrorKind::Raise,
             message: error.to_string(),
             traceback: String::new(),

@@ -190,13 +190,14 @@ async fn prepare(cx: &StepContext, step: &PlannedStep) -> Result<Prepared, StepE
     }
     let params = cx.render(&params).await?;
     let params = step.class.as_ref().map(|class| class.typed_params(params)).unwrap_or_default();
+    if let Some((name, wanted)) = step.class.as_ref().and_then(|class| class.misfit(&params)) {
+        let text = format!("{name}: expected {wanted}, got {}", cx.shown(&params[name]));
+        return Err(misfit(cx, step, &text));
+    }
     let mut rendered = cx.render(&step.args).await?;
     decide_flags(&step.args, &mut rendered);
-    let base: BaseStepParams = serde_path_to_error::deserialize(FromLua(&rendered)).map_err(|error| {
-        let text = format!("{}: {}", error.path(), error.inner());
-        blame(cx, step, &text);
-        StepError::Exception(format!("{}: {text}", step.at))
-    })?;
+    let base: BaseStepParams = serde_path_to_error::deserialize(FromLua(&rendered))
+        .map_err(|error| misfit(cx, step, &format!("{}: {}", error.path(), error.inner())))?;
     cx.take_options(&base).await?;
     Ok(Prepared { base, rendered, params })
 }
@@ -207,6 +208,21 @@ fn blame(cx: &StepContext, step: &PlannedStep, text: &str) {
     if let Some(callback) = step.args.get(of).and_then(Callback::first_in) {
         cx.nonsense(&callback, "renderer", text.into());
     }
+}
+
+/// The error for such an option.
+pub(super) fn misfit(cx: &StepContext, step: &PlannedStep, text: &str) -> StepError {
+    blame(cx, step, text);
+    StepError::Exception(format!("{}: {text}", step.at))
+}
+
+/// The built-in step of these options.
+pub(super) fn made(cx: &StepContext, step: &PlannedStep, args: &Json) -> Result<Box<dyn Step>, StepError> {
+    (step.kind.build)(args).inspect_err(|error| {
+        if let StepError::Exception(text) = error {
+            blame(cx, step, text);
+        }
+    })
 }
 
 /// Options that are true or false; what is rendered for one counts by its truth, an unset property as false (04.038).
@@ -254,14 +270,7 @@ impl Acting {
     async fn begin(cx: &StepContext, step: &Arc<PlannedStep>, with: &Prepared) -> Result<Self, StepError> {
         match Scripted::begin(cx, step, &with.rendered, &with.params).await? {
             Some(script) => Ok(Acting::Scripted(script)),
-            None => {
-                let made = (step.kind.build)(&with.rendered);
-                made.map(Acting::Plain).inspect_err(|error| {
-                    if let StepError::Exception(text) = error {
-                        blame(cx, step, text);
-                    }
-                })
-            }
+            None => made(cx, step, &with.rendered).map(Acting::Plain),
         }
     }
 

@@ -67,6 +67,9 @@ impl Scripted {
             last_command: Mutex::default(),
             interrupted: watch::channel(false).0,
         });
+        if let Some(shell) = script.shell_options() {
+            ShellParams::read(&shell.into()).map_err(|text| super::run::misfit(cx, planned, &text))?;
+        }
         // Set here only.
         let _ = cx.0.script.set(script.clone());
         let mut fields = args.as_object().cloned().unwrap_or_default();
@@ -164,7 +167,7 @@ impl Scripted {
 
     /// What the built-in class does. Each time a new one.
     pub async fn base_run(&self, cx: &StepContext) -> Result<Results, StepError> {
-        let mut step = (self.planned.kind.build)(&self.args)?;
+        let mut step = self.base_step(cx)?;
         let ran = step.run(cx).await;
         *self.base.lock().await = Some(step);
         let results = ran?;
@@ -181,8 +184,8 @@ impl Scripted {
     }
 
     /// The built-in class as it were to run now, for what it lends to its subclasses.
-    pub fn base_step(&self) -> Result<Box<dyn Step>, StepError> {
-        (self.planned.kind.build)(&self.args)
+    pub fn base_step(&self, cx: &StepContext) -> Result<Box<dyn Step>, StepError> {
+        super::run::made(cx, &self.planned, &self.args)
     }
 
     /// Name of its class.

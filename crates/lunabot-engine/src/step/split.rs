@@ -1,10 +1,11 @@
 //! Reading a step's table of options: the shared ones are taken out, its own struct gets the rest.
 
 use super::{BaseStepParams, ShellParams};
+use lunabot_model::{FromLua, Json};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::value::StringDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error, IntoDeserializer, MapAccess, Visitor};
-use serde::{Deserializer, forward_to_deserialize_any};
+use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 use std::marker::PhantomData;
 
 /// The options of every step, those of a command (as by default where `shell` is false), and the step's own.
@@ -13,6 +14,23 @@ pub fn split<'de, D: Deserializer<'de>, Own: DeserializeOwned>(
     shell: bool,
 ) -> Result<(BaseStepParams, ShellParams, Own), D::Error> {
     d.deserialize_map(Whole { shell, own: PhantomData })
+}
+
+impl ShellParams {
+    /// Options of a command alone. The error begins with the name of the option.
+    pub(crate) fn read(options: &Json) -> Result<Self, String> {
+        /// No options of its own.
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+
+        let mut track = serde_path_to_error::Track::new();
+        let options = serde_path_to_error::Deserializer::new(FromLua(options), &mut track);
+        match split::<_, Nothing>(options, true) {
+            Ok((base, shell, Nothing {})) => Ok(ShellParams { workdir: base.workdir, ..shell }),
+            Err(error) => Err(format!("{}: {error}", track.path())),
+        }
+    }
 }
 
 struct Whole<Own> {

@@ -104,7 +104,7 @@ impl OwnSource {
 
     async fn begin(&self, cx: &SourceContext) -> Result<Arc<Instance>, SourceError> {
         let mut fields = self.object.args.as_object().cloned().unwrap_or_default();
-        let params = self.class.typed_params(cx.render(&self.class.params).await?);
+        let params = cx.params(&self.class).await?;
         fields.extend(params.as_object().cloned().unwrap_or_default());
         fields.insert("name".into(), cx.name.as_str().into());
         let mounts = self.mounts.get_or_init(|| Arc::new(Mounts::new(cx.served.clone())));

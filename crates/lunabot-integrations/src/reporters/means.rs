@@ -142,8 +142,8 @@ impl Thing {
 
     async fn begin(&self, means: &Means, class: &ClassOf, live: Live) -> Result<Arc<Instance>, Fault> {
         let mut fields = self.object.args.as_object().cloned().unwrap_or_default();
-        let params = means.scope().render(&class.params).await.map_err(|error| error.to_string())?;
-        fields.extend(class.typed_params(params).as_object().cloned().unwrap_or_default());
+        let params = means.scope().params(class).await.map_err(|error| error.to_string())?;
+        fields.extend(params.as_object().cloned().unwrap_or_default());
         fields.extend(live.fields);
         let keep = means.script.keep();
         let object = ScriptObject {

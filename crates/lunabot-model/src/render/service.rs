@@ -27,6 +27,19 @@ impl ServiceScope {
         render(value, &Knowing { scope: self, properties: &Properties::new() }).await
     }
 
+    /// The parameters of a class as functions are to see them. What a function has computed that a parameter cannot be is
+    /// told there.
+    pub async fn params(&self, class: &ClassOf) -> Result<Json, RenderError> {
+        let rendered = class.typed_params(self.render(&class.params).await?);
+        let Some((name, wanted)) = class.misfit(&rendered) else { return Ok(rendered) };
+        let text = format!("{name}: expected {wanted}, got {}", self.script.shown(&rendered[name]));
+        if let Some(callback) = Callback::first_in(&class.params[name]) {
+            let site = CallSite::new("renderer", self.concerns.as_str());
+            self.script.nonsense(&callback, site, &text);
+        }
+        Err(RenderError(text))
+    }
+
     /// [`ServiceScope::value`] with properties that it may ask for.
     pub async fn value_of<T: DeserializeOwned>(
         &self,

@@ -2,9 +2,9 @@
 
 use crate::scripts::args::{Args, Method, Reply, methods};
 use crate::scripts::command::{ScriptCommand, made};
-use crate::step::{CommandOutput, ShellParams, StepContext, TriggerRequest, split};
+use crate::step::{CommandOutput, ShellParams, StepContext, TriggerRequest};
 use lunabot_model::kind::nearest;
-use lunabot_model::{Arg, CallError, Callback, FromLua, Json, Properties};
+use lunabot_model::{Arg, CallError, Callback, Json, Properties};
 use serde::Deserialize;
 use serde_json::{Map, json};
 use std::collections::BTreeMap;
@@ -88,22 +88,11 @@ fn overlaid(mut own: Map<String, Json>, options: Map<String, Json>) -> Result<(S
         }
     }
     let output = lunabot_model::kind::read(&output.into()).map_err(told)?;
-    Ok((shell_params(&own.into())?, output))
+    Ok((ShellParams::read(&own.into())?, output))
 }
 
 fn told(problem: lunabot_model::Problem) -> String {
     if problem.path.is_empty() { problem.message } else { format!("{}: {}", problem.path, problem.message) }
-}
-
-/// No options of its own.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
-/// Options of a command, read without those of the step that they belong to.
-fn shell_params(options: &Json) -> Result<ShellParams, String> {
-    let (base, shell, _) = split::<_, Nothing>(FromLua(options), true).map_err(|error| error.to_string())?;
-    Ok(ShellParams { workdir: base.workdir, ..shell })
 }
 
 /// `self:trigger{scheduler =, …}`.

@@ -13,7 +13,7 @@ pub(super) static METHODS: &[Method<StepContext>] = methods! {
 /// The built-in class below the step's; the error says that it is no source step.
 fn base(cx: &StepContext, args: &Args) -> Result<(Box<dyn Step>, String), CallError> {
     let script = cx.0.script.get().ok_or("works on a step of a class of the configuration")?;
-    let step = script.base_step()?;
+    let step = script.base_step(cx)?;
     match step.source() {
         Some(_) => Ok((step, script.class_name().to_string())),
         None => Err(args.wrong("this is no source step; extend steps.Git and the like")),

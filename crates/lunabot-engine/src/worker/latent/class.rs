@@ -181,7 +181,7 @@ impl LatentClass {
             secrets: self.generation.secrets.clone(),
             concerns: self.concerns(),
         };
-        let own = scope.render(&class.params).await.map_err(|error| ScriptError {
+        let own = scope.params(class).await.map_err(|error| ScriptError {
             kind: ScriptErrorKind::Raise,
             message: error.to_string(),
             traceback: String::new(),

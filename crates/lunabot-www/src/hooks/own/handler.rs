@@ -37,7 +37,7 @@ impl Handler {
         let failed = |error: String| HookError::Failed(error);
         let mut fields = inner.fields(scope).await?;
         let session = fields.remove("http");
-        let params = scope.service.render(&class.params).await.map_err(|error| failed(error.to_string()))?;
+        let params = scope.service.params(&class).await.map_err(|error| failed(error.to_string()))?;
         fields.extend(params.as_object().cloned().unwrap_or_default());
         let methods = inner.methods();
         let (request, scope) = (Arc::clone(request), Arc::clone(scope));
