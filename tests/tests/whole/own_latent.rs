@@ -3,7 +3,7 @@
 use anyhow::Result;
 use lunabot_tests::{Master, documented, lunabot_binary, running};
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 
@@ -178,12 +178,22 @@ async fn faults_of_latent_workers_end_the_build_and_nothing_else() -> Result<()>
         ("self.password = 'mine'", 5, "the option password does not change while it runs"),
     ] {
         let methods = format!("start_instance = function(self, build) {start} end, {good}");
-        let mut master = Master::start(&faulty(&methods)).await?;
+        let config = faulty(&methods);
+        let line = 1 + config.lines().position(|line| line.contains("start_instance")).unwrap_or_default();
+        let mut master = Master::start(&config).await?;
         master.force("runtests").await?;
         let build = master.finished_build(1).await?;
         assert_eq!(build["results"], results, "{start}: {}", master.log());
         let text = master.step_log(1, "worker_preparation", "err_text").await?;
         assert!(text.contains(told), "{start}: {text}");
+        // Who gives up says why, and has failed at nothing.
+        if !start.starts_with("util.fail") {
+            assert!(text.contains(&format!("master.lua:{line}:")), "{start}: {text}");
+            let errors = master.get("script_errors").await?;
+            let row = &errors["script_errors"][0];
+            let wanted = (&json!("start_instance"), &json!("worker x1"), &json!(line));
+            assert_eq!((&row["callback"], &row["concerns"], &row["line"]), wanted, "{start}: {errors}");
+        }
         becomes(&master, "not substantiated").await?;
         master.signal(Signal::SIGTERM)?;
         assert_eq!(master.ended().await?, Some(0), "{start}");
