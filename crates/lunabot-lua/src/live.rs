@@ -115,7 +115,7 @@ fn args_of(lua: &Lua, mut args: MultiValue, scope: u64) -> mlua::Result<Vec<Arg>
             Value::String(text) if text.to_str().is_err() => Arg::Bytes(text.as_bytes().to_vec()),
             Value::Function(function) if scope != 0 => Arg::Function(lent(&shared, function, scope)?),
             // Given back as it was lent, in the call of a base's method.
-            Value::Table(table) if is_master(&shared, table) => Arg::Value(Json::Null),
+            Value::Table(table) if is_master(&shared, table) => Arg::Object(ScriptObject::master(0)),
             Value::Table(table) if scope != 0 => Arg::Value(table_of(lua, &mut reader, table)?),
             other => match live_of(other) {
                 Some(object) => Arg::Object(object),

@@ -145,6 +145,9 @@ impl Arg {
             Arg::Value(value) => Ok(value),
             Arg::Bytes(_) => Err("expected text in UTF-8, got other bytes".into()),
             Arg::Lines(lines) => Ok(lines.into()),
+            Arg::Object(object) if object.class == "master" => {
+                Err("expected a plain value, got lunabot.master".into())
+            }
             Arg::Object(object) => Ok(serde_json::json!({"$ref": object.key})),
             Arg::Instance(instance) => Ok(serde_json::json!({"$ref": instance.live.key})),
             Arg::List(items) => {

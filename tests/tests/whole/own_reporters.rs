@@ -504,6 +504,83 @@ async fn what_fails_until_its_time_is_over_is_given_up() -> Result<()> {
     Ok(())
 }
 
+/// The time is over while it waits for its next turn: nothing is delivered any more.
+#[tokio::test]
+async fn what_waits_when_its_time_is_over_is_given_up_untried() -> Result<()> {
+    let block = "local tries = 0\n\
+                 c.services = { reporters.Reporter{name = 'x', retry_for = 2, generators = {reporters.BuildStatusGenerator{}}, \
+                 send = function() tries = tries + 1 error('not today ' .. tries) end} }";
+    let master = Master::start(&running(block)).await?;
+    build(&master, 1).await?;
+    let line = master.log_line(|line| line.contains("it is given up")).await?;
+    let tries = said(&master, "it will be tried again in");
+    assert!(tries > 0 && line.contains(&format!("not today {tries}; it is given up")), "{}", master.log());
+    let (_, health) = master.text("/health").await?;
+    let over = health.split("1 given up, the last because of: ").nth(1).unwrap_or_default();
+    assert!(over.lines().next().is_some_and(|line| line.contains(&format!("not today {tries}"))), "{health}");
+    let errors = master.get("script_errors").await?;
+    assert_eq!(errors["script_errors"][0]["count"], tries, "{errors}");
+    Ok(())
+}
+
+/// What is new does not wait for what failed; what failed comes when it can.
+#[tokio::test]
+async fn row_11_006_what_is_new_goes_before_what_waits_for_its_next_turn() -> Result<()> {
+    let block = format!(
+        r#"{STEP}
+c.services = {{ reporters.Reporter{{name = "x", generators = {{reporters.BuildStatusGenerator{{}}}}, send = function(reports)
+  local number = reports[1].builds[1].number
+  if number <= 2 and #lunabot.master.data.get("builds") < 5 then error("not yet " .. number) end
+  util.log.info("REPORT " .. number)
+end}} }}
+"#
+    );
+    let master = Master::start(&running(&block)).await?;
+    build(&master, 2).await?;
+    for number in 1..=2 {
+        master.log_line(|line| line.contains(&format!("not yet {number}"))).await?;
+    }
+    for number in 3..=5 {
+        master.force("runtests").await?;
+        master.finished_build(number).await?;
+    }
+    let told = reports(&master, 5).await?;
+    assert_eq!(told[..2], [json!(3), json!(4)], "{told:?}");
+    let mut rest = told[2..].to_vec();
+    rest.sort_by_key(Value::as_i64);
+    assert_eq!(rest, [json!(1), json!(2), json!(5)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_11_004_of_long_logs_a_report_holds_the_end() -> Result<()> {
+    let block = format!(
+        r#"{STEP}
+for i = 1, 9 do
+  local script = "yes " .. ("x"):rep(99) .. " | head -n 13000; echo END " .. i
+  f:addStep(steps.ShellCommand{{name = "big" .. i, command = {{"sh", "-c", script}}}})
+end
+c.services = {{ reporters.Reporter{{name = "x", generators = {{reporters.BuildStatusGenerator{{add_logs = true}}}}, send = tells(function(report)
+  return util.map(report.logs, function(log)
+    return {{size = #log.content.content, first = log.content.firstline, last = log.content.content:match("END %d")}}
+  end)
+end)}} }}
+"#
+    );
+    let master = Master::start(&running(&block)).await?;
+    build(&master, 1).await?;
+    let told = reports(&master, 1).await?.remove(0);
+    let logs = told.as_array().context("logs")?;
+    let sizes: Vec<u64> = logs.iter().filter_map(|log| log["size"].as_u64()).collect();
+    assert_eq!(sizes.len(), 9, "{told}");
+    for (log, size) in logs.iter().zip(&sizes).take(8) {
+        assert!(*size <= 1 << 20 && *size > (1 << 20) - 200, "{told}");
+        assert!(log["first"].as_i64() > Some(2000) && log["last"].is_string(), "{told}");
+    }
+    assert!(sizes.iter().sum::<u64>() <= 8 << 20, "{told}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn rows_11_016_11_017_buildsets_are_reported_whole() -> Result<()> {
     let block = format!(
@@ -659,6 +736,16 @@ async fn faults_of_reporters_are_told_and_the_master_goes_on() -> Result<()> {
         (reporter("sendMessage = function() return 5 end"), "sendMessage returned something"),
         (reporter("sendMessage = function() return print end"), "takes no function"),
         (reporter("sendMessage = function(self) self:getState(3) end"), "getState(key, default): key"),
+        (
+            reporter("sendMessage = function(self) self:setState('x', lunabot.master) end"),
+            "setState: expected a plain value, got lunabot.master",
+        ),
+        (
+            "reporters.ReporterBase:extend('X', {params = {n = {type = 'integer', renderable = true}}, sendMessage = print}){\
+             name = 'X', n = util.renderer(function() return 'many' end), generators = {G}}"
+                .into(),
+            "n: expected an integer, got \"many\"",
+        ),
         (
             reporter("sendMessage = function(self, reports) reports[1].builds[1].builder.nam.x = 1 end"),
             "nil value",

@@ -348,6 +348,12 @@ async fn faults_of_run_have_their_outcome_and_say_where() -> Result<()> {
         ("self.command = 'x'", "", 4, "the option command does not change while it runs"),
         ("self.haltOnFailure = 3", "", 4, "haltOnFailure: expected true or false, got 3"),
         ("self:frobnicate()", "", 4, "frobnicate"),
+        (
+            "self:setProperty('x', self.build.builder and lunabot.master, 'y')",
+            "",
+            4,
+            "value: expected a plain value, got lunabot.master",
+        ),
         ("steps.BuildStep.frob(self)", "", 4, "step has no method frob"),
         ("self:trigger{scheduler = 'nobody'}", "", 4, "nobody"),
         ("util.Property{}", "", 4, "key is missing"),

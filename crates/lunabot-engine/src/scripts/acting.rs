@@ -4,7 +4,7 @@
 use super::args::{Args, NOTHING, Reply, value};
 use lunabot_data::Memory;
 use lunabot_model::render::ServiceScope;
-use lunabot_model::script::{CallSite, Inert, Instance, LiveObject};
+use lunabot_model::script::{CallSite, Instance, LiveObject};
 use lunabot_model::{
     AnyObject, Arg, ClassOf, Clock, Json, ScriptError, ScriptErrorKind, ScriptHost, ScriptObject,
     SecretSource,
@@ -56,13 +56,10 @@ impl Own {
             message: error.to_string(),
             traceback: String::new(),
         })?;
-        fields.extend(self.class.typed_params(params).as_object().cloned().unwrap_or_default());
+        fields.extend(params.as_object().cloned().unwrap_or_default());
         fields.insert("name".into(), self.name.as_str().into());
         let keep = self.host.keep();
-        let master = ScriptObject {
-            scope: keep.id(),
-            ..ScriptObject::new("master", "master", Json::Null, Arc::new(Inert))
-        };
+        let master = ScriptObject::master(keep.id());
         let live = ScriptObject {
             children: vec![("master", Arg::Object(master))],
             ..ScriptObject::new(self.what, self.what, fields.into(), handle).with_methods(methods)

@@ -5,7 +5,7 @@ use crate::plan::BuilderPlan;
 use lunabot_data::new::PendingRequest;
 use lunabot_model::config::BuilderConfig;
 use lunabot_model::resources::{Change, SourceStamp};
-use lunabot_model::script::{Inert, LiveObject};
+use lunabot_model::script::LiveObject;
 use lunabot_model::{BoxFuture, BuilderId, Json, ScriptObject};
 use serde_json::json;
 use std::sync::Arc;
@@ -206,7 +206,7 @@ pub(crate) fn change_fields(change: &Change) -> Json {
 
 /// `lunabot.master`, as an argument; the script host puts its own object in its place.
 pub(crate) fn master_object() -> ScriptObject {
-    ScriptObject::new("master", "master", json!({}), Arc::new(Inert))
+    ScriptObject::master(0)
 }
 
 /// The id in an answer that refers to an object of this sort.

@@ -106,7 +106,7 @@ impl Means {
 
 /// `lunabot.master`; what is subscribed to by it ends with `scope`.
 pub(crate) fn master(scope: u64) -> Arg {
-    Arg::Object(ScriptObject { scope, ..ScriptObject::new("master", "master", Json::Null, Arc::new(Inert)) })
+    Arg::Object(ScriptObject::master(scope))
 }
 
 /// A declared reporter, generator or formatter, with its `self` if its class is the configuration's.

@@ -52,6 +52,11 @@ impl ScriptObject {
         }
     }
 
+    /// `lunabot.master`. What is subscribed to by it ends with `scope`, unless that is 0.
+    pub fn master(scope: u64) -> Self {
+        ScriptObject { scope, ..Self::new("master", "master", Json::Null, Arc::new(Inert)) }
+    }
+
     /// The same with these methods.
     pub fn with_methods(self, methods: &'static [&'static str]) -> Self {
         ScriptObject { methods, ..self }
@@ -91,7 +96,8 @@ pub trait LiveObject: Any + Send + Sync {
     /// The same with arguments and answers of every sort.
     fn invoke<'a>(&'a self, method: &'a str, args: Vec<Arg>) -> BoxFuture<'a, Result<Arg, CallError>> {
         Box::pin(async move {
-            let args = args.into_iter().map(Arg::into_json).collect::<Result<_, _>>()?;
+            let args = args.into_iter().map(Arg::into_json).collect::<Result<_, _>>();
+            let args = args.map_err(|error| format!("{method}: {error}"))?;
             Ok(Arg::Value(self.call(method, args).await?))
         })
     }

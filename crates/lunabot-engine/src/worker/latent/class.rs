@@ -189,7 +189,7 @@ impl LatentClass {
         fields.extend(own.as_object().cloned().unwrap_or_default());
         fields.insert("workername".into(), params.name.as_str().into());
         fields.insert("masterFQDN".into(), params.master_fqdn.clone().unwrap_or_else(fqdn).into());
-        let master = ScriptObject::new("master", "master", Json::Null, Arc::new(Inert));
+        let master = ScriptObject::master(0);
         let handle = Arc::new(Handle(self.current.clone()));
         let live = ScriptObject {
             children: vec![("master", Arg::Object(master))],

@@ -12,8 +12,7 @@ use super::means::{Fault, Live, Means, Thing, master};
 use kinds::{BodyType, Common, EmptyParams, FunctionParams, RawParams, RenderableParams, TemplateParams};
 use lunabot_model::class::CONTEXT;
 use lunabot_model::script::LiveObject;
-use lunabot_model::text::returned;
-use lunabot_model::{AnyObject, Arg, BoxFuture, Callback, Json, Templates};
+use lunabot_model::{AnyObject, Arg, BoxFuture, CallError, Callback, Json, Templates};
 use serde_json::{Map, json};
 use std::sync::Arc;
 
@@ -213,8 +212,8 @@ struct Base;
 
 impl LiveObject for Base {
     /// What `ctx` has is in the context already.
-    fn call<'a>(&'a self, _: &'a str, _: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
-        Box::pin(async { Ok(Json::Null) })
+    fn invoke<'a>(&'a self, _: &'a str, _: Vec<Arg>) -> BoxFuture<'a, Result<Arg, CallError>> {
+        Box::pin(async { Ok(Arg::Value(Json::Null)) })
     }
 }
 

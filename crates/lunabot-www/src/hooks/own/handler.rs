@@ -42,7 +42,7 @@ impl Handler {
         let methods = inner.methods();
         let (request, scope) = (Arc::clone(request), Arc::clone(scope));
         let handler = Arc::new(Handler { class, inner, request, scope, instance: OnceLock::new() });
-        let master = ScriptObject::new("master", "master", Json::Null, Arc::new(Inert));
+        let master = ScriptObject::master(0);
         let mut children = vec![("master", Arg::Object(master))];
         children.extend(session.map(|options| {
             ("http", Arg::Object(ScriptObject::new("session", "session", options, Arc::new(Inert))))
