@@ -127,7 +127,7 @@ impl Intake {
                 self.script.nonsense(
                     callback,
                     site,
-                    &format!("revlink returned {other}; wanted a text or nil"),
+                    &format!("revlink returned {}; wanted a text or nil", self.script.shown(&other)),
                 );
                 None
             }
@@ -142,7 +142,8 @@ impl Intake {
             Ok(Json::String(codebase)) => codebase,
             Ok(Json::Null) | Err(_) => String::new(),
             Ok(other) => {
-                let message = format!("codebaseGenerator returned {other}; wanted the name of a codebase");
+                let shown = self.script.shown(&other);
+                let message = format!("codebaseGenerator returned {shown}; wanted the name of a codebase");
                 self.script.nonsense(callback, site, &message);
                 String::new()
             }
@@ -160,7 +161,8 @@ impl Intake {
             Json::String(category) => Ok(Some(category)),
             Json::Null => Ok(None),
             other => {
-                let message = format!("category returned {other}; wanted a text or nil");
+                let message =
+                    format!("category returned {}; wanted a text or nil", self.script.shown(&other));
                 self.script.nonsense(callback, site, &message);
                 Err(IntakeError::Nonsense(message))
             }
@@ -179,7 +181,8 @@ impl Intake {
             return Ok(None);
         }
         from_json(&answer, change).map(Some).map_err(|problem| {
-            let message = format!("change_fn returned a change that is none: {problem}");
+            let message =
+                format!("change_fn returned a change that is none: {}", self.script.conceal(&problem));
             self.script.nonsense(callback, site, &message);
             IntakeError::Nonsense(message)
         })

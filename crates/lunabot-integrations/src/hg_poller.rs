@@ -323,7 +323,7 @@ impl HgPoller {
             Ok(Json::String(link)) => Some(link),
             Ok(Json::Null) | Err(_) => None,
             Ok(other) => {
-                let message = format!("revlink returned {other}; wanted a text or nil");
+                let message = format!("revlink returned {}; wanted a text or nil", cx.script().shown(&other));
                 cx.script().nonsense(callback, site, &message);
                 None
             }

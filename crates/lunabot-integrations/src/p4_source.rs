@@ -284,7 +284,8 @@ impl P4Source {
         match cx.script().call(callback, site.clone(), vec![Arg::Value(user.into())]).await? {
             Json::String(author) if !author.is_empty() => Ok(author),
             other => {
-                let message = format!("resolvewho returned {other}; wanted the author as a text");
+                let shown = cx.script().shown(&other);
+                let message = format!("resolvewho returned {shown}; wanted the author as a text");
                 cx.script().nonsense(callback, site, &message);
                 Err(SourceError::Other(message))
             }
@@ -300,7 +301,7 @@ impl P4Source {
             Ok(Json::String(link)) => Some(link),
             Ok(Json::Null) | Err(_) => None,
             Ok(other) => {
-                let message = format!("revlink returned {other}; wanted a text or nil");
+                let message = format!("revlink returned {}; wanted a text or nil", cx.script().shown(&other));
                 cx.script().nonsense(callback, site, &message);
                 None
             }

@@ -184,7 +184,10 @@ impl<'a> Reader<'a> {
         });
         let hint = nearest(text, all.map(String::as_str))
             .map_or(String::new(), |n| format!(", did you mean \"{n}\"?"));
-        self.mismatch(shape, format!("the text \"{}\"{hint}", shorten(text)))
+        self.mismatch(
+            shape,
+            format!("the text \"{}\"{hint}", shorten(&self.shared.options.records.conceal(text))),
+        )
     }
 
     fn judge_pattern(&mut self, text: &str) {

@@ -1,10 +1,13 @@
 //! Errors of the interpreter in the user's words: message with position, traceback without our own frames.
 
+use lunabot_model::text::shortened_to;
 use lunabot_model::{ScriptError, ScriptErrorKind};
 use mlua::Error;
 
-/// Longest message and traceback that is kept.
+/// Longest message and traceback that people see.
 const MAX_TEXT: usize = 8 * 1024;
+/// Longest that is kept before secrets are taken out of it: of one that this cuts nothing is seen.
+const MAX_RAW: usize = 4 * MAX_TEXT;
 
 /// An error whose kind is known: it ends a call with that kind where nothing catches it.
 #[derive(Debug)]
@@ -106,8 +109,10 @@ fn tidy(traceback: &str) -> String {
 }
 
 fn cut(text: &str) -> String {
-    match text.char_indices().nth(MAX_TEXT) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_string(),
-    }
+    shortened_to(MAX_RAW, text).into_owned()
+}
+
+/// As people may see it, once the secrets are out of it.
+pub(crate) fn seen(text: &str) -> String {
+    shortened_to(MAX_TEXT, text).into_owned()
 }

@@ -58,11 +58,8 @@ impl Records {
 
     /// The same without secrets.
     pub(crate) fn concealed(&self, error: &ScriptError) -> ScriptError {
-        ScriptError {
-            kind: error.kind,
-            message: self.conceal(&error.message).into_owned(),
-            traceback: self.conceal(&error.traceback).into_owned(),
-        }
+        let seen = |text: &str| crate::failure::seen(&self.conceal(text));
+        ScriptError { kind: error.kind, message: seen(&error.message), traceback: seen(&error.traceback) }
     }
 
     pub(crate) fn called(&self, site: &CallSite, at: &str, spent: Spent, clock: &dyn Clock) {

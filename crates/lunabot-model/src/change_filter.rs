@@ -216,9 +216,8 @@ pub async fn decide(
         Ok(Json::Bool(decision)) => Some(decision),
         Ok(Json::Null) => Some(false),
         Ok(other) => {
-            let shown = other.to_string();
-            let shown = crate::text::shortened(&shown);
-            let text = format!("{} returned {shown}; return util.truthy(v) or v ~= nil", site.callback);
+            let (name, shown) = (&site.callback, host.shown(&other));
+            let text = format!("{name} returned {shown}; return util.truthy(v) or v ~= nil");
             host.nonsense(function, site, &text);
             None
         }

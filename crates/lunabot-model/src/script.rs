@@ -55,6 +55,11 @@ pub trait ScriptHost: Send + Sync {
         text.into()
     }
 
+    /// What a function returned, as a message repeats it: without secrets, and not all of it.
+    fn shown(&self, value: &Json) -> String {
+        crate::text::returned(value, &|text| self.conceal(text).into_owned())
+    }
+
     /// The number of the generation whose functions this host calls.
     fn generation(&self) -> u64;
 

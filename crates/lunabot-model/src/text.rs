@@ -19,8 +19,23 @@ pub fn shortened_to(most: usize, text: &str) -> Cow<'_, str> {
     }
 }
 
-/// What a function of the configuration returned, as a message repeats it: what is no plain value is told in words.
-pub fn returned(value: &Json) -> String {
+/// What a function of the configuration returned, as a message repeats it: what is no plain value is told in words. `hide`
+/// takes the secrets out of a text, before it is cut: of one that is cut nobody would know what it was.
+pub fn returned(value: &Json, hide: &dyn Fn(&str) -> String) -> String {
+    told(&hidden(value, hide))
+}
+
+/// The same value without secrets.
+fn hidden(value: &Json, hide: &dyn Fn(&str) -> String) -> Json {
+    match value {
+        Json::String(text) => hide(text).into(),
+        Json::Array(items) => items.iter().map(|item| hidden(item, hide)).collect(),
+        Json::Object(map) => map.iter().map(|(name, value)| (hide(name), hidden(value, hide))).collect(),
+        plain => plain.clone(),
+    }
+}
+
+fn told(value: &Json) -> String {
     match value {
         Json::Null => "nothing".into(),
         Json::Object(map) => match (&map.get("$ref"), &map.get("$kind")) {
@@ -33,7 +48,7 @@ pub fn returned(value: &Json) -> String {
             _ => shortened(&value.to_string()).into_owned(),
         },
         Json::Array(items) => {
-            let all: Vec<String> = items.iter().map(returned).collect();
+            let all: Vec<String> = items.iter().map(told).collect();
             shortened(&format!("[{}]", all.join(", "))).into_owned()
         }
         plain => shortened(&plain.to_string()).into_owned(),

@@ -10,7 +10,6 @@ use lunabot_engine::step::{
 use lunabot_engine::step_params;
 use lunabot_model::kind::{check_as, schema_of};
 use lunabot_model::kinds::locks::LOCKS;
-use lunabot_model::text::returned;
 use lunabot_model::{Arg, Callback, CallbackSpec, Json, Kind, Problem, Renderable};
 use serde_json::Map;
 
@@ -158,7 +157,7 @@ impl SetPropertyFromCommand {
             Json::Object(properties) => Ok(properties),
             Json::Array(empty) if empty.is_empty() => Ok(Map::new()),
             other => {
-                let got = returned(&other);
+                let got = cx.shown(&other);
                 let text = format!("extract_fn returned {got}; return a table of properties, {{}} for none");
                 Err(cx.nonsense(extract_fn, "extract_fn", text))
             }

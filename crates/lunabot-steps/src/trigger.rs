@@ -10,7 +10,6 @@ use lunabot_engine::step::{
 use lunabot_engine::step_params;
 use lunabot_model::kind::{self, check_as, schema_of};
 use lunabot_model::kinds::locks::LOCKS;
-use lunabot_model::text::returned;
 use lunabot_model::{Callback, CallbackSpec, Json, Kind, Names, Problem, Properties, Renderable, percent};
 use serde::Deserialize;
 use serde_json::json;
@@ -251,7 +250,7 @@ impl Trigger {
         let answer = cx.render(&answer).await?;
         kind::read(&answer).map_err(|problem| {
             let wanted = "return a list of {sched_name =, props_to_set =, unimportant =}";
-            let text = format!("{ASK} returned {}: {}; {wanted}", returned(&answer), problem.message);
+            let text = format!("{ASK} returned {}: {}; {wanted}", cx.shown(&answer), problem.message);
             cx.nonsense(function, ASK, text)
         })
     }

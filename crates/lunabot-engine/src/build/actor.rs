@@ -13,7 +13,6 @@ use lunabot_data::new::{NewBuild, PendingRequest};
 use lunabot_data::{Data, DataError};
 use lunabot_model::resources::{Build, Change, LogType};
 use lunabot_model::script::CallSite;
-use lunabot_model::text::returned;
 use lunabot_model::{Arg, BuildId, Callback, Json, Results, StepId, object::is_dynamic};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -239,7 +238,7 @@ impl Actor {
             Json::Bool(true) => return Ok(true),
             Json::Bool(false) | Json::Null => {}
             other => {
-                let text = format!("do_build_if returned {}; return true, false or nil", returned(&other));
+                let text = format!("do_build_if returned {}; return true, false or nil", host.shown(&other));
                 host.nonsense(function, site, &text);
                 return Err(StepError::Exception(function.placed(&text)));
             }
@@ -361,7 +360,7 @@ impl Actor {
             None => option.source().clone(),
         };
         let Json::String(workdir) = value else {
-            let mut text = format!("workdir of the factory must be a text, not {}", returned(&value));
+            let mut text = format!("workdir of the factory must be a text, not {}", host.shown(&value));
             if let Some(function) = Callback::first_in(option.source()) {
                 host.nonsense(&function, site, &text);
                 text = function.placed(&text);

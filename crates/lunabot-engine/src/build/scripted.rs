@@ -123,7 +123,7 @@ impl BuildShared {
             return Ok(Some(step));
         }
         let object = AnyObject::from_json(answer).ok_or_else(|| {
-            let got = lunabot_model::text::returned(answer);
+            let got = self.builder.generation.host.shown(answer);
             let script = self.script.get();
             let callback = script.and_then(|script| script.class.hook("getNextStep"));
             let text = format!("getNextStep returned {got}; return a step, or nil for the end");

@@ -14,7 +14,6 @@ use lunabot_data::new::PendingRequest;
 use lunabot_model::locks::LockUse;
 use lunabot_model::resources::Change;
 use lunabot_model::script::CallSite;
-use lunabot_model::text::returned;
 use lunabot_model::{Arg, BuildRequestId, BuilderId, Callback, Json, Properties, WorkerId};
 use std::sync::Arc;
 
@@ -210,7 +209,8 @@ fn nonsense(
     result: &Json,
     expected: &str,
 ) -> Verdict {
-    let text = format!("{} returned {}; expected {expected}", site.callback, returned(result));
+    let shown = generation.host.shown(result);
+    let text = format!("{} returned {shown}; expected {expected}", site.callback);
     generation.host.nonsense(callback, site, &text);
     Verdict::failed(&text)
 }

@@ -267,6 +267,11 @@ impl StepContext {
         StepError::Exception(text)
     }
 
+    /// What a function returned, as an error repeats it.
+    pub fn shown(&self, value: &Json) -> String {
+        self.0.build.builder.generation.host.shown(value)
+    }
+
     /// How bytes become text: the step's `logEncoding`, else the configuration's (13.016).
     pub fn encoding(&self) -> LogEncoding {
         let config = &self.0.build.builder.generation.config;

@@ -114,9 +114,11 @@ fn decoded(decoder: &mut Decoder, bytes: &[u8], last: bool) -> String {
 async fn asked(cx: &StepContext, function: &Callback, bytes: Vec<u8>) -> Result<String, StepError> {
     match cx.call(function, "logEncoding", vec![Arg::Bytes(bytes)]).await? {
         Json::String(text) => Ok(text),
-        other => {
-            Err(cx.nonsense(function, "logEncoding", format!("logEncoding returned {other}; return a text")))
-        }
+        other => Err(cx.nonsense(
+            function,
+            "logEncoding",
+            format!("logEncoding returned {}; return a text", cx.shown(&other)),
+        )),
     }
 }
 

@@ -7,7 +7,6 @@ use crate::build::{BuildShared, Patience, Stop};
 use crate::plan::PlannedStep;
 use futures::FutureExt;
 use lunabot_model::results::ResultFlags;
-use lunabot_model::text::returned;
 use lunabot_model::{Arg, Callback, FromLua, Json, Mono, Renderable, Results};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -205,7 +204,9 @@ async fn prepare(cx: &StepContext, step: &PlannedStep) -> Result<Prepared, StepE
 /// Lists what is wrong with an option, the text begins with its name, at the function that has computed it.
 fn blame(cx: &StepContext, step: &PlannedStep, text: &str) {
     let of = text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
-    if let Some(callback) = step.args.get(of).and_then(Callback::first_in) {
+    let params = step.class.as_ref().map(|class| &class.params);
+    let written = params.and_then(|params| params.get(of)).or_else(|| step.args.get(of));
+    if let Some(callback) = written.and_then(Callback::first_in) {
         cx.nonsense(&callback, "renderer", text.into());
     }
 }
@@ -460,7 +461,7 @@ async fn decide(
         Json::Bool(truth) => Ok(truth),
         Json::Null => Ok(false),
         other => {
-            let text = format!("{option} returned {}; return true, false or nil", returned(&other));
+            let text = format!("{option} returned {}; return true, false or nil", cx.shown(&other));
             Err(cx.nonsense(&callback, option, text))
         }
     }

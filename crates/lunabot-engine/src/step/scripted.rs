@@ -125,8 +125,7 @@ impl Scripted {
         if let Some(results) = answer.as_i64().and_then(Results::from_code) {
             return Ok(results);
         }
-        let got = if answer.is_null() { "nothing".to_string() } else { answer.to_string() };
-        let got = lunabot_model::text::shortened(&got);
+        let got = cx.shown(&answer);
         let text = format!("{}: {method} returned {got}; return a result such as util.SUCCESS", callback.at);
         Err(cx.nonsense(callback, method, text))
     }
@@ -223,7 +222,7 @@ impl Scripted {
         let callback = self.class.hook("getCurrentSummary")?;
         // Its error is told by the host; the old text stays.
         let answer = self.hook(cx, "getCurrentSummary", Vec::new()).await.ok()??;
-        match own_summary(&answer) {
+        match own_summary(cx, &answer) {
             Ok(own) => own.step,
             Err(text) => {
                 let text = format!("{}: getCurrentSummary {text}", callback.at);
@@ -237,7 +236,7 @@ impl Scripted {
     pub async fn result_summary(&self, cx: &StepContext) -> Result<Option<OwnSummary>, StepError> {
         let Some(callback) = self.class.hook("getResultSummary") else { return Ok(None) };
         let answer = cx.call(callback, "getResultSummary", self.args_of(Vec::new())).await?;
-        let own = own_summary(&answer).map_err(|text| {
+        let own = own_summary(cx, &answer).map_err(|text| {
             cx.nonsense(callback, "getResultSummary", format!("{}: getResultSummary {text}", callback.at))
         })?;
         Ok(Some(own))
@@ -342,11 +341,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// `{step =, build =}`. The error says what it is instead.
-fn own_summary(answer: &Json) -> Result<OwnSummary, String> {
-    let wrong = || {
-        let got = if answer.is_null() { "nothing".to_string() } else { answer.to_string() };
-        format!("returned {}; return {{step = \"…\", build = \"…\"}}", lunabot_model::text::shortened(&got))
-    };
+fn own_summary(cx: &StepContext, answer: &Json) -> Result<OwnSummary, String> {
+    let wrong = || format!("returned {}; return {{step = \"…\", build = \"…\"}}", cx.shown(answer));
     let map = answer.as_object().ok_or_else(wrong)?;
     let text = |name: &str| match map.get(name) {
         None | Some(Json::Null) => Ok(None),

@@ -118,7 +118,8 @@ impl GitPoller {
                 Json::Bool(true) => chosen.push(found),
                 Json::Bool(false) | Json::Null => {}
                 other => {
-                    let message = format!("branches returned {other}; wanted true or false");
+                    let message =
+                        format!("branches returned {}; wanted true or false", cx.script().shown(&other));
                     cx.script().nonsense(callback, site, &message);
                     return Err(SourceError::Other(message));
                 }

@@ -70,8 +70,7 @@ impl Filter {
             Json::Bool(passes) => Ok(passes),
             Json::Null => Ok(false),
             other => {
-                let shown = other.to_string();
-                let shown = lunabot_model::text::shortened(&shown);
+                let shown = cx.script().shown(&other);
                 let message = format!("pullrequest_filter returned {shown}; wanted true or false");
                 cx.script().nonsense(callback, site, &message);
                 Err(SourceError::Other(message))

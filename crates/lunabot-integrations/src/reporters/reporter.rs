@@ -9,7 +9,6 @@ use super::own::{GENERATOR_METHODS, GeneratorHandle, REPORTER_METHODS, ReporterH
 use super::reports::{self, Draft};
 use super::texts::{self, Named};
 use lunabot_data::{Due, Interest, Memory};
-use lunabot_model::text::returned;
 use lunabot_model::{AnyObject, Arg, Callback, Json, Properties, ScriptObject, Templates, reporters};
 use serde_json::{Map, json};
 use std::sync::{Arc, Weak};
@@ -257,7 +256,8 @@ impl Reporter {
             Json::Bool(needed) => Ok(needed),
             Json::Null => Ok(false),
             other => {
-                let told = format!("{method} returned {}; return true or false", returned(&other));
+                let shown = self.means.script.shown(&other);
+                let told = format!("{method} returned {shown}; return true or false");
                 Err(self.means.nonsense(callback, method, &told))
             }
         }
@@ -354,7 +354,7 @@ impl Reporter {
         answer: Json,
         builds: &[Json],
     ) -> Result<Option<Json>, Fault> {
-        match reports::checked(answer, builds) {
+        match reports::checked(answer, builds, |value| self.means.script.shown(value)) {
             Ok(report) => Ok(report),
             Err(wrong) => Err(self.means.nonsense(callback, what, &format!("{what} returned {wrong}"))),
         }

@@ -4,7 +4,6 @@ use super::details::{properties_in, wired};
 use super::formatters::Message;
 use super::formatters::kinds::BodyType;
 use super::wanted::Wanted;
-use lunabot_model::text::returned;
 use lunabot_model::{Json, Properties, Results};
 use serde_json::{Map, json};
 use std::collections::BTreeSet;
@@ -108,14 +107,20 @@ pub(crate) fn of_worker(message: Message, name: &str, notify: &[Json]) -> Json {
 }
 
 /// What a class of the configuration returned, if it is a report or nothing. The error says what it is instead.
-pub(crate) fn checked(answer: Json, known: &[Json]) -> Result<Option<Json>, String> {
+///
+/// `shown`: how a value is shown.
+pub(crate) fn checked(
+    answer: Json,
+    known: &[Json],
+    shown: impl Fn(&Json) -> String,
+) -> Result<Option<Json>, String> {
     let mut report = match answer {
         Json::Null => return Ok(None),
         Json::Object(report) => report,
         other => {
             return Err(format!(
                 "{}, which is no report; return a table {{body = …, builds = …}}, or nil",
-                returned(&other)
+                shown(&other)
             ));
         }
     };
@@ -159,6 +164,10 @@ pub(crate) fn rewire(build: &mut Json, known: &[Json]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn shown(value: &Json) -> String {
+        lunabot_model::text::returned(value, &str::to_owned)
+    }
 
     fn message(body: Json, body_type: BodyType, extra: Json) -> Message {
         Message { body, body_type, subject: None, extra_info: extra }
@@ -220,12 +229,12 @@ mod tests {
 
     #[test]
     fn row_11_019_what_a_class_returns_is_a_report_or_nothing() {
-        assert_eq!(checked(Json::Null, &[]), Ok(None));
+        assert_eq!(checked(Json::Null, &[], shown), Ok(None));
         let known =
             json!({"buildid": 1, "properties": {"$properties": {"x": [1, "Build"], "y": [2, "Build"]}}});
         let answer =
             json!({"body": "b", "users": {}, "builds": [{"buildid": 1, "properties": {"x": 1, "y": 3}}]});
-        let report = checked(answer, &[known]).unwrap().unwrap();
+        let report = checked(answer, &[known], shown).unwrap().unwrap();
         let wired = json!({"x": [1, "Build"], "y": [3, "Report"]});
         assert_eq!(report["builds"][0]["properties"]["$properties"], wired);
         assert_eq!((&report["users"], &report["logs"]), (&json!([]), &json!([])));
@@ -234,8 +243,8 @@ mod tests {
             (json!({"builds": 1}), "builds is no list"),
             (json!({"builds": [1]}), "no table"),
         ] {
-            assert!(checked(answer, &[]).unwrap_err().contains(told));
+            assert!(checked(answer, &[], shown).unwrap_err().contains(told));
         }
-        assert!(checked("x".repeat(10_000).into(), &[]).unwrap_err().len() < 200);
+        assert!(checked("x".repeat(10_000).into(), &[], shown).unwrap_err().len() < 200);
     }
 }

@@ -3,7 +3,7 @@
 use super::{RenderContext, RenderError, render, renderer_args};
 use crate::resources::SourceStamp;
 use crate::script::{CallSite, Inert, LiveObject};
-use crate::{BoxFuture, Callback, Json, Properties, Renderable, ScriptHost, SecretSource};
+use crate::{BoxFuture, Callback, ClassOf, Json, Properties, Renderable, ScriptHost, SecretSource};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 

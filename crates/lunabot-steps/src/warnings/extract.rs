@@ -143,8 +143,8 @@ async fn ask(cx: &StepContext, function: &Callback, found: &Matched<'_>) -> Resu
         one => std::slice::from_ref(one),
     };
     warning_of(parts).ok_or_else(|| {
-        let got = lunabot_model::text::returned(&answer);
-        let text = format!("warningExtractor returned {got}; return file, line number and text");
+        let shown = cx.shown(&answer);
+        let text = format!("warningExtractor returned {shown}; return file, line number and text");
         cx.nonsense(function, "warningExtractor", text)
     })
 }

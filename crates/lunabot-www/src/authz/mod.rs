@@ -274,8 +274,7 @@ impl Authz {
 
 /// Records that `what` returned something else than is `wanted`.
 fn odd(scope: &ServiceScope, function: &Callback, site: CallSite, what: &str, got: &Json, wanted: &str) {
-    let got = got.to_string();
-    let message = format!("{what} returned {}; wanted {wanted}", lunabot_model::text::shortened(&got));
+    let message = format!("{what} returned {}; wanted {wanted}", scope.script.shown(got));
     scope.script.nonsense(function, site, &message);
 }
 

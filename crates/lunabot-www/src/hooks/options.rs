@@ -67,8 +67,7 @@ impl Codebase {
             Ok(Json::String(codebase)) => Ok(codebase),
             Ok(Json::Null) => Ok(String::new()),
             Ok(other) => {
-                let shown = other.to_string();
-                let shown = lunabot_model::text::shortened(&shown);
+                let shown = script.shown(&other);
                 let text = format!("codebase returned {shown}; wanted the name of a codebase or nil");
                 script.nonsense(callback, site, &text);
                 Err(HookError::Failed(text))

@@ -3,7 +3,6 @@
 use super::Form;
 use crate::scheduler::Surroundings;
 use lunabot_model::script::CallSite;
-use lunabot_model::text::returned;
 use lunabot_model::{Arg, Callback, CallbackSpec, Json, Mono};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -139,7 +138,7 @@ async fn ask(function: &Callback, around: &Surroundings, scheduler: &str) -> Res
     let args = vec![Arg::Object(crate::scripts::master_object()), Arg::Value(scheduler.into())];
     let answer = around.host.call(function, site.clone(), args).await.map_err(|error| error.message)?;
     texts(&answer).ok_or_else(|| {
-        let text = format!("choices returned {}; return a list of texts", returned(&answer));
+        let text = format!("choices returned {}; return a list of texts", around.host.shown(&answer));
         around.host.nonsense(function, site, &text);
         function.placed(&text)
     })

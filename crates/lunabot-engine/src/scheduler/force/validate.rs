@@ -47,8 +47,7 @@ pub(super) async fn judge(
             Ok(Json::Null) => continue,
             Ok(Json::String(text)) => text,
             Ok(other) => {
-                let shown = other.to_string();
-                let shown = lunabot_model::text::shortened(&shown);
+                let shown = around.host.shown(&other);
                 let text =
                     format!("validate returned {shown}; return nil, or a text that says what is wrong");
                 around.host.nonsense(function, site, &text);

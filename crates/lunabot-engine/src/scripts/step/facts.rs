@@ -2,7 +2,6 @@
 
 use crate::scripts::args::{Args, Method, NOTHING, Reply, methods, value};
 use crate::step::{NewTestResult, StepContext};
-use lunabot_model::text::shortened;
 use lunabot_model::{Arg, Json};
 use serde_json::json;
 
@@ -72,7 +71,7 @@ async fn set_statistic(cx: &StepContext, mut args: Args) -> Reply {
     let (name, new) = (args.text("name")?, args.need::<Json>("value")?);
     if new.is_object() {
         let wanted = "expected a number, a text, true or false, or a list of these";
-        return Err(args.wrong(&format!("value: {wanted}, got {}", shortened(&new.to_string()))));
+        return Err(args.wrong(&format!("value: {wanted}, got {}", cx.shown(&new))));
     }
     cx.set_statistic(&name, new);
     Ok(NOTHING)

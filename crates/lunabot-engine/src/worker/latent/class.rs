@@ -7,7 +7,7 @@ use crate::Generation;
 use crate::step::with_traceback;
 use lunabot_model::render::ServiceScope;
 use lunabot_model::script::{CallSite, Inert, Instance, LiveObject};
-use lunabot_model::{Arg, BoxFuture, Json, Properties, ScriptError, ScriptErrorKind, ScriptObject, text};
+use lunabot_model::{Arg, BoxFuture, Json, Properties, ScriptError, ScriptErrorKind, ScriptObject};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
 
@@ -80,9 +80,10 @@ impl LatentClass {
                 Err(Failure::new(self.nonsense("start_instance", text)))
             }
             Json::Object(_) | Json::Array(_) => Ok(()),
-            Json::Null | Json::Number(_) | Json::String(_) => Err(Failure::new(
-                self.nonsense("start_instance", wrong("start_instance", &answer, "true, false or a table")),
-            )),
+            Json::Null | Json::Number(_) | Json::String(_) => Err(Failure::new(self.nonsense(
+                "start_instance",
+                self.wrong("start_instance", &answer, "true, false or a table"),
+            ))),
         }
     }
 
@@ -108,7 +109,7 @@ impl LatentClass {
     }
 
     fn odd_check(&self, answer: &Json) -> Result<(), String> {
-        let told = wrong("check_instance", answer, "true, or false and a text");
+        let told = self.wrong("check_instance", answer, "true, or false and a text");
         self.nonsense("check_instance", told);
         Ok(())
     }
@@ -123,7 +124,7 @@ impl LatentClass {
             Ok(Json::Bool(suits)) => suits,
             Ok(Json::Null) | Err(_) => false,
             Ok(other) => {
-                let told = wrong("isCompatibleWithBuild", &other, "true, false or nil");
+                let told = self.wrong("isCompatibleWithBuild", &other, "true, false or nil");
                 self.nonsense("isCompatibleWithBuild", told);
                 false
             }
@@ -167,6 +168,10 @@ impl LatentClass {
         callback.placed(&told)
     }
 
+    fn wrong(&self, method: &str, answer: &Json, expected: &str) -> String {
+        format!("{method} returned {}; return {expected}", self.generation.host.shown(answer))
+    }
+
     /// `self`: one for as long as the worker runs under this configuration.
     async fn this(&self) -> Result<&Arc<Instance>, ScriptError> {
         self.this.get_or_try_init(|| self.make()).await
@@ -203,11 +208,6 @@ impl LatentClass {
         }
         Ok(instance)
     }
-}
-
-fn wrong(method: &str, answer: &Json, expected: &str) -> String {
-    let got = if answer.is_null() { "nothing".into() } else { answer.to_string() };
-    format!("{method} returned {}; return {expected}", text::shortened(&got))
 }
 
 /// 08.047: who gives up (`util.fail`) says that trying again is of no use.

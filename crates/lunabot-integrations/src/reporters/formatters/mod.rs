@@ -126,6 +126,7 @@ impl Formatter {
     /// Makes the words about something.
     pub async fn message(&self, means: &Means, context: Context) -> Result<Message, Fault> {
         let context = self.with_more(means, context).await?;
+        let shown = |value: &Json| means.script.shown(value);
         match &self.way {
             Way::Empty => Ok(Message::default()),
             Way::Template(params) | Way::MissingWorker(params) => {
@@ -133,14 +134,14 @@ impl Formatter {
             }
             Way::Function(callback, body_type) => {
                 let body = means.call(callback, "fn", vec![Arg::Value(context.for_functions())]).await?;
-                let body =
-                    judged(body, *body_type).map_err(|wrong| means.nonsense(callback, "fn", &wrong))?;
+                let body = judged(body, *body_type, &shown)
+                    .map_err(|wrong| means.nonsense(callback, "fn", &wrong))?;
                 Ok(Message { body, body_type: *body_type, ..Message::default() })
             }
             Way::Raw(callback) => {
                 let args = vec![master(0), Arg::Value(context.for_functions())];
                 let answer = means.call(callback, "fn", args).await?;
-                read_raw(answer).map_err(|wrong| means.nonsense(callback, "fn", &wrong))
+                read_raw(answer, &shown).map_err(|wrong| means.nonsense(callback, "fn", &wrong))
             }
             Way::Renderable(params) => {
                 let scope = scope::Reported::new(means, &context).await?;
@@ -217,7 +218,10 @@ impl LiveObject for Base {
     }
 }
 
-fn read_raw(answer: Json) -> Result<Message, String> {
+/// How a value is shown.
+type Shown<'a> = &'a dyn Fn(&Json) -> String;
+
+fn read_raw(answer: Json, shown: Shown<'_>) -> Result<Message, String> {
     const WANTED: &str = "return {body = …, type = \"plain\", subject = …, extra_info = …}";
     let Json::Object(mut parts) = answer else { return Err(format!("fn returned no table; {WANTED}")) };
     let mut take = |name: &str| parts.remove(name).unwrap_or_default();
@@ -235,16 +239,16 @@ fn read_raw(answer: Json) -> Result<Message, String> {
         Json::String(subject) => Some(subject),
         _ => return Err("fn returned a subject that is no text".into()),
     };
-    Ok(Message { body: judged(body, body_type)?, body_type, subject, extra_info: extra_info(extra)? })
+    Ok(Message { body: judged(body, body_type, shown)?, body_type, subject, extra_info: extra_info(extra)? })
 }
 
 /// A body that a function gave: a text, or for JSON whatever it is.
-fn judged(body: Json, body_type: BodyType) -> Result<Json, String> {
+fn judged(body: Json, body_type: BodyType, shown: Shown<'_>) -> Result<Json, String> {
     match (&body, body_type) {
         (_, BodyType::Json) | (Json::String(_) | Json::Null, _) => Ok(body),
         _ => Err(format!(
             "fn returned the body {}, which is no text; for JSON the type is \"json\"",
-            returned(&body)
+            shown(&body)
         )),
     }
 }
@@ -279,7 +283,8 @@ mod tests {
 
     #[test]
     fn row_11_028_raw_messages_are_read() {
-        let message = read_raw(json!({"body": ["a"], "type": "json", "subject": "s"})).unwrap();
+        let message =
+            read_raw(json!({"body": ["a"], "type": "json", "subject": "s"}), &Json::to_string).unwrap();
         assert_eq!(
             (message.body, message.body_type, message.subject.as_deref()),
             (json!(["a"]), BodyType::Json, Some("s"))
@@ -292,7 +297,7 @@ mod tests {
             (json!({"extra_info": {"a": 1}}), "a table of tables"),
             (json!({"body": {"a": 1}}), "which is no text"),
         ] {
-            assert!(read_raw(answer).unwrap_err().contains(told), "{told}");
+            assert!(read_raw(answer, &Json::to_string).unwrap_err().contains(told), "{told}");
         }
     }
 

@@ -84,9 +84,10 @@ impl Handler {
         args: Vec<Arg>,
     ) -> Result<Vec<NewChange>, HookError> {
         let answer = self.ask(method, callback, args).await?;
-        read_changes(answer).map_err(|problem| {
+        let script = &self.scope.service.script;
+        read_changes(answer, |value| script.shown(value)).map_err(|problem| {
             let text = format!("{method} at {}: {problem}", callback.at);
-            self.scope.service.script.nonsense(callback, self.site(method), &text);
+            script.nonsense(callback, self.site(method), &text);
             HookError::Failed(text)
         })
     }
@@ -184,7 +185,7 @@ fn change_json(change: &NewChange) -> Json {
 
 /// Reads what a method returned: changes, one change, or nil; after it may stand the name of the kind of repository,
 /// which Buildbot's handlers return and nobody needs.
-fn read_changes(answer: Json) -> Result<Vec<NewChange>, String> {
+fn read_changes(answer: Json, shown: impl Fn(&Json) -> String) -> Result<Vec<NewChange>, String> {
     let answer = match answer {
         Json::Array(mut items) if matches!(items.as_slice(), [_, Json::Null | Json::String(_)]) => {
             items.remove(0)
@@ -197,10 +198,9 @@ fn read_changes(answer: Json) -> Result<Vec<NewChange>, String> {
         Json::Object(fields) if fields.is_empty() => Vec::new(),
         one @ Json::Object(_) => vec![one],
         other => {
-            let shown = other.to_string();
-            let shown = lunabot_model::text::shortened(&shown);
             return Err(format!(
-                "returned {shown}; wanted a list of changes: {{{{author = …, comments = …}}}}"
+                "returned {}; wanted a list of changes: {{{{author = …, comments = …}}}}",
+                shown(&other)
             ));
         }
     };
@@ -236,7 +236,11 @@ mod tests {
             (json!([null, "git"]), 0),
             (json!([{}, "git"]), 0),
         ] {
-            assert_eq!(read_changes(answer.clone()).map(|all| all.len()), Ok(count), "{answer}");
+            assert_eq!(
+                read_changes(answer.clone(), Json::to_string).map(|all| all.len()),
+                Ok(count),
+                "{answer}"
+            );
         }
         for (answer, wanted) in [
             (json!(3), "returned 3; wanted a list of changes: {{author = …, comments = …}}"),
@@ -244,7 +248,7 @@ mod tests {
             (json!([change, {"whom": "x"}]), "change 2: whom: unknown option, did you mean who?"),
             (json!([{"comments": "x"}]), "change 1: author is missing"),
         ] {
-            let told = read_changes(answer.clone()).unwrap_err();
+            let told = read_changes(answer.clone(), Json::to_string).unwrap_err();
             assert!(told.starts_with(wanted), "{answer}: {told}");
         }
     }
@@ -252,6 +256,6 @@ mod tests {
     #[test]
     fn what_the_dialect_finds_can_be_returned_as_it_is() {
         let change = NewChange { author: "A".into(), when_timestamp: Some(5), ..NewChange::default() };
-        assert_eq!(read_changes(json!([change_json(&change)])), Ok(vec![change]));
+        assert_eq!(read_changes(json!([change_json(&change)]), Json::to_string), Ok(vec![change]));
     }
 }
