@@ -319,6 +319,73 @@ end)
     Ok(())
 }
 
+/// Their functions run, and what they deliver can be asked for; what fails is tried again by the virtual clock.
+#[tokio::test]
+async fn reporters_report() -> Result<()> {
+    let more = r#"
+local reporters = lunabot.reporters
+c.services = {
+  reporters.Reporter{name = "chat", generators = {reporters.BuildStatusGenerator{mode = "failing"}}, send = function(reports)
+    local build = reports[1].builds[1]
+    local text = ("%s #%d: %s"):format(build.builder.name, build.number, util.statusToString(build.results))
+    local res = util.http.post{"https://chat.example.org/hook", json = {text = text}}
+    if res.status ~= 200 then util.fail("the chat is down") end
+  end},
+  reporters.ReporterBase:extend("Slow", {sendMessage = function(self, reports)
+    util.sleep(50)
+    self:setState("last", reports[1].body)
+  end}){name = "slow", generators = {reporters.BuildStartEndStatusGenerator{}}},
+}
+"#;
+    let tests = r#"
+local told, status = {}, 200
+t.on_http(function(request)
+  table.insert(told, request.json.text)
+  return {status = status}
+end)
+t.test("the chat hears of failures", function(m)
+  m:answers{["make test"] = {1, 0}}
+  m:force{builder = "linux"}
+  m:force{builder = "linux"}
+  t.same(told, {"linux #1: failure"})
+  local report = m:reports("chat")[1]
+  t.equal(#m:reports("chat"), 1)
+  t.equal(report.reporter, "chat")
+  t.equal(report.result, "failure")
+  t.matches(report.body, "failed 'make test'")
+  t.equal(report.builds[1].properties.owner, "somebody")
+  t.same(m:reports("slow"), {})
+  m:advance("3m")
+  t.equal(#m:reports("slow"), 4)
+  t.equal(#m:reports(), 5)
+  t.error(function() return report.worker2 end, "worker2")
+  t.error(function() m:reports("chatt") end, "there is no reporter chatt, did you mean chat?")
+end)
+t.test("a chat that is down hears of it later", function(m)
+  status = 503
+  m:answers{["make test"] = 1}
+  m:force{builder = "linux"}
+  t.equal(#told, 1)
+  m:advance(10)
+  t.equal(#told, 4, "after 1, 2 and 4 seconds")
+  t.same(m:reports("chat"), {})
+  status = 200
+  m:advance("1m")
+  t.equal(#m:reports("chat"), 1)
+end)
+t.test("wrong", function(m)
+  m:answers{["make test"] = 1}
+  m:force{builder = "linux"}
+  t.fail("look")
+end)
+"#;
+    let dir = folder(more, tests)?;
+    let ran = lunabot_test(&[], dir.path()).await?;
+    assert!(ran.code == Some(1) && ran.out.contains("2 passed, 1 failed"), "{}", ran.told());
+    assert!(ran.out.contains("chat reported: Buildbot failure in "), "{}", ran.told());
+    Ok(())
+}
+
 #[tokio::test]
 async fn failures_say_where_what_and_what_had_happened() -> Result<()> {
     let tests = r#"t.test("wrong", function(m)

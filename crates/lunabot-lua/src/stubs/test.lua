@@ -119,6 +119,18 @@ function t.on_process(fn) end
 ---@field summary? string of those that wait: what matters most
 ---@field why? string[] of those that wait: everything that keeps it
 
+---What a reporter has delivered: a report as its function was given it.
+---@class lunabot.test.Report
+---@field reporter string
+---@field body any
+---@field type "plain"|"html"|"json"
+---@field subject? string
+---@field results? integer
+---@field result? string success, failure …
+---@field builds table[]
+---@field users string[]
+---@field worker? string
+
 ---@class lunabot.test.Worker
 ---@field name string
 local worker = {}
@@ -194,6 +206,11 @@ function m:pending() end
 
 ---@return table[]
 function m:changes() end
+
+---What all reporters have delivered, or one.
+---@param reporter? string
+---@return lunabot.test.Report[]
+function m:reports(reporter) end
 
 ---@param name string
 ---@return lunabot.test.Worker

@@ -1,5 +1,6 @@
 //! The script host as a simulated master has it: calls are counted, and instances of latent workers connect.
 
+use super::reported::Reported;
 use lunabot_model::script::{CallSite, Instance, Keep};
 use lunabot_model::{Arg, BoxFuture, Callback, Json, ScriptError, ScriptHost};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub enum Latent {
 pub struct CountingHost {
     inner: Arc<dyn ScriptHost>,
     calls: AtomicU64,
+    reported: Arc<Reported>,
     latents: mpsc::UnboundedSender<Latent>,
 }
 
@@ -24,7 +26,13 @@ impl CountingHost {
     /// Instances are told by the channel: as many as the configuration starts.
     pub fn new(inner: Arc<dyn ScriptHost>) -> (Arc<Self>, mpsc::UnboundedReceiver<Latent>) {
         let (latents, told) = mpsc::unbounded_channel();
-        (Arc::new(CountingHost { inner, calls: AtomicU64::new(0), latents }), told)
+        let (calls, reported) = (AtomicU64::new(0), Arc::default());
+        (Arc::new(CountingHost { inner, calls, reported, latents }), told)
+    }
+
+    /// What reporters have delivered.
+    pub fn reported(&self) -> &Arc<Reported> {
+        &self.reported
     }
 
     /// Grows whenever a call begins or ends.
@@ -64,9 +72,13 @@ impl ScriptHost for CountingHost {
     ) -> BoxFuture<'a, Result<Json, ScriptError>> {
         Box::pin(async move {
             self.count();
+            let reports = Reported::of(&site, &args);
             let answer = self.inner.call(callback, site.clone(), args).await;
             self.count();
             self.tell(&site, &answer);
+            if let Some(reports) = reports {
+                self.reported.note(reports, &answer);
+            }
             answer
         })
     }

@@ -8,7 +8,7 @@ use crate::wiring::master_port::Port;
 use lunabot_engine::Masks;
 use lunabot_lua::{Host, LoadFailure, LoadOptions, Records, Tests};
 use lunabot_model::config::{Config, ConfigError};
-use lunabot_model::{Clock, ScriptHost};
+use lunabot_model::{Clock, ScriptHost, Templates};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +29,7 @@ pub struct Loaded {
     pub port: Arc<Port>,
     /// The configuration's name: `master.lua`.
     pub file: String,
+    pub templates: Arc<dyn Templates>,
 }
 
 /// Loads them. `dir` is the folder of the simulated master.
@@ -44,13 +45,22 @@ pub async fn load(place: &Place, dir: &Path, clock: VirtualClock) -> Result<Load
         test_file: Some(place.test_file.clone()),
         ..loader.options(1, Some(port.clone()), false)
     };
+    let templates = options.templates.clone();
     let loaded = Host::load(options).await.map_err(|LoadFailure { errors, .. }| errors)?;
-    let errors = check::all(&loaded.config);
+    let mut errors = check::all(&loaded.config);
+    errors.extend(lunabot_integrations::reporters::errors(&loaded.config.services, &*templates));
     let file = place.base.config().file_name().unwrap_or_default().to_string_lossy().into_owned();
     match loaded.tests {
-        Some(tests) if errors.is_empty() => {
-            Ok(Loaded { config: loaded.config, host: loaded.host, tests, clock, records, port, file })
-        }
+        Some(tests) if errors.is_empty() => Ok(Loaded {
+            config: loaded.config,
+            host: loaded.host,
+            tests,
+            clock,
+            records,
+            port,
+            file,
+            templates,
+        }),
         _ => Err(errors),
     }
 }

@@ -3,6 +3,7 @@
 use super::clock::VirtualClock;
 use super::host::{CountingHost, Latent};
 use super::load::Loaded;
+use super::reported::{self, Reported};
 use super::secrets::Secrets;
 use super::shared::Shared;
 use super::steps;
@@ -11,6 +12,7 @@ use crate::clock::SystemClock;
 use crate::wiring::master_port::Port;
 use lunabot_data::{Data, OpenOptions, Subscription};
 use lunabot_engine::{Engine, EngineOptions, Generation, Stop};
+use lunabot_integrations::Reporters;
 use lunabot_model::config::Config;
 use lunabot_model::script::{CallSite, Keep, MasterPort as _};
 use lunabot_model::{Callback, Clock as _, Json, Mono, Pattern, ScriptHost, Time};
@@ -43,6 +45,10 @@ pub struct Simulation {
     pub secrets: Arc<Secrets>,
     pub port: Arc<Port>,
     pub force_schedulers: Vec<String>,
+    /// Their names.
+    pub reporters: Vec<String>,
+    pub reported: Arc<Reported>,
+    running_reporters: Reporters,
     /// What functions that a test hands over are kept for.
     pub scope: Keep,
     /// Held by whoever moves the master on.
@@ -62,7 +68,7 @@ impl Simulation {
     /// # Errors
     /// What keeps it from starting, in words.
     pub async fn start(loaded: Loaded, dir: TempDir) -> Result<Arc<Self>, String> {
-        let Loaded { mut config, host, tests, clock, records, port, file, .. } = loaded;
+        let Loaded { mut config, host, tests, clock, records, port, file, templates } = loaded;
         config.schedulers.retain(|scheduler| scheduler.kind != LOOKS_AT_FILES);
         let data = Data::open(OpenOptions {
             url: "sqlite:///state.sqlite".into(),
@@ -76,6 +82,9 @@ impl Simulation {
         let secrets = Arc::new(Secrets::new(records.clone()));
         let (latent, present) = names_of_workers(&config);
         let force_schedulers = force_schedulers(&config);
+        let reporters = reported::names(&config);
+        let telling = reported::declared(&config, host.clone(), secrets.clone(), templates);
+        let running_reporters = Reporters::new(data.clone(), Arc::new(clock.clone()));
         let generation = Arc::new(Generation {
             number: host.generation(),
             content_hash: "simulated".into(),
@@ -93,6 +102,7 @@ impl Simulation {
         let engine = engine.await.map_err(|error| error.to_string())?;
         let script = host.clone() as Arc<dyn ScriptHost>;
         port.connect(&data, &script, &generation.config);
+        running_reporters.apply(&telling).await.map_err(|error| error.to_string())?;
         engine.apply(generation.clone()).await.map_err(|error| error.to_string())?;
         let builders = builders(&data).await?;
         let shared = Shared::new(data, engine, clock, script, records, builders);
@@ -109,6 +119,9 @@ impl Simulation {
             secrets,
             port,
             force_schedulers,
+            reporters,
+            reported: host.reported().clone(),
+            running_reporters,
             scope,
             turn: tokio::sync::Mutex::default(),
             host,
@@ -128,6 +141,7 @@ impl Simulation {
             worker.disconnect().await;
         }
         self.shared.engine.stop(Stop::Fast).await;
+        self.end_reporters(&self.running_reporters).await;
         // Its files go at once.
         let _ = self.shared.data.close().await;
     }
@@ -224,7 +238,7 @@ impl Simulation {
 }
 
 /// Everybody who is ready gets a turn, many times.
-async fn turns() {
+pub async fn turns() {
     for _ in 0..TURNS {
         tokio::task::yield_now().await;
     }

@@ -2,7 +2,7 @@
 //!
 //! Each test has a fresh interpreter, store, engine, clock and workers. What would reach outside is played: workers
 //! (`worker`), steps of the master (`steps`), secrets (`secrets`), and `util.http` and `util.process` (the script host's
-//! part). Change sources, pages and ports are not started. Files are written to a folder that goes with the test.
+//! part). Change sources, pages and ports are not started; reporters are. Files are written to a folder that goes with the test.
 
 mod answers;
 mod clock;
@@ -11,6 +11,7 @@ mod host;
 mod load;
 mod master;
 mod object;
+mod reported;
 mod run;
 mod secrets;
 mod shared;

@@ -23,6 +23,7 @@ pub const METHODS: &[&str] = &[
     "log",
     "now",
     "pending",
+    "reports",
     "request",
     "requests",
     "run_until_idle",
@@ -102,6 +103,10 @@ async fn op(simulation: &Arc<Simulation>, method: &str, args: Vec<Json>) -> Resu
             found.map(Arg::Value).ok_or_else(|| {
                 format!("there was no build of {}", text("build", &first).unwrap_or("any builder"))
             })
+        }
+        "reports" => {
+            let of = if first.is_null() { None } else { Some(text("reports", &first)?) };
+            list(simulation.reports(of)?)
         }
         "requests" => list(story::requests(shared).await),
         "changes" => list(story::changes(shared).await),

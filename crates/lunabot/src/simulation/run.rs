@@ -189,6 +189,7 @@ fn failure(error: &ScriptError) -> Vec<String> {
 async fn facts(simulation: &Simulation) -> Vec<String> {
     let mut lines = vec![format!("what happened (it is {}):", shown(simulation.now().secs()))];
     lines.extend(story::told(&simulation.shared).await.into_iter().map(|line| format!("  {line}")));
+    lines.extend(simulation.reported_in_words().into_iter().map(|line| format!("  {line}")));
     let failed = simulation.shared.records.errors().into_iter().filter(|row| row.callback != "test");
     let failed: Vec<String> =
         failed.map(|row| format!("  {} of {}: {}", row.callback, row.concerns, row.message)).collect();

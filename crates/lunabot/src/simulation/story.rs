@@ -51,7 +51,7 @@ async fn build(shared: &Shared, mut build: Json, workers: &HashMap<i64, String>,
 }
 
 /// A row of which a test can ask only for what there is. What is nil in Lua counts as there.
-fn row(of: &str, fields: Json) -> Json {
+pub fn row(of: &str, fields: Json) -> Json {
     let Json::Object(mut fields) = fields else { return fields };
     let absent: Vec<String> =
         fields.iter().filter(|(_, value)| value.is_null()).map(|(name, _)| name.clone()).collect();
@@ -61,7 +61,7 @@ fn row(of: &str, fields: Json) -> Json {
 }
 
 /// The word for a result: `success`.
-fn word(results: &Json) -> Json {
+pub fn word(results: &Json) -> Json {
     let known = results.as_i64().and_then(Results::from_code);
     known.map_or(Json::Null, |results| results.name().into())
 }
