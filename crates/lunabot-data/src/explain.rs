@@ -52,6 +52,19 @@ impl Data {
         Some(format!("{} #{}", live.builders.get(&build.builderid)?.name, build.number))
     }
 
+    /// All builds that run, in the order in which they began: the name of the worker, and `runtests #41`.
+    pub fn running_builds(&self) -> Vec<(String, String)> {
+        let live = self.shared.live();
+        let mut ids: Vec<BuildId> = live.builds.keys().copied().collect();
+        ids.sort_unstable();
+        let told = ids.iter().filter_map(|id| {
+            let build = &live.builds.get(id)?.row;
+            let worker = live.workers.get(&build.workerid?)?.name.clone();
+            Some((worker, format!("{} #{}", live.builders.get(&build.builderid)?.name, build.number)))
+        });
+        told.collect()
+    }
+
     /// Why a worker is paused, if somebody has said so.
     pub fn pause_reason(&self, worker: WorkerId) -> Option<String> {
         self.shared.live().workers.get(&worker)?.pause_reason.clone()

@@ -26,6 +26,7 @@ const UNCALLED: &[(Category, &str, &str)] = &[
         "a service that a reload changes is stopped, and a new one started: startService sees its options",
     ),
     (Category::Service, "checkConfig", "write check = function(args) … end"),
+    (Category::Step, "start", "write run = function(self) … end, which returns the result"),
     (Category::Parameter, "parse_from_args", "write parse_from_arg, which is called for each value"),
     (Category::Parameter, "getFromKwargs", "write parse_from_arg"),
     (
@@ -118,7 +119,7 @@ fn judge(lua: &Lua, shared: &Shared, class: &Class, mut problems: Vec<Problem>) 
             shared.warn(&at, &class.path(), odd);
         }
         let plain = !value.is_function() && fields.get(&name).is_none() && !SPECIAL.contains(&name.as_str());
-        let near = lunabot_model::kind::typo_of(&name, fields.names());
+        let near = meant(&name, fields.names());
         if let (true, Some(near)) = (plain, near) {
             shared.warn(
                 &at,
@@ -143,9 +144,26 @@ fn odd_method(class: &Class, name: &str, method: &mlua::Function) -> Option<Stri
     if let Some((_, _, instead)) = upstream {
         return Some(format!("{name} is a method of your own, which nothing calls; {instead}"));
     }
+    if name == "__init__" {
+        return Some(
+            "__init__ is a method of your own, which nothing calls; write init = function(self, args) … end"
+                .into(),
+        );
+    }
     let private = name.starts_with('_') || name.starts_with("mode_");
-    (private && class.kind.category == Category::Step)
-        .then(|| format!("{name} is a method of your own: what is private in Buildbot cannot be overridden"))
+    if private && class.kind.category == Category::Step {
+        let why = "what is private in Buildbot cannot be overridden";
+        return Some(format!("{name} is a method of your own: {why}"));
+    }
+    let near = meant(name, hooks.iter().map(|hook| hook.name))?;
+    Some(format!("{name} is a method of your own, which nothing calls; did you mean {near}?"))
+}
+
+/// The name that is likely meant by another: in few other letters, or in another case.
+fn meant<'a>(written: &str, names: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
+    let near = lunabot_model::kind::typo_of(written, names.clone());
+    near.or_else(|| names.into_iter().find(|name| plain(name) == plain(written)))
 }
 
 /// The options that the chain of classes sets.

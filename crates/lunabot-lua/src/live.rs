@@ -320,7 +320,8 @@ async fn call_method(lua: &Lua, this: &Value, name: &str, args: MultiValue) -> m
         return Err(raise(lua, no_receiver(this, name)));
     };
     if !object.methods.contains(&name) {
-        let message = format!("{} has no method {name}{}", object.class, hint(&object, name));
+        // It is what another object's method was given.
+        let message = format!("call it with a colon: x:{name}(…); a {} has no method {name}", object.class);
         return Err(raise(lua, message));
     }
     let args = args_of(lua, args, object.scope)?;

@@ -6,7 +6,7 @@ use crate::state::Shared;
 use crate::values::to_lua;
 use futures::FutureExt;
 use lunabot_model::{Arg, Json, LiveObject, Properties};
-use mlua::{Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
+use mlua::{FromLua, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -75,18 +75,23 @@ fn props(lua: &Lua, this: &Value, method: &str) -> mlua::Result<mlua::UserDataRe
 
 /// Methods of properties, entered into the prelude under `props_NAME`.
 pub(crate) fn add_methods(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
-    let get = lua.create_function(|lua, (this, name, default): (Value, String, Value)| {
+    let get = lua.create_function(|lua, (this, name, default): (Value, Value, Value)| {
         let props = props(lua, &this, "getProperty")?;
+        let name = String::from_lua(name, lua)?;
         let values = props.values.borrow();
         values.get(&name).map_or(Ok(default), |json| to_lua(lua, &Shared::of(lua), json))
     })?;
     prelude.raw_set("props_getProperty", get)?;
-    let has = lua.create_function(|lua, (this, name): (Value, String)| {
-        Ok(props(lua, &this, "hasProperty")?.values.borrow().contains(&name))
+    let has = lua.create_function(|lua, (this, name): (Value, Value)| {
+        let props = props(lua, &this, "hasProperty")?;
+        let name = String::from_lua(name, lua)?;
+        let there = props.values.borrow().contains(&name);
+        Ok(there)
     })?;
     prelude.raw_set("props_hasProperty", has)?;
-    let source = lua.create_function(|lua, (this, name): (Value, String)| {
+    let source = lua.create_function(|lua, (this, name): (Value, Value)| {
         let props = props(lua, &this, "getPropertySource")?;
+        let name = String::from_lua(name, lua)?;
         let source = props.values.borrow().property(&name).map(|property| property.source.clone());
         Ok(source)
     })?;

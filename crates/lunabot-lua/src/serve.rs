@@ -334,9 +334,8 @@ impl Server {
 
     fn suspended(&self, id: u64, left: Duration) -> ScriptError {
         let left_seconds = left.as_secs() + 1;
-        let text = format!(
-            "exceeded its limits again and again, and is not called for another {left_seconds} s"
-        );
+        let text =
+            format!("exceeded its limits again and again, and is not called for another {left_seconds} s");
         error(ScriptErrorKind::Suspended(left), self.of(id, &text), String::new())
     }
 

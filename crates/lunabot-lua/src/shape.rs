@@ -62,7 +62,7 @@ impl Fields {
         self.get(name).map(|field| &field.shape).or(self.rest.as_deref())
     }
 
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.known.iter().map(|field| field.name.as_str())
     }
 }

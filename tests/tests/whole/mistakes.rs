@@ -109,6 +109,10 @@ async fn what_is_called_wrongly_says_so_in_the_users_words() -> Result<()> {
         ),
         ("local t = {} while true do t[#t + 1] = ('x'):rep(1000000) .. #t end", "not enough memory"),
         ("util.parse_ini('[a]\\nb = x').a:int('b')", "[a] b is not a whole number: x"),
+        ("util.mutex().with(function() end)", "call it with a colon: mutex:with("),
+        ("util.spawn(function() end).wait()", "call it with a colon: task:wait()"),
+        ("self.build:getProperties().getProperty('x')", "call it with a colon: p:getProperty("),
+        ("self.runCommand(util.RemoteCommand{'shell', {}})", "call it with a colon: x:runCommand("),
     ] {
         let (master, build) = built(&body(run)).await?;
         assert_eq!(build["results"], 4, "{run}: {build}");
@@ -261,6 +265,36 @@ fn mistakes_of_the_file_name_their_place() -> Result<()> {
             "c.change_source = {lunabot.changes.ChangeSource:extend('Mine', {activate = function() end}){category = 3}}",
             vec![],
             "category: ",
+        ),
+        (
+            "f:addStep(steps.BuildStep:extend('Idle', {name = 'idle'}){})",
+            vec![],
+            "steps.BuildStep: does nothing by itself: extend it with a method run",
+        ),
+        (
+            "steps.ShellCommand:extend('X', {getResultSumary = function() end})",
+            vec![],
+            "getResultSumary is a method of your own, which nothing calls; did you mean getResultSummary?",
+        ),
+        (
+            "steps.ShellCommand:extend('X', {get_result_summary = function() end})",
+            vec![],
+            "did you mean getResultSummary?",
+        ),
+        (
+            "steps.ShellCommand:extend('X', {halt_on_failure = true})",
+            vec![],
+            "halt_on_failure is an attribute; did you mean the option haltOnFailure?",
+        ),
+        (
+            "steps.ShellCommand:extend('X', {__init__ = function() end})",
+            vec![],
+            "write init = function(self, args) … end",
+        ),
+        (
+            "steps.ShellCommand:extend('X', {start = function() end})",
+            vec![],
+            "start is a method of your own, which nothing calls; write run = function(self) … end",
         ),
     ] {
         let output = checked(block, &files)?;

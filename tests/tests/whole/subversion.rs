@@ -136,7 +136,7 @@ async fn rows_02_014_02_017_a_splitter_of_ones_own_sorts_projects_below_branches
         facts,
         [
             r#""Nevow" null ["","setup.py"]"#,
-            r#""Nevow" "branches/1.5.x" ["","a","a/b"]"#,
+            r#""Nevow" "branches/1.5.x" ["","a/","a/b"]"#,
             r#""Twisted" null ["","y"]"#,
         ]
     );

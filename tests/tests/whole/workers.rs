@@ -441,9 +441,61 @@ async fn row_08_013_a_reload_tells_builders_and_drops_who_is_gone_and_nobody_els
         let without = "c.workers[1] = worker.LocalWorker{\"w1\"}\n".to_string() + &two;
         master.rewrite_config(&config(&without))?;
         reconfig(&master).await?;
-        master.log_line(|line| line.contains("no longer wanted")).await?;
+        master
+            .log_line(|line| {
+                line.contains("no longer configured: its connection is closed")
+                    || line.contains("no longer wanted")
+            })
+            .await?;
         master.force("b").await?;
         assert_eq!(master.finished_build(2).await?["results"], 0, "{protocol}");
+    }
+    Ok(())
+}
+
+/// What the command says a reload would do.
+async fn plan(master: &Master) -> Result<String> {
+    let output =
+        Command::new(lunabot_binary()).args(["reconfig", "--plan"]).arg(master.dir()).output().await?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[tokio::test]
+async fn a_worker_that_is_configured_away_ends_its_build_first() -> Result<()> {
+    let gate = tempfile::tempdir()?;
+    let hold = format!("until test -e {}/open; do sleep 0.05; done", gate.path().display());
+    let held = format!("builder(\"held\", steps.ShellCommand{{name = \"hold\", command = {hold:?}}})\n");
+    // The builder goes to another worker.
+    let without = "c.workers[1] = worker.LocalWorker{\"other\"}\nc.builders = { util.BuilderConfig{name = \"held\", \
+                   workernames = {\"other\"}, factory = util.BuildFactory{}} }\nnames = {\"held\"}\n";
+    for protocol in [None, Some("pb"), Some("msgpack_experimental_v7")] {
+        let local = "c.workers[1] = worker.LocalWorker{\"w1\"}\n".to_string();
+        let first = if protocol.is_some() { worker("") } else { local };
+        let mut master = Master::start(&config(&(first + &held))).await?;
+        let stock = match protocol {
+            Some(protocol) => Some(attached(&mut master, protocol).await?),
+            None => None,
+        };
+        master.force("held").await?;
+        let holds = |a: &Value| a["steps"].as_array().is_some_and(|s| s.iter().any(|s| s["name"] == "hold"));
+        master.until("builds/1/steps", holds).await?;
+
+        master.rewrite_config(&config(without))?;
+        let told = plan(&master).await?;
+        assert!(told.contains("stop worker w1\n"), "{told}");
+        assert!(told.contains("worker w1 leaves when held #1 has ended\n"), "{told}");
+        assert!(told.contains("interrupt nothing: 1 build goes on"), "{told}");
+        reconfig(&master).await?;
+        master.force("held").await?;
+        assert_eq!(master.finished_build(2).await?["results"], 0, "it runs on the other worker");
+        assert_eq!(master.get("builds/1").await?["builds"][0]["complete"], false, "{protocol:?}");
+
+        std::fs::write(gate.path().join("open"), "")?;
+        assert_eq!(master.finished_build(1).await?["results"], 0, "{protocol:?}: {}", master.log());
+        master.log_line(|line| line.contains("no longer configured: its connection is closed")).await?;
+        connected(&master, false).await?;
+        drop(stock);
+        std::fs::remove_file(gate.path().join("open"))?;
     }
     Ok(())
 }

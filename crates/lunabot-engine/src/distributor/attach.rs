@@ -7,20 +7,38 @@ use crate::engine::EngineError;
 use crate::plan::BuilderPlan;
 use crate::worker::{WorkerHandle, WorkerLink, latent};
 use lunabot_model::WorkerId;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
 impl Actor {
     /// 08.013.
     pub fn drop_unconfigured(&mut self) {
-        for (id, handle) in &self.links {
-            if !self.workers.contains_key(id) {
-                let handle = handle.clone();
-                self.spawn(async move {
-                    handle.link.disconnect().await;
-                    None
-                });
-            }
+        let all: Vec<WorkerId> = self.links.keys().copied().collect();
+        all.into_iter().for_each(|id| self.drop_if_needless(id));
+    }
+
+    /// Parts with a worker that is no longer configured, once no build runs on it: a reload interrupts none.
+    pub fn drop_if_needless(&mut self, id: WorkerId) {
+        if self.workers.contains_key(&id) {
+            return;
+        }
+        if let Some(builds) = NonZeroUsize::new(self.runs.on_worker(id).count()) {
+            let name = self.links.get(&id).map(|handle| handle.name.as_str()).unwrap_or_default();
+            tracing::info!(
+                worker = name,
+                builds,
+                "no longer configured: it leaves when its builds have ended"
+            );
+            return;
+        }
+        self.tell_latent(id, latent::Event::Removed);
+        if let Some(handle) = self.links.get(&id).cloned() {
+            tracing::info!(worker = handle.name, "no longer configured: its connection is closed");
+            self.spawn(async move {
+                handle.link.disconnect().await;
+                None
+            });
         }
     }
 

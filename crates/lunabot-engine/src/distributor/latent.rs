@@ -52,11 +52,14 @@ impl Actor {
         for (worker, _) in plan.workers.iter().filter(|(worker, _)| worker.latent.is_none()) {
             self.show(worker.id, None);
         }
-        let latent = |id: &WorkerId| self.workers.get(id).is_some_and(|plan| plan.latent.is_some());
-        let mut gone = self.latents.ids();
-        gone.retain(|id| !latent(id));
-        for gone in gone {
-            self.tell_latent(gone, Event::Removed);
+        for id in self.latents.ids() {
+            match self.workers.get(&id) {
+                // With a connection: below, as all who have one.
+                None if !self.links.contains_key(&id) => self.drop_if_needless(id),
+                // Another kind of worker now.
+                Some(plan) if plan.latent.is_none() => self.tell_latent(id, Event::Removed),
+                None | Some(_) => {}
+            }
         }
     }
 

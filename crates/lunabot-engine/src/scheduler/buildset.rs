@@ -146,10 +146,10 @@ impl Common {
     }
 
     /// The names of the builders, as they are for a buildset to come.
-    async fn rendered_names(&self, cx: &dyn RenderContext) -> Result<Vec<String>, RenderError> {
+    async fn rendered_names(&self, cx: &BuildsetContext) -> Result<Vec<String>, RenderError> {
         let rendered = render(&self.builder_names, cx).await?;
         names_of(&rendered).ok_or_else(|| {
-            let got = lunabot_model::text::returned(&rendered);
+            let got = cx.around.host.shown(&rendered);
             let text = format!("builderNames of scheduler {} yielded {got}, not a list of names", self.name);
             if let Some(function) = Callback::first_in(&self.builder_names) {
                 cx.nonsense(&function, &text);

@@ -186,7 +186,7 @@ impl SvnPoller {
         let link = |template: &String| params::link(template, &revision);
         NewChange {
             author: entry.author.clone(),
-            files: files.into_iter().map(|(path, _)| path.trim_end_matches('/').to_string()).collect(),
+            files: files.into_iter().map(|(path, _)| path).collect(),
             comments: entry.message.clone(),
             branch: place.branch,
             category: self.params.common().category(),

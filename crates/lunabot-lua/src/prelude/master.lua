@@ -21,8 +21,12 @@ end
 local Task = {}
 Task.__index = Task
 function util.spawn(fn) return setmetatable({ handle = host.spawn(fn) }, Task) end
-function Task:wait() return host.task_wait(self.handle) end
-function Task:cancel() return host.task_cancel(self.handle) end
+local function handle_of(task, method)
+  if getmetatable(task) ~= Task then raise("call it with a colon: task:" .. method .. "()") end
+  return task.handle
+end
+function Task:wait() return host.task_wait(handle_of(self, "wait")) end
+function Task:cancel() return host.task_cancel(handle_of(self, "cancel")) end
 
 -- The first of several tasks or functions that ends: its key and its result. Functions that lose are cancelled.
 function util.wait_any(map)
@@ -62,6 +66,7 @@ local Mutex = {}
 Mutex.__index = Mutex
 function util.mutex() return setmetatable({ handle = host.mutex() }, Mutex) end
 function Mutex:with(fn)
+  if getmetatable(self) ~= Mutex then raise("call it with a colon: mutex:with(function() … end)") end
   local guard <close> = host.mutex_lock(self.handle)
   return fn()
 end

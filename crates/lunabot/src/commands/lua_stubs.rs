@@ -14,7 +14,7 @@ const LIBRARY: &str = ".lunabot";
 const SETTINGS: &str = ".luarc.json";
 
 pub fn run(args: &LuaStubs) -> Result<ExitCode> {
-    ensure!(args.dir.is_dir(), "{} is no folder", args.dir.display());
+    ensure!(args.dir.is_dir() || !args.dir.exists(), "{} is no folder", args.dir.display());
     let library = args.dir.join(LIBRARY);
     std::fs::create_dir_all(&library).with_context(|| format!("cannot make {}", library.display()))?;
     for (name, text) in lunabot_lua::stubs(&kinds::all()) {

@@ -6,6 +6,7 @@ use crate::reload::diff::{Plan, Tense};
 use crate::reload::generation::Generation;
 use crate::reload::history::Load;
 use crate::reload::queue::Reloader;
+use crate::reload::running;
 use crate::supervisor;
 use lunabot_model::BoxFuture;
 use lunabot_model::config::ConfigError;
@@ -103,8 +104,10 @@ impl Reloader for Rooms {
                     let old = self.current();
                     let errors = self.refuse(&old, &generation).await;
                     if errors.is_empty() {
-                        let plan = Plan::between(old.config(), generation.config());
-                        return Outcome { ok: true, lines: plan.lines(Tense::Would) };
+                        let (before, after) = (old.config(), generation.config());
+                        let mut lines = Plan::between(before, after).lines(Tense::Would);
+                        lines.extend(running::lines(before, after, &self.data().running_builds()));
+                        return Outcome { ok: true, lines };
                     }
                     errors
                 }

@@ -5,4 +5,5 @@ pub mod diff;
 pub mod generation;
 pub mod history;
 pub mod queue;
+pub mod running;
 pub mod watch;

@@ -5,12 +5,14 @@ use bytes::Bytes;
 use futures::future::join_all;
 use lunabot_engine::Engine;
 use lunabot_engine::worker::{CommandSink, LinkError, LocalWorkerParams, WorkerLink};
+use lunabot_model::Json;
 use lunabot_model::config::Config;
 use lunabot_proto::{Command, Transfer, Update, WorkerInfo};
 use lunabot_worker::{MasterSide, TransferError, WorkerCore, WorkerOptions};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Mutex;
 
 /// A line is not cut before it has so many characters: as long as what workers over msgpack are told.
@@ -33,6 +35,8 @@ struct Running {
     /// Absent where the worker is simulated.
     core: Option<WorkerCore>,
     link: Arc<dyn WorkerLink>,
+    /// The engine has parted with it.
+    gone: Arc<AtomicBool>,
 }
 
 impl LocalWorkers {
@@ -41,15 +45,18 @@ impl LocalWorkers {
         LocalWorkers { engine, simulated, home: basedir.to_owned(), running: Mutex::default() }
     }
 
-    /// Makes the embedded workers of `config` the running ones. After [`Engine::apply`]: the engine must know them.
+    /// Makes the embedded workers of `config` the running ones. After [`Engine::apply`]: the engine must know them, and
+    /// parts with those that are no workers any more when their builds have ended.
     pub async fn apply(&self, config: &Config) -> anyhow::Result<()> {
         let wanted = self.wanted(config)?;
         let mut running = self.running.lock().await;
-        let leaving: Vec<String> = running
-            .iter()
-            .filter(|(name, worker)| wanted.get(*name) != Some(&worker.folder))
-            .map(|(name, _)| name.clone())
-            .collect();
+        running.retain(|_, worker| !worker.gone.load(Ordering::SeqCst));
+        let changed = |name: &str, worker: &Running| match wanted.get(name) {
+            Some(folder) => *folder != worker.folder,
+            None => worker.core.is_none() || is_configured(config, name),
+        };
+        let leaving = running.iter().filter(|(name, worker)| changed(name, worker));
+        let leaving: Vec<String> = leaving.map(|(name, _)| name.clone()).collect();
         for name in leaving {
             if let Some(worker) = running.remove(&name) {
                 self.end(&name, worker).await;
@@ -92,24 +99,29 @@ impl LocalWorkers {
         if let Some(make) = &self.simulated {
             let link = make(&name);
             self.engine.worker_attached(&name, Arc::clone(&link)).await?;
-            return Ok((name, Running { folder, core: None, link }));
+            return Ok((name, Running { folder, core: None, link, gone: Arc::default() }));
         }
         let mut options = WorkerOptions::new(&folder);
         options.output.max_line_length = LONGEST_LINE;
         let core = WorkerCore::new(options)?;
         let info = core.info().await;
-        let (engine, own) = (self.engine.clone(), name.clone());
+        let (engine, own, gone) = (self.engine.clone(), name.clone(), Arc::<AtomicBool>::default());
         let link = Arc::new_cyclic(|this| LocalLink {
             name: own,
             engine,
             info,
             core: core.clone(),
+            gone: gone.clone(),
             this: this.clone(),
         });
         let link: Arc<dyn WorkerLink> = link;
         self.engine.worker_attached(&name, Arc::clone(&link)).await?;
-        Ok((name, Running { folder, core: Some(core), link }))
+        Ok((name, Running { folder, core: Some(core), link, gone }))
     }
+}
+
+fn is_configured(config: &Config, name: &str) -> bool {
+    config.workers.iter().any(|object| object.arg("name").and_then(Json::as_str) == Some(name))
 }
 
 /// The link to one embedded worker.
@@ -118,6 +130,7 @@ struct LocalLink {
     engine: Engine,
     info: WorkerInfo,
     core: WorkerCore,
+    gone: Arc<AtomicBool>,
     this: std::sync::Weak<LocalLink>,
 }
 
@@ -166,8 +179,10 @@ impl WorkerLink for LocalLink {
         let (engine, name) = (self.engine.clone(), self.name.clone());
         // The engine may be waiting for this very call.
         tokio::spawn(async move {
+            let gone = this.gone.clone();
             let link: Arc<dyn WorkerLink> = this;
             engine.worker_detached(&name, &link).await;
+            gone.store(true, Ordering::SeqCst);
         });
     }
 }

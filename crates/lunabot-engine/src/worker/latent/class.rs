@@ -69,9 +69,11 @@ impl LatentClass {
     /// 08.042. What it has returned is known from then on.
     pub async fn start(&self, build: ScriptObject) -> Result<(), Failure> {
         let answer = self.endless("start_instance", Arg::Object(build)).await.map_err(failure_of)?;
-        self.current.set_instance(answer.clone());
         match &answer {
-            Json::Bool(true) => Ok(()),
+            Json::Bool(true) => {
+                self.current.set_instance(answer);
+                Ok(())
+            }
             Json::Bool(false) => Err(Failure::new("start_instance returned false: it cannot start one now")),
             Json::Object(_) | Json::Array(_) if answer.to_string().len() > MAX_INSTANCE => {
                 let text = format!(
@@ -79,7 +81,10 @@ impl LatentClass {
                 );
                 Err(Failure::new(self.nonsense("start_instance", text)))
             }
-            Json::Object(_) | Json::Array(_) => Ok(()),
+            Json::Object(_) | Json::Array(_) => {
+                self.current.set_instance(answer);
+                Ok(())
+            }
             Json::Null | Json::Number(_) | Json::String(_) => Err(Failure::new(self.nonsense(
                 "start_instance",
                 self.wrong("start_instance", &answer, "true, false or a table"),

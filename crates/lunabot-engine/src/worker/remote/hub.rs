@@ -16,7 +16,7 @@ use lunabot_model::Clock;
 use lunabot_proto::WorkerInfo;
 use lunabot_proto::master::{Answer, Call, MasterProtocol};
 use lunabot_proto::pb::{PbClient, PbTry};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -96,13 +96,13 @@ impl Hub {
         })
     }
 
-    /// Completes when those who are no members any more have gone.
-    pub async fn set_members(self: &Arc<Self>, members: HashMap<String, Member>) {
+    /// Completes when those who are workers of another sort from now on, which `others` names, have gone. Those who are no
+    /// workers any more are parted with by the engine.
+    pub async fn set_members(self: &Arc<Self>, members: HashMap<String, Member>, others: &HashSet<String>) {
         let names: Vec<String> = members.keys().cloned().collect();
         *self.members() = members;
-        let wanted = |name: &str| self.members().contains_key(name);
-        self.absences.keep_only(wanted);
-        let leaving = self.seats.keep_only(wanted);
+        self.absences.keep_only(|name| self.members().contains_key(name));
+        let leaving = self.seats.keep_only(|name| !others.contains(name));
         let gone = async {
             for free in leaving {
                 free.cancelled().await;
@@ -110,7 +110,7 @@ impl Hub {
         };
         tokio::select! {
             () = gone => {}
-            () = self.clock.sleep(STOP) => tracing::warn!("a worker that is no longer configured has not left yet"),
+            () = self.clock.sleep(STOP) => tracing::warn!("a worker that is of another kind now has not left yet"),
         }
         for name in names.iter().filter(|name| !self.seats.is_taken(name)) {
             self.absences.begin(self, name);

@@ -31,7 +31,7 @@ use listen::{Bound, Port};
 use lunabot_model::config::protocols::{MSGPACK, PB};
 use lunabot_model::{Clock, Endpoint};
 use lunabot_net::tls::ServerConfig;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -64,6 +64,8 @@ pub enum RemoteError {
 /// What a configuration wants of [`RemoteWorkers`], with every port taken: nothing else can fail.
 pub struct Prepared {
     members: HashMap<String, Member>,
+    /// Workers that do not connect.
+    others: HashSet<String>,
     clients: Clients,
     ports: Vec<(Gate, Option<Bound>)>,
     /// Certificates of ports that stay.
@@ -106,7 +108,9 @@ impl RemoteWorkers {
         }
         let intake = self.hub.intake(generation);
         let (clients, own) = clients::clients(generation, &intake).await.map_err(RemoteError::Worker)?;
-        let mut prepared = Prepared { members, clients, ports: Vec::new(), certificates: Vec::new() };
+        let names = generation.config.workers.iter().filter_map(|object| object.arg("name")?.as_str());
+        let others = names.filter(|name| !members.contains_key(*name)).map(str::to_owned).collect();
+        let mut prepared = Prepared { members, others, clients, ports: Vec::new(), certificates: Vec::new() };
         for protocol in [PB, MSGPACK] {
             self.prepare_port(
                 Gate::Workers(protocol),
@@ -146,7 +150,7 @@ impl RemoteWorkers {
     /// Goes over to what was prepared. After [`Engine::apply`]: the engine must know the workers. Connections of workers
     /// that stay are not touched, whatever became of their ports and passwords.
     pub async fn take_up(&self, prepared: Prepared) {
-        self.hub.set_members(prepared.members).await;
+        self.hub.set_members(prepared.members, &prepared.others).await;
         self.hub.set_clients(prepared.clients);
         for (gate, config) in prepared.certificates {
             if let Some(tls) = self.lock().get(&gate).and_then(|port| port.tls.as_ref()) {
