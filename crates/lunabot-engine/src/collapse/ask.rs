@@ -29,7 +29,7 @@ pub(super) async fn pairs(
     olders: &[Arc<PendingRequest>],
     changes: &RequestChanges,
 ) -> Doomed {
-    let common = [master_object(), builder_object(builder), request_object(builder, new, changes.of(new))];
+    let common = [master_object(), builder_object(builder), request_object(builder, new, changes)];
     let common: Vec<Arg> = common.into_iter().map(Arg::Object).collect();
     let answers = each(builder, callback, common, olders, changes).await;
     let doomed = olders.iter().zip(answers).filter_map(|(old, answer)| {
@@ -55,7 +55,7 @@ async fn each(
         if asked.len() == CHUNKS {
             all.extend(asked.next().await.into_iter().flatten());
         }
-        let object = |request| Arg::Object(request_object(builder, request, changes.of(request)));
+        let object = |request| Arg::Object(request_object(builder, request, changes));
         let args = some.iter().map(object).collect();
         asked.push_back(builder.plan.generation.host.call_each(
             callback,

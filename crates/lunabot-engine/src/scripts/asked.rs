@@ -223,8 +223,8 @@ fn site(option: &str, builder: &BuilderView) -> CallSite {
     CallSite::new(option, format!("builder {}", builder.plan.config.name))
 }
 
-async fn changes_of(data: &Data, request: &Arc<PendingRequest>) -> Vec<Change> {
-    RequestChanges::read_or_none(data, vec![request.clone()]).await.of(request)
+async fn changes_of(data: &Data, request: &Arc<PendingRequest>) -> RequestChanges {
+    RequestChanges::read_or_none(data, vec![request.clone()]).await
 }
 
 /// 07.015.
@@ -236,7 +236,7 @@ async fn next_build(
 ) -> Told {
     let callback = builder.plan.config.next_build.as_ref()?;
     let changes = RequestChanges::read_or_none(data, requests.to_vec()).await;
-    let objects = requests.iter().map(|request| request_object(builder, request, changes.of(request)));
+    let objects = requests.iter().map(|request| request_object(builder, request, &changes));
     let args = vec![Arg::Object(builder_object(builder)), Arg::List(objects.collect())];
     let site = site("nextBuild", builder);
     let known = |id: &i64| requests.iter().any(|request| id_of_request(request) == *id);
@@ -271,7 +271,7 @@ async fn next_worker(
     let args = vec![
         Arg::Object(builder_object(builder)),
         Arg::List(objects.collect()),
-        Arg::Object(request_object(builder, request, changes)),
+        Arg::Object(request_object(builder, request, &changes)),
     ];
     let site = site(option, builder);
     let known = |id: &i64| workers.iter().any(|worker| worker.plan.id == *id);
@@ -321,7 +321,7 @@ async fn can_start(
     let args = vec![
         Arg::Object(builder_object(builder)),
         Arg::Object(wfb_object(&worker, &properties)),
-        Arg::Object(request_object(builder, request, changes)),
+        Arg::Object(request_object(builder, request, &changes)),
     ];
     let site = site("canStartBuild", builder);
     let verdict = match generation.host.call(callback, site.clone(), args).await {
@@ -340,8 +340,9 @@ async fn can_start(
 fn prepared(
     builder: &BuilderView,
     request: &PendingRequest,
-    changes: &[Change],
+    changes: &RequestChanges,
     worker: &WorkerPlan,
 ) -> Properties {
-    properties::before_build(&builder.plan, changes, &[&request.properties], Some(worker))
+    let changes: Vec<Change> = changes.of(request).into_iter().cloned().collect();
+    properties::before_build(&builder.plan, &changes, &[&request.properties], Some(worker))
 }

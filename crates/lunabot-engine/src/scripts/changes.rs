@@ -7,9 +7,9 @@ use lunabot_model::{ChangeId, SourceStampId};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// See the module.
-#[derive(Default)]
-pub(crate) struct RequestChanges(HashMap<SourceStampId, Vec<Change>>);
+/// See the module. Copies share what was read.
+#[derive(Default, Clone)]
+pub(crate) struct RequestChanges(Arc<HashMap<SourceStampId, Vec<Change>>>);
 
 impl RequestChanges {
     pub async fn read(data: &Data, requests: Vec<Arc<PendingRequest>>) -> Result<Self, DataError> {
@@ -19,7 +19,7 @@ impl RequestChanges {
         for change in data.changes_of_stamps(&stamps.into_iter().collect::<Vec<_>>()).await? {
             by_stamp.entry(change.sourcestamp.ssid).or_default().push(change);
         }
-        Ok(RequestChanges(by_stamp))
+        Ok(RequestChanges(Arc::new(by_stamp)))
     }
 
     /// The same where nobody can be told of an error: no changes then.
@@ -37,9 +37,9 @@ impl RequestChanges {
     }
 
     /// Those of one request, by id.
-    pub fn of(&self, request: &PendingRequest) -> Vec<Change> {
+    pub fn of(&self, request: &PendingRequest) -> Vec<&Change> {
         let stamps = request.buildset.sourcestamps.iter();
-        let mut all: Vec<_> = stamps.filter_map(|s| self.0.get(&s.ssid)).flatten().cloned().collect();
+        let mut all: Vec<_> = stamps.filter_map(|stamp| self.0.get(&stamp.ssid)).flatten().collect();
         all.sort_by_key(|change| change.changeid);
         all
     }

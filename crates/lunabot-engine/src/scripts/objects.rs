@@ -2,6 +2,7 @@
 
 use crate::distributor::{Actor, Queue};
 use crate::plan::BuilderPlan;
+use crate::scripts::RequestChanges;
 use lunabot_data::new::PendingRequest;
 use lunabot_model::config::BuilderConfig;
 use lunabot_model::resources::{Change, SourceStamp};
@@ -113,14 +114,14 @@ impl LiveObject for BuilderView {
 struct RequestView {
     builder: Arc<BuilderPlan>,
     request: Arc<PendingRequest>,
-    /// By id.
-    changes: Vec<Change>,
+    changes: RequestChanges,
 }
 
 impl RequestView {
     fn stamp(&self, stamp: &SourceStamp) -> Json {
         let mut value = serde_json::to_value(stamp).unwrap_or_default();
-        let of_stamp = self.changes.iter().filter(|change| change.codebase == stamp.codebase);
+        let changes = self.changes.of(&self.request);
+        let of_stamp = changes.into_iter().filter(|change| change.codebase == stamp.codebase);
         value["changes"] = of_stamp.map(change_fields).collect();
         value
     }
@@ -173,7 +174,7 @@ impl LiveObject for RequestView {
             "source" => stamps.first().map_or_else(|| json!({}), |stamp| self.stamp(stamp)),
             "buildset" => json!(buildset),
             "parent_buildid" => json!(buildset.parent_buildid),
-            "changes" => self.changes.iter().map(change_fields).collect(),
+            "changes" => self.changes.of(&self.request).into_iter().map(change_fields).collect(),
             _ => return self.row().remove(name),
         })
     }
@@ -190,9 +191,10 @@ impl LiveObject for RequestView {
 pub(crate) fn request_object(
     builder: &BuilderView,
     request: &Arc<PendingRequest>,
-    changes: Vec<Change>,
+    changes: &RequestChanges,
 ) -> ScriptObject {
-    let view = RequestView { builder: builder.plan.clone(), request: request.clone(), changes };
+    let view =
+        RequestView { builder: builder.plan.clone(), request: request.clone(), changes: changes.clone() };
     let key = format!("buildrequest:{}", request.request.buildrequestid);
     ScriptObject::new("buildrequest", key, Json::Null, Arc::new(view))
 }
