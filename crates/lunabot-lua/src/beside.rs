@@ -200,7 +200,7 @@ fn call_later(lua: &Lua, (this, seconds, call): (AnyUserData, f64, Function)) ->
         let (ended, busy) = timed(work.clock(), work.run_in_time()).await;
         let spent = Spent { total: work.clock().mono() - started, busy, failed: ended.is_err() };
         let at = origin_of(&work.call).to_string();
-        work.shared.options.records.called(&work.site, &at, spent, work.clock());
+        work.shared.options.records.called(&work.site, &at, [spent], work.clock());
         if let Err(error) = ended {
             work.failed(&error, "that call is dropped");
         }

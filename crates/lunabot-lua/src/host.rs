@@ -87,25 +87,24 @@ impl Caller {
         }
     }
 
-    /// What is known of a call that has ended: its answer goes to whoever wanted it.
-    fn note(
-        &self,
-        callback: &Callback,
-        site: &CallSite,
-        answer: Answer,
-        total: Duration,
-        seconds: &metrics::Histogram,
-    ) -> Result<Json, ScriptError> {
-        let Answer { result, busy } = answer;
-        let result = result.map_err(|error| placed(callback, error));
-        seconds.record(total.as_secs_f64());
-        let spent = Spent { total, busy, failed: result.is_err() };
-        self.records.called(site, &callback.at, spent, &*self.clock);
-        if let Some(error) = result.as_ref().err().filter(|error| error.kind.is_fault()) {
-            self.tell(callback, site, error);
-        }
-        // Whoever gets it may tell people.
-        result.map_err(|error| self.records.concealed(&error))
+    /// Counts calls that have ended, each after this time.
+    fn count(&self, callback: &Callback, site: &CallSite, answers: &[Answer], total: Duration) {
+        metrics::histogram!("lunabot_callback_seconds", "callback" => site.callback.clone())
+            .record_many(total.as_secs_f64(), answers.len());
+        let spent = |answer: &Answer| Spent { total, busy: answer.busy, failed: answer.result.is_err() };
+        self.records.called(site, &callback.at, answers.iter().map(spent), &*self.clock);
+    }
+
+    /// What came of a call, for whoever wanted it.
+    fn given(&self, callback: &Callback, site: &CallSite, answer: Answer) -> Result<Json, ScriptError> {
+        answer.result.map_err(|error| {
+            let error = placed(callback, error);
+            if error.kind.is_fault() {
+                self.tell(callback, site, &error);
+            }
+            // Whoever gets it may tell people.
+            self.records.concealed(&error)
+        })
     }
 
     fn tell(&self, callback: &Callback, site: &CallSite, error: &ScriptError) {
@@ -122,11 +121,6 @@ impl Caller {
         )
         .increment(1);
     }
-}
-
-/// Where durations of this callback are counted.
-fn seconds(site: &CallSite) -> metrics::Histogram {
-    metrics::histogram!("lunabot_callback_seconds", "callback" => site.callback.clone())
 }
 
 /// An error that does not know its place (the memory is used up, something waits where it cannot) is told at the function.
@@ -152,7 +146,8 @@ impl ScriptHost for Caller {
             let started = self.clock.mono();
             let answer = self.ask(callback, site.endless, args, Reply::One).await;
             let answer = answer.unwrap_or_else(|error| Answer::at_once(Err(error)));
-            self.note(callback, &site, answer, self.clock.mono() - started, &seconds(&site))
+            self.count(callback, &site, std::slice::from_ref(&answer), self.clock.mono() - started);
+            self.given(callback, &site, answer)
         })
     }
 
@@ -170,8 +165,8 @@ impl ScriptHost for Caller {
                 .unwrap_or_else(|error| (0..count).map(|_| Answer::at_once(Err(error.clone()))).collect());
             // Each had its share.
             let total = (self.clock.mono() - started) / u32::try_from(count.max(1)).unwrap_or(u32::MAX);
-            let seconds = seconds(&site);
-            answers.into_iter().map(|answer| self.note(callback, &site, answer, total, &seconds)).collect()
+            self.count(callback, &site, &answers, total);
+            answers.into_iter().map(|answer| self.given(callback, &site, answer)).collect()
         })
     }
 

@@ -146,17 +146,24 @@ impl Profile {
         rows
     }
 
-    pub(crate) fn record(&self, site: &CallSite, at: &str, spent: Spent, clock: &dyn Clock) {
+    /// Counts calls of one function from one place.
+    pub(crate) fn record(
+        &self,
+        site: &CallSite,
+        at: &str,
+        spent: impl IntoIterator<Item = Spent>,
+        clock: &dyn Clock,
+    ) {
         let now = clock.now().secs();
         let mut costs = self.costs.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |cost: &Cost| cost.callback == site.callback && cost.concerns == site.concerns;
         if let Some(cost) = costs.get_mut(at).and_then(|all| all.iter_mut().find(|cost| same(cost))) {
-            cost.add(spent, now);
+            spent.into_iter().for_each(|spent| cost.add(spent, now));
             return;
         }
         make_room(&mut costs);
         let mut cost = Cost::new(site);
-        cost.add(spent, now);
+        spent.into_iter().for_each(|spent| cost.add(spent, now));
         costs.entry(at.into()).or_default().push(cost);
     }
 }

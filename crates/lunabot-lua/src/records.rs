@@ -62,7 +62,13 @@ impl Records {
         ScriptError { kind: error.kind, message: seen(&error.message), traceback: seen(&error.traceback) }
     }
 
-    pub(crate) fn called(&self, site: &CallSite, at: &str, spent: Spent, clock: &dyn Clock) {
+    pub(crate) fn called(
+        &self,
+        site: &CallSite,
+        at: &str,
+        spent: impl IntoIterator<Item = Spent>,
+        clock: &dyn Clock,
+    ) {
         self.profile.record(site, at, spent, clock);
     }
 }
