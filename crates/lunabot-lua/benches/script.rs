@@ -7,8 +7,9 @@
 mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use lunabot_model::script::{CallSite, Inert};
-use lunabot_model::{Arg, Properties, ScriptObject};
+use lunabot_model::resources::{Change, SourceStamp};
+use lunabot_model::script::{CallSite, Inert, LiveObject};
+use lunabot_model::{Arg, Json, Properties, ScriptObject};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -68,6 +69,89 @@ fn lines(c: &mut Criterion) {
     group.finish();
 }
 
+/// A request whose fields are made when they are read, as those of the master's are.
+struct Request {
+    stamp: SourceStamp,
+    changes: Vec<Change>,
+}
+
+impl LiveObject for Request {
+    fn field(&self, name: &str) -> Option<Json> {
+        let mut source = serde_json::to_value(&self.stamp).ok().filter(|_| name == "source")?;
+        source["changes"] = self.changes.iter().map(fields_of).collect();
+        Some(source)
+    }
+}
+
+fn fields_of(change: &Change) -> Json {
+    let mut fields = serde_json::to_value(change).unwrap();
+    fields["properties"] = json!({"$properties": change.properties});
+    fields
+}
+
+fn stamp(ssid: i64) -> SourceStamp {
+    SourceStamp {
+        ssid,
+        branch: Some("main".into()),
+        revision: None,
+        repository: "https://example.org/project.git".into(),
+        project: "project".into(),
+        codebase: String::new(),
+        patch: None,
+        created_at: 1_700_000_000,
+    }
+}
+
+fn change(changeid: i64) -> Change {
+    Change {
+        changeid,
+        parent_changeids: vec![changeid - 1],
+        author: "A. U. Thor <author@example.org>".into(),
+        committer: None,
+        files: vec!["src/main.c".into(), "README".into()],
+        comments: "Says what it does".into(),
+        revision: Some(format!("{changeid:040x}")),
+        when_timestamp: 1_700_000_000,
+        branch: Some("main".into()),
+        category: None,
+        revlink: None,
+        properties: Properties::new(),
+        repository: "https://example.org/project.git".into(),
+        project: "project".into(),
+        codebase: String::new(),
+        sourcestamp: stamp(changeid),
+    }
+}
+
+fn request(id: i64, changes: usize) -> Arg {
+    let changes = (0..changes).map(|_| change(id)).collect();
+    let handle = Arc::new(Request { stamp: stamp(id), changes });
+    Arg::Object(ScriptObject::new("buildrequest", format!("buildrequest:{id}"), Json::Null, handle))
+}
+
+/// What a call costs of a function that decides what collapses.
+fn collapsing(c: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let rule = "function(master, builder, new, old) return new.source.branch == old.source.branch end";
+    let (loaded, callback) = runtime.block_on(support::function(rule));
+    let site = CallSite::new("collapseRequests", "builder b");
+    let mut group = c.benchmark_group("collapse");
+    group.throughput(criterion::Throughput::Elements(64));
+    for (what, changes) in [("64 requests", 0), ("64 requests of one change each", 1)] {
+        let master = ScriptObject::new("master", "master", json!({}), Arc::new(Inert));
+        let common = vec![Arg::Object(master), Arg::Object(builder()), request(100, changes)];
+        let olders: Vec<Arg> = (0..64).map(|id| request(id, changes)).collect();
+        group.bench_function(what, |b| {
+            b.iter(|| {
+                let each = loaded.host.call_each(&callback, site.clone(), common.clone(), olders.clone());
+                let answers = runtime.block_on(each);
+                assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|same| *same == true)));
+            });
+        });
+    }
+    group.finish();
+}
+
 fn loading(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let folder = support::Folder::new(&format!("{}{MANY}return c\n", support::HEAD));
@@ -79,5 +163,5 @@ fn loading(c: &mut Criterion) {
     group.bench_function("one builder", |b| b.iter(|| runtime.block_on(support::load(""))));
 }
 
-criterion_group!(benches, calls, lines, loading);
+criterion_group!(benches, calls, collapsing, lines, loading);
 criterion_main!(benches);
