@@ -30,6 +30,7 @@ mod locate;
 mod modules;
 mod origin;
 mod patterns;
+mod plain;
 mod plugins;
 mod profile;
 mod props;

@@ -7,12 +7,13 @@ use crate::values::to_lua;
 use futures::FutureExt;
 use lunabot_model::{Arg, Json, LiveObject, Properties};
 use mlua::{FromLua, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
+use serde::Deserialize;
 use std::cell::RefCell;
 use std::sync::Arc;
 
 /// Properties as they are on the wire: name → value and source.
 pub(crate) fn properties_to_lua(lua: &Lua, wire: &Json, live: Arc<dyn LiveObject>) -> mlua::Result<Value> {
-    let values = serde_json::from_value(wire.clone()).map_err(|error| raise(lua, error))?;
+    let values = Properties::deserialize(wire).map_err(|error| raise(lua, error))?;
     make(lua, live, values)
 }
 

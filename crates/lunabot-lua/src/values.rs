@@ -1,10 +1,11 @@
 //! JSON to Lua values.
 
 use crate::declared::Declared;
+use crate::plain::{is_plain, plain_fields, plain_to_lua};
 use crate::state::Shared;
 use lunabot_model::script::{Inert, Local};
 use lunabot_model::{Json, LiveObject};
-use mlua::{Lua, LuaSerdeExt, Value};
+use mlua::{Lua, Value};
 use serde_json::Map;
 use std::sync::Arc;
 
@@ -18,14 +19,12 @@ pub(crate) fn to_lua(lua: &Lua, shared: &Shared, json: &Json) -> mlua::Result<Va
             None => Value::Number(number.as_f64().map_or(f64::NAN, unbounded)),
         },
         Json::String(text) => Value::String(lua.create_string(text)?),
+        Json::Array(_) | Json::Object(_) if is_plain(json) => plain_to_lua(lua, json)?,
         Json::Array(items) => {
             let table = lua.create_table_with_capacity(items.len(), 0)?;
             for (index, item) in items.iter().enumerate() {
                 let value = if item.is_null() { Value::NULL } else { to_lua(lua, shared, item)? };
                 table.raw_set(index + 1, value)?;
-            }
-            if items.is_empty() {
-                table.set_metatable(Some(lua.array_metatable()))?;
             }
             Value::Table(table)
         }
@@ -44,7 +43,7 @@ fn add_answers(lua: &Lua, shared: &Shared, table: &mlua::Table, answers: &Json) 
 }
 
 /// JSON has no infinity: the largest number stands for it.
-fn unbounded(number: f64) -> f64 {
+pub(crate) fn unbounded(number: f64) -> f64 {
     if number.abs() == f64::MAX { f64::INFINITY.copysign(number) } else { number }
 }
 
@@ -60,9 +59,9 @@ fn object_to_lua(lua: &Lua, shared: &Shared, map: &Map<String, Json>) -> mlua::R
     if let Some(id) = map.get("$fn").and_then(|f| f.get("id")).and_then(Json::as_u64) {
         return Ok(shared.lifted.get(id).map_or(Value::Nil, |lifted| Value::Function(lifted.function)));
     }
-    let table = lua.create_table_with_capacity(0, map.len())?;
+    let (table, others) = plain_fields(lua, map)?;
     let mut row = None;
-    for (name, value) in map {
+    for (name, value) in others {
         match name.as_str() {
             "$answers" => add_answers(lua, shared, &table, value)?,
             "$row" if shared.options.test_file.is_some() => row = Some(value),
