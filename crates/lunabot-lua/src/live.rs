@@ -11,8 +11,11 @@ use crate::values::to_lua;
 use lunabot_model::kind::nearest;
 use lunabot_model::{Arg, CallError, Callback, Json, ScriptErrorKind, ScriptObject};
 use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -172,11 +175,20 @@ fn table_of(lua: &Lua, reader: &mut Reader<'_>, table: &Table) -> mlua::Result<J
 /// A [`ScriptObject`] as a Lua value.
 pub(crate) struct Live {
     object: ScriptObject,
+    /// Of one that several calls get: the fields that were read, which are asked for once.
+    told: Option<RefCell<HashMap<String, Rc<Json>>>>,
 }
 
 impl Live {
     pub fn make(lua: &Lua, object: ScriptObject) -> mlua::Result<Value> {
-        Ok(Value::UserData(lua.create_userdata(Live { object })?))
+        Ok(Value::UserData(lua.create_userdata(Live { object, told: None })?))
+    }
+
+    /// Several calls get this value.
+    pub fn share(value: &Value) {
+        if let Some(Ok(mut live)) = value.as_userdata().map(AnyUserData::borrow_mut::<Live>) {
+            live.told = Some(RefCell::default());
+        }
     }
 
     pub fn key(&self) -> &str {
@@ -185,13 +197,29 @@ impl Live {
 
     fn index(&self, lua: &Lua, name: &str) -> mlua::Result<Value> {
         let object = &self.object;
-        if let Some(found) = member(lua, object, name)? {
+        if let Some(found) = method_or_child(lua, object, name)? {
             return Ok(found);
         }
-        if object.assignable.contains(&name) {
-            return Ok(Value::Nil);
+        match self.field(name, |value| field(lua, object, value)) {
+            Some(found) => found,
+            None if object.assignable.contains(&name) => Ok(Value::Nil),
+            None => Err(raise(lua, format!("{} has no {name}{}", object.class, hint(object, name)))),
         }
-        Err(raise(lua, format!("{} has no {name}{}", object.class, hint(object, name))))
+    }
+
+    fn field<T>(&self, name: &str, read: impl FnOnce(&Json) -> T) -> Option<T> {
+        let Some(told) = &self.told else { return self.object.field(name).map(|value| read(&value)) };
+        // Reading may run code of the configuration, when something is collected: nothing is borrowed then.
+        let known = told.borrow().get(name).cloned();
+        let value = match known {
+            Some(value) => value,
+            None => {
+                let value = Rc::new(self.object.field(name)?.into_owned());
+                told.borrow_mut().insert(name.to_string(), value.clone());
+                value
+            }
+        };
+        Some(read(&value))
     }
 
     fn assign(&mut self, lua: &Lua, name: &str, value: &Value) -> mlua::Result<()> {
@@ -204,6 +232,9 @@ impl Live {
         let json = set(lua, object, name, value)?;
         if let Json::Object(fields) = &mut object.fields {
             fields.insert(name.to_string(), json);
+        }
+        if let Some(told) = &self.told {
+            told.borrow_mut().remove(name);
         }
         Ok(())
     }
@@ -218,16 +249,18 @@ pub(crate) fn set(lua: &Lua, object: &ScriptObject, name: &str, value: &Value) -
 
 /// A field, method or child of this name.
 pub(crate) fn member(lua: &Lua, object: &ScriptObject, name: &str) -> mlua::Result<Option<Value>> {
+    if let Some(found) = method_or_child(lua, object, name)? {
+        return Ok(Some(found));
+    }
+    object.field(name).map(|value| field(lua, object, &value)).transpose()
+}
+
+fn method_or_child(lua: &Lua, object: &ScriptObject, name: &str) -> mlua::Result<Option<Value>> {
     if object.methods.contains(&name) {
         return method(lua, name).map(Some);
     }
-    if let Some((_, child)) = object.children.iter().find(|(known, _)| *known == name) {
-        return arg_to_lua(lua, &Shared::of(lua), child.clone()).map(Some);
-    }
-    match object.field(name) {
-        Some(value) => field(lua, object, &value).map(Some),
-        None => Ok(None),
-    }
+    let child = object.children.iter().find(|(known, _)| *known == name);
+    child.map(|(_, child)| arg_to_lua(lua, &Shared::of(lua), child.clone())).transpose()
 }
 
 fn hint(object: &ScriptObject, name: &str) -> String {
@@ -248,7 +281,10 @@ fn field(lua: &Lua, object: &ScriptObject, value: &Json) -> mlua::Result<Value> 
 impl UserData for Live {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         methods.add_meta_method(MetaMethod::Index, |lua, this, name: Value| match name {
-            Value::String(name) => this.index(lua, &name.to_string_lossy()),
+            Value::String(name) => match name.to_str() {
+                Ok(name) => this.index(lua, &name),
+                Err(_) => this.index(lua, &name.to_string_lossy()),
+            },
             _ => Ok(Value::Nil),
         });
         methods.add_meta_method_mut(MetaMethod::NewIndex, |lua, this, (name, value): (String, Value)| {

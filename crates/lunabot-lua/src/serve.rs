@@ -4,9 +4,11 @@ use crate::convert::Reader;
 use crate::failure::script_error;
 use crate::host::{RETIRED, SUPERSEDED};
 use crate::limits::{Meter, Metered};
-use crate::live::arg_to_lua;
+use crate::live::{Live, arg_to_lua};
 use crate::shape::Shape;
 use crate::vm::Vm;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use lunabot_model::config::LuaLimits;
 use lunabot_model::{Arg, Clock, Json, Mono, ScriptError, ScriptErrorKind};
 use mlua::{Function, IntoLuaMulti, MultiValue, Value};
@@ -154,7 +156,7 @@ impl Server {
                         Err(error) => Answer::at_once(Err(error.clone())),
                     }
                 });
-                self.reply(reply, futures::future::join_all(each)).await;
+                self.reply(reply, all(each)).await;
             }
         }
     }
@@ -162,7 +164,9 @@ impl Server {
     fn common(&self, args: Vec<Arg>) -> Result<Common, ScriptError> {
         let mut common = Common { scope: scope_of(&args), values: Vec::with_capacity(args.len()) };
         for arg in args {
-            common.values.push(self.value(arg)?);
+            let value = self.value(arg)?;
+            Live::share(&value);
+            common.values.push(value);
         }
         Ok(common)
     }
@@ -219,17 +223,19 @@ impl Server {
             return Err(error(ScriptErrorKind::Gone, "no such callback".into(), String::new()));
         };
         let scope = if common.scope == 0 { scope_of(&args) } else { common.scope };
-        let (lines, args): (Vec<Arg>, Vec<Arg>) =
-            args.into_iter().partition(|arg| matches!(arg, Arg::Lines(_)));
+        let mut lines = None;
         let mut values = MultiValue::with_capacity(common.values.len() + args.len());
         values.extend(common.values.iter().cloned());
         for arg in args {
-            values.push_back(self.value(arg)?);
+            match arg {
+                Arg::Lines(text) => lines = Some(text),
+                arg => values.push_back(self.value(arg)?),
+            }
         }
         let call = async {
-            match lines.first() {
-                Some(Arg::Lines(lines)) => self.each_line(id, &function, &values, lines).await,
-                _ => self.one_call(id, &function, values, scope).await,
+            match lines {
+                Some(lines) => self.each_line(id, &function, &values, &lines).await,
+                None => self.one_call(id, &function, values, scope).await,
             }
         };
         if endless {
@@ -371,6 +377,25 @@ impl Server {
 
 fn is_excess(kind: ScriptErrorKind) -> bool {
     matches!(kind, ScriptErrorKind::Cpu | ScriptErrorKind::Deadline | ScriptErrorKind::Memory)
+}
+
+/// Calls that do not wait are done one after the other, the others wait at the same time; answers in their order.
+async fn all<F: Future>(calls: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let (mut answers, mut waiting) = (Vec::new(), FuturesUnordered::new());
+    for (place, call) in calls.enumerate() {
+        let mut call = Box::pin(call);
+        answers.push(match futures::poll!(call.as_mut()) {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => {
+                waiting.push(async move { (place, call.await) });
+                None
+            }
+        });
+    }
+    while let Some((place, answer)) = waiting.next().await {
+        answers[place] = Some(answer);
+    }
+    answers.into_iter().flatten().collect()
 }
 
 /// What came of a call, and for how long it kept the thread to itself.

@@ -6,6 +6,8 @@
 mod callbacks;
 #[path = "script/classes.rs"]
 mod classes;
+#[path = "script/each.rs"]
+mod each;
 #[path = "script/errors.rs"]
 mod errors;
 #[path = "script/helpers.rs"]
@@ -24,3 +26,5 @@ mod renderables;
 mod stubs;
 #[path = "script/support.rs"]
 mod support;
+#[path = "script/values.rs"]
+mod values;

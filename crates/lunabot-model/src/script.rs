@@ -29,7 +29,7 @@ pub trait ScriptHost: Send + Sync {
     ) -> BoxFuture<'a, Result<Json, ScriptError>>;
 
     /// Calls it once for each of `each`, after what all calls have in common; answers in their order. A host may spare what
-    /// each call costs by itself.
+    /// each call costs by itself: common objects are asked once for each of their fields ([`LiveObject::field`]).
     fn call_each<'a>(
         &'a self,
         callback: &'a Callback,
