@@ -16,10 +16,11 @@ use crate::kinds::commands::SELF;
 use crate::kinds::renderables as kinds;
 use crate::resources::SourceStamp;
 use crate::script::LiveObject;
-use crate::{AnyObject, Arg, BoxFuture, Callback, FromLua, Json, Properties};
+use crate::{AnyObject, Arg, BoxFuture, Callback, FromLua, Json, Properties, ScriptError, ScriptErrorKind};
 use futures::future::{join_all, ready};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How deep values may lie inside each other, counting what renderables yield: a renderable that leads back to itself
 /// ends in an error.
@@ -68,8 +69,32 @@ pub trait RenderContext: Send + Sync {
 
 /// Why a value could not be rendered. The text names the place (`Interpolate at master.lua:12: …`).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct RenderError(pub String);
+#[error("{text}")]
+pub struct RenderError {
+    text: String,
+    suspended: Option<Duration>,
+}
+
+impl RenderError {
+    pub fn new(text: impl Into<String>) -> Self {
+        RenderError { text: text.into(), suspended: None }
+    }
+
+    /// A function was not called, and may be after so long ([`ScriptErrorKind::Suspended`]).
+    pub fn suspended(&self) -> Option<Duration> {
+        self.suspended
+    }
+}
+
+impl From<ScriptError> for RenderError {
+    fn from(error: ScriptError) -> Self {
+        let suspended = match error.kind {
+            ScriptErrorKind::Suspended(left) => Some(left),
+            _ => None,
+        };
+        RenderError { text: error.message, suspended }
+    }
+}
 
 /// Why one renderable failed: here, or somewhere inside it with its place already named.
 enum Fault {
@@ -128,7 +153,7 @@ impl<'a> Scope<'a> {
         if self.depth >= MAX_DEPTH {
             let text =
                 format!("values lead to one another more than {MAX_DEPTH} deep; does one lead to itself?");
-            return Box::pin(ready(Err(RenderError(text))));
+            return Box::pin(ready(Err(RenderError::new(text))));
         }
         let inner = Scope { depth: self.depth + 1, ..self };
         match value {
@@ -175,7 +200,7 @@ impl<'a> Scope<'a> {
             _ => return Ok(value.clone()),
         };
         rendered.map_err(|fault| match fault {
-            Fault::Here(text) => RenderError(format!("{} at {}: {text}", object.kind, object.at)),
+            Fault::Here(text) => RenderError::new(format!("{} at {}: {text}", object.kind, object.at)),
             Fault::Inside(error) => error,
         })
     }

@@ -84,7 +84,7 @@ pub(super) fn call<'a>(
     let args = renderer_args(properties, args);
     Box::pin(async move {
         let result = builder.generation.host.call(callback, site, args).await;
-        result.map_err(|error| RenderError(error.message))
+        result.map_err(RenderError::from)
     })
 }
 
@@ -129,7 +129,7 @@ impl LiveObject for PropertiesHandle {
                     Ok(Json::Null)
                 }
                 ("setProperty", _) => Err("setProperty takes a name, a value and a source".into()),
-                ("render", [value]) => render(value, &*build).await.map_err(|error| error.0),
+                ("render", [value]) => render(value, &*build).await.map_err(|error| error.to_string()),
                 _ => Err(format!("no method {method}; there are setProperty and render")),
             }
         })

@@ -11,10 +11,10 @@ pub(crate) async fn rendered(option: Option<&Json>, cx: &dyn RenderContext) -> R
         return locks::uses(option);
     }
     let told = match Callback::from_json(option) {
-        Some(function) => cx.call(&function, true, Vec::new()).await.map_err(|error| error.0)?,
+        Some(function) => cx.call(&function, true, Vec::new()).await.map_err(|error| error.to_string())?,
         None => option.clone(),
     };
-    let value = render(&told, cx).await.map_err(|error| error.0)?;
+    let value = render(&told, cx).await.map_err(|error| error.to_string())?;
     locks::uses(&value).map_err(|text| match Callback::first_in(option) {
         Some(function) => {
             cx.nonsense(&function, &text);

@@ -154,7 +154,7 @@ impl Common {
             if let Some(function) = Callback::first_in(&self.builder_names) {
                 cx.nonsense(&function, &text);
             }
-            RenderError(text)
+            RenderError::new(text)
         })
     }
 
@@ -215,7 +215,7 @@ async fn rendered_properties(cx: &BuildsetContext) -> Result<Properties, RenderE
     // Only now are all the secrets known.
     let sealed = rendered.into_iter().map(|(name, property, value)| {
         let sealed = cx.masks.sealed(&value, &cx.concerns);
-        let value = sealed.map_err(|secret| RenderError(encoded(name, &secret)))?;
+        let value = sealed.map_err(|secret| RenderError::new(encoded(name, &secret)))?;
         Ok((name, lunabot_model::Property { value, ..property.clone() }))
     });
     sealed.collect()
@@ -295,7 +295,7 @@ impl LiveObject for BuildsetHandle {
                     "changes" => Ok(Json::Array(self.0.changes.clone())),
                     other => Err(format!("there is no {other} outside a build")),
                 },
-                ("render", [value]) => render(value, &self.0).await.map_err(|error| error.0),
+                ("render", [value]) => render(value, &self.0).await.map_err(|error| error.to_string()),
                 ("setProperty", _) => Err("properties can be set in a build only".into()),
                 _ => Err(format!("no method {method}; there is render")),
             }
@@ -348,7 +348,7 @@ impl RenderContext for BuildsetContext {
             }
             all.extend(args.into_iter().map(Arg::Value));
             let called = self.around.host.call(callback, self.site(), all).await;
-            called.map_err(|error| RenderError(error.message))
+            called.map_err(RenderError::from)
         })
     }
 

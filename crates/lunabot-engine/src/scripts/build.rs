@@ -136,7 +136,7 @@ async fn get_properties(build: &BuildShared, _: Args) -> Reply {
 async fn render(build: &BuildShared, mut args: Args) -> Reply {
     let rendered =
         lunabot_model::render::render(&args.maybe::<Json>("value")?.unwrap_or_default(), build).await;
-    value(rendered.map_err(|error| error.0)?)
+    value(rendered.map_err(|error| error.to_string())?)
 }
 
 /// The values of a statistic, in the order of the steps.

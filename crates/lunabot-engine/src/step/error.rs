@@ -32,7 +32,7 @@ impl StepError {
 
 impl From<RenderError> for StepError {
     fn from(error: RenderError) -> Self {
-        StepError::Exception(error.0)
+        StepError::Exception(error.to_string())
     }
 }
 

@@ -1,8 +1,9 @@
 //! What reporters work with, and the objects of the configuration that they ask.
 
+use super::working::Working;
 use lunabot_data::{Data, DataError};
 use lunabot_model::class::ClassOf;
-use lunabot_model::render::ServiceScope;
+use lunabot_model::render::{RenderError, ServiceScope};
 use lunabot_model::script::{CallSite, Instance, LiveObject};
 use lunabot_model::{
     AnyObject, Arg, Callback, Json, ScriptError, ScriptErrorKind, ScriptHost, ScriptObject, SecretSource,
@@ -32,6 +33,7 @@ pub(crate) struct Means {
     pub site: Arc<RwLock<Site>>,
     /// `reporter NAME`, for messages.
     pub concerns: String,
+    pub working: Working,
 }
 
 /// Why something was not reported.
@@ -39,6 +41,8 @@ pub(crate) struct Means {
 pub(crate) enum Fault {
     /// A function failed; the script host has told it.
     Script(ScriptError),
+    /// A renderable of the reporter could not be rendered.
+    Render(RenderError),
     /// Something else, in words.
     Other(String),
 }
@@ -48,6 +52,7 @@ impl Fault {
     pub fn suspended(&self) -> Option<Duration> {
         match self {
             Fault::Script(ScriptError { kind: ScriptErrorKind::Suspended(left), .. }) => Some(*left),
+            Fault::Render(error) => error.suspended(),
             Fault::Script(_) | Fault::Other(_) => None,
         }
     }
@@ -57,6 +62,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Script(error) => error.fmt(f),
+            Fault::Render(error) => error.fmt(f),
             Fault::Other(text) => f.write_str(text),
         }
     }
@@ -65,6 +71,12 @@ impl fmt::Display for Fault {
 impl From<ScriptError> for Fault {
     fn from(error: ScriptError) -> Self {
         Fault::Script(error)
+    }
+}
+
+impl From<RenderError> for Fault {
+    fn from(error: RenderError) -> Self {
+        Fault::Render(error)
     }
 }
 
@@ -94,6 +106,7 @@ impl Means {
     }
 
     pub async fn call(&self, callback: &Callback, what: &str, args: Vec<Arg>) -> Result<Json, Fault> {
+        let _waits = self.working.pause();
         Ok(self.script.call(callback, CallSite::new(what, self.concerns.as_str()), args).await?)
     }
 
@@ -142,7 +155,7 @@ impl Thing {
 
     async fn begin(&self, means: &Means, class: &ClassOf, live: Live) -> Result<Arc<Instance>, Fault> {
         let mut fields = self.object.args.as_object().cloned().unwrap_or_default();
-        let params = means.scope().params(class).await.map_err(|error| error.to_string())?;
+        let params = means.scope().params(class).await?;
         fields.extend(params.as_object().cloned().unwrap_or_default());
         fields.extend(live.fields);
         let keep = means.script.keep();

@@ -17,6 +17,7 @@ mod sets;
 mod task;
 mod texts;
 mod wanted;
+mod working;
 
 pub use means::Site;
 
@@ -35,6 +36,7 @@ use task::{Board, Task};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use working::Working;
 
 /// How long reporters may go on that are stopped with the master; what they do not deliver waits for the next start.
 const FAREWELL: Duration = Duration::from_secs(15);
@@ -57,6 +59,7 @@ pub struct Reporters {
     site: Arc<RwLock<Site>>,
     running: Mutex<BTreeMap<String, Running>>,
     board: Board,
+    working: Working,
 }
 
 struct Running {
@@ -86,7 +89,14 @@ pub fn errors(services: &[AnyObject], templates: &dyn Templates) -> Vec<ConfigEr
 impl Reporters {
     pub fn new(data: Data, clock: Arc<dyn Clock>) -> Self {
         let site = Arc::default();
-        Reporters { data, clock, site, running: Mutex::default(), board: Board::default() }
+        Reporters {
+            data,
+            clock,
+            site,
+            running: Mutex::default(),
+            board: Board::default(),
+            working: Working::default(),
+        }
     }
 
     /// Makes those declared the running ones. To be called before anything happens under the new configuration.
@@ -139,6 +149,11 @@ impl Reporters {
         Running { object, reporter, wake, stop, task }
     }
 
+    /// Whether any works at a report now; what waits for a function of the configuration does not count.
+    pub fn working(&self) -> bool {
+        self.working.any()
+    }
+
     /// How each is, by name, in words.
     pub async fn status(&self) -> Vec<(String, String)> {
         let names: Vec<String> = self.running().keys().cloned().collect();
@@ -187,6 +202,7 @@ impl Reporters {
                 templates: declared.templates.clone(),
                 site: self.site.clone(),
                 concerns: format!("reporter {name}"),
+                working: self.working.clone(),
             };
             match (Reporter::read(object, means), serde_json::to_value(object)) {
                 (Ok(reporter), Ok(json)) => drop(planned.insert(name, (json, reporter))),

@@ -49,8 +49,13 @@ impl LiveObject for GeneratorHandle {
     fn invoke<'a>(&'a self, method: &'a str, args: Vec<Arg>) -> BoxFuture<'a, Result<Arg, CallError>> {
         Box::pin(async move {
             let reporter = self.reporter.upgrade().ok_or("the reporter has ended")?;
+            let _works = reporter.means.working.begin();
             let answer = self.base(&reporter, method, args).await.map_err(|fault| match fault {
                 Fault::Script(error) => CallError::new(error.kind, error.message),
+                Fault::Render(error) => {
+                    let suspended = error.suspended().map(ScriptErrorKind::Suspended);
+                    CallError::new(suspended.unwrap_or(ScriptErrorKind::Raise), error.to_string())
+                }
                 Fault::Other(text) => CallError::new(ScriptErrorKind::Raise, text),
             })?;
             Ok(Arg::Value(answer))

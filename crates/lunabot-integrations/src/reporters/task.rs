@@ -117,6 +117,7 @@ impl Task {
         if under_way >= AT_ONCE {
             return Ok(None);
         }
+        let _works = self.reporter.means.working.begin();
         // Those under way are still there, and first among their likes.
         let due = self.data().outbox(&self.reporter.name, AT_ONCE + 1).await?;
         for one in due {
@@ -144,6 +145,7 @@ impl Task {
 
     /// Delivers one, and notes what came of it.
     async fn attend(&self, due: Due) {
+        let _works = self.reporter.means.working.begin();
         // A backlog that has failed for too long is not delivered once more, row by row.
         if due.tries > 0 && self.is_over(&due) {
             let last = self.board.get(&self.reporter.name).last_error;

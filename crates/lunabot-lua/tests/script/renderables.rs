@@ -36,7 +36,7 @@ impl RenderContext for Build<'_> {
             let properties = with_properties.then(|| Arg::Properties(Arc::new(Inert), self.properties()));
             let all = properties.into_iter().chain(args.into_iter().map(Arg::Value)).collect();
             let called = self.0.host.call(callback, CallSite::new("renderer", "a test"), all).await;
-            called.map_err(|error| RenderError(error.message))
+            called.map_err(RenderError::from)
         })
     }
     fn build_url(&self) -> Option<String> {
@@ -52,7 +52,9 @@ async fn yields(expression: &str) -> Result<Json, String> {
     {
         properties.set(name, value, "test");
     }
-    render(&loaded.config.properties["v"], &Build(&loaded, properties)).await.map_err(|error| error.0)
+    render(&loaded.config.properties["v"], &Build(&loaded, properties))
+        .await
+        .map_err(|error| error.to_string())
 }
 
 #[tokio::test]

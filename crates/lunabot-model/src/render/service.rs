@@ -37,7 +37,7 @@ impl ServiceScope {
             let site = CallSite::new("renderer", self.concerns.as_str());
             self.script.nonsense(&callback, site, &text);
         }
-        Err(RenderError(text))
+        Err(RenderError::new(text))
     }
 
     /// [`ServiceScope::value`] with properties that it may ask for.
@@ -50,7 +50,7 @@ impl ServiceScope {
         Renderable::read(&rendered).map_err(|_| {
             let wanted = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
             let wanted = if wanted == "String" { "text" } else { "value that the option takes" };
-            RenderError(format!("it does not yield a {wanted}"))
+            RenderError::new(format!("it does not yield a {wanted}"))
         })
     }
 
@@ -64,9 +64,7 @@ impl ServiceScope {
     ) -> BoxFuture<'a, Result<Json, RenderError>> {
         let site = CallSite::new("renderer", self.concerns.as_str());
         let all = renderer_args(properties, args);
-        Box::pin(async move {
-            self.script.call(callback, site, all).await.map_err(|e| RenderError(e.to_string()))
-        })
+        Box::pin(async move { self.script.call(callback, site, all).await.map_err(RenderError::from) })
     }
 }
 

@@ -38,7 +38,7 @@ impl RenderContext for Build {
             3 => Ok(object("util.renderer", json!({"fn": function(3)}))),
             4 => Ok(Json::Null),
             5 => Ok(function(1)),
-            _ => Err(RenderError("master.lua:3: boom".into())),
+            _ => Err(RenderError::new("master.lua:3: boom")),
         }))
     }
     fn build_url(&self) -> Option<String> {
@@ -82,7 +82,7 @@ fn try_render(value: Json) -> Result<Json, String> {
     ] {
         properties.set(name, value, "test");
     }
-    futures::executor::block_on(render(&value, &Build(properties))).map_err(|error| error.0)
+    futures::executor::block_on(render(&value, &Build(properties))).map_err(|error| error.to_string())
 }
 
 #[track_caller]

@@ -31,7 +31,8 @@ const LOOKS_AT_FILES: &str = "schedulers.Try_Jobdir";
 const CALM: u32 = 3;
 /// So many times everybody who is ready gets a turn in one look.
 const TURNS: u32 = 32;
-/// How long the master must be at rest where builds wait for something that is not seen here (files, locks, others).
+/// How long the master must be at rest where builds wait for something that is not seen here (files, locks, others), or
+/// reporters do.
 const LONG_CALM: Duration = Duration::from_millis(60);
 /// Between two looks at such a master.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -199,7 +200,8 @@ impl Simulation {
             }
             if calm >= CALM {
                 let running = self.shared.engine.status().await.builds_running;
-                if running <= waiting || now - since >= LONG_CALM {
+                let seen = running <= waiting && !self.running_reporters.working();
+                if seen || now - since >= LONG_CALM {
                     return Ok(());
                 }
                 self.real.sleep(PAUSE).await;

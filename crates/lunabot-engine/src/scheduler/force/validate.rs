@@ -82,7 +82,7 @@ impl LiveObject for Entered {
                     Ok(Json::Null)
                 }
                 ("setProperty", _) => Err("setProperty takes a name, a value and a source".into()),
-                ("render", [value]) => self.scope.render(value).await.map_err(|error| error.0),
+                ("render", [value]) => self.scope.render(value).await.map_err(|error| error.to_string()),
                 _ => Err(format!("no method {method}; there are setProperty and render")),
             }
         })

@@ -37,7 +37,7 @@ impl Reported {
     }
 
     pub async fn text(&self, source: &Json) -> Result<String, Fault> {
-        let rendered = render(source, self).await.map_err(|error| error.to_string())?;
+        let rendered = render(source, self).await?;
         Ok(percent::text(&rendered))
     }
 }
