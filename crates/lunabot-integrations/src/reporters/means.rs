@@ -155,7 +155,10 @@ impl Thing {
 
     async fn begin(&self, means: &Means, class: &ClassOf, live: Live) -> Result<Arc<Instance>, Fault> {
         let mut fields = self.object.args.as_object().cloned().unwrap_or_default();
-        let params = means.scope().params(class).await?;
+        let params = {
+            let _waits = means.working.pause();
+            means.scope().params(class).await?
+        };
         fields.extend(params.as_object().cloned().unwrap_or_default());
         fields.extend(live.fields);
         let keep = means.script.keep();

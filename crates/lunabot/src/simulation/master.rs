@@ -31,8 +31,7 @@ const LOOKS_AT_FILES: &str = "schedulers.Try_Jobdir";
 const CALM: u32 = 3;
 /// So many times everybody who is ready gets a turn in one look.
 const TURNS: u32 = 32;
-/// How long the master must be at rest where builds wait for something that is not seen here (files, locks, others), or
-/// reporters do.
+/// How long the master must be at rest where builds wait for something that is not seen here (files, locks, others).
 const LONG_CALM: Duration = Duration::from_millis(60);
 /// Between two looks at such a master.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -190,7 +189,8 @@ impl Simulation {
             self.look().await;
             let (acting, waiting) = self.shared.commands();
             let computing = self.computing.load(Ordering::SeqCst);
-            let busy = computing + acting > 0 || self.shared.data.reading() > 0;
+            let reads = self.shared.data.reading() > 0;
+            let busy = computing + acting > 0 || reads || self.running_reporters.working();
             let at_rest = self.pulse() == before && !busy;
             let now = self.real.mono();
             if !at_rest {
@@ -200,8 +200,7 @@ impl Simulation {
             }
             if calm >= CALM {
                 let running = self.shared.engine.status().await.builds_running;
-                let seen = running <= waiting && !self.running_reporters.working();
-                if seen || now - since >= LONG_CALM {
+                if running <= waiting || now - since >= LONG_CALM {
                     return Ok(());
                 }
                 self.real.sleep(PAUSE).await;

@@ -3,6 +3,7 @@
 use super::Context;
 use crate::reporters::details::stamps_of;
 use crate::reporters::means::{Fault, Means};
+use crate::reporters::working::Working;
 use lunabot_model::render::{RenderContext, RenderError, ServiceScope, render};
 use lunabot_model::resources::SourceStamp;
 use lunabot_model::script::{LiveObject, Local};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 pub(super) struct Reported {
     scope: ServiceScope,
+    working: Working,
     properties: Properties,
     stamps: Vec<SourceStamp>,
     url: Option<String>,
@@ -29,6 +31,7 @@ impl Reported {
         };
         Ok(Reported {
             scope: means.scope(),
+            working: means.working.clone(),
             properties: context.properties.clone(),
             stamps: stamps_of(build),
             url: build["url"].as_str().map(str::to_owned),
@@ -66,7 +69,11 @@ impl RenderContext for Reported {
         args: Vec<Json>,
     ) -> BoxFuture<'a, Result<Json, RenderError>> {
         let handle = || -> Arc<dyn LiveObject> { Arc::new(Local) };
-        self.scope.call_renderer(callback, with_properties.then(|| (handle(), self.properties.clone())), args)
+        let properties = with_properties.then(|| (handle(), self.properties.clone()));
+        Box::pin(async move {
+            let _waits = self.working.pause();
+            self.scope.call_renderer(callback, properties, args).await
+        })
     }
 
     fn build_url(&self) -> Option<String> {
