@@ -1,4 +1,4 @@
-//! What runs beside an object that acts, and ends with it: `self:spawn`, `self:callLater`.
+//! What runs beside an object that acts, and ends with it: `self:spawn`, `self:callLater`, and what `util.watch` calls.
 
 use crate::declared::Declared;
 use crate::failure::script_error;
@@ -10,7 +10,7 @@ use crate::state::Shared;
 use futures::future::{AbortHandle, Abortable, Either, select};
 use lunabot_model::script::CallSite;
 use lunabot_model::{Clock, ScriptError, ScriptErrorKind};
-use mlua::{AnyUserData, Function, Lua, Table, UserData, Value};
+use mlua::{AnyUserData, Function, IntoLuaMulti, Lua, Table, UserData, Value};
 use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
@@ -41,27 +41,34 @@ pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
 }
 
 /// What is called for an object that acts, and by whom.
-struct Work {
+pub(crate) struct Work {
     shared: Rc<Shared>,
     limits: Rc<Limits>,
     call: Function,
     site: CallSite,
+    actor: Option<AnyUserData>,
 }
 
 impl Work {
-    fn new(lua: &Lua, declared: &Declared, name: &str, call: Function) -> mlua::Result<Work> {
-        let limits = lua.app_data_ref::<Rc<Limits>>().ok_or_else(|| raise(lua, "no limits"))?.clone();
-        let site = CallSite::new(name, concerns(declared));
-        Ok(Work { shared: Shared::of(lua), limits, call, site })
+    fn new(lua: &Lua, actor: &AnyUserData, name: &str, call: Function) -> mlua::Result<Work> {
+        let site = CallSite::new(name, concerns(&*actor.borrow::<Declared>()?));
+        Work::at(lua, Some(actor.clone()), site, call)
     }
 
-    fn clock(&self) -> &dyn Clock {
+    /// Of whatever site.
+    pub fn at(lua: &Lua, actor: Option<AnyUserData>, site: CallSite, call: Function) -> mlua::Result<Work> {
+        let limits = Limits::of(lua)?;
+        Ok(Work { shared: Shared::of(lua), limits, call, site, actor })
+    }
+
+    pub fn clock(&self) -> &dyn Clock {
         &*self.shared.options.clock
     }
 
     /// Calls it once.
-    async fn run(&self, cpu: Duration) -> Result<(), ScriptError> {
-        let (call, meter) = (self.call.call_async::<Value>(()), Meter::new(cpu, true));
+    async fn run(&self, args: impl IntoLuaMulti) -> Result<(), ScriptError> {
+        let meter = Meter::acting(self.shared.cpu.get(), self.actor.clone());
+        let call = self.call.call_async::<Value>(args);
         match Metered::new(call, meter.clone(), self.limits.clone()).await {
             Some(Ok(_)) => Ok(()),
             Some(Err(error)) => Err(script_error(&error)),
@@ -73,9 +80,9 @@ impl Work {
     }
 
     /// The same within the time that callbacks have.
-    async fn run_in_time(&self) -> Result<(), ScriptError> {
+    async fn run_in_time(&self, args: impl IntoLuaMulti) -> Result<(), ScriptError> {
         let limit = self.shared.deadline.get();
-        let run = std::pin::pin!(self.run(self.shared.cpu.get()));
+        let run = std::pin::pin!(self.run(args));
         match select(run, self.clock().sleep(limit)).await {
             Either::Left((ended, _)) => ended,
             Either::Right(_) => Err(ScriptError {
@@ -90,8 +97,20 @@ impl Work {
         }
     }
 
+    /// Calls it within its time. How it went is counted, an error told.
+    pub async fn once(&self, args: impl IntoLuaMulti) {
+        let started = self.clock().mono();
+        let (ended, busy) = timed(self.clock(), self.run_in_time(args)).await;
+        let spent = Spent { total: self.clock().mono() - started, busy, failed: ended.is_err() };
+        let at = origin_of(&self.call).to_string();
+        self.shared.options.records.called(&self.site, &at, [spent], self.clock());
+        if let Err(error) = ended {
+            self.failed(&error, "that call is dropped");
+        }
+    }
+
     /// Keeps an error, and tells it with what becomes of it.
-    fn failed(&self, error: &ScriptError, outcome: &str) {
+    pub fn failed(&self, error: &ScriptError, outcome: &str) {
         let at = origin_of(&self.call).to_string();
         let told = self.shared.options.records.failed(&self.site, error, &at, self.clock()).message;
         let CallSite { callback, concerns, .. } = &self.site;
@@ -104,7 +123,7 @@ impl Work {
 }
 
 /// `service watcher`, for messages.
-fn concerns(declared: &Declared) -> String {
+pub(crate) fn concerns(declared: &Declared) -> String {
     let live = declared.live.borrow();
     let named = live.as_ref().and_then(|live| Some((live.class, live.fields.get("name")?.as_str()?)));
     match named {
@@ -115,7 +134,7 @@ fn concerns(declared: &Declared) -> String {
 }
 
 /// Has work go on until it ends by itself, or its object does.
-fn begin(
+pub(crate) fn begin(
     lua: &Lua,
     declared: &Declared,
     what: &str,
@@ -148,13 +167,12 @@ fn begin(
 
 /// Runs a function for an object that acts, until that ends; again and again after errors.
 fn spawn_for(lua: &Lua, (this, call): (AnyUserData, Function)) -> mlua::Result<()> {
-    let declared = this.borrow::<Declared>()?;
-    let work = Work::new(lua, &declared, "spawn", call)?;
+    let work = Work::new(lua, &this, "spawn", call)?;
     let work = async move {
         let mut pause = FIRST_PAUSE;
         loop {
             let started = work.clock().mono();
-            let Err(error) = work.run(work.shared.cpu.get()).await else { return };
+            let Err(error) = work.run(()).await else { return };
             work.failed(&error, &format!("it runs again in {} s", pause.as_secs()));
             if work.clock().mono() - started > LONGEST_PAUSE {
                 pause = FIRST_PAUSE;
@@ -163,7 +181,7 @@ fn spawn_for(lua: &Lua, (this, call): (AnyUserData, Function)) -> mlua::Result<(
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     };
-    begin(lua, &declared, "spawn", Rc::default(), work).map(drop)
+    begin(lua, &*this.borrow::<Declared>()?, "spawn", Rc::default(), work).map(drop)
 }
 
 /// What `self:callLater` gives.
@@ -186,25 +204,17 @@ impl Timer {
 
 /// Calls a function once, after some seconds, if its object acts then.
 fn call_later(lua: &Lua, (this, seconds, call): (AnyUserData, f64, Function)) -> mlua::Result<AnyUserData> {
-    let declared = this.borrow::<Declared>()?;
     let Ok(wait) = Duration::try_from_secs_f64(seconds) else {
         return Err(raise(lua, format!("callLater: {seconds} is no number of seconds to wait")));
     };
-    let work = Work::new(lua, &declared, "callLater", call)?;
+    let work = Work::new(lua, &this, "callLater", call)?;
     let past = Rc::new(Cell::new(false));
     let begun = past.clone();
     let work = async move {
         work.clock().sleep(wait).await;
         begun.set(true);
-        let started = work.clock().mono();
-        let (ended, busy) = timed(work.clock(), work.run_in_time()).await;
-        let spent = Spent { total: work.clock().mono() - started, busy, failed: ended.is_err() };
-        let at = origin_of(&work.call).to_string();
-        work.shared.options.records.called(&work.site, &at, [spent], work.clock());
-        if let Err(error) = ended {
-            work.failed(&error, "that call is dropped");
-        }
+        work.once(()).await;
     };
-    let abort = begin(lua, &declared, "callLater", Rc::default(), work)?;
+    let abort = begin(lua, &*this.borrow::<Declared>()?, "callLater", Rc::default(), work)?;
     lua.create_userdata(Timer { abort, past })
 }

@@ -48,6 +48,7 @@ mod tests_of;
 mod thread;
 mod values;
 mod vm;
+mod watch;
 
 pub use cached::Kept;
 pub use load::{Host, LoadFailure, LoadOptions, Loaded};

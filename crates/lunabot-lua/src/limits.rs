@@ -6,7 +6,7 @@
 //! raises, and is armed anew for each instruction, so that catching the error only meets the next one.
 
 use crate::origin::Origin;
-use mlua::{HookTriggers, Lua, VmState};
+use mlua::{AnyUserData, HookTriggers, Lua, VmState};
 use nix::time::{ClockId, clock_gettime};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -49,6 +49,8 @@ pub(crate) struct Meter {
     last: RefCell<(Origin, String)>,
     /// What the callback has begun.
     kept: RefCell<Vec<Rc<dyn Kept>>>,
+    /// The object that acts in it.
+    actor: Option<AnyUserData>,
 }
 
 /// Something that goes on for as long as the callback that began it.
@@ -60,6 +62,11 @@ pub(crate) trait Kept {
 impl Meter {
     pub fn new(budget: Duration, per_wait: bool) -> Rc<Self> {
         Rc::new(Meter { budget, per_wait, ..Meter::default() })
+    }
+
+    /// Of a callback, which gets its budget back by waiting, and in which an object acts.
+    pub fn acting(budget: Duration, actor: Option<AnyUserData>) -> Rc<Self> {
+        Rc::new(Meter { budget, per_wait: true, actor, ..Meter::default() })
     }
 
     /// Where it was stopped, and the stack there.
@@ -99,9 +106,21 @@ impl Limits {
         Ok(limits)
     }
 
+    /// Those of this interpreter.
+    pub fn of(lua: &Lua) -> mlua::Result<Rc<Limits>> {
+        let limits =
+            lua.app_data_ref::<Rc<Limits>>().ok_or_else(|| crate::origin::raise(lua, "no limits"))?;
+        Ok(limits.clone())
+    }
+
     /// How many functions were interrupted at their work so that others have their turn: those that wait do not count.
     pub fn computing(&self) -> Arc<AtomicUsize> {
         self.computing.clone()
+    }
+
+    /// The object that acts in the callback that runs now.
+    pub fn actor(&self) -> Option<AnyUserData> {
+        self.current.borrow().as_ref()?.actor.clone()
     }
 
     /// Keeps something until the callback that runs now has ended.

@@ -1,6 +1,7 @@
 //! Calls of callbacks, on the interpreter's thread.
 
 use crate::convert::Reader;
+use crate::declared::Declared;
 use crate::failure::script_error;
 use crate::host::{RETIRED, SUPERSEDED};
 use crate::limits::{Meter, Metered};
@@ -11,7 +12,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use lunabot_model::config::LuaLimits;
 use lunabot_model::{Arg, Clock, Json, Mono, ScriptError, ScriptErrorKind};
-use mlua::{Function, IntoLuaMulti, MultiValue, Value};
+use mlua::{AnyUserData, Function, IntoLuaMulti, MultiValue, Value};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
@@ -251,7 +252,8 @@ impl Server {
         values: MultiValue,
         scope: u64,
     ) -> Result<Json, ScriptError> {
-        let meter = Meter::new(self.limits.callback_cpu_seconds.std(), true);
+        let actor = values.iter().find_map(acting);
+        let meter = Meter::acting(self.limits.callback_cpu_seconds.std(), actor);
         let call = function.call_async::<MultiValue>(values);
         match Metered::new(call, meter.clone(), self.vm.limits.clone()).await {
             None => Err(self.too_long(id, &meter)),
@@ -409,6 +411,12 @@ pub(crate) async fn timed<T>(clock: &dyn Clock, call: impl Future<Output = T>) -
     })
     .await;
     (result, busy)
+}
+
+/// An object that acts.
+fn acting(value: &Value) -> Option<AnyUserData> {
+    let object = value.as_userdata()?;
+    object.borrow::<Declared>().is_ok_and(|declared| declared.live.borrow().is_some()).then(|| object.clone())
 }
 
 /// What objects that the function makes are kept for.

@@ -4,7 +4,7 @@
 
 use crate::failure::script_error;
 use crate::limits::{Kept, Limits, Meter, Metered};
-use crate::origin::{origin_of, raise};
+use crate::origin::origin_of;
 use crate::state::Shared;
 use futures::StreamExt;
 use futures::future::{AbortHandle, Abortable};
@@ -73,7 +73,7 @@ pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
 }
 
 fn spawn(lua: &Lua, call: Function) -> mlua::Result<Task> {
-    let limits = lua.app_data_ref::<Rc<Limits>>().ok_or_else(|| raise(lua, "no limits"))?.clone();
+    let limits = Limits::of(lua)?;
     let shared = Shared::of(lua);
     let (abort, registration) = AbortHandle::new_pair();
     let ending = Rc::new(Ending {
@@ -85,7 +85,7 @@ fn spawn(lua: &Lua, call: Function) -> mlua::Result<Task> {
         shared: shared.clone(),
     });
     let told = Rc::downgrade(&ending);
-    let meter = Meter::new(shared.cpu.get(), true);
+    let meter = Meter::acting(shared.cpu.get(), limits.actor());
     let metered = Metered::new(call.call_async::<Value>(()), meter.clone(), limits.clone());
     shared.tasks.spawn(async move {
         let ended = Abortable::new(metered, registration).await;

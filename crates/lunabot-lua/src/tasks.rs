@@ -68,6 +68,7 @@ pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
     crate::spawned::add(lua, host)?;
     crate::beside::add(lua, host)?;
     crate::subscriptions::add(lua, host)?;
+    crate::watch::add(lua, host)?;
     host.raw_set("serve_for", lua.create_function(serve_for)?)?;
     host.raw_set("written_at", lua.create_function(|_, function| Ok(crate::lifted::written_at(&function)))?)?;
     host.raw_set("served", lua.create_function(served)?)?;

@@ -233,3 +233,102 @@ c.change_source = { changes.ChangeSource:extend("Late", {
     assert_eq!(rung.text().await?, "rung by 3");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_source_hears_of_files_that_it_watches() -> Result<()> {
+    let config = documented(PAGE, "A source that watches files", "")?;
+    let master = Master::start(&config).await?;
+    master.log_line(|line| line.contains("waits for releases")).await?;
+    // Neither the file nor its folder is there yet.
+    let file = master.dir().join("released/version");
+    std::fs::create_dir(master.dir().join("released"))?;
+    std::fs::write(&file, "1.0\n")?;
+    master.until("changes", |answer| comments(answer) == ["version 1.0"]).await?;
+    // Replaced, as editors do.
+    std::fs::write(file.with_extension("new"), "1.1\n")?;
+    std::fs::rename(file.with_extension("new"), &file)?;
+    let two = |answer: &Value| comments(answer) == ["version 1.0", "version 1.1"];
+    let answer = master.until("changes?order=changeid", two).await?;
+    assert_eq!(answer["changes"][1]["files"], json!(["released/version"]));
+    // The folder goes, and comes anew.
+    std::fs::remove_dir_all(master.dir().join("released"))?;
+    std::fs::create_dir(master.dir().join("released"))?;
+    std::fs::write(&file, "2.0\n")?;
+    let last = |answer: &Value| comments(answer).last().is_some_and(|last| last == "version 2.0");
+    master.until("changes?order=changeid", last).await?;
+    Ok(())
+}
+
+/// Two watches of one folder, of which one can be stopped.
+const SPOOL: &str = r#"
+local X = changes.ChangeSource:extend("Spool", {activate = function(self)
+  local first
+  first = util.watch("spool", function(path, paths)
+    util.log.info("first hears of " .. table.concat(paths, " "))
+    if path == "spool/wrong" then error("no such thing") end
+    if path == "spool/stop" then
+      first:stop()
+      util.sleep(0.01)
+      util.log.info("first is stopped by " .. path)
+    end
+  end)
+  self:spawn(function()
+    util.watch("spool", function(path, paths) util.log.info("second hears of " .. table.concat(paths, " ")) end)
+    util.log.info("spool is watched")
+    util.sleep(3600)
+  end)
+end})
+c.change_source = { X{name = "spooler"} }
+"#;
+
+#[tokio::test]
+async fn a_watch_of_a_folder_says_what_has_changed_until_it_is_stopped() -> Result<()> {
+    let config = running(SPOOL);
+    let master = Master::start(&config).await?;
+    let said = async |text: &str| master.log_line(|line| line.contains(text)).await;
+    said("spool is watched").await?;
+    // All at once.
+    std::fs::create_dir(master.dir().join("made"))?;
+    for name in ["a", "b"] {
+        std::fs::write(master.dir().join("made").join(name), name)?;
+    }
+    std::fs::rename(master.dir().join("made"), master.dir().join("spool"))?;
+    for who in ["first", "second"] {
+        said(&format!("{who} hears of spool spool/a spool/b")).await?;
+    }
+    std::fs::remove_file(master.dir().join("spool/a"))?;
+    said("first hears of spool/a").await?;
+    // An error ends that call alone.
+    std::fs::write(master.dir().join("spool/wrong"), "")?;
+    said("first hears of spool/wrong").await?;
+    let told = |answer: &Value| answer["script_errors"][0]["callback"] == "watch";
+    let errors = master.until("script_errors", told).await?;
+    let error = &errors["script_errors"][0];
+    let line = config.lines().position(|line| line.contains("no such thing")).unwrap_or_default() + 1;
+    assert_eq!(
+        (&error["concerns"], &error["line"]),
+        (&json!("change source spooler"), &json!(line)),
+        "{error}"
+    );
+    std::fs::write(master.dir().join("spool/stop"), "")?;
+    said("first is stopped by spool/stop").await?;
+    said("second hears of spool/stop").await?;
+    std::fs::write(master.dir().join("spool/after"), "")?;
+    said("second hears of spool/after").await?;
+    assert!(!master.log().contains("first hears of spool/after"), "{}", master.log());
+    // With the source its watches end.
+    let other = config.replace("spooler", "other").replace("second hears", "third hears");
+    master.rewrite_config(&other.replace("is watched", "is watched anew"))?;
+    reconfig(&master)?;
+    said("spool is watched anew").await?;
+    for number in 0.. {
+        let name = format!("spool/late{number}");
+        std::fs::write(master.dir().join(&name), "")?;
+        let heard = |who: &str| master.log().contains(&format!("{who} hears of {name}"));
+        master.log_line(|line| line.contains(&format!(" hears of {name}"))).await?;
+        if heard("third") && !heard("second") {
+            break;
+        }
+    }
+    Ok(())
+}

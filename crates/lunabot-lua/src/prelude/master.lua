@@ -49,6 +49,15 @@ function util.wait_any(map)
   return keys[first], tasks[first]:wait()
 end
 
+-- Calls a function when what lies at a path has changed.
+local Watch = {}
+Watch.__index = Watch
+function util.watch(path, fn)
+  if type(path) ~= "string" or type(fn) ~= "function" then raise("takes a path and a function: util.watch(\"path\", function(path) … end)") end
+  return setmetatable({ handle = host.watch(path, fn) }, Watch)
+end
+function Watch:stop() host.watch_stop(self.handle) end
+
 -- A result that is kept across reloads for so long. Where it cannot be had anew, the old one is better than none.
 function util.cached(key, max_age, fn)
   if type(key) ~= "string" or type(fn) ~= "function" then raise("takes a name, an age and a function: util.cached(\"builders\", \"1h\", function() … end)") end

@@ -127,6 +127,9 @@
 ---@class lunabot.Observer : lunabot.Object
 ---@field step lunabot.Step
 
+---@class lunabot.Watch
+---@field stop fun(self: self)
+
 ---@class lunabot.Timer
 ---@field cancel fun(self: self)
 ---@field active fun(self: self): boolean
@@ -439,6 +442,7 @@
 ---@field http table<string, fun(request: table|string): lunabot.Answer>
 ---@field gather fun(list: any[], fn?: fun(item: any): any): any[]
 ---@field spawn fun(fn: fun(): any): lunabot.Task
+---@field watch fun(path: string, fn: fun(path: string, paths: string[])): lunabot.Watch
 ---@field wait_any fun(map: table<any, lunabot.Task|fun(): any>): any, any
 ---@field mutex fun(): { with: fun(self: any, fn: fun(): any): any }
 ---@field cached fun(key: string, max_age: number|string, fn: fun(): any): any

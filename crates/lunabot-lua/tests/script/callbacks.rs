@@ -122,6 +122,45 @@ end"#,
     assert_eq!(answer, json!([[2, 4, 6], 3, "done", [3, 2, 1]]));
 }
 
+/// Of a call that belongs to no object.
+#[tokio::test]
+async fn a_watch_ends_with_the_call_that_began_it() {
+    let text = r#"c.prioritizeBuilders = function(name)
+  local heard
+  local watch = util.watch("flags", function(path, paths)
+    if name == "raises" then error("oh") end
+    heard = util.concat({path}, paths)
+  end)
+  util.write_file("flags", name)
+  while not heard do util.sleep(0.01) end
+  if name == "stops" then watch:stop() watch:stop() end
+  return heard
+end
+return c
+"#;
+    let folder = Folder::new(&format!("{HEAD}{text}"));
+    let loaded = folder.load().await.unwrap();
+    let callback = loaded.config.prioritize_builders.clone().unwrap();
+    for name in ["stops", "goes on"] {
+        let answer = call(&loaded, &callback, vec![Arg::Value(name.into())]).await.unwrap();
+        assert_eq!(answer, json!(["flags", "flags"]), "{name}");
+    }
+    assert!(folder.records.errors().is_empty());
+    let endless = call(&loaded, &callback, vec![Arg::Value("raises".into())]);
+    let told = async {
+        while folder.records.errors().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        answer = endless => panic!("{answer:?}"),
+        () = told => {}
+    }
+    let errors = folder.records.errors();
+    let told = (errors[0].callback.as_str(), errors[0].concerns.as_str(), errors[0].line);
+    assert_eq!(told, ("watch", "whoever watches flags", Some(11)));
+}
+
 #[tokio::test]
 async fn failures_are_listed_and_counted() {
     let folder = Folder::new(&format!("{HEAD}c.prioritizeBuilders = function() error('no') end\nreturn c\n"));
