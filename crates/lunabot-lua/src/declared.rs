@@ -172,6 +172,7 @@ impl Declared {
         }
         let option = shared.fields(self.kind).shape(name).is_some();
         if self.kind.category == Category::Factory && (option || self.fields.is_none()) && shared.loading() {
+            self.want_init(lua, name)?;
             return self.set_option(lua, &shared, name, value);
         }
         match &self.fields {
@@ -183,6 +184,14 @@ impl Declared {
                 );
                 Err(raise(lua, message))
             }
+        }
+    }
+
+    /// What is done to a factory before its base's `init` would be lost.
+    fn want_init(&self, lua: &Lua, what: &str) -> mlua::Result<()> {
+        match self.ready.get() {
+            true => Ok(()),
+            false => Err(raise(lua, format!("{what}: call Base.init(self, {{…}}) first"))),
         }
     }
 
@@ -365,6 +374,7 @@ pub(crate) fn add_steps(lua: &Lua, this: &Value, method: &str, steps: Vec<Value>
     if !shared.loading() {
         return Err(raise(lua, "a factory changes only while the configuration is loaded"));
     }
+    factory.want_init(lua, method)?;
     for step in steps {
         let mut reader = Reader::new(lua, &shared);
         let shape = Shape { form: crate::shape::Form::Object, renderable: false };

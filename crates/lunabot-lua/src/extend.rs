@@ -426,7 +426,9 @@ fn check(lua: &Lua, shared: &Shared, class: &Class, object: &AnyUserData, at: &O
 
 /// The `$class` of an object of an extended class. Its fingerprint follows when the file has returned.
 pub(crate) fn class_json(shared: &Shared, declared: &Declared) -> Option<Json> {
-    let extended = declared.class.extended.as_ref()?;
+    // Of a factory its steps say all: nothing calls its methods once the file has returned.
+    let extended =
+        declared.class.extended.as_ref().filter(|_| declared.kind.category != Category::Factory)?;
     let options = shared.fields(declared.kind);
     let mut hooks = Map::new();
     for one in declared.class.chain() {

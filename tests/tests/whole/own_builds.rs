@@ -1,5 +1,6 @@
 //! Steps that are found while a build runs, and builds of classes of the configuration (05.010–05.012, 05.017).
 
+use crate::own_configurators::checked;
 use crate::own_steps::{built, steps};
 use anyhow::Result;
 use lunabot_tests::{documented, running};
@@ -72,5 +73,61 @@ f:addStep(steps.ShellCommand{command = "true", name = "always", alwaysRun = true
     assert_eq!(build["results"], 1, "{build}");
     let names: Vec<String> = steps(&master, 1).await?.into_iter().map(|step| step.0).collect();
     assert_eq!(names, ["enough", "always"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_class_of_factories_adds_steps_and_has_fields() -> Result<()> {
+    let more = r#"
+assert(c.builders[1].factory.arch == "arm64" and c.builders[1].factory.tags[3] == "slow")
+local Base = util.BuildFactory:extend("Base", {buildClass = util.Build:extend("Own", {
+  setupBuild = function(self) self:setProperty("setup", true, "Own") end,
+})})
+local Second = Base:extend("Second", {init = function(self, args)
+  Base.init(self, args)
+  self:addSteps({steps.ShellCommand{name = "second", command = "true"}})
+  self.useProgress = false
+end})
+local second = Second{steps.ShellCommand{name = "first", command = "true"}}
+assert(second.useProgress == false and second.workdir == nil and #second.steps == 2)
+c.builders[2] = util.BuilderConfig{name = "second", workernames = {"local"}, factory = second}
+c.schedulers[1] = schedulers.ForceScheduler{name = "force", builderNames = {"runtests", "second"}}
+"#;
+    let (master, build) = built(&documented(PAGE, "A class of factories", more)?).await?;
+    assert_eq!(build["results"], 0, "{build}");
+    let names: Vec<String> = steps(&master, 1).await?.into_iter().map(|step| step.0).collect();
+    assert_eq!(names, ["configure", "test"]);
+    let log = master.step_log(1, "configure", "stdio").await?;
+    assert!(log.contains("configure for arm64") && log.contains("/src"), "{log}");
+    let builders = master.get("builders?name=runtests").await?;
+    assert_eq!(builders["builders"][0]["tags"], json!(["unix", "arm64", "slow"]));
+    master.force("second").await?;
+    master.finished_build(2).await?;
+    let names: Vec<String> = steps(&master, 2).await?.into_iter().map(|step| step.0).collect();
+    assert_eq!(names, ["first", "second"]);
+    let properties = master.get("builds/2/properties").await?;
+    assert_eq!(properties["properties"][0]["setup"], json!([true, "Own"]));
+    Ok(())
+}
+
+#[test]
+fn mistakes_in_a_class_of_factories_are_told() -> Result<()> {
+    for (class, told) in [
+        (
+            "{init = function(self) self:addStep(steps.ShellCommand{'a'}) end}",
+            "addStep: call Base.init(self, {…}) first",
+        ),
+        ("{init = function(self) self.workdir = 'a' end}", "workdir: call Base.init(self, {…}) first"),
+        ("{init = function(self) end}", "init of F did not call its base's init"),
+        ("{workdir = 3}", "F: workdir: "),
+        (
+            "{wrkdir = 'a', init = function(self) util.BuildFactory.init(self, {stps = 1}) end}",
+            "F: stps: unknown option",
+        ),
+    ] {
+        let (_, told_all) =
+            checked(&running(&format!("local F = util.BuildFactory:extend('F', {class})\nlocal x = F{{}}")))?;
+        assert!(told_all.contains(told), "{class}: {told_all}");
+    }
     Ok(())
 }

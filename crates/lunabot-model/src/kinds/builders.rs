@@ -144,5 +144,5 @@ pub const BUILD_FACTORY: Kind = Kind {
         returns: "the folder: a text",
         on_error: "the build ends in EXCEPTION",
     }],
-    extensible: false,
+    extensible: true,
 };
