@@ -2,11 +2,13 @@
 
 mod digests;
 mod files;
+mod git_url;
 pub(crate) mod http;
 mod process;
 mod regexes;
 mod text;
 mod time;
+mod xml;
 
 use crate::cached::seconds_of;
 use crate::origin::raise;
@@ -21,10 +23,12 @@ pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
     util.raw_set("sleep", lua.create_async_function(sleep)?)?;
     digests::add(lua, &util)?;
     files::add(lua, &util)?;
+    git_url::add(lua, &util)?;
     process::add(lua, &util)?;
     regexes::add(lua, &util)?;
     text::add(lua, &util)?;
     time::add(lua, &util)?;
+    xml::add(lua, &util)?;
     Ok(util)
 }
 

@@ -127,6 +127,14 @@
 ---@class lunabot.Observer : lunabot.Object
 ---@field step lunabot.Step
 
+---An element of an XML document; the elements in it are its items.
+---@class lunabot.Element
+---@field name string
+---@field namespace? string
+---@field attrs table<string, string>
+---@field text string what stands directly in it
+---@field [integer] lunabot.Element
+
 ---@class lunabot.Watch
 ---@field stop fun(self: self)
 
@@ -429,6 +437,9 @@
 ---@field parse_yaml fun(text: string): any
 ---@field parse_toml fun(text: string): any
 ---@field parse_ini fun(text: string): table
+---@field load_xml fun(path: string): lunabot.Element
+---@field parse_xml fun(text: string): lunabot.Element
+---@field parse_git_url fun(url: string): { proto: string, user?: string, domain: string, port?: integer, owner?: string, repo: string }?
 ---@field to_json fun(value: any): string
 ---@field render fun(template: string, vars?: table): string
 ---@field re fun(pattern: string, flags?: string): table

@@ -105,6 +105,43 @@ end
 }
 
 #[tokio::test]
+async fn xml_is_read_into_plain_tables() {
+    let body = r#"
+local root = util.load_xml "a.xml"
+assert(root.name == "root" and root.namespace == nil and next(root.attrs) == nil and #root == 3)
+assert(root.text == "\n  \n  \n  " and root[1].name == "a" and root[1].attrs.k == "1 < 2" and root[1].text == "x y & <z>")
+assert(root[2].namespace == "urn:b" and root[2].name == "b" and root[3][1].name == "deep")
+assert(util.parse_xml("<a/>").text == "")
+local deep = ("<a>"):rep(201) .. ("</a>"):rep(201)
+for _, case in ipairs{
+  {"load_xml", "bad.xml", "bad.xml: line 2: "}, {"load_xml", "none.xml", "none.xml: No such file"},
+  {"parse_xml", "<a>\n<b></a>", "util.parse_xml: line 2: "}, {"parse_xml", "", "util.parse_xml: line 1: "},
+  {"parse_xml", deep, "more than 200 elements inside each other"}, {"parse_xml", "<a>\xff</a>", "not UTF-8"},
+  {"parse_xml", '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "DTD"},
+} do
+  local ok, message = pcall(util[case[1]], case[2])
+  assert(not ok and tostring(message):find(case[3], 1, true), tostring(message))
+end
+assert(util.parse_xml(("<a>"):rep(200) .. ("</a>"):rep(200)).name == "a")
+"#;
+    let a = "<?xml version=\"1.0\"?>\n<root>\n  <a k=\"1 &lt; 2\">x<!-- no --> y &amp; <![CDATA[<z>]]></a>\n  <b xmlns=\"urn:b\"/>\n  <c><deep/></c></root>";
+    check(body, &[("a.xml", a), ("bad.xml", "<a>\n<b =></a>")]).await;
+}
+
+#[tokio::test]
+async fn addresses_of_repositories_are_taken_apart() {
+    check(
+        r#"
+local url = util.parse_git_url "https://joe@git.example.org:8443/tools/hello.git"
+assert(util.equal(url, {proto = "https", user = "joe", domain = "git.example.org", port = 8443, owner = "tools", repo = "hello"}))
+assert(util.parse_git_url "/srv/git/hello.git" == nil)
+"#,
+        &[],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn regular_expressions_are_pythons() {
     check(
         r#"
