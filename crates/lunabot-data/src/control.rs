@@ -35,6 +35,9 @@ pub trait Explainer: Send + Sync {
 
     /// Workers in quarantine, and how long they stay there (07.021).
     fn quarantines(&self) -> BoxFuture<'_, HashMap<WorkerId, Duration>>;
+
+    /// Workers in a downtime, and until when, in seconds since 1970.
+    fn downtimes(&self) -> BoxFuture<'_, HashMap<WorkerId, i64>>;
 }
 
 /// Knows how far builds are that run.

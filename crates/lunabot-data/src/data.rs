@@ -175,6 +175,15 @@ impl Data {
         }
     }
 
+    /// Workers in a downtime, and until when, in seconds since 1970.
+    pub async fn downtimes(&self) -> HashMap<WorkerId, i64> {
+        let known = self.registered().explainer.clone();
+        match known {
+            Some(known) => known.downtimes().await,
+            None => HashMap::new(),
+        }
+    }
+
     /// Registers who handles control actions of a resource type (`builds`, `buildrequests`, `forceschedulers`,
     /// `schedulers`, `workers`). A later one replaces an earlier one.
     pub fn on_control(&self, plural: &'static str, handler: Arc<dyn ControlHandler>) {

@@ -43,6 +43,14 @@ impl Explainer for Asker {
             told.await.unwrap_or_default()
         })
     }
+
+    fn downtimes(&self) -> BoxFuture<'_, HashMap<WorkerId, i64>> {
+        Box::pin(async move {
+            let (reply, told) = oneshot::channel();
+            let _ = self.0.send(Message::Downtimes(reply)).await;
+            told.await.unwrap_or_default()
+        })
+    }
 }
 
 #[derive(Clone, Copy)]

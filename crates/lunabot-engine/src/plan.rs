@@ -5,6 +5,7 @@ use crate::step::{BaseStepParams, StepKind};
 use crate::worker::latent::{ABSTRACT, LatentParams, LatentSpec};
 use crate::worker::{LocalWorkerParams, REMOTE, RemoteWorkerParams};
 use lunabot_model::config::{BuilderConfig, Collapse, DeclaredBuilder};
+use lunabot_model::downtime::{Downtime, DowntimeOption};
 use lunabot_model::locks::LockUse;
 use lunabot_model::{AnyObject, BuilderId, ClassOf, FromLua, Id, Json, Renderable, WorkerId};
 use std::collections::{BTreeMap, HashMap};
@@ -70,6 +71,8 @@ pub(crate) struct WorkerPlan {
     pub max_builds: Option<usize>,
     /// Claimed while a build on it is prepared (05.061).
     pub locks: Vec<LockUse>,
+    /// Times at which it gets no builds.
+    pub downtime: Option<Downtime>,
     pub properties: BTreeMap<String, Json>,
     pub default_properties: BTreeMap<String, Json>,
     /// Of one that is started when it is needed.
@@ -118,10 +121,16 @@ pub(crate) fn plan_step(
 
 /// Reads a declared worker; the id is filled in later.
 pub(crate) fn worker_of(object: &AnyObject) -> Result<WorkerPlan, PlanError> {
-    let plan = |name, max_builds: Option<u32>, properties, default_properties, locks: Option<Json>| {
-        let uses = locks.as_ref().map(lunabot_model::locks::uses).transpose();
-        let locks = uses.map_err(|text| PlanError(format!("{}: {}: {text}", object.at, object.kind)))?;
+    let wrong = |text| PlanError(format!("{}: {}: {text}", object.at, object.kind));
+    let plan = |name,
+                max_builds: Option<u32>,
+                properties,
+                default_properties,
+                locks: Option<Json>,
+                downtime: Option<DowntimeOption>| {
+        let locks = locks.as_ref().map(lunabot_model::locks::uses).transpose().map_err(wrong)?;
         Ok(WorkerPlan {
+            downtime: downtime.map(|option| option.read()).transpose().map_err(wrong)?,
             id: 0,
             name,
             locks: locks.unwrap_or_default(),
@@ -134,16 +143,16 @@ pub(crate) fn worker_of(object: &AnyObject) -> Result<WorkerPlan, PlanError> {
     if object.kind == ABSTRACT {
         let p: LatentParams = worker_params(object)?;
         let spec = LatentSpec::read(object, p.clone());
-        let spec = spec.map_err(|text| PlanError(format!("{}: {}: {text}", object.at, object.kind)))?;
-        let planned = plan(p.name, p.max_builds, p.properties, p.default_properties, p.locks)?;
+        let spec = spec.map_err(wrong)?;
+        let planned = plan(p.name, p.max_builds, p.properties, p.default_properties, p.locks, p.downtime)?;
         return Ok(WorkerPlan { latent: Some(Arc::new(spec)), ..planned });
     }
     if object.kind == REMOTE {
         let p: RemoteWorkerParams = worker_params(object)?;
-        return plan(p.name, p.max_builds, p.properties, p.default_properties, p.locks);
+        return plan(p.name, p.max_builds, p.properties, p.default_properties, p.locks, p.downtime);
     }
     let p: LocalWorkerParams = worker_params(object)?;
-    plan(p.name, p.max_builds, p.properties, p.default_properties, p.locks)
+    plan(p.name, p.max_builds, p.properties, p.default_properties, p.locks, p.downtime)
 }
 
 /// The options of a declared worker. The error names the place.

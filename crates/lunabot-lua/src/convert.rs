@@ -6,7 +6,7 @@ use crate::declared::Declared;
 use crate::live::Live;
 use crate::modules::Placeholder;
 use crate::props::Props;
-use crate::shape::{Fields, Form, Shape};
+use crate::shape::{Fields, Form, ITEMS, Shape};
 use crate::state::Shared;
 use lunabot_model::kind::nearest;
 use lunabot_model::object::MARKS;
@@ -429,10 +429,14 @@ impl<'a> Reader<'a> {
     }
 
     fn record(&mut self, parts: Parts, fields: &Fields, renderable: bool) -> Option<Json> {
-        if let Some((number, _)) = parts.items.first() {
-            return self.problem(format!("expected a table with names, got an item {number}"));
-        }
         let mut map = Map::new();
+        if let Some((number, _)) = parts.items.first() {
+            let Some(Form::List(item)) = fields.get(ITEMS).map(|field| &field.shape.form) else {
+                return self.problem(format!("expected a table with names, got an item {number}"));
+            };
+            let items = Parts { items: parts.items, ..Parts::default() };
+            map.extend(self.list(items, item, renderable).map(|list| (ITEMS.to_string(), list)));
+        }
         for (name, value) in parts.named {
             self.path.push(Step::Name(name.clone()));
             let read = match fields.shape(&name) {

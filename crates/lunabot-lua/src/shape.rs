@@ -5,6 +5,9 @@ use lunabot_model::{Json, Kind};
 /// Nesting of schemas that is followed; deeper (or circular) parts count as free JSON.
 const MAX_DEPTH: usize = 12;
 
+/// The field of a table with names that its items 1…n are, where it may have some.
+pub(crate) const ITEMS: &str = "*";
+
 /// What one value may be.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Shape {
@@ -120,6 +123,7 @@ impl Form {
             Form::Callback => "a function",
             Form::Object => "an object",
             Form::List(item) => return format!("a list of {}", plural(&item.words())),
+            Form::Struct(fields) if fields.get(ITEMS).is_some() => "a table of items and names",
             Form::Map(_) | Form::Struct(_) => "a table with names",
             Form::Numbered(_) => "a table [number] = value",
             Form::Either(_) => "a value of another type",

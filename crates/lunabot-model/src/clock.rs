@@ -37,6 +37,18 @@ pub fn ctime(secs: i64) -> String {
     at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%a %b %e %H:%M:%S %Y").to_string()
 }
 
+/// The master's own time zone, or the one named. The error says what is wrong with the name.
+pub fn zone(name: Option<&str>) -> Result<jiff::tz::TimeZone, String> {
+    match name {
+        None => Ok(jiff::tz::TimeZone::system()),
+        Some(name) => jiff::tz::TimeZone::get(name).map_err(|_| {
+            format!(
+                "there is no time zone {name} on this machine; names are like Europe/Berlin (package tzdata)"
+            )
+        }),
+    }
+}
+
 /// A moment on a clock that never jumps, counted from the start of the process. For time-outs and measurements.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mono(pub Duration);

@@ -10,6 +10,7 @@ pub mod class;
 pub mod clock;
 pub mod config;
 mod crosses;
+pub mod downtime;
 pub mod endpoint;
 pub mod event;
 pub mod explanation;

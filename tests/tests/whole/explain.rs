@@ -1,8 +1,9 @@
 //! Why is it not starting? The command, the API and the pages say which rule was asked and what it answered (lua-api § 6).
 
+use crate::own_configurators::{checked, reconfig};
 use crate::workers::{PASSWORD, gated, open, port};
 use anyhow::{Context, Result, ensure};
-use lunabot_tests::{Master, StockWorker, lunabot_binary};
+use lunabot_tests::{Master, StockWorker, lunabot_binary, running};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -66,16 +67,30 @@ async fn explanation(master: &Master, request: i64) -> Result<Value> {
 
 /// Asks again until the summary is this. What a function says is no event.
 async fn sums_up(master: &Master, request: i64, summary: &str) -> Result<Value> {
+    until_told(master, request, summary, |told| told == summary).await
+}
+
+/// Until it begins like this.
+async fn sums_up_so(master: &Master, request: i64, begins: &str) -> Result<Value> {
+    until_told(master, request, begins, |told| told.starts_with(begins)).await
+}
+
+async fn until_told(
+    master: &Master,
+    request: i64,
+    wanted: &str,
+    fits: impl Fn(&str) -> bool,
+) -> Result<Value> {
     let mut told = Value::Null;
     let asking = async {
-        while told["summary"] != summary {
+        while !told["summary"].as_str().is_some_and(&fits) {
             tokio::time::sleep(Duration::from_millis(20)).await;
             told = explanation(master, request).await?;
         }
         anyhow::Ok(())
     };
     let ended = tokio::time::timeout(Duration::from_secs(60), asking).await;
-    ended.with_context(|| format!("never `{summary}`: {told:#}\n{}", master.log()))??;
+    ended.with_context(|| format!("never `{wanted}`: {told:#}\n{}", master.log()))??;
     Ok(told)
 }
 
@@ -265,5 +280,37 @@ async fn a_build_tells_which_configuration_made_it() -> Result<()> {
     ensure!(same["meta"]["total"] == 1, "{same}");
     let (_, page) = master.text("/builders/holder/builds/2").await?;
     ensure!(page.contains("generation 2"), "{page}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_in_its_downtime_says_so_until_it_has_none() -> Result<()> {
+    let (right, wrong) = (r#""daily 00:00-24:00", tz = "Europe/Berlin""#, r#""wed 8-10""#);
+    let config = |times: &str| {
+        running(&format!(
+            "c.workers = {{ worker.LocalWorker{{\"local\", downtime = {times}}} }}\n\
+             f:addStep(steps.ShellCommand{{command = \"true\"}})"
+        ))
+    };
+    let (_, told) = checked(&config(&format!("{{{wrong}}}")))?;
+    let place = line_of(&config("{}"), "LocalWorker{\"local\", downtime")?;
+    let wanted = format!("{place}: worker.LocalWorker: downtime: \"wed 8-10\": \"8\" is no time of day");
+    ensure!(told.contains(&wanted) && told.contains("mon-fri 22:00-06:00"), "{told}");
+    let master = Master::start(&config(&format!("{{{right}}}"))).await?;
+    let request = master.force("runtests").await?;
+    let told = sums_up_so(&master, request, "worker local is in its downtime until ").await?;
+    let answer = of_rule(&told["answers"], "worker");
+    ensure!(answer["text"] == "is in its downtime" && answer["until"].is_i64(), "{answer:#}");
+    for page in ["/workers", "/workers/local"] {
+        let (_, text) = master.text(page).await?;
+        ensure!(text.contains("in its downtime"), "{page}: {text}");
+    }
+    let (_, page) = master.text("/workers/local").await?;
+    ensure!(page.contains("In its downtime, which ends ") && page.contains("in 8 days"), "{page}");
+    master.rewrite_config(&config("nil"))?;
+    reconfig(&master)?;
+    ensure!(master.finished_build(1).await?["results"] == 0);
+    let (_, page) = master.text("/workers/local").await?;
+    ensure!(!page.contains("downtime"), "{page}");
     Ok(())
 }

@@ -55,6 +55,8 @@ pub(crate) struct Actor {
     pub(super) deadlines: Deadlines,
     pub(super) offline: Offline,
     pub(super) remarks: Remarks,
+    /// When the next downtime of a worker begins or ends, seconds since 1970.
+    pub(super) downtime_changes: Option<i64>,
     /// Ends the questions to functions of this generation.
     asking: CancellationToken,
     claiming: HashSet<BuildRequestId>,
@@ -92,6 +94,7 @@ impl Actor {
             deadlines: Deadlines::default(),
             offline,
             remarks: Remarks::default(),
+            downtime_changes: None,
             asking: CancellationToken::new(),
             claiming: HashSet::new(),
             giving_back: HashSet::new(),
@@ -105,8 +108,13 @@ impl Actor {
     pub async fn live(mut self, mut messages: mpsc::Receiver<Message>) {
         let clock = self.services.clock.clone();
         loop {
-            let own =
-                [self.machine.next_wake(), self.give_up, self.latents.next_wake(), self.next_deadline()];
+            let own = [
+                self.machine.next_wake(),
+                self.give_up,
+                self.latents.next_wake(),
+                self.next_deadline(),
+                self.next_downtime(),
+            ];
             let wake = own.into_iter().flatten().min();
             let sleep = async {
                 match wake {
@@ -136,6 +144,9 @@ impl Actor {
         self.perform(effects);
         self.wake_latents();
         self.end_overdue();
+        if self.next_downtime().is_some_and(|at| at <= now) {
+            self.turn_downtimes();
+        }
         if self.give_up.is_some_and(|at| at <= now) {
             self.give_up = None;
             for link in self.links.values() {
@@ -180,6 +191,9 @@ impl Actor {
             }
             Message::Quarantines(reply) => {
                 let _ = reply.send(self.machine.quarantines(self.services.clock.mono()));
+            }
+            Message::Downtimes(reply) => {
+                let _ = reply.send(self.machine.downtimes());
             }
             Message::StopBuild { build, reason, results } => self.runs.stop_build(build, &reason, results),
             Message::StopRequest { request, reason } => self.stop_request(request, reason),
@@ -236,8 +250,10 @@ impl Actor {
         self.drop_unconfigured();
         self.tell_builders();
         let builders = self.builders.values().map(|builder| setup_of(builder)).collect();
-        let workers = plan.workers.iter().map(|(w, paused)| (worker_setup(w), *paused)).collect();
+        let now = self.services.clock.now().secs();
+        let workers = plan.workers.iter().map(|(w, paused)| (worker_setup(w, now), *paused)).collect();
         self.event(Event::Configured { builders, workers, prioritize, locks });
+        self.turn_downtimes();
         let known: Vec<BuilderId> = self.builders.keys().chain(self.offline_builders()).copied().collect();
         self.update_offline(known.iter().copied());
         known.into_iter().for_each(|builder| self.renew_deadlines(builder));

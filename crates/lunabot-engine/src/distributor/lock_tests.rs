@@ -49,6 +49,7 @@ fn machine(builders: &[(i64, BuilderLocks)], workers: &[(i64, Vec<LockUse>)]) ->
                 max_builds: None,
                 latent: false,
                 asks_compatible: false,
+                downtime: None,
             },
             false,
         )

@@ -47,6 +47,11 @@ pub enum Event {
     },
     ResetQuarantine(WorkerId),
     ExitQuarantine(WorkerId),
+    /// A downtime begins, or has another end (seconds since 1970), or is over.
+    Downtime {
+        worker: WorkerId,
+        until: Option<i64>,
+    },
     QuarantineTimeout {
         worker: WorkerId,
         timeout: Duration,
@@ -246,6 +251,7 @@ impl Machine {
             Event::Quarantine { worker, once } => self.quarantine(now, worker, once),
             Event::ResetQuarantine(worker) => self.with(worker, |worker| worker.quarantine.reset()),
             Event::ExitQuarantine(worker) => self.exit_quarantine(worker),
+            Event::Downtime { worker, until } => self.downtime(now, worker, until),
             Event::QuarantineTimeout { worker, timeout } => {
                 self.with(worker, |worker| worker.quarantine.timeout = timeout);
             }

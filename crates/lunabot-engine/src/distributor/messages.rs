@@ -119,6 +119,8 @@ pub(crate) enum Message {
     },
     /// Which workers are in quarantine, and how much longer?
     Quarantines(oneshot::Sender<HashMap<WorkerId, Duration>>),
+    /// Which workers are in a downtime, and until when, in seconds since 1970?
+    Downtimes(oneshot::Sender<HashMap<WorkerId, i64>>),
     StopBuild {
         build: BuildId,
         reason: Arc<str>,
@@ -195,13 +197,15 @@ pub(crate) fn lock_setup(plan: &Plan) -> LockSetup {
     }
 }
 
-pub(crate) fn worker_setup(worker: &WorkerPlan) -> WorkerSetup {
+/// As it is at `now`, seconds since 1970.
+pub(crate) fn worker_setup(worker: &WorkerPlan, now: i64) -> WorkerSetup {
     let latent = worker.latent.as_ref();
     WorkerSetup {
         id: worker.id,
         name: worker.name.clone(),
         max_builds: worker.max_builds,
         latent: latent.is_some(),
+        downtime: worker.downtime.as_ref().and_then(|downtime| downtime.until(now)),
         asks_compatible: latent.is_some_and(|latent| latent.params.builds_may_be_incompatible),
     }
 }

@@ -11,6 +11,7 @@ mod choice;
 mod configure;
 mod deadlines;
 mod details;
+mod downtimes;
 mod explain;
 mod keys;
 mod latent;

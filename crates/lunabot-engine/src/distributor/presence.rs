@@ -43,6 +43,21 @@ impl Machine {
         }
     }
 
+    pub(super) fn downtime(&mut self, now: Mono, id: WorkerId, until: Option<i64>) {
+        self.with(id, |worker| {
+            worker.since = if worker.setup.downtime.is_some() { worker.since } else { now };
+            worker.setup.downtime = until;
+        });
+        if until.is_none() {
+            self.freed(id);
+        }
+    }
+
+    /// Workers in a downtime, and when that ends.
+    pub fn downtimes(&self) -> HashMap<WorkerId, i64> {
+        self.workers.iter().filter_map(|(id, worker)| Some((*id, worker.setup.downtime?))).collect()
+    }
+
     /// Workers in quarantine, and how long they stay there.
     pub fn quarantines(&self, now: Mono) -> HashMap<WorkerId, Duration> {
         let until = |id: &WorkerId| self.workers.get(id)?.quarantine.until;

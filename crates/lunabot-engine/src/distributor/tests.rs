@@ -31,6 +31,7 @@ fn configured(builders: Vec<BuilderSetup>, workers: &[(i64, Option<usize>)], pri
                 max_builds: *max_builds,
                 latent: false,
                 asks_compatible: false,
+                downtime: None,
             },
             false,
         )
@@ -281,7 +282,14 @@ fn row_07_028_requests_of_unknown_builders_wait_for_their_configuration() {
     let mut machine = machine(Vec::new(), &[(1, None)], false);
     assert!(ask(&mut machine, &[request(7, 1, 0)]).is_empty());
     let workers = vec![(
-        WorkerSetup { id: 1, name: "w1".into(), max_builds: None, latent: false, asks_compatible: false },
+        WorkerSetup {
+            id: 1,
+            name: "w1".into(),
+            max_builds: None,
+            latent: false,
+            asks_compatible: false,
+            downtime: None,
+        },
         false,
     )];
     let builders = vec![setup(1, &[1], PLAIN)];

@@ -21,6 +21,8 @@ pub struct WorkerSetup {
     pub latent: bool,
     /// It is asked whether builds suit its instance (08.048).
     pub asks_compatible: bool,
+    /// It is in a downtime: until when, seconds since 1970.
+    pub downtime: Option<i64>,
 }
 
 /// What a worker does and may do.
@@ -43,7 +45,7 @@ pub struct Worker {
     pub quarantine: Quarantine,
     /// When it last came or went; at first, when it was configured.
     pub connection_since: Mono,
-    /// When it was last paused or unpaused, told to stop, or put into quarantine.
+    /// When it was last paused or unpaused, told to stop, put into quarantine, or a downtime of it began.
     pub since: Mono,
 }
 
@@ -77,6 +79,7 @@ impl Worker {
             Worker { graceful: true, .. } => Some(Cause::Graceful),
             Worker { lingering: true, .. } => Some(Cause::Lingering),
             Worker { paused: true, .. } => Some(Cause::Paused),
+            Worker { setup: WorkerSetup { downtime: Some(_), .. }, .. } => Some(Cause::Downtime),
             Worker { quarantine: Quarantine { until: Some(_), .. }, .. } => Some(Cause::Quarantined),
             _ => None,
         }
@@ -99,7 +102,7 @@ impl Worker {
 
     /// The same but for a quarantine.
     pub fn would_be_open(&self) -> bool {
-        self.is_there() && !self.graceful && !self.paused && !self.lingering
+        matches!(self.closed(), None | Some(Cause::Quarantined))
     }
 
     /// Whether it has room for a build of `builder`, questions of other builders counted as builds.
@@ -198,6 +201,7 @@ mod tests {
             max_builds: Some(1),
             latent: false,
             asks_compatible: false,
+            downtime: None,
         };
         let mut worker = Worker::new(setup, false, Mono(Duration::ZERO));
         assert!(!worker.is_open(), "not connected");

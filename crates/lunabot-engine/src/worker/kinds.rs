@@ -1,6 +1,7 @@
 //! The kinds of workers (reference 08.001, 08.015).
 
 use super::{PB_CHANGE_SOURCE, latent};
+use lunabot_model::downtime::DowntimeOption;
 use lunabot_model::kind::{Category, Params, check_as, schema_of};
 use lunabot_model::kinds::locks::problem_of_fixed_locks;
 use lunabot_model::{Duration, Json, Kind, Problem, StringOrList};
@@ -31,6 +32,8 @@ pub struct LocalWorkerParams {
     /// Locks that its builds hold: locks or accesses (05.061).
     #[schemars(schema_with = "lunabot_model::locks::fixed_option_schema")]
     pub locks: Option<Json>,
+    /// Times at which no build is started on it: `{"wed 08:00-10:00", tz = "Europe/Berlin"}`.
+    pub downtime: Option<DowntimeOption>,
     /// Not supported yet.
     pub machine_name: Option<String>,
     /// Not supported yet.
@@ -48,6 +51,7 @@ impl Params for LocalWorkerParams {
             problems.push(Problem::new("name", "is missing"));
         }
         problems.extend(problem_of_fixed_locks(self.locks.as_ref()));
+        problems.extend(self.downtime.as_ref().and_then(DowntimeOption::problem));
         let not_yet = [
             ("machine_name", self.machine_name.is_some()),
             ("notify_on_missing", self.notify_on_missing.is_some()),
@@ -104,6 +108,8 @@ pub struct RemoteWorkerParams {
     /// Locks that its builds hold: locks or accesses (05.061).
     #[schemars(schema_with = "lunabot_model::locks::fixed_option_schema")]
     pub locks: Option<Json>,
+    /// Times at which no build is started on it: `{"wed 08:00-10:00", tz = "Europe/Berlin"}`.
+    pub downtime: Option<DowntimeOption>,
     /// Seconds between the questions whether it is there, 3600 if absent.
     pub keepalive_interval: Option<Duration>,
     /// Not supported yet.
@@ -131,6 +137,7 @@ impl Params for RemoteWorkerParams {
             "must be 0 seconds or more",
         );
         problems.extend(problem_of_fixed_locks(self.locks.as_ref()));
+        problems.extend(self.downtime.as_ref().and_then(DowntimeOption::problem));
         problems
     }
 }

@@ -165,6 +165,32 @@ async fn a_clock_that_jumps_ends_no_build_and_no_quarantine() {
 }
 
 #[tokio::test]
+async fn in_a_downtime_no_build_is_started_and_one_that_runs_goes_on() {
+    // The clock begins at 13:46:40.
+    let downtime = json!({"*": ["daily 13:50-14:00"], "tz": "UTC"});
+    let setup = Setup::new(&[]).worker(json!({"name": "w", "downtime": downtime}));
+    let mut master =
+        Master::start(setup.builder(builder("b", &["w"], vec![step("hold a"), step("true")]))).await;
+    let worker = master.worker("w").await;
+    let runs = master.request("b").await;
+    let held = worker.held("a").await;
+    master.clock.advance(Duration::from_secs(200));
+    held.end(0).await;
+    assert_eq!(master.finished(runs).await["results"], 0);
+    let waiting = master.request("b").await;
+    master.until("in its downtime", |status| status.requests_pending == 1).await;
+    let until = master.data.downtimes().await;
+    assert_eq!(until.into_values().collect::<Vec<_>>(), [1_000_800]);
+    master.clock.advance(Duration::from_secs(599));
+    master.until("in its downtime still", |status| status.requests_pending == 1).await;
+    master.clock.advance(Duration::from_secs(1));
+    worker.held("a").await.end(0).await;
+    assert_eq!(master.finished(waiting).await["results"], 0);
+    assert!(master.data.downtimes().await.is_empty());
+    master.stop().await;
+}
+
+#[tokio::test]
 async fn row_07_029_a_soft_stop_waits_and_a_fast_one_ends_builds_in_retry() {
     let mut master = Master::start(holding()).await;
     let worker = master.worker("w").await;

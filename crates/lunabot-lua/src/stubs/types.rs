@@ -1,6 +1,6 @@
 //! What an option takes, in the language server's words.
 
-use crate::shape::{Form, Shape};
+use crate::shape::{Form, ITEMS, Shape};
 use lunabot_model::Category;
 use lunabot_model::kind::CallbackSpec;
 
@@ -45,7 +45,10 @@ fn of_form(form: &Form) -> String {
         Form::Numbered(item) => format!("table<integer, {}>", of_shape(item)),
         Form::Map(item) => format!("table<string, {}>", of_shape(item)),
         Form::Struct(fields) => {
-            let field = |f: &crate::shape::Field| format!("{}?: {}", key(&f.name), of_shape(&f.shape));
+            let field = |f: &crate::shape::Field| match &f.shape.form {
+                Form::List(item) if f.name == ITEMS => format!("[integer]: {}", of_shape(item)),
+                _ => format!("{}?: {}", key(&f.name), of_shape(&f.shape)),
+            };
             let mut all: Vec<String> = fields.known.iter().map(field).collect();
             all.extend(fields.rest.as_deref().map(|rest| format!("[string]: {}", of_shape(rest))));
             format!("{{ {} }}", all.join(", "))

@@ -33,6 +33,7 @@ pub const fn worker_status(worker: &WorkerState) -> Status {
         WorkerState::Paused => Status { class: "retry", sign: "‖", word: "paused" },
         WorkerState::Stopping => Status { class: "warnings", sign: "◍", word: "stopping" },
         WorkerState::Missing => Status { class: "failure", sign: "✕", word: "not connected" },
+        WorkerState::Downtime => Status { class: "skipped", sign: "◷", word: "in its downtime" },
         WorkerState::Quarantined => Status { class: "exception", sign: "◌", word: "in quarantine" },
         WorkerState::Starting => Status { class: "running", sign: "◔", word: "being started" },
         WorkerState::Ending => Status { class: "skipped", sign: "◕", word: "being stopped" },
@@ -48,6 +49,7 @@ pub enum WorkerState {
     Missing,
     Paused,
     Stopping,
+    Downtime,
     Quarantined,
     Busy,
     Idle,
@@ -69,14 +71,17 @@ pub fn is_there(worker: &Worker) -> bool {
 }
 
 impl WorkerState {
-    /// `quarantined`: after preparations of builds that failed, it gets none for a while (07.021).
-    pub fn of(worker: &Worker, builds: usize, quarantined: bool) -> WorkerState {
-        match () {
-            () if worker.configured_on.is_empty() => WorkerState::Old,
-            () if !is_there(worker) => WorkerState::Missing,
-            () if worker.paused => WorkerState::Paused,
-            () if worker.graceful => WorkerState::Stopping,
-            () if quarantined => WorkerState::Quarantined,
+    /// `resting`: it gets no builds for a while, in a downtime or, after preparations of builds that failed, in quarantine
+    /// (07.021).
+    pub fn of(worker: &Worker, builds: usize, resting: Option<WorkerState>) -> WorkerState {
+        let own = match () {
+            () if worker.configured_on.is_empty() => Some(WorkerState::Old),
+            () if !is_there(worker) => Some(WorkerState::Missing),
+            () if worker.paused => Some(WorkerState::Paused),
+            () if worker.graceful => Some(WorkerState::Stopping),
+            () => resting,
+        };
+        let usual = || match () {
             () if worker.connected_to.is_empty() => match latent_state(worker) {
                 Some("not substantiated" | "shut down") => WorkerState::Resting,
                 Some("insubstantiating") => WorkerState::Ending,
@@ -84,7 +89,8 @@ impl WorkerState {
             },
             () if builds > 0 => WorkerState::Busy,
             () => WorkerState::Idle,
-        }
+        };
+        own.unwrap_or_else(usual)
     }
 }
 
@@ -116,13 +122,15 @@ async fn read_workers(app: &App, asked: &Asked) -> Result<Response, PageError> {
             by_worker.entry(id).or_default().push(build);
         }
     }
-    let quarantines = data.quarantines().await;
+    let (quarantines, downtimes) = (data.quarantines().await, data.downtimes().await);
     let show_old = asked.get("old").is_some();
     let old_count = workers.iter().filter(|w| w.configured_on.is_empty()).count();
     let mut rows: Vec<(WorkerState, Row)> = Vec::new();
     for worker in workers.iter().filter(|w| show_old || !w.configured_on.is_empty()) {
         let builds = by_worker.get(&worker.workerid).map_or(&[][..], Vec::as_slice);
-        let state = WorkerState::of(worker, builds.len(), quarantines.contains_key(&worker.workerid));
+        let id = &worker.workerid;
+        let resting = resting(downtimes.contains_key(id), quarantines.contains_key(id));
+        let state = WorkerState::of(worker, builds.len(), resting);
         let named = builds.iter().take(NAMED).map(|b| BuildRow::new(b, &names)).collect();
         rows.push((state, row(worker, state, named, builds.len())));
     }
@@ -136,6 +144,11 @@ async fn read_workers(app: &App, asked: &Asked) -> Result<Response, PageError> {
         asked,
         Page { template: "workers.html", title: "Workers".into(), nav: "workers", live, data: page },
     )
+}
+
+fn resting(downtime: bool, quarantine: bool) -> Option<WorkerState> {
+    let quarantine = quarantine.then_some(WorkerState::Quarantined);
+    downtime.then_some(WorkerState::Downtime).or(quarantine)
 }
 
 fn row(worker: &Worker, state: WorkerState, builds: Vec<BuildRow>, count: usize) -> Row {
@@ -180,12 +193,14 @@ async fn read_worker(app: &App, worker: &str, asked: &Asked) -> Result<Response,
     let since = |name: &str| worker.workerinfo.get(name).and_then(Json::as_i64);
     let (connected_at, disconnected_at) = (since(CONNECTED_AT), since(DISCONNECTED_AT));
     let quarantine = data.quarantines().await.get(&id).map(|left| left.as_secs() + 1);
-    let status = worker_status(&WorkerState::of(&worker, running, quarantine.is_some()));
+    let downtime = data.downtimes().await.get(&id).copied();
+    let resting = resting(downtime.is_some(), quarantine.is_some());
+    let status = worker_status(&WorkerState::of(&worker, running, resting));
     let waiting = waiting(app, &builders).await?;
     let title = worker.name.clone();
     let page = view! {
         rows => builds.iter().map(|b| BuildRow::new(b, &names)).collect::<Vec<_>>(),
-        worker, status, builders, facts, running, connected_at, disconnected_at, quarantine, waiting,
+        worker, status, builders, facts, running, connected_at, disconnected_at, quarantine, downtime, waiting,
     };
     let live =
         vec![format!("workers/{id}/*"), format!("workers/{id}/builds/*/*"), "buildrequests/*/*".into()];

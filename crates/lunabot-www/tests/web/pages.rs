@@ -150,6 +150,10 @@ impl lunabot_data::Explainer for Teller {
     fn quarantines(&self) -> lunabot_model::BoxFuture<'_, HashMap<i64, Duration>> {
         Box::pin(std::future::ready(HashMap::from([(self.0, Duration::from_secs(59))])))
     }
+
+    fn downtimes(&self) -> lunabot_model::BoxFuture<'_, HashMap<i64, i64>> {
+        Box::pin(std::future::ready(HashMap::new()))
+    }
 }
 
 fn waits_for_db(request: i64) -> Explanation {

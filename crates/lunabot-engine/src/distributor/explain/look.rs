@@ -14,6 +14,7 @@ pub enum Cause {
     /// It has builds of an instance that is lost.
     Lingering,
     Paused,
+    Downtime,
     Quarantined,
     /// It has a build of the builder already (07.020).
     Building,
@@ -26,12 +27,13 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub const ALL: [Cause; 10] = [
+    pub const ALL: [Cause; 11] = [
         Cause::Gone,
         Cause::Disconnected,
         Cause::Graceful,
         Cause::Lingering,
         Cause::Paused,
+        Cause::Downtime,
         Cause::Quarantined,
         Cause::Building,
         Cause::Full,
@@ -47,6 +49,7 @@ impl Cause {
             Cause::Graceful => "stopping",
             Cause::Lingering => "still ending the builds of an instance that is lost",
             Cause::Paused => "paused",
+            Cause::Downtime => "in its downtime",
             Cause::Quarantined => "in quarantine",
             Cause::Building => "busy with a build of this builder",
             Cause::Full => "busy",

@@ -57,13 +57,18 @@ impl Teller<'_> {
     fn worker(&self, builder: BuilderId, id: WorkerId, cause: Option<Cause>) -> RuleAnswer {
         let (text, since) = self.worker_text(builder, id, cause);
         let state = self.actor.machine.worker(id);
-        let until =
-            state.and_then(|worker| worker.quarantine.until).filter(|_| cause == Some(Cause::Quarantined));
+        let until = match cause {
+            Some(Cause::Quarantined) => {
+                state.and_then(|worker| worker.quarantine.until).map(|at| self.wall_at(at))
+            }
+            Some(Cause::Downtime) => state.and_then(|worker| worker.setup.downtime),
+            _ => None,
+        };
         RuleAnswer {
             worker: Some(self.worker_name(id)),
             blocks: cause.is_some(),
             since,
-            until: until.map(|at| self.wall_at(at)),
+            until,
             ..RuleAnswer::new("worker", text)
         }
     }
@@ -81,7 +86,7 @@ impl Teller<'_> {
             Cause::Disconnected => {
                 (format!("is {}", cause.told()), state.map(|worker| self.wall_at(worker.connection_since)))
             }
-            Cause::Graceful | Cause::Lingering | Cause::Quarantined => {
+            Cause::Graceful | Cause::Lingering | Cause::Downtime | Cause::Quarantined => {
                 (format!("is {}", cause.told()), since)
             }
             Cause::Building => (
@@ -129,13 +134,21 @@ impl Teller<'_> {
             (few, _) if few.len() <= IN_A_LINE => {
                 let lines: Vec<Line> =
                     few.iter().map(|id| self.worker_text(builder, *id, self.cause(builder, *id))).collect();
-                let named =
-                    few.iter().zip(&lines).map(|(id, (text, _))| format!("{} {text}", self.worker_name(*id)));
+                let named = few.iter().zip(&lines).map(|(id, (text, _))| {
+                    format!("{} {text}{}", self.worker_name(*id), self.end_of_downtime(*id))
+                });
                 let since = lines.first().and_then(|(_, since)| *since).filter(|_| few.len() == 1);
                 (format!("worker {}", named.collect::<Vec<_>>().join("; ")), since)
             }
             _ => (format!("no worker takes it: {}", causes.told(|id| self.worker_name(id))), None),
         }
+    }
+
+    /// ` until …` where that is what keeps builds from a worker.
+    fn end_of_downtime(&self, id: WorkerId) -> String {
+        let worker = self.actor.machine.worker(id).filter(|worker| worker.closed() == Some(Cause::Downtime));
+        let until = worker.and_then(|worker| worker.setup.downtime);
+        until.map(|until| format!(" until {}", lunabot_model::clock::ctime(until))).unwrap_or_default()
     }
 
     /// `lock "db" is held by runtests #41`, and since when.

@@ -8,6 +8,7 @@ mod field;
 mod tests;
 
 pub use field::Times;
+pub use lunabot_model::clock::zone;
 
 use field::{Field, Unit};
 use jiff::Timestamp;
@@ -49,18 +50,6 @@ pub struct Cron {
 impl std::fmt::Display for Cron {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)
-    }
-}
-
-/// The master's own zone, or the one named. The error says what is wrong with the name.
-pub fn zone(name: Option<&str>) -> Result<TimeZone, String> {
-    match name {
-        None => Ok(TimeZone::system()),
-        Some(name) => TimeZone::get(name).map_err(|_| {
-            format!(
-                "there is no time zone {name} on this machine; names are like Europe/Berlin (package tzdata)"
-            )
-        }),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::terms::{Idle, Settings};
 use crate::worker::kinds::WORKER;
 use lunabot_model::config::{Config, ConfigError};
+use lunabot_model::downtime::DowntimeOption;
 use lunabot_model::kind::{Params, check_as, schema_of};
 use lunabot_model::kinds::locks::problem_of_fixed_locks;
 use lunabot_model::object::same;
@@ -40,6 +41,8 @@ pub(crate) struct LatentParams {
     /// Locks that its builds hold: locks or accesses (05.061).
     #[schemars(schema_with = "lunabot_model::locks::fixed_option_schema")]
     pub locks: Option<Json>,
+    /// Times at which no build is started on it: `{"wed 08:00-10:00", tz = "Europe/Berlin"}`.
+    pub downtime: Option<DowntimeOption>,
     /// Seconds between the questions whether it is there, 3600 if absent.
     pub keepalive_interval: Option<Duration>,
     /// Not supported yet.
@@ -78,6 +81,7 @@ impl Params for LatentParams {
         problem(not_positive(self.check_instance_interval), "check_instance_interval", positive);
         problem(self.master_fqdn.as_deref() == Some(""), "masterFQDN", "must not be empty");
         problems.extend(problem_of_fixed_locks(self.locks.as_ref()));
+        problems.extend(self.downtime.as_ref().and_then(DowntimeOption::problem));
         problems
     }
 }
@@ -150,6 +154,7 @@ const ABOUT_THE_MASTER: &[&str] = &[
     "properties",
     "defaultProperties",
     "locks",
+    "downtime",
     "keepalive_interval",
     "build_wait_timeout",
     "check_instance_interval",
