@@ -40,11 +40,16 @@ pub fn documented_folder(page: &str, heading: &str, more: &str) -> Result<TempDi
 
 /// The first Lua block below a heading of a page (relative to `docs/`), with what it relies on; `more` is Lua after it.
 pub fn documented(page: &str, heading: &str, more: &str) -> Result<String> {
+    Ok(running(&format!("{}\n{more}", shown_block(page, heading, 1)?)))
+}
+
+/// The Lua block with this number, from 1, below a heading of a page.
+pub fn shown_block(page: &str, heading: &str, number: usize) -> Result<String> {
     let text = std::fs::read_to_string(project_root().join("docs").join(page))?;
     let section = text.split(&format!("\n## {heading}\n")).nth(1).with_context(|| heading.to_string())?;
-    let block = section.split("```lua\n").nth(1).and_then(|rest| rest.split("```").next());
-    let block = block.with_context(|| format!("{page}: {heading} has no block"))?;
-    Ok(running(&format!("{block}\n{more}")))
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let block = section.split("```lua\n").nth(number).and_then(|rest| rest.split("```").next());
+    Ok(block.with_context(|| format!("{page}: {heading} has no block {number}"))?.to_string())
 }
 
 /// A configuration of [`BEFORE`] and this, that runs; its web, if it has one, at a free port.

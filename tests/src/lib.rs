@@ -13,7 +13,7 @@ mod stock_worker;
 
 pub use browser::Browser;
 pub use buildbot::Buildbot;
-pub use documented::{BEFORE, documented, documented_folder, running, shown_files};
+pub use documented::{BEFORE, documented, documented_folder, running, shown_block, shown_files};
 pub use master::{Events, Master, lunabot_binary, mounted};
 pub use own_worker::OwnWorker;
 pub use proxy::{Fault, Proxy};

@@ -36,6 +36,12 @@ impl Memory {
                 let value = value.first().cloned().unwrap_or_default();
                 Some(self.set(key, value).await.map(|()| Json::Null).map_err(told))
             }
+            ("getState", [] | [_, _, _, ..]) => {
+                Some(Err("getState(key, default): takes a key and a default".into()))
+            }
+            ("setState", [] | [_, _, _, ..]) => {
+                Some(Err("setState(key, value): takes a key and a value".into()))
+            }
             ("getState", _) => Some(Err("getState(key, default): key: expected a text".into())),
             ("setState", _) => Some(Err("setState(key, value): key: expected a text".into())),
             _ => None,

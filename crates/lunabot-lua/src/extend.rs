@@ -156,7 +156,7 @@ fn odd_method(class: &Class, name: &str, method: &mlua::Function) -> Option<Stri
         return Some(format!("{name} is a method of your own: {why}"));
     }
     let near = meant(name, hooks.iter().map(|hook| hook.name))?;
-    Some(format!("{name} is a method of your own, which nothing calls; did you mean {near}?"))
+    Some(format!("{name} is a method of your own; did you mean {near}?"))
 }
 
 /// The name that is likely meant by another: in few other letters, or in another case.
@@ -259,6 +259,9 @@ pub(crate) fn base_init(
     args: Value,
 ) -> mlua::Result<()> {
     let declared = object.borrow::<Declared>()?;
+    if declared.ready.get() {
+        return Err(raise(lua, format!("{}: init was called already", class.path())));
+    }
     let given = written(class, MultiValue::from_iter([args])).map_err(|message| raise(lua, message))?;
     let mut problems = Vec::new();
     let mut all = defaults(lua, shared, &declared.class, &mut problems)?;
@@ -340,9 +343,10 @@ fn types(class: &Class) -> Map<String, Json> {
             if all.contains_key(&name) || !computed && kind.as_deref() != Some("secret") {
                 continue;
             }
-            let numbers = spec.raw_get::<Vec<f64>>("choices").map(|all| json!(all));
-            let choices = numbers.or_else(|_| spec.raw_get::<Vec<String>>("choices").map(|all| json!(all)));
-            let choices = choices.unwrap_or_else(|_| json!([]));
+            let choices = match (numbers_of(&spec), texts_of(&spec)) {
+                (Some(numbers), _) => json!(numbers),
+                (None, texts) => json!(texts.unwrap_or_default()),
+            };
             all.insert(name, json!({"type": kind.unwrap_or_default(), "choices": choices}));
         }
     }
@@ -394,12 +398,26 @@ fn known_words(spec: &Table) -> mlua::Result<()> {
     Ok(())
 }
 
+/// `choices`, if all are numbers. Lua itself would take some texts for numbers, and numbers for texts.
+fn numbers_of(spec: &Table) -> Option<Vec<f64>> {
+    let number = |value: &Value| match value {
+        Value::Integer(number) => Some(*number as f64),
+        Value::Number(number) => Some(*number),
+        _ => None,
+    };
+    spec.raw_get::<Vec<Value>>("choices").ok()?.iter().map(number).collect()
+}
+
+/// The same for texts.
+fn texts_of(spec: &Table) -> Option<Vec<String>> {
+    let all = spec.raw_get::<Vec<Value>>("choices").ok()?;
+    all.iter().map(|value| Some(value.as_string()?.to_string_lossy())).collect()
+}
+
 /// `choices`: all texts, or all numbers, as the type wants.
 fn choices_of(spec: &Table, kind: Option<&str>) -> mlua::Result<crate::shape::Form> {
     use crate::shape::Form;
-    let numbers = spec.raw_get::<Vec<f64>>("choices").ok();
-    // Lua would read numbers as texts, too.
-    let texts = spec.raw_get::<Vec<String>>("choices").ok().filter(|_| numbers.is_none());
+    let (numbers, texts) = (numbers_of(spec), texts_of(spec));
     match (kind, texts, numbers) {
         (None | Some("string" | "any"), Some(texts), _) => Ok(Form::Choice(texts)),
         (None | Some("any" | "number"), _, Some(numbers)) => Ok(Form::OneOf(numbers)),

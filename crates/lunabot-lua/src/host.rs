@@ -89,10 +89,16 @@ impl Caller {
 
     /// Counts calls that have ended, each after this time.
     fn count(&self, callback: &Callback, site: &CallSite, answers: &[Answer], total: Duration) {
-        metrics::histogram!("lunabot_callback_seconds", "callback" => site.callback.clone())
-            .record_many(total.as_secs_f64(), answers.len());
+        // Those that were turned away were not called.
+        let called = |answer: &&Answer| {
+            let suspended = |error: &ScriptError| matches!(error.kind, ScriptErrorKind::Suspended(_));
+            !answer.result.as_ref().is_err_and(suspended)
+        };
         let spent = |answer: &Answer| Spent { total, busy: answer.busy, failed: answer.result.is_err() };
-        self.records.called(site, &callback.at, answers.iter().map(spent), &*self.clock);
+        let spent: Vec<Spent> = answers.iter().filter(called).map(spent).collect();
+        metrics::histogram!("lunabot_callback_seconds", "callback" => site.callback.clone())
+            .record_many(total.as_secs_f64(), spent.len());
+        self.records.called(site, &callback.at, spent, &*self.clock);
     }
 
     /// What came of a call, for whoever wanted it.
@@ -172,6 +178,11 @@ impl ScriptHost for Caller {
 
     fn nonsense(&self, callback: &Callback, site: CallSite, message: &str) {
         let error = failed(ScriptErrorKind::Nonsense, callback.placed(message));
+        self.tell(callback, &site, &error);
+    }
+
+    fn late(&self, callback: &Callback, site: CallSite, message: &str) {
+        let error = failed(ScriptErrorKind::Deadline, callback.placed(message));
         self.tell(callback, &site, &error);
     }
 

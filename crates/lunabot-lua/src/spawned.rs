@@ -1,7 +1,9 @@
 //! Tasks of `util.spawn`.
 //!
-//! A task goes on for as long as the call that made it, and for as long as somebody has it; then it is given up.
+//! A task goes on for as long as the call that made it, and for as long as somebody has it; then it is given up. It does
+//! not outlive the object in whose method it was made.
 
+use crate::declared::Declared;
 use crate::failure::script_error;
 use crate::limits::{Kept, Limits, Meter, Metered};
 use crate::origin::origin_of;
@@ -85,10 +87,20 @@ fn spawn(lua: &Lua, call: Function) -> mlua::Result<Task> {
         shared: shared.clone(),
     });
     let told = Rc::downgrade(&ending);
-    let meter = Meter::acting(shared.cpu.get(), limits.actor());
+    let actor = limits.actor();
+    let over = Rc::<Cell<bool>>::default();
+    if let Some(actor) = &actor {
+        // Whoever has it: it ends with what acts at the latest.
+        let declared = actor.borrow::<Declared>()?;
+        let mut tasks = declared.tasks.borrow_mut();
+        tasks.retain(|(_, over)| !over.get());
+        tasks.push((ending.abort.clone(), over.clone()));
+    }
+    let meter = Meter::acting(shared.cpu.get(), actor);
     let metered = Metered::new(call.call_async::<Value>(()), meter.clone(), limits.clone());
     shared.tasks.spawn(async move {
         let ended = Abortable::new(metered, registration).await;
+        over.set(true);
         let Some(ending) = told.upgrade() else { return };
         let result = match ended {
             Ok(Some(result)) => result,

@@ -74,8 +74,13 @@ impl ParamType {
             return None;
         }
         if !self.choices.is_empty() {
-            let all = || self.choices.iter().map(Json::to_string).collect::<Vec<_>>().join(", ");
-            return (!self.choices.contains(value)).then(|| format!("one of {}", all()));
+            // However they are written: 1 is 1.0.
+            let equal = |choice: &Json| match (choice.as_f64(), value.as_f64()) {
+                (Some(choice), Some(value)) => choice == value,
+                _ => choice == value,
+            };
+            let all = || self.choices.iter().map(plain).collect::<Vec<_>>().join(", ");
+            return (!self.choices.iter().any(equal)).then(|| format!("one of {}", all()));
         }
         let whole = || value.as_i64().is_some() || value.as_f64().is_some_and(|n| n.fract() == 0.0);
         let (fits, words) = match self.name.as_str() {
@@ -90,6 +95,12 @@ impl ParamType {
         };
         (!fits).then(|| words.into())
     }
+}
+
+/// A choice in messages: whole numbers without a fraction.
+fn plain(choice: &Json) -> String {
+    let whole = choice.as_f64().filter(|number| number.fract() == 0.0);
+    whole.map_or_else(|| choice.to_string(), |number| number.to_string())
 }
 
 /// Among the hooks of a change source: what the script host calls with a path and a request that `self:serve` wanted.

@@ -96,6 +96,13 @@ impl From<ScriptError> for RenderError {
     }
 }
 
+impl From<RenderError> for ScriptError {
+    fn from(error: RenderError) -> Self {
+        let kind = error.suspended.map_or(ScriptErrorKind::Raise, ScriptErrorKind::Suspended);
+        ScriptError { kind, message: error.text, traceback: String::new() }
+    }
+}
+
 /// Why one renderable failed: here, or somewhere inside it with its place already named.
 enum Fault {
     Here(String),

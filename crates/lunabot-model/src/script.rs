@@ -50,6 +50,11 @@ pub trait ScriptHost: Send + Sync {
     /// Records that a callback's result was outside what its declaration allows, with the host's log and counters.
     fn nonsense(&self, callback: &Callback, site: CallSite, message: &str);
 
+    /// The same of an endless call ([`CallSite::endless`]) that its caller has dropped because it took its time.
+    fn late(&self, callback: &Callback, site: CallSite, message: &str) {
+        self.nonsense(callback, site, message);
+    }
+
     /// A text as people may see it: without the secrets that the configuration has used.
     fn conceal<'a>(&self, text: &'a str) -> Cow<'a, str> {
         text.into()

@@ -274,7 +274,7 @@ fn mistakes_of_the_file_name_their_place() -> Result<()> {
         (
             "steps.ShellCommand:extend('X', {getResultSumary = function() end})",
             vec![],
-            "getResultSumary is a method of your own, which nothing calls; did you mean getResultSummary?",
+            "getResultSumary is a method of your own; did you mean getResultSummary?",
         ),
         (
             "steps.ShellCommand:extend('X', {get_result_summary = function() end})",

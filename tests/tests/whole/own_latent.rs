@@ -244,3 +244,66 @@ fn a_latent_worker_that_cannot_start_anything_is_a_mistake() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn row_08_048_an_instance_takes_only_builds_that_suit_it() -> Result<()> {
+    let more = r#"
+for _, name in ipairs{"two", "three"} do table.insert(c.builders, c.builders[1]:with{name = name}) end
+c.schedulers[1] = schedulers.ForceScheduler{
+  name = "force", builderNames = {"runtests", "two", "three"}, properties = {util.StringParameter{name = "memory"}},
+}
+"#;
+    let config = documented(PAGE, "Instances that do not suit every build", more)?;
+    let master = Master::start(&config.replace("9989", "\"127.0.0.1:0\"")).await?;
+    for (builder, memory) in [("runtests", "2G"), ("two", "1G"), ("three", "2G")] {
+        let params = serde_json::json!({"builderNames": [builder], "memory": memory});
+        master.control("forceschedulers/force", "force", params).await?;
+        if builder == "runtests" {
+            master.log_line(|line| line.contains("a machine with 2G")).await?;
+            becomes(&master, "substantiating").await?;
+        }
+    }
+    let two = |answer: &Value| answer["builds"].as_array().is_some_and(|all| all.len() == 2);
+    let builds = master.until("builds?order=buildid", two).await?;
+    let requests: Vec<&Value> =
+        builds["builds"].as_array().into_iter().flatten().map(|build| &build["buildrequestid"]).collect();
+    assert_eq!(requests, [1, 3], "the second would need another machine");
+    let (_, told) = master.try_get("buildrequests/2/explanation").await?;
+    assert!(told.to_string().contains("sized1"), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_08_038_a_machine_is_had_from_a_cloud_and_given_back() -> Result<()> {
+    let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let deleted = sender.clone();
+    let app = axum::Router::new()
+        .route(
+            "/machines",
+            axum::routing::post(move |axum::Json(wanted): axum::Json<Value>| async move {
+                let _ = sender.send(format!("made for {}", wanted["worker"]));
+                axum::Json(serde_json::json!({"id": 7}))
+            }),
+        )
+        .route(
+            "/machines/7",
+            axum::routing::delete(move || async move {
+                let _ = deleted.send("deleted".into());
+            }),
+        );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let cloud = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let config = documented(PAGE, "Options", "")?
+        .replace("https://cloud.example.org", &cloud)
+        .replace("9989", "\"127.0.0.1:0\"")
+        .replace("max_builds = 1,", "max_builds = 1, missing_timeout = 2,");
+    let master = Master::start(&config).await?;
+    master.force("runtests").await?;
+    // No machine comes of it, so it is given back.
+    assert_eq!(master.finished_build(1).await?["results"], 5, "{}", master.log());
+    let mut next = async || tokio::time::timeout(std::time::Duration::from_secs(60), told.recv()).await;
+    assert!(next().await?.is_some_and(|told| told.starts_with("made for \"nightly")));
+    assert_eq!(next().await?.as_deref(), Some("deleted"));
+    Ok(())
+}

@@ -508,13 +508,15 @@ async fn what_fails_until_its_time_is_over_is_given_up() -> Result<()> {
 #[tokio::test]
 async fn what_waits_when_its_time_is_over_is_given_up_untried() -> Result<()> {
     let block = "local tries = 0\n\
-                 c.services = { reporters.Reporter{name = 'x', retry_for = 2, generators = {reporters.BuildStatusGenerator{}}, \
+                 c.services = { reporters.Reporter{name = 'x', retry_for = 5, generators = {reporters.BuildStatusGenerator{}}, \
                  send = function() tries = tries + 1 error('not today ' .. tries) end} }";
     let master = Master::start(&running(block)).await?;
     build(&master, 1).await?;
     let line = master.log_line(|line| line.contains("it is given up")).await?;
+    // It was tried at once, after 1 s and after 3 s; the next turn would be after 7 s.
     let tries = said(&master, "it will be tried again in");
-    assert!(tries > 0 && line.contains(&format!("not today {tries}; it is given up")), "{}", master.log());
+    assert_eq!(tries, 3, "{}", master.log());
+    assert!(line.contains(&format!("not today {tries}; it is given up")), "{}", master.log());
     let (_, health) = master.text("/health").await?;
     let over = health.split("1 given up, the last because of: ").nth(1).unwrap_or_default();
     assert!(over.lines().next().is_some_and(|line| line.contains(&format!("not today {tries}"))), "{health}");

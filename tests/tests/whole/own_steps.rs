@@ -1,7 +1,7 @@
 //! Steps of classes of the configuration: the examples of the documentation, and what may go wrong (lua-api § 3).
 
 use anyhow::{Context, Result};
-use lunabot_tests::{Master, documented, lunabot_binary, running};
+use lunabot_tests::{Master, documented, lunabot_binary, running, shown_block};
 use serde_json::{Value, json};
 
 /// Name, result and text of each step after the worker's preparation.
@@ -578,5 +578,33 @@ fn odd_classes_are_told_when_the_file_is_loaded() -> Result<()> {
         let output = checked(block)?;
         assert!(output.contains(told), "{block}: {output}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_05_039_a_log_is_made_when_there_is_something_in_the_file() -> Result<()> {
+    let block = shown_block("customization/steps.md", "Files on the worker", 2)?;
+    for (command, crashed) in [("echo went wrong >core.txt; sleep 3", true), ("true", false)] {
+        let (master, build) = built(&running(&block.replace("make check", command))).await?;
+        assert_eq!(build["results"], 0, "{command}: {}", master.log());
+        let logs = master.get("builds/1/steps/watch/logs").await?;
+        let names: Vec<&str> =
+            logs["logs"].as_array().into_iter().flatten().filter_map(|log| log["name"].as_str()).collect();
+        assert_eq!(names.contains(&"what crashed"), crashed, "{command}: {names:?}");
+        if crashed {
+            assert!(master.step_log(1, "watch", "what_crashed").await?.contains("went wrong"));
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn row_05_065_a_step_says_how_far_it_is() -> Result<()> {
+    let (master, build) = built(&documented("customization/steps.md", "How far a step is", "")?).await?;
+    assert_eq!(build["results"], 0, "{}", master.log());
+    master.force("runtests").await?;
+    assert_eq!(master.finished_build(2).await?["results"], 0);
+    let errors = master.get("script_errors").await?;
+    assert_eq!(errors["script_errors"], json!([]));
     Ok(())
 }

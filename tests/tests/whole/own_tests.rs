@@ -386,6 +386,33 @@ end)
     Ok(())
 }
 
+/// Reports that wait for a reporter that is being made do nothing meanwhile.
+#[tokio::test]
+async fn a_reporter_that_takes_its_time_to_begin_is_waited_for() -> Result<()> {
+    let more = r#"
+table.insert(c.schedulers, schedulers.SingleBranchScheduler{name = "both", change_filter = util.ChangeFilter{branch = "both"}, builderNames = {"linux", "bsd"}})
+c.services = {
+  lunabot.reporters.ReporterBase:extend("Slow", {
+    before_start = function() util.sleep(5) end,
+    sendMessage = function() end,
+  }){name = "slow", generators = {lunabot.reporters.BuildStartEndStatusGenerator{}}},
+}
+"#;
+    passes(
+        more,
+        r#"
+t.test("two reports at once", function(m)
+  m:change{branch = "both", files = {"a.c"}}
+  t.equal(#m:builds(), 2)
+  t.same(m:reports("slow"), {})
+  m:advance("1m")
+  t.equal(#m:reports("slow"), 4)
+end)
+"#,
+    )
+    .await
+}
+
 #[tokio::test]
 async fn failures_say_where_what_and_what_had_happened() -> Result<()> {
     let tests = r#"t.test("wrong", function(m)

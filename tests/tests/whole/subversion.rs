@@ -1,7 +1,7 @@
 //! A Subversion repository from commit to build, and past a revision that a function cannot bear.
 
 use anyhow::{Context as _, Result, ensure};
-use lunabot_tests::{Master, documented, lunabot_binary};
+use lunabot_tests::{Master, documented, lunabot_binary, shown_block};
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
@@ -105,6 +105,81 @@ async fn row_02_014_commits_are_built_and_a_poisonous_one_is_skipped() -> Result
     Ok(())
 }
 
+/// Project, branch and files of so many changes.
+async fn changes(master: &Master, count: usize) -> Result<Vec<String>> {
+    let told =
+        master.until("changes?order=project&order=branch", |all| all["meta"]["total"] == count).await?;
+    let all = told["changes"].as_array().into_iter().flatten();
+    Ok(all.map(|change| format!("{} {} {}", change["project"], change["branch"], change["files"])).collect())
+}
+
+/// A repository with these folders, and its checkout.
+fn laid_out(folders: &[&str]) -> Result<TempDir> {
+    let repo = TempDir::new()?;
+    run(repo.path(), "svnadmin", &["create", "repo"])?;
+    for folder in folders {
+        let address = format!("{}/{folder}", url(&repo));
+        run(repo.path(), "svn", &["mkdir", "-q", "--parents", "-m", "a folder", &address])?;
+    }
+    run(repo.path(), "svn", &["checkout", "-q", &url(&repo), "tree"])?;
+    Ok(repo)
+}
+
+/// One commit with all these files.
+fn add(repo: &TempDir, files: &[&str]) -> Result<()> {
+    for file in files {
+        let path = repo.path().join("tree").join(file);
+        std::fs::create_dir_all(path.parent().context("a folder")?)?;
+        std::fs::write(path, file)?;
+    }
+    commit(repo, "all at once")
+}
+
+#[tokio::test]
+async fn rows_02_013_02_014_the_layouts_of_the_documentation() -> Result<()> {
+    let page = "customization/subversion.md";
+    let amanda = &["amanda/trunk/a/b", "amanda/branches/3_3/c", "amanda/tags/3_2_1/d"][..];
+    let all = &["all/amanda/trunk/a", "all/amanda/branches/x/b", "all/other/trunk/c"][..];
+    for (heading, files, wanted, requests) in [
+        ("One project: PROJECT/trunk, PROJECT/branches/B", amanda, &[r#""" null ["a/","a/b"]"#][..], 0),
+        ("Branches too", amanda, &[r#""" null ["a/","a/b"]"#, r#""" "branches/3_3" ["","c"]"#][..], 0),
+        (
+            "Several projects",
+            all,
+            &[r#""amanda" null ["a"]"#, r#""amanda" "branches/x" ["","b"]"#, r#""other" null ["c"]"#][..],
+            2,
+        ),
+    ] {
+        let folders =
+            ["amanda/trunk", "amanda/branches", "amanda/tags", "all/amanda/trunk", "all/other/trunk"];
+        let repo = laid_out(&folders)?;
+        let often = "c.change_source = c.change_source:with{pollInterval = 1, pollAtLaunch = true}";
+        let config = documented(page, heading, often)?.replace("https://svn.example.org", &url(&repo));
+        let master = Master::start(&config).await?;
+        says(&master, "; well").await?;
+        add(&repo, files)?;
+        assert_eq!(changes(&master, wanted.len()).await?, wanted, "{heading}");
+        let there = |answer: &serde_json::Value| answer["meta"]["total"] == requests;
+        master.until("buildrequests", there).await?;
+    }
+    // And the source is checked out by what was read.
+    let heading = "Branches first: BRANCH/PROJECT/FILE";
+    let repo = laid_out(&["divmod/trunk/Twisted", "divmod/branches"])?;
+    let more = format!(
+        "{}\nf:addStep(steps.ShellCommand{{name = 'show', command = {{'cat', 'y'}}}})\n\
+         c.change_source = c.change_source:with{{pollInterval = 1, pollAtLaunch = true}}\n\
+         c.schedulers[2] = schedulers.AnyBranchScheduler{{name = 'all', builderNames = {{'runtests'}}}}",
+        shown_block(page, heading, 2)?
+    );
+    let config = documented(page, heading, &more)?.replace("https://svn.example.org", &url(&repo));
+    let master = Master::start(&config).await?;
+    says(&master, "; well").await?;
+    add(&repo, &["divmod/trunk/Twisted/y"])?;
+    assert_eq!(master.finished_build(1).await?["results"], 0, "{}", master.log());
+    assert!(master.step_log(1, "show", "stdio").await?.contains("divmod/trunk/Twisted/y"));
+    Ok(())
+}
+
 /// A repository laid out by branches first, watched as the documentation shows.
 #[tokio::test]
 async fn rows_02_014_02_017_a_splitter_of_ones_own_sorts_projects_below_branches() -> Result<()> {
@@ -124,13 +199,7 @@ async fn rows_02_014_02_017_a_splitter_of_ones_own_sorts_projects_below_branches
         std::fs::write(path, file)?;
     }
     commit(&repo, "all at once")?;
-    let told = master.until("changes?order=project&order=branch", |all| all["meta"]["total"] == 3).await?;
-    let facts: Vec<String> = told["changes"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|change| format!("{} {} {}", change["project"], change["branch"], change["files"]))
-        .collect();
+    let facts = changes(&master, 3).await?;
     // Folders are told too (02.014): the project's own as "".
     assert_eq!(
         facts,

@@ -460,27 +460,44 @@ async fn plan(master: &Master) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// A worker of the master's own, and those that connect.
+const KINDS: [Option<&str>; 3] = [None, Some("pb"), Some("msgpack_experimental_v7")];
+
+/// The worker `w1` is configured away, and its builder goes to another.
+const WITHOUT: &str = r#"
+c.workers[1] = worker.LocalWorker{"other"}
+c.builders = { util.BuilderConfig{name = "held", workernames = {"other"}, factory = util.BuildFactory{}} }
+names = {"held"}
+"#;
+
+/// A worker `w1` of this kind, and a builder `held` whose builds wait for the gate.
+fn holding(protocol: Option<&str>, gate: &Path) -> String {
+    let local = "c.workers[1] = worker.LocalWorker{\"w1\"}\n".to_string();
+    let first = if protocol.is_some() { worker("") } else { local };
+    let hold = format!("until test -e {}/open; do sleep 0.05; done", gate.display());
+    let held = format!("builder(\"held\", steps.ShellCommand{{name = \"hold\", command = {hold:?}}})\n");
+    config(&(first + &held))
+}
+
+/// A master of that, whose build 1 waits.
+async fn held_build(protocol: Option<&str>, gate: &Path) -> Result<(Master, Option<StockWorker>)> {
+    let mut master = Master::start(&holding(protocol, gate)).await?;
+    let stock = match protocol {
+        Some(protocol) => Some(attached(&mut master, protocol).await?),
+        None => None,
+    };
+    master.force("held").await?;
+    let holds = |a: &Value| a["steps"].as_array().is_some_and(|s| s.iter().any(|s| s["name"] == "hold"));
+    master.until("builds/1/steps", holds).await?;
+    Ok((master, stock))
+}
+
 #[tokio::test]
 async fn a_worker_that_is_configured_away_ends_its_build_first() -> Result<()> {
     let gate = tempfile::tempdir()?;
-    let hold = format!("until test -e {}/open; do sleep 0.05; done", gate.path().display());
-    let held = format!("builder(\"held\", steps.ShellCommand{{name = \"hold\", command = {hold:?}}})\n");
-    // The builder goes to another worker.
-    let without = "c.workers[1] = worker.LocalWorker{\"other\"}\nc.builders = { util.BuilderConfig{name = \"held\", \
-                   workernames = {\"other\"}, factory = util.BuildFactory{}} }\nnames = {\"held\"}\n";
-    for protocol in [None, Some("pb"), Some("msgpack_experimental_v7")] {
-        let local = "c.workers[1] = worker.LocalWorker{\"w1\"}\n".to_string();
-        let first = if protocol.is_some() { worker("") } else { local };
-        let mut master = Master::start(&config(&(first + &held))).await?;
-        let stock = match protocol {
-            Some(protocol) => Some(attached(&mut master, protocol).await?),
-            None => None,
-        };
-        master.force("held").await?;
-        let holds = |a: &Value| a["steps"].as_array().is_some_and(|s| s.iter().any(|s| s["name"] == "hold"));
-        master.until("builds/1/steps", holds).await?;
-
-        master.rewrite_config(&config(without))?;
+    for protocol in KINDS {
+        let (master, stock) = held_build(protocol, gate.path()).await?;
+        master.rewrite_config(&config(WITHOUT))?;
         let told = plan(&master).await?;
         assert!(told.contains("stop worker w1\n"), "{told}");
         assert!(told.contains("worker w1 leaves when held #1 has ended\n"), "{told}");
@@ -490,10 +507,34 @@ async fn a_worker_that_is_configured_away_ends_its_build_first() -> Result<()> {
         assert_eq!(master.finished_build(2).await?["results"], 0, "it runs on the other worker");
         assert_eq!(master.get("builds/1").await?["builds"][0]["complete"], false, "{protocol:?}");
 
-        std::fs::write(gate.path().join("open"), "")?;
+        open(gate.path())?;
         assert_eq!(master.finished_build(1).await?["results"], 0, "{protocol:?}: {}", master.log());
         master.log_line(|line| line.contains("no longer configured: its connection is closed")).await?;
         connected(&master, false).await?;
+        drop(stock);
+        std::fs::remove_file(gate.path().join("open"))?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_that_comes_back_while_its_build_runs_goes_on() -> Result<()> {
+    let gate = tempfile::tempdir()?;
+    for protocol in KINDS {
+        let (master, stock) = held_build(protocol, gate.path()).await?;
+        master.rewrite_config(&config(WITHOUT))?;
+        reconfig(&master).await?;
+        master.rewrite_config(&holding(protocol, gate.path()))?;
+        reconfig(&master).await?;
+        assert_eq!(master.get("builds/1").await?["builds"][0]["complete"], false, "{protocol:?}");
+
+        open(gate.path())?;
+        let first = master.finished_build(1).await?;
+        assert_eq!(first["results"], 0, "{protocol:?}: {}", master.log());
+        master.force("held").await?;
+        let second = master.finished_build(2).await?;
+        assert_eq!(second["results"], 0, "{protocol:?}: {}", master.log());
+        assert_eq!(second["workerid"], first["workerid"], "{protocol:?}: {second}");
         drop(stock);
         std::fs::remove_file(gate.path().join("open"))?;
     }

@@ -55,8 +55,8 @@ pub(crate) struct Actor {
     pub(super) deadlines: Deadlines,
     pub(super) offline: Offline,
     pub(super) remarks: Remarks,
-    /// When the next downtime of a worker begins or ends, seconds since 1970.
-    pub(super) downtime_changes: Option<i64>,
+    /// When to look again whether a downtime of a worker begins or ends.
+    pub(super) downtime_look: Option<Mono>,
     /// Ends the questions to functions of this generation.
     asking: CancellationToken,
     claiming: HashSet<BuildRequestId>,
@@ -94,7 +94,7 @@ impl Actor {
             deadlines: Deadlines::default(),
             offline,
             remarks: Remarks::default(),
-            downtime_changes: None,
+            downtime_look: None,
             asking: CancellationToken::new(),
             claiming: HashSet::new(),
             giving_back: HashSet::new(),
@@ -113,7 +113,7 @@ impl Actor {
                 self.give_up,
                 self.latents.next_wake(),
                 self.next_deadline(),
-                self.next_downtime(),
+                self.downtime_look,
             ];
             let wake = own.into_iter().flatten().min();
             let sleep = async {
@@ -144,7 +144,7 @@ impl Actor {
         self.perform(effects);
         self.wake_latents();
         self.end_overdue();
-        if self.next_downtime().is_some_and(|at| at <= now) {
+        if self.downtime_look.is_some_and(|at| at <= now) {
             self.turn_downtimes();
         }
         if self.give_up.is_some_and(|at| at <= now) {

@@ -7,7 +7,6 @@ use crate::engine::EngineError;
 use crate::plan::BuilderPlan;
 use crate::worker::{WorkerHandle, WorkerLink, latent};
 use lunabot_model::WorkerId;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -23,8 +22,12 @@ impl Actor {
         if self.workers.contains_key(&id) {
             return;
         }
-        if let Some(builds) = NonZeroUsize::new(self.runs.on_worker(id).count()) {
-            let name = self.links.get(&id).map(|handle| handle.name.as_str()).unwrap_or_default();
+        let builds = self.runs.on_worker(id).count();
+        // None has begun where its instance is not there yet: they are built elsewhere.
+        let unit = self.latents.get_mut(id);
+        let begun = unit.is_none_or(|unit| unit.machine.state() == latent::State::Substantiated);
+        if builds > 0 && begun {
+            let name = self.machine.worker(id).map_or("", |worker| worker.setup.name.as_str());
             tracing::info!(
                 worker = name,
                 builds,
@@ -156,7 +159,7 @@ impl Actor {
         order: WorkerOrder,
         reply: Option<oneshot::Sender<bool>>,
     ) {
-        let known = self.workers.contains_key(&worker);
+        let known = self.workers.contains_key(&worker) || self.links.contains_key(&worker);
         if known {
             match order {
                 WorkerOrder::Event(event) => {

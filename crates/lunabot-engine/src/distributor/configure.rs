@@ -22,11 +22,18 @@ impl Machine {
         self.workers.retain(|id, worker| kept.contains(id) || worker.running > 0);
         for (id, worker) in &mut self.workers {
             worker.builders = Arc::default();
-            worker.connected &= kept.contains(id);
+            if !kept.contains(id) {
+                worker.setup.downtime = None;
+            }
         }
         for (setup, paused) in workers {
             match self.workers.get_mut(&setup.id) {
-                Some(worker) => worker.setup = setup,
+                Some(worker) => {
+                    if worker.setup.downtime.is_none() && setup.downtime.is_some() {
+                        worker.since = now;
+                    }
+                    worker.setup = setup;
+                }
                 None => {
                     self.workers.insert(setup.id, Worker::new(setup, paused, now));
                 }

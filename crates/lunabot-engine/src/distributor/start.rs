@@ -81,7 +81,9 @@ impl Actor {
         }
         self.tell_latent(run.worker, latent::Event::Over(request));
         self.event(Event::Ended { builder: run.builder, worker: run.worker, outcome });
-        self.drop_if_needless(run.worker);
+        if self.runs.on_worker(run.worker).next().is_none() {
+            self.drop_if_needless(run.worker);
+        }
         self.tell_quarantine(run.worker, outcome);
         let stop = run.orders.borrow().stop.clone();
         if let (Results::Retry, Some((reason, Results::Cancelled))) = (outcome.results, stop) {

@@ -6,8 +6,7 @@ use lunabot_data::Memory;
 use lunabot_model::render::ServiceScope;
 use lunabot_model::script::{CallSite, Instance, LiveObject};
 use lunabot_model::{
-    AnyObject, Arg, ClassOf, Clock, Json, ScriptError, ScriptErrorKind, ScriptHost, ScriptObject,
-    SecretSource,
+    AnyObject, Arg, ClassOf, Clock, Json, ScriptError, ScriptHost, ScriptObject, SecretSource,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,11 +50,7 @@ impl Own {
             secrets: self.secrets.clone(),
             concerns: self.concerns.clone(),
         };
-        let params = scope.params(&self.class).await.map_err(|error| ScriptError {
-            kind: ScriptErrorKind::Raise,
-            message: error.to_string(),
-            traceback: String::new(),
-        })?;
+        let params = scope.params(&self.class).await?;
         fields.extend(params.as_object().cloned().unwrap_or_default());
         fields.insert("name".into(), self.name.as_str().into());
         let keep = self.host.keep();

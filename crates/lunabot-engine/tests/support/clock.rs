@@ -1,7 +1,7 @@
 //! A clock that stands still until a test moves it.
 
 use lunabot_model::{BoxFuture, Clock, Mono, Time};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -10,6 +10,8 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct TestClock {
     passed: Mutex<Duration>,
+    /// How often it was looked at: no two looks see the same.
+    looks: AtomicU64,
     /// Seconds by which the wall is ahead.
     ahead: AtomicI64,
     moved: watch::Sender<Duration>,
@@ -19,6 +21,7 @@ impl TestClock {
     pub fn new() -> Arc<Self> {
         Arc::new(TestClock {
             passed: Mutex::default(),
+            looks: AtomicU64::new(0),
             ahead: AtomicI64::new(0),
             moved: watch::channel(Duration::ZERO).0,
         })
@@ -42,13 +45,16 @@ impl Clock for TestClock {
     }
 
     fn mono(&self) -> Mono {
-        Mono(*self.passed.lock().unwrap())
+        let looks = Duration::from_nanos(self.looks.fetch_add(1, Ordering::SeqCst));
+        Mono(*self.passed.lock().unwrap() + looks)
     }
 
     fn sleep_until(&self, deadline: Mono) -> BoxFuture<'static, ()> {
         let mut moved = self.moved.subscribe();
         Box::pin(async move {
-            if moved.wait_for(|passed| *passed >= deadline.0).await.is_err() {
+            // Not by the looks that came before the deadline was known.
+            let over = |passed: &Duration| *passed + Duration::from_millis(1) >= deadline.0;
+            if moved.wait_for(over).await.is_err() {
                 std::future::pending::<()>().await;
             }
         })

@@ -204,7 +204,11 @@ impl Poller for OwnSource {
         tokio::select! {
             polled = self.hook(cx, "poll", true) => polled.map(drop),
             () = cx.clock.sleep(PATIENCE) => {
-                Err(SourceError::Other(format!("poll did not end within {} s", PATIENCE.as_secs())))
+                let told = format!("poll did not end within {} s", PATIENCE.as_secs());
+                if let Some(callback) = self.class.hook("poll") {
+                    cx.script().late(callback, CallSite::new("poll", cx.concerns()), &told);
+                }
+                Err(SourceError::Other(told))
             }
         }
     }

@@ -149,11 +149,14 @@ impl Thing {
         let Some(class) = &self.class else {
             return Ok(Arg::Value(serde_json::json!(self.object)));
         };
+        // Only who makes it works; whoever else wants it waits for that.
+        let _waits = means.working.pause();
         let made = self.instance.get_or_try_init(|| self.begin(means, class, live())).await?;
         Ok(Arg::Instance(made.clone()))
     }
 
     async fn begin(&self, means: &Means, class: &ClassOf, live: Live) -> Result<Arc<Instance>, Fault> {
+        let _works = means.working.begin();
         let mut fields = self.object.args.as_object().cloned().unwrap_or_default();
         let params = {
             let _waits = means.working.pause();

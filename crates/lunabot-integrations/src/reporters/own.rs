@@ -7,7 +7,7 @@ use super::reporter::Reporter;
 use super::reports::rewire;
 use lunabot_data::Memory;
 use lunabot_model::script::LiveObject;
-use lunabot_model::{AnyObject, Arg, BoxFuture, CallError, Json, Results, ScriptErrorKind};
+use lunabot_model::{AnyObject, Arg, BoxFuture, CallError, Json, Results, ScriptError, ScriptErrorKind};
 use std::sync::{Arc, Weak};
 
 /// `spawn` and `callLater` stay with the script host.
@@ -50,12 +50,10 @@ impl LiveObject for GeneratorHandle {
         Box::pin(async move {
             let reporter = self.reporter.upgrade().ok_or("the reporter has ended")?;
             let _works = reporter.means.working.begin();
+            let told = |error: ScriptError| CallError::new(error.kind, error.message);
             let answer = self.base(&reporter, method, args).await.map_err(|fault| match fault {
-                Fault::Script(error) => CallError::new(error.kind, error.message),
-                Fault::Render(error) => {
-                    let suspended = error.suspended().map(ScriptErrorKind::Suspended);
-                    CallError::new(suspended.unwrap_or(ScriptErrorKind::Raise), error.to_string())
-                }
+                Fault::Script(error) => told(error),
+                Fault::Render(error) => told(error.into()),
                 Fault::Other(text) => CallError::new(ScriptErrorKind::Raise, text),
             })?;
             Ok(Arg::Value(answer))

@@ -157,7 +157,7 @@ impl Task {
         match outcome {
             Ok(Ok(())) => {
                 self.count("delivered");
-                self.board.update(&self.reporter.name, |told| told.rests = false);
+                self.note(|_| ());
                 self.store(|| self.data().outbox_done(due.id)).await;
             }
             Ok(Err(fault)) => match fault.suspended() {
@@ -179,6 +179,17 @@ impl Task {
         self.board.update(name, |told| (told.rests, told.last_error) = (true, Some(error)));
     }
 
+    /// Something was tried: others may have found since that the reporter has to rest.
+    fn note(&self, change: impl FnOnce(&mut Told)) {
+        // Held, as in `rest`: what is noted there must not be undone here.
+        let until = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let rests = *until > self.clock.mono();
+        self.board.update(&self.reporter.name, |told| {
+            told.rests = rests;
+            change(told);
+        });
+    }
+
     fn resting(&self) -> Option<Duration> {
         let until = *self.rest.lock().unwrap_or_else(PoisonError::into_inner);
         Some(until - self.clock.mono()).filter(|left| !left.is_zero())
@@ -195,8 +206,8 @@ impl Task {
         let pause = FIRST_PAUSE.checked_shl(u32::try_from(due.tries).unwrap_or(u32::MAX)).unwrap_or(i64::MAX);
         let pause = if due.tries >= 30 { LONGEST_PAUSE } else { pause.min(LONGEST_PAUSE) };
         let given_up = self.is_over(due);
-        self.board.update(name, |told| {
-            (told.last_error, told.rests) = (Some(error.clone()), false);
+        self.note(|told| {
+            told.last_error = Some(error.clone());
             told.given_up += u64::from(given_up);
         });
         if given_up {

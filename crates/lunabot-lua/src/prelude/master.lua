@@ -56,7 +56,10 @@ function util.watch(path, fn)
   if type(path) ~= "string" or type(fn) ~= "function" then raise("takes a path and a function: util.watch(\"path\", function(path) … end)") end
   return setmetatable({ handle = host.watch(path, fn) }, Watch)
 end
-function Watch:stop() host.watch_stop(self.handle) end
+function Watch:stop()
+  if getmetatable(self) ~= Watch then raise("call it with a colon: watch:stop()") end
+  host.watch_stop(self.handle)
+end
 
 -- A result that is kept across reloads for so long. Where it cannot be had anew, the old one is better than none.
 function util.cached(key, max_age, fn)

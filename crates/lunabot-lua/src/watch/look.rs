@@ -78,6 +78,11 @@ impl Watched {
                 return;
             }
             self.watcher = self.watcher(&folders);
+            if self.watcher.is_none() {
+                // Tried again at the next look.
+                self.folders.clear();
+                return;
+            }
             self.folders = folders;
         }
     }

@@ -106,7 +106,8 @@ impl Reloader for Rooms {
                     if errors.is_empty() {
                         let (before, after) = (old.config(), generation.config());
                         let mut lines = Plan::between(before, after).lines(Tense::Would);
-                        lines.extend(running::lines(before, after, &self.data().running_builds()));
+                        let folders = self.workers.folders().await;
+                        lines.extend(running::lines(before, after, &self.data().running_builds(), &folders));
                         return Outcome { ok: true, lines };
                     }
                     errors

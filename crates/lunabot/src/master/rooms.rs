@@ -43,7 +43,7 @@ pub struct Rooms {
     pub(super) watch: Arc<FileWatch>,
     data: Data,
     engine: Engine,
-    workers: LocalWorkers,
+    pub(super) workers: LocalWorkers,
     remote: RemoteWorkers,
     pub(super) sources: Arc<ChangeSources>,
     pub(super) reporters: Arc<Reporters>,

@@ -102,6 +102,10 @@ impl ScriptHost for CountingHost {
         self.inner.nonsense(callback, site, message);
     }
 
+    fn late(&self, callback: &Callback, site: CallSite, message: &str) {
+        self.inner.late(callback, site, message);
+    }
+
     fn conceal<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
         self.inner.conceal(text)
     }

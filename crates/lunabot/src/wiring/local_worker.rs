@@ -35,8 +35,34 @@ struct Running {
     /// Absent where the worker is simulated.
     core: Option<WorkerCore>,
     link: Arc<dyn WorkerLink>,
-    /// The engine has parted with it.
+    /// The engine parts with it, or has.
     gone: Arc<AtomicBool>,
+}
+
+impl Running {
+    fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::SeqCst)
+    }
+}
+
+/// Where embedded workers have their folders.
+#[derive(Debug, Clone, Default)]
+pub struct Folders {
+    /// The master's.
+    pub home: PathBuf,
+    /// Of those that run, by their names: also of those that leave when their builds have ended.
+    pub running: BTreeMap<String, PathBuf>,
+}
+
+impl Folders {
+    /// Where a worker with this option has its folder.
+    pub fn of(&self, name: &str, workdir: Option<&str>) -> PathBuf {
+        folder(&self.home, name, workdir)
+    }
+}
+
+fn folder(home: &Path, name: &str, workdir: Option<&str>) -> PathBuf {
+    home.join(workdir.map_or_else(|| Path::new("workers").join(name), PathBuf::from))
 }
 
 impl LocalWorkers {
@@ -50,8 +76,8 @@ impl LocalWorkers {
     pub async fn apply(&self, config: &Config) -> anyhow::Result<()> {
         let wanted = self.wanted(config)?;
         let mut running = self.running.lock().await;
-        running.retain(|_, worker| !worker.gone.load(Ordering::SeqCst));
         let changed = |name: &str, worker: &Running| match wanted.get(name) {
+            _ if worker.is_gone() => true,
             Some(folder) => *folder != worker.folder,
             None => worker.core.is_none() || is_configured(config, name),
         };
@@ -68,6 +94,13 @@ impl LocalWorkers {
             running.insert(name, worker);
         }
         Ok(())
+    }
+
+    pub async fn folders(&self) -> Folders {
+        let running = self.running.lock().await;
+        let staying = running.iter().filter(|(_, worker)| !worker.is_gone());
+        let running = staying.map(|(name, worker)| (name.clone(), worker.folder.clone())).collect();
+        Folders { home: self.home.clone(), running }
     }
 
     /// Ends them all and whatever they run.
@@ -89,8 +122,8 @@ impl LocalWorkers {
         let mut wanted = BTreeMap::new();
         for object in config.workers.iter().filter(|object| object.kind == kind) {
             let LocalWorkerParams { name, workdir, .. } = object.typed()?.args;
-            let folder = workdir.map_or_else(|| Path::new("workers").join(&name), PathBuf::from);
-            wanted.insert(name, self.home.join(folder));
+            let folder = folder(&self.home, &name, workdir.as_deref());
+            wanted.insert(name, folder);
         }
         Ok(wanted)
     }
@@ -174,15 +207,15 @@ impl WorkerLink for LocalLink {
     }
 
     async fn disconnect(&self) {
+        // First: who comes back meanwhile is started anew.
+        self.gone.store(true, Ordering::SeqCst);
         self.core.shutdown().await;
         let Some(this) = self.this.upgrade() else { return };
         let (engine, name) = (self.engine.clone(), self.name.clone());
         // The engine may be waiting for this very call.
         tokio::spawn(async move {
-            let gone = this.gone.clone();
             let link: Arc<dyn WorkerLink> = this;
             engine.worker_detached(&name, &link).await;
-            gone.store(true, Ordering::SeqCst);
         });
     }
 }

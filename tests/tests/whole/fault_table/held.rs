@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 const GATE: &str = "gate(LINE)";
 /// The same in another configuration.
 const CHANGED: &str = "gate(LINE, 'changed')";
+/// How long a function may wait for the gate: longer than any test.
+const PATIENT: &str = "{callback_timeout = 600}";
 /// All others wait for these, so each has a master of its own.
 const IN_THE_WAY: [&str; 3] = ["prioritizeBuilders", "codebaseGenerator", "revlink"];
 
@@ -26,7 +28,7 @@ impl Held {
     /// `wanted` says which functions; they are at work when this returns.
     async fn start(wanted: impl Fn(&Point) -> bool) -> Result<Held> {
         let lines: BTreeSet<i64> = table()?.iter().filter(|p| wanted(p)).map(|p| p.line).collect();
-        let table = Table::start(|line| if lines.contains(&line) { GATE } else { "" }, "nil").await?;
+        let table = Table::start(|line| if lines.contains(&line) { GATE } else { "" }, PATIENT).await?;
         Ok(Held { table, lines })
     }
 
@@ -48,7 +50,7 @@ impl Held {
 
     fn reconfigure(&self) -> Result<()> {
         let fault = |line| if self.lines.contains(&line) { CHANGED } else { "" };
-        let text = configuration(fault, "nil", &self.table.repo, &self.table.subversion);
+        let text = configuration(fault, PATIENT, &self.table.repo, &self.table.subversion);
         self.table.master.rewrite_config(&text)?;
         self.table.master.signal(Signal::SIGHUP)
     }
@@ -87,10 +89,18 @@ async fn good(master: &Master, point: &Point, which: &str) -> Result<()> {
     master.until(&path, there).await.map(drop).with_context(|| format!("no build of {builder}"))
 }
 
+/// Asks what people ask; what is asked of a function at work is answered well.
+async fn answered_well(table: &Table, point: &Point) -> Result<()> {
+    let got = table.ask(point).await?;
+    let well = got.is_none_or(|status| (200..=299).contains(&status));
+    anyhow::ensure!(well, "{} of {}: {got:?}", point.callback, point.concerns);
+    Ok(())
+}
+
 async fn reloaded(wanted: impl Fn(&Point) -> bool) -> Result<()> {
     let held = Held::start(wanted).await?;
     let master = &held.table.master;
-    let asked = join_all(held.points().map(|point| held.table.ask(point)));
+    let asked = join_all(held.points().map(|point| answered_well(&held.table, point)));
     let reload = async {
         held.said("inside", master).await?;
         held.reconfigure()?;
@@ -102,9 +112,12 @@ async fn reloaded(wanted: impl Fn(&Point) -> bool) -> Result<()> {
         held.open()?;
         held.said("through", master).await
     };
-    let (driven, _, ended) = tokio::join!(held.table.drive(), asked, reload);
+    let (driven, answers, ended) = tokio::join!(held.table.drive(), asked, reload);
     ended?;
     driven?;
+    let wrong: Vec<String> =
+        answers.into_iter().filter_map(|answer| Some(format!("{:#}", answer.err()?))).collect();
+    anyhow::ensure!(wrong.is_empty(), "{wrong:#?}");
     // The first one: none was interrupted.
     held.done(master, "&number=1").await?;
     let errors = master.get("script_errors").await?;
@@ -119,9 +132,10 @@ async fn killed(wanted: impl Fn(&Point) -> bool) -> Result<()> {
     let (driven, inside) = tokio::join!(held.table.drive(), held.said("inside", master));
     inside?;
     driven?;
-    held.open()?;
     let dir = master.shared_dir();
     held.table.master.stop_at_once().await?;
+    // Only now: what was killed was inside.
+    held.open()?;
     let again = Master::start_in(dir).await?;
     held.said("through", &again).await?;
     held.done(&again, "").await

@@ -1,12 +1,13 @@
--- One function of each sort that a configuration may have. In place of FAULT the test puts what goes wrong. What is behind an arrow is read by the
--- test: the callback, what it concerns, what comes of the fault, and for which faults that does not hold, with bars between.
+-- Functions that a configuration may have. In place of FAULT the test puts what goes wrong. What is behind an arrow is read by the test: the
+-- callback, what it concerns, what comes of the fault, and for which faults that is not tried, with bars between.
 --   NAME ends N      a change of category NAME begets a build of builder NAME that ends with this result
 --   NAME waits       the request stays, and no build begins
 --   NAME begets N    so many requests wait
 --   POST PATH N, GET PATH N   the status of an answer
 --   acts             it is called by itself; the error is told
--- A fault that is followed by - cannot happen there: nobody looks at the answer, there is no deadline, or what was being decided when the
--- master was killed is not decided again (the requests stay two, the older build goes on).
+-- A fault that is followed by - is not tried there: nobody looks at the answer, the function has no deadline or a long one of its own, or what was
+-- being decided when the master was killed is not decided again (the requests stay two, the older build goes on).
+-- Elsewhere are tested: deactivate and stopService (own_services.rs, own_sources.rs), isCompatibleWithBuild (own_latent.rs), authorisation (access.rs).
 local lunabot = require "lunabot"
 local changes, reporters, schedulers, secrets, steps, util, webhooks, worker =
   lunabot.changes, lunabot.reporters, lunabot.schedulers, lunabot.secrets, lunabot.steps, lunabot.util, lunabot.webhooks, lunabot.worker
@@ -60,6 +61,9 @@ add("doable", {do_build_if = function(build) FAULT return true end}) --> do_buil
 by("important", {fileIsImportant = function(change) FAULT return true end}) --> fileIsImportant | scheduler by important | important ends 0
 by("filter", {change_filter = util.ChangeFilter{category = "by filter", filter_fn = function(change) FAULT return true end}}) --> filter_fn | scheduler by filter | filter begets 0
 by("branch", {change_filter = util.ChangeFilter{category = "by branch", branch_fn = function(branch) FAULT return true end}}) --> branch_fn | scheduler by branch | branch begets 0
+by("project", {change_filter = util.ChangeFilter{category = "by project", project_fn = function(project) FAULT return true end}}) --> project_fn | scheduler by project | project begets 0
+by("repository", {change_filter = util.ChangeFilter{category = "by repository", repository_fn = function(repository) FAULT return true end}}) --> repository_fn | scheduler by repository | repository begets 0
+by("codebase", {change_filter = util.ChangeFilter{category = "by codebase", codebase_fn = function(codebase) FAULT return true end}}) --> codebase_fn | scheduler by codebase | codebase begets 0
 by("priority", {priority = function(builderNames, changesByCodebase) FAULT return 1 end}) --> priority | scheduler by priority | priority ends 0
 by("names", {builderNames = util.renderer(function(props) FAULT return {"names"} end)}) --> renderer | scheduler by names | names begets 0
 local Own = schedulers.BaseBasicScheduler:extend("Own", {
@@ -144,6 +148,15 @@ observed("errLine", util.LogLineObserver:extend("ErrLine", {
 observed("out", util.LogObserver:extend("Out", {
   outReceived = function(self, data) FAULT end, --> outReceived | step s of builder out | out ends 4 | nonsense -
 }))
+observed("err", util.LogObserver:extend("Err", {
+  errReceived = function(self, data) FAULT end, --> errReceived | step s of builder err | err ends 4 | nonsense -
+}))
+observed("header", util.LogObserver:extend("Header", {
+  headerReceived = function(self, data) FAULT end, --> headerReceived | step s of builder header | header ends 4 | nonsense -
+}))
+observed("headerLine", util.LogLineObserver:extend("HeaderLine", {
+  headerLineReceived = function(self, line) FAULT end, --> headerLineReceived | step s of builder headerLine | headerLine ends 4 | nonsense -
+}))
 observed("finish", util.LogLineObserver:extend("Finish", {
   finishReceived = function(self) FAULT end, --> finishReceived | step s of builder finish | finish ends 4 | nonsense -
 }))
@@ -182,6 +195,21 @@ source("spawns", {
 table.insert(c.change_source, changes.PollingChangeSource:extend("Polls", {
   poll = function(self) FAULT end, --> poll | change source polls | acts | nonsense -, wait -
 }){name = "polls", pollInterval = 1, pollAtLaunch = true})
+-- Adds one change, in as many polls as it takes.
+local function adds(name, options)
+  local class = changes.PollingChangeSource:extend(name, {poll = function(self)
+    if self:getState("added") then return end
+    self.master.data.updates.addChange{author = "ann", comments = "c", codebase = "own"}
+    self:setState("added", true)
+  end})
+  table.insert(c.change_source, class(util.merge({name = name, pollInterval = 1, pollAtLaunch = true}, options)))
+end
+adds("ownchange", {
+  change_fn = function(change) FAULT return change end, --> change_fn | change source ownchange | acts
+})
+adds("owncategory", {
+  category = function(change) FAULT return "x" end, --> category | change source owncategory | acts
+})
 table.insert(c.change_source, changes.GitPoller{"REPO", name = "git", branches = function(branch) FAULT return true end, pollInterval = 1, pollAtLaunch = true}) --> branches | change source git | acts
 table.insert(c.change_source, changes.GitPoller{"REPO", name = "gitchange", workdir = "gitchange", branches = true, pollInterval = 1, pollAtLaunch = true,
   change_fn = function(change) FAULT return change end, --> change_fn | change source gitchange | acts
@@ -239,6 +267,12 @@ report("generates", {class = reporters.BuildStatusGenerator:extend("Generates", 
 })})
 report("needs", {class = reporters.BuildStatusGenerator:extend("Needs", {
   is_message_needed_by_results = function(self, build) FAULT return true end, --> is_message_needed_by_results | reporter needs | fine ends 0
+})})
+report("props", {class = reporters.BuildStatusGenerator:extend("Props", {
+  is_message_needed_by_props = function(self, build) FAULT return true end, --> is_message_needed_by_props | reporter props | fine ends 0
+})})
+report("words", {class = reporters.BuildStatusGenerator:extend("Words", {
+  build_message = function(self, formatter, master, reporter, build) FAULT return nil end, --> build_message | reporter words | fine ends 0
 })})
 table.insert(c.services, reporters.ReporterBase:extend("Messages", {
   sendMessage = function(self, reports) FAULT end, --> sendMessage | reporter messages | fine ends 0 | nonsense -

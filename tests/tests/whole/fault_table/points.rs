@@ -21,7 +21,7 @@ pub struct Point {
     pub callback: String,
     pub concerns: String,
     pub outcome: Outcome,
-    /// Names of faults that cannot happen here.
+    /// Names of faults that are not tried here.
     without: Vec<String>,
     /// Where the function is.
     pub line: i64,

@@ -11,7 +11,7 @@ use lunabot_model::{Arg, BoxFuture, Json, Properties, ScriptError, ScriptErrorKi
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
 
-/// The largest table, in bytes of JSON, that is remembered of an instance.
+/// The largest table, in bytes of JSON, that `start_instance` may return.
 const MAX_INSTANCE: usize = 64 * 1024;
 
 /// What is known of a worker's instance; it outlives reloads.
@@ -66,14 +66,14 @@ impl LatentClass {
         format!("worker {}", self.spec.params.name)
     }
 
-    /// 08.042. What it has returned is known from then on.
+    /// 08.042. What it has returned is known from then on, even what it must not return: `stop_instance` may need it.
     pub async fn start(&self, build: ScriptObject) -> Result<(), Failure> {
         let answer = self.endless("start_instance", Arg::Object(build)).await.map_err(failure_of)?;
+        if !matches!(answer, Json::Null | Json::Bool(false)) {
+            self.current.set_instance(answer.clone());
+        }
         match &answer {
-            Json::Bool(true) => {
-                self.current.set_instance(answer);
-                Ok(())
-            }
+            Json::Bool(true) => Ok(()),
             Json::Bool(false) => Err(Failure::new("start_instance returned false: it cannot start one now")),
             Json::Object(_) | Json::Array(_) if answer.to_string().len() > MAX_INSTANCE => {
                 let text = format!(
@@ -81,10 +81,7 @@ impl LatentClass {
                 );
                 Err(Failure::new(self.nonsense("start_instance", text)))
             }
-            Json::Object(_) | Json::Array(_) => {
-                self.current.set_instance(answer);
-                Ok(())
-            }
+            Json::Object(_) | Json::Array(_) => Ok(()),
             Json::Null | Json::Number(_) | Json::String(_) => Err(Failure::new(self.nonsense(
                 "start_instance",
                 self.wrong("start_instance", &answer, "true, false or a table"),
@@ -164,7 +161,9 @@ impl LatentClass {
             Call::Stop => ("stop_instance", format!("{} s", STOP_WITHIN.as_secs())),
             Call::Check => return,
         };
-        self.nonsense(method, format!("{method} did not end within {limit}"));
+        let Some(callback) = self.spec.class.hook(method) else { return };
+        let told = format!("{method} did not end within {limit}");
+        self.generation.host.late(callback, CallSite::new(method, self.concerns()), &told);
     }
 
     fn nonsense(&self, method: &'static str, told: String) -> String {
@@ -191,11 +190,7 @@ impl LatentClass {
             secrets: self.generation.secrets.clone(),
             concerns: self.concerns(),
         };
-        let own = scope.params(class).await.map_err(|error| ScriptError {
-            kind: ScriptErrorKind::Raise,
-            message: error.to_string(),
-            traceback: String::new(),
-        })?;
+        let own = scope.params(class).await?;
         fields.extend(own.as_object().cloned().unwrap_or_default());
         fields.insert("workername".into(), params.name.as_str().into());
         fields.insert("masterFQDN".into(), params.master_fqdn.clone().unwrap_or_else(fqdn).into());
