@@ -115,10 +115,6 @@ impl Work {
         let told = self.shared.options.records.failed(&self.site, error, &at, self.clock()).message;
         let CallSite { callback, concerns, .. } = &self.site;
         tracing::error!("{callback} of {concerns}: {told}; {outcome}");
-        metrics::counter!(
-            "lunabot_callback_errors_total", "callback" => callback.clone(), "kind" => error.kind.name()
-        )
-        .increment(1);
     }
 }
 

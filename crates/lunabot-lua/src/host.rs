@@ -115,17 +115,13 @@ impl Caller {
 
     fn tell(&self, callback: &Callback, site: &CallSite, error: &ScriptError) {
         let CallSite { callback: name, concerns, .. } = site;
-        let ScriptError { kind, message, traceback } =
+        let ScriptError { message, traceback, .. } =
             self.records.failed(site, error, &callback.at, &*self.clock);
         if traceback.is_empty() {
             tracing::error!("callback {name} of {concerns}: {message}");
         } else {
             tracing::error!("callback {name} of {concerns}: {message}\n{traceback}");
         }
-        metrics::counter!(
-            "lunabot_callback_errors_total", "callback" => name.clone(), "kind" => kind.name()
-        )
-        .increment(1);
     }
 }
 

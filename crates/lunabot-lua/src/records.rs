@@ -43,7 +43,7 @@ impl Records {
         self.profile.rows()
     }
 
-    /// Keeps an error; gives it as people may see it.
+    /// Keeps an error, and counts it; gives it as people may see it.
     pub(crate) fn failed(
         &self,
         site: &CallSite,
@@ -53,6 +53,9 @@ impl Records {
     ) -> ScriptError {
         let error = self.concealed(error);
         self.errors.record(site, &error, at, clock);
+        let (callback, kind) = (site.callback.clone(), error.kind.name());
+        metrics::counter!("lunabot_callback_errors_total", "callback" => callback, "kind" => kind)
+            .increment(1);
         error
     }
 

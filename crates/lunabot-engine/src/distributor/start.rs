@@ -81,7 +81,8 @@ impl Actor {
         }
         self.tell_latent(run.worker, latent::Event::Over(request));
         self.event(Event::Ended { builder: run.builder, worker: run.worker, outcome });
-        if self.runs.on_worker(run.worker).next().is_none() {
+        let configured = self.workers.contains_key(&run.worker);
+        if !configured && self.runs.on_worker(run.worker).next().is_none() {
             self.drop_if_needless(run.worker);
         }
         self.tell_quarantine(run.worker, outcome);

@@ -1,6 +1,6 @@
 -- What objects of classes do best in Lua: methods in terms of others, and calls for many lines at once.
 local host = ...
-local type, select, ipairs, getmetatable, setmetatable, next, rawequal = type, select, ipairs, getmetatable, setmetatable, next, rawequal
+local type, select, ipairs, setmetatable, next, rawequal = type, select, ipairs, setmetatable, next, rawequal
 local raise = host.raise
 
 -- Calls a method for each line of a batch.
@@ -39,12 +39,8 @@ function methods.callLater(object, seconds, fn)
   if type(fn) ~= "function" then raise("takes seconds and a function: self:callLater(60, function() … end)") end
   return setmetatable({ handle = host.call_later(object, host.seconds(seconds), fn) }, Timer)
 end
-local function handle_of(timer, method)
-  if getmetatable(timer) ~= Timer then raise("call it with a colon: timer:" .. method .. "()") end
-  return timer.handle
-end
-function Timer:cancel() host.timer_cancel(handle_of(self, "cancel")) end
-function Timer:active() return host.timer_active(handle_of(self, "active")) end
+function Timer:cancel() host.timer_cancel(host.handle_of(self, Timer, "timer:cancel()")) end
+function Timer:active() return host.timer_active(host.handle_of(self, Timer, "timer:active()")) end
 
 -- self:serve(path, fn) of a change source: requests to /change_hook/custom/PATH until it is deactivated.
 function methods.serve(source, path, fn)

@@ -21,12 +21,14 @@ end
 local Task = {}
 Task.__index = Task
 function util.spawn(fn) return setmetatable({ handle = host.spawn(fn) }, Task) end
-local function handle_of(task, method)
-  if getmetatable(task) ~= Task then raise("call it with a colon: task:" .. method .. "()") end
-  return task.handle
+-- What stands for an object of a class of ours, which must be there; `call` is how its method is called.
+function host.handle_of(object, class, call)
+  if getmetatable(object) ~= class then raise("call it with a colon: " .. call) end
+  return object.handle
 end
-function Task:wait() return host.task_wait(handle_of(self, "wait")) end
-function Task:cancel() return host.task_cancel(handle_of(self, "cancel")) end
+local handle_of = host.handle_of
+function Task:wait() return host.task_wait(handle_of(self, Task, "task:wait()")) end
+function Task:cancel() return host.task_cancel(handle_of(self, Task, "task:cancel()")) end
 
 -- The first of several tasks or functions that ends: its key and its result. Functions that lose are cancelled.
 function util.wait_any(map)
@@ -57,8 +59,7 @@ function util.watch(path, fn)
   return setmetatable({ handle = host.watch(path, fn) }, Watch)
 end
 function Watch:stop()
-  if getmetatable(self) ~= Watch then raise("call it with a colon: watch:stop()") end
-  host.watch_stop(self.handle)
+  host.watch_stop(handle_of(self, Watch, "watch:stop()"))
 end
 
 -- A result that is kept across reloads for so long. Where it cannot be had anew, the old one is better than none.
@@ -78,8 +79,7 @@ local Mutex = {}
 Mutex.__index = Mutex
 function util.mutex() return setmetatable({ handle = host.mutex() }, Mutex) end
 function Mutex:with(fn)
-  if getmetatable(self) ~= Mutex then raise("call it with a colon: mutex:with(function() … end)") end
-  local guard <close> = host.mutex_lock(self.handle)
+  local guard <close> = host.mutex_lock(handle_of(self, Mutex, "mutex:with(function() … end)"))
   return fn()
 end
 
