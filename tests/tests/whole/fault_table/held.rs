@@ -98,7 +98,7 @@ async fn answered_well(table: &Table, point: &Point) -> Result<()> {
 }
 
 async fn reloaded(wanted: impl Fn(&Point) -> bool) -> Result<()> {
-    let held = Held::start(wanted).await?;
+    let held = Held::start(|point| wanted(point) && point.suffers("reload")).await?;
     let master = &held.table.master;
     let asked = join_all(held.points().map(|point| answered_well(&held.table, point)));
     let reload = async {

@@ -6,7 +6,7 @@
 --   POST PATH N, GET PATH N   the status of an answer
 --   acts             it is called by itself; the error is told
 -- A fault that is followed by - is not tried there: nobody looks at the answer, the function has no deadline or a long one of its own, or what was
--- being decided when the master was killed is not decided again (the requests stay two, the older build goes on).
+-- being decided when the master was killed, or its service made way for another, is not decided again (the requests stay two, the older build goes on).
 -- Elsewhere are tested: deactivate and stopService (own_services.rs, own_sources.rs), isCompatibleWithBuild (own_latent.rs), authorisation (access.rs).
 local lunabot = require "lunabot"
 local changes, reporters, schedulers, secrets, steps, util, webhooks, worker =
@@ -236,7 +236,7 @@ service("times", {startService = function(self)
     self:callLater(0, function() FAULT end) --> callLater | service times | fine ends 0 | nonsense -
   end)
 end})
-table.insert(c.services, util.OldBuildCanceller{name = "old", filters = {{"fine", util.SourceStampFilter{}}}, branch_key = function(ss) FAULT return "x" end}) --> branch_key | service old | fine ends 0 | kill -
+table.insert(c.services, util.OldBuildCanceller{name = "old", filters = {{"fine", util.SourceStampFilter{}}}, branch_key = function(ss) FAULT return "x" end}) --> branch_key | service old | fine ends 0 | kill -, reload -
 
 -- Secrets.
 c.secretsProviders = { secrets.SecretProviderBase:extend("Store", {
