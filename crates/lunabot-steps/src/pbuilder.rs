@@ -6,8 +6,8 @@ use crate::warnings::{Counting, HasWarnings, warning_params};
 use async_trait::async_trait;
 use lunabot_engine::command::{Dict, RemoteCommand, Stat, names};
 use lunabot_engine::step::{
-    Channel, CommandOutput, HasShell, LineObserver, OwnChecks, Results, ShellOptions, Step, StepContext,
-    StepDefaults, StepError, StepKind, given, read,
+    Channel, CommandOutput, HasShell, LineObserver, OverAll, OwnChecks, Results, ShellOptions, Step,
+    StepContext, StepDefaults, StepError, StepKind, given, read,
 };
 use lunabot_model::kind::{check_as, schema_of};
 use lunabot_model::{Json, Kind, Problem, Renderable, StringOrList};
@@ -243,6 +243,10 @@ impl Step for Pbuilder {
         }
         cx.observe_lines("stdio", Changes(cx.clone())).await;
         Ok(self.counting.run(cx).await?.results(&self.counting.warnings))
+    }
+
+    fn over_all(&self) -> Option<&dyn OverAll> {
+        Some(&self.counting)
     }
 }
 

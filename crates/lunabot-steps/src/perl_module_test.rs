@@ -6,7 +6,7 @@ use crate::warning_counting_shell_command::{CALLBACKS, POSITIONAL, counting};
 use crate::warnings::{Counting, HasWarnings, warning_params};
 use async_trait::async_trait;
 use lunabot_engine::step::{
-    Channel, LineObserver, OwnChecks, Results, Step, StepContext, StepError, StepKind, read,
+    Channel, LineObserver, OverAll, OwnChecks, Results, Step, StepContext, StepError, StepKind, read,
 };
 use lunabot_model::kind::{check_as, schema_of};
 use lunabot_model::{Kind, Problem};
@@ -77,6 +77,10 @@ impl Step for PerlModuleTest {
 
     fn description_done(&self, _: Option<&str>) -> Option<String> {
         self.counts?.summary()
+    }
+
+    fn over_all(&self) -> Option<&dyn OverAll> {
+        Some(&self.counting)
     }
 }
 

@@ -4,7 +4,9 @@ use crate::common::step_kind;
 use crate::warning_counting_shell_command::{CALLBACKS, POSITIONAL, counting};
 use crate::warnings::{Counting, HasWarnings, add_statistic, warning_params};
 use async_trait::async_trait;
-use lunabot_engine::step::{OwnChecks, Results, Step, StepContext, StepDefaults, StepError, StepKind, read};
+use lunabot_engine::step::{
+    OverAll, OwnChecks, Results, Step, StepContext, StepDefaults, StepError, StepKind, read,
+};
 use lunabot_model::kind::{check_as, schema_of};
 use lunabot_model::{Kind, Problem};
 
@@ -51,6 +53,10 @@ struct Test {
 impl Step for Test {
     async fn run(&mut self, cx: &StepContext) -> Result<Results, StepError> {
         Ok(self.counting.run(cx).await?.results(&self.counting.warnings))
+    }
+
+    fn over_all(&self) -> Option<&dyn OverAll> {
+        Some(&self.counting)
     }
 }
 

@@ -4,8 +4,8 @@ use crate::common::{DO_STEP_IF, HIDE_STEP_IF, step_kind};
 use crate::warnings::{Counting, HasWarnings, WARNING_EXTRACTOR, warning_params};
 use async_trait::async_trait;
 use lunabot_engine::step::{
-    CommandLine, HasShell, LOG_ENCODING, OwnChecks, Results, Step, StepContext, StepDefaults, StepError,
-    StepKind, read,
+    CommandLine, HasShell, LOG_ENCODING, OverAll, OwnChecks, Results, Step, StepContext, StepDefaults,
+    StepError, StepKind, read,
 };
 use lunabot_model::kind::{check_as, schema_of};
 use lunabot_model::kinds::locks::LOCKS;
@@ -110,5 +110,9 @@ impl Step for WarningCounting {
 
     fn result_summary(&self, _: Results) -> Option<String> {
         self.0.summary()
+    }
+
+    fn over_all(&self) -> Option<&dyn OverAll> {
+        Some(&self.0)
     }
 }

@@ -130,7 +130,8 @@ async fn every_rule_that_keeps_a_request_waiting_is_named() -> Result<()> {
     let still = master.force("still").await?;
     sums_up(&master, still, "worker still is paused: disk").await?;
     let ill = master.force("ill").await?;
-    let told = sums_up(&master, ill, "worker ill is in quarantine").await?;
+    let told =
+        sums_up_so(&master, ill, "worker ill is in quarantine (a function put it there) until ").await?;
     let worker = of_rule(&told["answers"], "worker");
     let left = worker["until"].as_i64().zip(worker["since"].as_i64()).map(|(until, since)| until - since);
     ensure!(left.is_some_and(|left| (3599..=3601).contains(&left)), "{told:#}");

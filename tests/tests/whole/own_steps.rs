@@ -116,6 +116,58 @@ async fn a_built_in_step_may_judge_its_command_otherwise() -> Result<()> {
 }
 
 #[tokio::test]
+async fn row_06_006_warnings_are_counted_over_all_commands_of_a_run() -> Result<()> {
+    let (master, _) =
+        built(&documented("customization/steps.md", "Warnings of several commands", MORE_COUNTING)?).await?;
+    let told = steps(&master, 1).await?;
+    let results: Vec<(&str, i64)> = told.iter().map(|step| (step.0.as_str(), step.1)).collect();
+    let want = [("both", 1), ("many", 2), ("twice", 1), ("judged", 0), ("made", 1), ("missing", 2)];
+    assert_eq!(results, want, "{told:?}");
+    let of = async |step: &str, log: &str| master.step_log(1, step, log).await;
+    let warnings = "a.c:1: warning: unused x\nb.c:7: warning: unused y\nc.c:3: warning: unused z";
+    assert_eq!(of("both", "warnings__3_").await?.trim(), warnings);
+    // Each run's output is in the one log; what ends without a newline is a line.
+    let stdio = of("twice", "stdio").await?;
+    assert_eq!(stdio.matches("\nwarning: half\n").count(), 2, "{stdio}");
+    assert_eq!(of("twice", "warnings__2_").await?.trim(), "warning: half\nwarning: half");
+    assert_eq!(properties(&master, 1).await?["warnings-count"][0], json!(3 + 2 + 2 + 1 + 1));
+    assert_eq!(of("made", "warnings__1_").await?.trim(), "b.c:1:warning: seen");
+    let missing = master.step_log(1, "missing", "stdio").await?;
+    assert!(missing.contains("cannot read the suppressionFile not-there"), "{missing}");
+    Ok(())
+}
+
+/// Steps beside those of the documentation.
+const MORE_COUNTING: &str = r#"
+local function own(name, args, run, more)
+  local options = util.merge({run = run, haltOnFailure = false}, more or {})
+  args.name, args.flunkOnFailure = name, false
+  f:addStep(steps.WarningCountingShellCommand:extend(options)(args))
+end
+local function shell(self, command)
+  local cmd = self:makeRemoteShellCommand{command = command}
+  self:runCommand(cmd)
+  return cmd:results()
+end
+own("many", {maxWarnCount = 1}, function(self) return shell(self, "echo warning: a; echo warning: b") end)
+own("twice", {command = "printf 'warning: half'"}, function(self)
+  local results = steps.WarningCountingShellCommand.run(self)
+  assert(results == util.WARNINGS and self:getStatistic("warnings") == 1 and self:getProperty("warnings-count") == 6)
+  steps.WarningCountingShellCommand.run(self)
+  return util.SUCCESS
+end)
+own("judged", {command = "echo warning: c"}, function(self) return steps.WarningCountingShellCommand.run(self) end,
+  {evaluateCommand = function() return util.SUCCESS end})
+-- What is suppressed is known only after the first command.
+local groups = {warningPattern = "(.*?):(.*?):warning: (.*)", warningExtractor = util.warnExtractFromRegexpGroups}
+own("made", util.merge({suppressionFile = "known"}, groups), function(self)
+  shell(self, "echo 'a.c : .*' > known")
+  return shell(self, "echo a.c:1:warning: d; echo b.c:1:warning: seen")
+end)
+own("missing", {suppressionFile = "not-there"}, function(self) return shell(self, "echo warning: e") end)
+"#;
+
+#[tokio::test]
 async fn everything_a_step_offers_works() -> Result<()> {
     let block = r#"
 local All = steps.BuildStep:extend("All", {name = "all", count = 0, before_start = function(self) self.own = {} end,

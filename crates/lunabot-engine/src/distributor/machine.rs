@@ -3,7 +3,7 @@
 use super::builder::{Builder, BuilderSetup, Waiting};
 use super::choice::Choice;
 use super::locks::{Desk, LockSetup};
-use super::worker::{Worker, WorkerSetup};
+use super::worker::{Why, Worker, WorkerSetup};
 use crate::build::Outcome;
 use crate::locks::client::Ask;
 use crate::locks::{Claim, Holder, News};
@@ -248,7 +248,7 @@ impl Machine {
             Event::Detached(worker) => self.detach(now, worker),
             Event::Paused { worker, paused } => self.pause(now, worker, paused),
             Event::Graceful(worker) => self.grace(now, worker, &mut effects),
-            Event::Quarantine { worker, once } => self.quarantine(now, worker, once),
+            Event::Quarantine { worker, once } => self.quarantine(now, worker, Why::Function, once),
             Event::ResetQuarantine(worker) => self.with(worker, |worker| worker.quarantine.reset()),
             Event::ExitQuarantine(worker) => self.exit_quarantine(worker),
             Event::Downtime { worker, until } => self.downtime(now, worker, until),
@@ -400,8 +400,8 @@ impl Machine {
         outcome: Outcome,
         effects: &mut Vec<Effect>,
     ) {
-        if outcome.quarantines() {
-            self.quarantine(now, worker, None);
+        if let Some(why) = Why::of(outcome) {
+            self.quarantine(now, worker, why, None);
         } else if outcome.resets_quarantine() {
             self.with(worker, |worker| worker.quarantine.reset());
         }

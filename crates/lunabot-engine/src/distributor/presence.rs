@@ -1,6 +1,7 @@
 //! Workers that come, go, are paused, told to stop, or put into quarantine (reference 07.021–07.023, 08.008, 08.009).
 
 use super::machine::{Effect, Machine};
+use super::worker::Why;
 use lunabot_model::{Mono, WorkerId};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -64,10 +65,10 @@ impl Machine {
         self.quarantined.iter().filter_map(|id| Some((*id, until(id)? - now))).collect()
     }
 
-    pub(super) fn quarantine(&mut self, now: Mono, id: WorkerId, once: Option<Duration>) {
+    pub(super) fn quarantine(&mut self, now: Mono, id: WorkerId, why: Why, once: Option<Duration>) {
         self.with(id, |worker| {
             worker.since = if worker.quarantine.until.is_some() { worker.since } else { now };
-            worker.quarantine.enter(now, once);
+            worker.quarantine.enter(now, why, once);
         });
         self.quarantined.insert(id);
     }

@@ -4,6 +4,7 @@ use super::Event;
 use super::actor::Actor;
 use super::messages::Message;
 use super::running::Run;
+use super::worker::Why;
 use crate::build::{BuildJob, Orders, Outcome, run_build};
 use crate::worker::latent;
 use futures::FutureExt;
@@ -100,10 +101,9 @@ impl Actor {
 impl Actor {
     /// Operators wonder why a worker takes no builds.
     fn tell_quarantine(&self, worker: WorkerId, outcome: Outcome) {
-        let Some(state) = self.machine.worker(worker).filter(|_| outcome.quarantines()) else { return };
+        let (Some(why), Some(state)) = (Why::of(outcome), self.machine.worker(worker)) else { return };
         let Some(until) = state.quarantine.until else { return };
-        let seconds = (until - self.services.clock.mono()).as_secs();
-        let why = if outcome.unprepared { "could not be prepared" } else { "a build ended in an exception" };
+        let (seconds, why) = ((until - self.services.clock.mono()).as_secs(), why.told());
         tracing::warn!(worker = state.setup.name, seconds, "quarantine: {why}; unpausing the worker ends it");
     }
 }

@@ -1,6 +1,7 @@
 //! A worker as the distributor sees it: whether it may take a build, and its quarantine (reference 07.016, 07.021–07.023).
 
 use super::explain::Cause;
+use crate::build::Outcome;
 use lunabot_model::{BuilderId, Mono, WorkerId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -121,26 +122,54 @@ impl Worker {
     }
 }
 
+/// What puts a worker into quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    Unprepared,
+    Exception,
+    Function,
+}
+
+impl Why {
+    /// What the end of a build gives cause for.
+    pub fn of(outcome: Outcome) -> Option<Self> {
+        let why = if outcome.unprepared { Why::Unprepared } else { Why::Exception };
+        outcome.quarantines().then_some(why)
+    }
+
+    /// What is said of it.
+    pub const fn told(self) -> &'static str {
+        match self {
+            Why::Unprepared => "it could not be prepared",
+            Why::Exception => "a build on it ended in an exception",
+            Why::Function => "a function put it there",
+        }
+    }
+}
+
 /// The series of a worker's quarantines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quarantine {
     pub until: Option<Mono>,
+    /// Of the newest.
+    pub why: Option<Why>,
     /// How long the next one lasts.
     pub timeout: Duration,
 }
 
 impl Default for Quarantine {
     fn default() -> Self {
-        Quarantine { until: None, timeout: FIRST_QUARANTINE }
+        Quarantine { until: None, why: None, timeout: FIRST_QUARANTINE }
     }
 }
 
 impl Quarantine {
     /// 07.021: no effect while one lasts. With `once`, this one lasts that long and the series is as before.
-    pub fn enter(&mut self, now: Mono, once: Option<Duration>) {
+    pub fn enter(&mut self, now: Mono, why: Why, once: Option<Duration>) {
         if self.until.is_some() {
             return;
         }
+        self.why = Some(why);
         self.until = Some(now + once.unwrap_or(self.timeout));
         if once.is_none() {
             self.timeout = (self.timeout * 2).min(LONGEST_QUARANTINE);
@@ -172,9 +201,9 @@ mod tests {
         let mut now = Mono(Duration::ZERO);
         let mut lengths = Vec::new();
         for _ in 0..11 {
-            quarantine.enter(now, None);
+            quarantine.enter(now, Why::Exception, None);
             let until = quarantine.until.unwrap();
-            quarantine.enter(now, None);
+            quarantine.enter(now, Why::Exception, None);
             assert_eq!(quarantine.until, Some(until), "no effect while one lasts");
             lengths.push((until - now).as_secs());
             now = until;
@@ -185,8 +214,8 @@ mod tests {
 
     #[test]
     fn row_07_022_a_reset_shortens_only_the_next() {
-        let mut quarantine = Quarantine { until: None, timeout: Duration::from_secs(640) };
-        quarantine.enter(Mono(Duration::ZERO), None);
+        let mut quarantine = Quarantine { until: None, why: None, timeout: Duration::from_secs(640) };
+        quarantine.enter(Mono(Duration::ZERO), Why::Function, None);
         quarantine.reset();
         assert!(!quarantine.expire(Mono(Duration::from_secs(639))));
         assert!(quarantine.expire(Mono(Duration::from_secs(640))));

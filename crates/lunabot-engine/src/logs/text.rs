@@ -83,6 +83,14 @@ impl LogText {
 
     /// Adds what remains: unfinished lines and, of a cut log, its tail.
     pub fn finish(&mut self, masks: &Masks, out: &mut String, seen: &mut impl FnMut(Channel, &str)) {
+        self.end_lines(masks, out, seen);
+        if self.cut {
+            out.push_str(&std::mem::take(&mut self.tail));
+        }
+    }
+
+    /// Adds unfinished lines.
+    pub fn end_lines(&mut self, masks: &Masks, out: &mut String, seen: &mut impl FnMut(Channel, &str)) {
         for channel in [Channel::Stdout, Channel::Stderr, Channel::Header, Channel::Content] {
             let stream = &mut self.streams[channel as usize];
             let rest = stream.masker.finish(masks);
@@ -90,9 +98,6 @@ impl LogText {
             lines.push_str(&stream.lines.finish());
             seen(channel, &lines);
             self.store(channel, &lines, out);
-        }
-        if self.cut {
-            out.push_str(&std::mem::take(&mut self.tail));
         }
     }
 

@@ -2,6 +2,7 @@
 //! [`super::remote`].
 
 use super::encoding::TextPieces;
+use super::over_all::BaseRun;
 use super::scripted::{Calls, Scripted, error_of};
 use super::summary::Texts;
 use super::test_results::TestResults;
@@ -17,6 +18,7 @@ use lunabot_model::{
     Arg, BuildId, BuilderId, Callback, Clock, Crosses, Json, LogId, Properties, Results, StepId, Time,
 };
 use lunabot_proto::WorkerInfo;
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -50,9 +52,15 @@ impl BuildInfo {
     }
 }
 
+/// The log that commands print into unless told otherwise.
+const STDIO: &str = "stdio";
+
+/// Makes observers of logs.
+pub type MakeObserver = Box<dyn Fn(&StepContext) -> Box<dyn LogObserver> + Send + Sync>;
+
 /// A running step's view of its build. Clones are the same step.
 #[derive(Clone)]
-pub struct StepContext(pub(crate) Crosses<Arc<Inner>>);
+pub struct StepContext(pub(crate) Crosses<Arc<Inner>>, Option<BaseRun>);
 
 pub(crate) struct Inner {
     pub build: Arc<BuildShared>,
@@ -90,11 +98,21 @@ pub(crate) struct Inner {
     pub at_best: Mutex<Option<Results>>,
     /// Steps that it shows parts of itself as, until they end.
     pub subs: Mutex<Vec<(StepContext, Texts)>>,
+    /// Makes an observer for each log that commands print into.
+    pub of_commands: OnceLock<MakeObserver>,
+    /// What its built-in class keeps from run to run.
+    pub kept: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 impl StepContext {
     pub(crate) fn of(inner: Arc<Inner>) -> Self {
-        StepContext(Crosses::new(inner))
+        StepContext(Crosses::new(inner), None)
+    }
+
+    /// The same step, for one run of its built-in class that the class of the configuration asks for: there may be
+    /// more of them.
+    pub(crate) fn for_base_run(&self, run: BaseRun) -> Self {
+        StepContext(self.0.clone(), Some(run))
     }
 
     pub(crate) fn new(
@@ -126,6 +144,8 @@ impl StepContext {
             ended: CancellationToken::new(),
             at_best: Mutex::default(),
             subs: Mutex::default(),
+            of_commands: OnceLock::new(),
+            kept: OnceLock::new(),
         }))
     }
 
@@ -173,6 +193,16 @@ impl StepContext {
             _ => None,
         };
         self.0.build.services.data.basedir().join(expanded.unwrap_or_else(|| path.into()))
+    }
+
+    /// Keeps a value for later runs of the built-in class in this step: the first one counts.
+    pub fn keep<T: Any + Send + Sync>(&self, value: T) {
+        let _ = self.0.kept.set(Arc::new(value));
+    }
+
+    /// What was kept.
+    pub fn kept<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.0.kept.get().cloned()?.downcast().ok()
     }
 
     pub fn get_property(&self, name: &str) -> Option<Json> {
@@ -405,15 +435,38 @@ impl StepContext {
         for observer in self.take_observers(name) {
             handle.observe(observer).await;
         }
+        if name == STDIO {
+            self.let_see_commands(&handle).await;
+        }
         Ok(handle)
     }
 
     /// Lets `observer` see the log of that name, from its beginning, whether the step has it already or makes it later
-    /// (05.051, 13.005).
+    /// (05.051, 13.005). A built-in class that may run several times in one step sees what each run adds.
     pub async fn add_log_observer(&self, name: &str, observer: Box<dyn LogObserver>) {
-        match self.get_log(name) {
-            Some(log) => log.observe(observer).await,
-            None => self.observers().push((name.into(), observer)),
+        let observer = match &self.1 {
+            Some(run) => run.observer(observer),
+            None => observer,
+        };
+        match (self.get_log(name), &self.1) {
+            (Some(log), None) => log.observe(observer).await,
+            (Some(log), Some(_)) => log.observe_from_now(observer).await,
+            (None, _) => self.observers().push((name.into(), observer)),
+        }
+    }
+
+    /// Lets an observer of its own see each log that commands print into.
+    pub async fn observe_commands(&self, make: MakeObserver) {
+        if let Some(log) = self.get_log(STDIO) {
+            log.observe(make(self)).await;
+        }
+        // Set once per step.
+        let _ = self.0.of_commands.set(make);
+    }
+
+    async fn let_see_commands(&self, log: &LogHandle) {
+        if let Some(make) = self.0.of_commands.get() {
+            log.observe(make(self)).await;
         }
     }
 
@@ -424,13 +477,23 @@ impl StepContext {
         observed
     }
 
-    /// Finishes all logs: after this, observers have seen everything, unfinished last lines too.
+    /// Finishes all logs: after this, observers have seen everything, unfinished last lines too. Where more may be to
+    /// come, as in a built-in class that may run several times in one step, the logs stay open.
     pub async fn finish_logs(&self) -> Result<(), StepError> {
         let logs = self.logs().clone();
         for log in logs {
-            log.finish().await?;
+            match self.1 {
+                Some(_) => log.end_lines().await?,
+                None => log.finish().await?,
+            }
         }
         Ok(())
+    }
+
+    /// Drops observers of logs that never came: they may hold the step.
+    pub(crate) fn forget_observers(&self) {
+        let waiting = std::mem::take(&mut *self.observers());
+        drop(waiting);
     }
 
     /// What observers of the step's logs broke on, once.
@@ -459,7 +522,13 @@ impl StepContext {
     pub async fn log_for_commands(&self, name: &str) -> Result<LogHandle, StepError> {
         match self.get_log(name) {
             Some(log) => Ok(log),
-            None => self.add_log(name, LogType::Stdio).await,
+            None => {
+                let log = self.add_log(name, LogType::Stdio).await?;
+                if name != STDIO {
+                    self.let_see_commands(&log).await;
+                }
+                Ok(log)
+            }
         }
     }
 
@@ -484,7 +553,7 @@ impl StepContext {
         let chosen = self.0.helpers_log.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match chosen {
             Some(log) => Ok(log),
-            None => self.log_for_commands("stdio").await,
+            None => self.log_for_commands(STDIO).await,
         }
     }
 

@@ -149,6 +149,19 @@ impl LogHandle {
         Ok(())
     }
 
+    /// Writes what is left of an unfinished line, which observers then have seen; the log stays open.
+    pub(crate) async fn end_lines(&self) -> Result<(), StepError> {
+        let mut text = self.0.text.lock().await;
+        let Some(log) = text.as_mut() else { return Ok(()) };
+        let (mut out, mut news) = (String::new(), Vec::new());
+        log.end_lines(&self.0.masks, &mut out, &mut |channel, lines| self.note(channel, lines, &mut news));
+        self.store(out).await?;
+        self.0.audience.post(news);
+        drop(text);
+        self.0.audience.tell(self.source()).await;
+        Ok(())
+    }
+
     /// Whether nothing more is taken.
     pub(crate) async fn is_finished(&self) -> bool {
         self.0.text.lock().await.is_none()
@@ -156,9 +169,19 @@ impl LogHandle {
 
     /// Lets `observer` see the log: what it holds already, then what comes (13.005).
     pub async fn observe(&self, observer: Box<dyn LogObserver>) {
+        self.admit(observer, true).await;
+    }
+
+    /// Lets `observer` see what comes from now on.
+    pub(crate) async fn observe_from_now(&self, observer: Box<dyn LogObserver>) {
+        self.admit(observer, false).await;
+    }
+
+    async fn admit(&self, observer: Box<dyn LogObserver>, from_beginning: bool) {
         let text = self.0.text.lock().await;
         self.0.observers.fetch_add(1, Ordering::Relaxed);
-        self.0.audience.admit(observer, self.0.stored.load(Ordering::Relaxed));
+        let stored = if from_beginning { self.0.stored.load(Ordering::Relaxed) } else { 0 };
+        self.0.audience.admit(observer, stored);
         self.0.audience.post(text.is_none().then_some(News::Finished));
         drop(text);
         self.0.audience.tell_unless_busy(self.source()).await;

@@ -14,6 +14,7 @@ mod locks;
 mod logs;
 mod observe;
 pub(crate) mod observers;
+mod over_all;
 mod params;
 mod remote;
 mod rendering;
@@ -29,7 +30,7 @@ mod trigger;
 
 pub use crate::logs::Channel;
 pub use base::{BaseStepParams, HasBase, OwnChecks, StepDefaults, SummaryPolicy};
-pub use context::{BuildInfo, StepContext};
+pub use context::{BuildInfo, MakeObserver, StepContext};
 pub(crate) use context::{Inner, with_traceback};
 pub(crate) use encoding::KEEPS_BYTES;
 pub use encoding::{LOG_ENCODING, LogEncoding, TextPieces};
@@ -37,6 +38,7 @@ pub use error::StepError;
 pub use logs::LogHandle;
 pub use observe::{LineObserver, LogObserver, MAX_LINE_LENGTH, Observed, short_lines};
 pub use observers::kinds::KINDS as OBSERVERS;
+pub use over_all::OverAll;
 pub use params::{Switch, given, present};
 pub(crate) use shell::DEFAULT_TIMEOUT;
 pub use shell::{CommandLine, CommandOutput, HasShell, Logfile, ShellOptions, ShellParams, Word};
@@ -88,6 +90,11 @@ pub trait Step: Send {
 
     /// What it lends to a class that extends it, if it is a source step.
     fn source(&self) -> Option<&dyn SourceCommands> {
+        None
+    }
+
+    /// What it does over all commands of a class that extends it, if it does such things.
+    fn over_all(&self) -> Option<&dyn OverAll> {
         None
     }
 }

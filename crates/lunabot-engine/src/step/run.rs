@@ -574,6 +574,7 @@ pub(super) async fn store_end(
 ) -> Result<(), StepError> {
     // Also what telling of a fault left open.
     cx.finish_logs().await?;
+    cx.forget_observers();
     cx.finish_test_results().await?;
     let data = &cx.0.build.services.data;
     data.set_step_state(cx.step_id(), text).await?.detach();

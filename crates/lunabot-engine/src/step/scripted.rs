@@ -1,6 +1,7 @@
 //! Steps of classes of the configuration (lua-api § 3): what a class overrides is asked of the script host, the rest is
 //! done by the built-in class below it.
 
+use super::over_all::BaseRun;
 use super::{BaseStepParams, ShellParams, Step, StepContext, StepError};
 use crate::command::FinishedCommand;
 use crate::plan::PlannedStep;
@@ -104,7 +105,26 @@ impl Scripted {
 
     /// Does the work.
     pub async fn run(&self, cx: &StepContext) -> Result<Results, StepError> {
-        let Some(callback) = self.class.hook("run") else { return self.base_run(cx).await };
+        let Some(callback) = self.class.hook("run") else { return self.base_run_in(cx).await };
+        let base = self.base_of_own_run(cx)?;
+        let Some(over_all) = base.as_ref().and_then(|base| base.over_all()) else {
+            return self.own_run(cx, callback).await;
+        };
+        over_all.begin(cx).await?;
+        let ended = self.own_run(cx, callback).await;
+        if matches!(ended, Err(StepError::Cancelled | StepError::Lost)) {
+            return ended;
+        }
+        let best = over_all.end(cx).await;
+        match (ended?, best?) {
+            (results, Results::Success) => Ok(results),
+            // The class's own verdict is the last word.
+            (results, _) if self.class.hook("evaluateCommand").is_some() => Ok(results),
+            (results, best) => Ok(results.worst(best)),
+        }
+    }
+
+    async fn own_run(&self, cx: &StepContext, callback: &Callback) -> Result<Results, StepError> {
         let host = &cx.0.build.builder.generation.host;
         let call = host.call(callback, cx.site("run").endless(), self.args_of(Vec::new()));
         tokio::select! {
@@ -164,8 +184,16 @@ impl Scripted {
         self.interrupted.send_replace(true);
     }
 
-    /// What the built-in class does. Each time a new one.
+    /// What the built-in class does, for a class with a `run` of its own.
     pub async fn base_run(&self, cx: &StepContext) -> Result<Results, StepError> {
+        let run = BaseRun::begin();
+        let ran = self.base_run_in(&cx.for_base_run(run.clone())).await;
+        run.end();
+        ran
+    }
+
+    /// Each time a new one.
+    async fn base_run_in(&self, cx: &StepContext) -> Result<Results, StepError> {
         let mut step = self.base_step(cx)?;
         let ran = step.run(cx).await;
         *self.base.lock().await = Some(step);
@@ -180,6 +208,19 @@ impl Scripted {
             }
             _ => Ok(results),
         }
+    }
+
+    /// The built-in class beside a `run` of the class's own, which may do without the step's own command. Only what
+    /// runs commands does anything over all of them.
+    fn base_of_own_run(&self, cx: &StepContext) -> Result<Option<Box<dyn Step>>, StepError> {
+        if !self.planned.has_shell {
+            return Ok(None);
+        }
+        let mut args = self.args.clone();
+        if let Some(args) = args.as_object_mut() {
+            args.entry("command").or_insert_with(|| "true".into());
+        }
+        super::run::made(cx, &self.planned, &args).map(Some)
     }
 
     /// The built-in class as it were to run now, for what it lends to its subclasses.

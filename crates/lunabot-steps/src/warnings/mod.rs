@@ -6,6 +6,7 @@
 mod counter;
 mod extract;
 mod options;
+mod over_all;
 mod suppress;
 
 pub use extract::{EXTRACTORS, WARNING_EXTRACTOR};
@@ -18,6 +19,7 @@ use lunabot_engine::step::{
     CommandLine, CommandOutput, Observed, Results, ShellOptions, StepContext, StepError,
 };
 use lunabot_model::{Json, Problem, pattern};
+use over_all::AllWarnings;
 use regex::Regex;
 use suppress::Suppression;
 
@@ -27,6 +29,9 @@ pub use suppress::SuppressionEntry;
 /// Where the property `warnings-count` says it comes from.
 const SOURCE: &str = "WarningCountingShellCommand";
 
+/// The statistic.
+const WARNINGS: &str = "warnings";
+
 /// What counts as a warning where the configuration says nothing.
 const PATTERN: &str = "(?i).*warning[: ].*";
 /// How GNU make says that it goes into a directory, and leaves it.
@@ -34,6 +39,7 @@ const ENTER: &str = "make.*: Entering directory [\u{2019}\"`'](.*)[\u{2019}'`\"]
 const LEAVE: &str = "make.*: Leaving directory";
 
 /// The options of counting, plain.
+#[derive(Clone)]
 pub struct WarningOptions {
     /// `None`: nothing is counted.
     pattern: Option<Regex>,
@@ -62,32 +68,43 @@ pub struct Counted {
 impl Counting {
     /// Runs the command; afterwards its logs are finished, and count, log and property are set.
     pub async fn run(&self, cx: &StepContext) -> Result<Counted, StepError> {
+        if let Some(all) = cx.kept::<AllWarnings>() {
+            return all.run(self, cx).await;
+        }
         let (counted, found) = self.run_silently(cx).await?;
-        tell(cx, &found).await?;
+        add_log(cx, &found).await?;
+        add_count(cx, counted.warnings);
         Ok(counted)
     }
 
     /// Runs the command; afterwards its logs are finished, and the warnings are known.
     pub async fn run_silently(&self, cx: &StepContext) -> Result<(Counted, Kept), StepError> {
-        let found = self.watch(cx).await?;
-        let command = cx.make_remote_shell_command(&self.shell, CommandOutput::default()).await?;
-        let command = cx.run_command(command).await?;
-        cx.finish_logs().await?;
+        let found = Observed::new(Kept::default());
+        if let Some(options) = self.options(cx).await? {
+            cx.add_log_observer("stdio", Box::new(Counter::new(cx.clone(), options, found.clone()))).await;
+        }
+        let command = self.command(cx).await?;
         let found = std::mem::take(&mut *found.lock());
         Ok((Counted { command, warnings: found.count() }, found))
     }
 
-    async fn watch(&self, cx: &StepContext) -> Result<Observed<Kept>, StepError> {
-        let found = Observed::new(Kept::default());
-        if let Some(pattern) = &self.warnings.pattern {
-            let mut suppressions = self.warnings.suppressions.clone();
-            if let Some(file) = &self.warnings.suppression_file {
-                suppressions.extend(self.suppressions_of(cx, file).await?);
-            }
-            let counter = Counter::new(cx.clone(), &self.warnings, pattern, suppressions, found.clone());
-            cx.add_log_observer("stdio", Box::new(counter)).await;
+    async fn command(&self, cx: &StepContext) -> Result<FinishedCommand, StepError> {
+        let command = cx.make_remote_shell_command(&self.shell, CommandOutput::default()).await?;
+        let command = cx.run_command(command).await?;
+        cx.finish_logs().await?;
+        Ok(command)
+    }
+
+    /// The options with what the worker's file adds to them; `None`: nothing is counted.
+    async fn options(&self, cx: &StepContext) -> Result<Option<WarningOptions>, StepError> {
+        if self.warnings.pattern.is_none() {
+            return Ok(None);
         }
-        Ok(found)
+        let mut options = self.warnings.clone();
+        if let Some(file) = &self.warnings.suppression_file {
+            options.suppressions.extend(self.suppressions_of(cx, file).await?);
+        }
+        Ok(Some(options))
     }
 
     async fn suppressions_of(&self, cx: &StepContext, file: &str) -> Result<Vec<Suppression>, StepError> {
@@ -131,14 +148,16 @@ impl WarningOptions {
     }
 }
 
-/// The log, the statistic and the property of a step's warnings.
-async fn tell(cx: &StepContext, found: &Kept) -> Result<(), StepError> {
-    let warnings = found.count();
-    found.add_log(cx, &format!("warnings ({warnings})")).await?;
-    add_statistic(cx, "warnings", warnings);
+/// The log of a step's warnings.
+async fn add_log(cx: &StepContext, found: &Kept) -> Result<(), StepError> {
+    found.add_log(cx, &format!("warnings ({})", found.count())).await
+}
+
+/// Adds to the statistic and the property of warnings.
+fn add_count(cx: &StepContext, more: u64) {
+    add_statistic(cx, WARNINGS, more);
     let before = cx.get_property("warnings-count").and_then(|count| count.as_u64()).unwrap_or_default();
-    cx.set_property("warnings-count", (before + warnings).into(), SOURCE);
-    Ok(())
+    cx.set_property("warnings-count", (before + more).into(), SOURCE);
 }
 
 /// Adds to a statistic of the step.

@@ -56,20 +56,22 @@ impl Teller<'_> {
 
     fn worker(&self, builder: BuilderId, id: WorkerId, cause: Option<Cause>) -> RuleAnswer {
         let (text, since) = self.worker_text(builder, id, cause);
-        let state = self.actor.machine.worker(id);
-        let until = match cause {
-            Some(Cause::Quarantined) => {
-                state.and_then(|worker| worker.quarantine.until).map(|at| self.wall_at(at))
-            }
-            Some(Cause::Downtime) => state.and_then(|worker| worker.setup.downtime),
-            _ => None,
-        };
         RuleAnswer {
             worker: Some(self.worker_name(id)),
             blocks: cause.is_some(),
             since,
-            until,
+            until: self.until(id, cause),
             ..RuleAnswer::new("worker", text)
+        }
+    }
+
+    /// When what keeps builds from a worker ends by itself.
+    fn until(&self, id: WorkerId, cause: Option<Cause>) -> Option<i64> {
+        let worker = self.actor.machine.worker(id)?;
+        match cause? {
+            Cause::Quarantined => worker.quarantine.until.map(|at| self.wall_at(at)),
+            Cause::Downtime => worker.setup.downtime,
+            _ => None,
         }
     }
 
@@ -86,9 +88,12 @@ impl Teller<'_> {
             Cause::Disconnected => {
                 (format!("is {}", cause.told()), state.map(|worker| self.wall_at(worker.connection_since)))
             }
-            Cause::Graceful | Cause::Lingering | Cause::Downtime | Cause::Quarantined => {
-                (format!("is {}", cause.told()), since)
+            Cause::Quarantined => {
+                let why = state.and_then(|worker| worker.quarantine.why);
+                let why = why.map(|why| format!(" ({})", why.told())).unwrap_or_default();
+                (format!("is {}{why}", cause.told()), since)
             }
+            Cause::Graceful | Cause::Lingering | Cause::Downtime => (format!("is {}", cause.told()), since),
             Cause::Building => (
                 format!("has a build of this builder: {}", self.builds(id, |run| run.builder == builder)),
                 None,
@@ -132,10 +137,11 @@ impl Teller<'_> {
                 (format!("none of its {away} workers is connected"), offline())
             }
             (few, _) if few.len() <= IN_A_LINE => {
+                let causes: Vec<_> = few.iter().map(|id| (*id, self.cause(builder, *id))).collect();
                 let lines: Vec<Line> =
-                    few.iter().map(|id| self.worker_text(builder, *id, self.cause(builder, *id))).collect();
-                let named = few.iter().zip(&lines).map(|(id, (text, _))| {
-                    format!("{} {text}{}", self.worker_name(*id), self.end_of_downtime(*id))
+                    causes.iter().map(|(id, cause)| self.worker_text(builder, *id, *cause)).collect();
+                let named = causes.iter().zip(&lines).map(|((id, cause), (text, _))| {
+                    format!("{} {text}{}", self.worker_name(*id), self.told_until(*id, *cause))
                 });
                 let since = lines.first().and_then(|(_, since)| *since).filter(|_| few.len() == 1);
                 (format!("worker {}", named.collect::<Vec<_>>().join("; ")), since)
@@ -144,10 +150,9 @@ impl Teller<'_> {
         }
     }
 
-    /// ` until …` where that is what keeps builds from a worker.
-    fn end_of_downtime(&self, id: WorkerId) -> String {
-        let worker = self.actor.machine.worker(id).filter(|worker| worker.closed() == Some(Cause::Downtime));
-        let until = worker.and_then(|worker| worker.setup.downtime);
+    /// ` until …`, where that is known.
+    fn told_until(&self, id: WorkerId, cause: Option<Cause>) -> String {
+        let until = self.until(id, cause);
         until.map(|until| format!(" until {}", lunabot_model::clock::ctime(until))).unwrap_or_default()
     }
 
