@@ -55,6 +55,9 @@ async fn rows_05_010_05_007_faults_of_a_class_of_builds() -> Result<()> {
         );
         let errors = master.get("script_errors").await?.to_string();
         assert!(errors.contains(told), "{methods}: {errors}");
+        let of = if methods.contains("setupBuild") { "worker_preparation" } else { "getNextStep" };
+        let page = master.step_log(1, of, "err_text").await?;
+        assert!(page.contains(told) && page.contains("master.lua:"), "{methods}: {page}");
     }
     Ok(())
 }

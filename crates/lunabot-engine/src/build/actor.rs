@@ -423,9 +423,7 @@ impl Actor {
         let Some(step) = self.preparation.take() else { return Ok(()) };
         let data = self.data();
         if let Some(why) = why {
-            add_text(data, step, "err.text", LogType::Text, &why).await?;
-            let html = format!("<pre>{}</pre>", why.replace('&', "&amp;").replace('<', "&lt;"));
-            add_text(data, step, "err.html", LogType::Html, &html).await?;
+            add_error(data, step, &why).await?;
         }
         let text = match results {
             Results::Success => format!("worker {} ready", self.worker.name),
@@ -450,6 +448,9 @@ impl Actor {
                 Err(error) => {
                     if !shared.patience().gave_up(&error) {
                         tracing::error!(build = shared.info.buildid, "no next step: {error}");
+                        if let Err(error) = show_no_step(&shared, &error).await {
+                            tracing::error!(build = shared.info.buildid, "could not store this: {error}");
+                        }
                     }
                     return Event::Broken;
                 }
@@ -509,6 +510,26 @@ impl Actor {
         }
         Ok(())
     }
+}
+
+/// A step that stands for the failure of finding one, so that the build's page tells it.
+async fn show_no_step(build: &BuildShared, error: &StepError) -> Result<(), DataError> {
+    let data = &build.services.data;
+    let (row, ack) = data.add_step(build.info.buildid, "getNextStep", "pending").await?;
+    ack.detach();
+    data.start_step(row.stepid, true).await?.detach();
+    add_error(data, row.stepid, &build.masks.mask(&error.to_string())).await?;
+    let text = "no next step (exception)";
+    data.set_step_state(row.stepid, text).await?.detach();
+    data.finish_step(row.stepid, Results::Exception, text, false).await?.detach();
+    Ok(())
+}
+
+/// Why a step failed, in the logs that tell it (05c).
+async fn add_error(data: &Data, step: StepId, why: &str) -> Result<(), DataError> {
+    add_text(data, step, "err.text", LogType::Text, why).await?;
+    let html = format!("<pre>{}</pre>", why.replace('&', "&amp;").replace('<', "&lt;"));
+    add_text(data, step, "err.html", LogType::Html, &html).await
 }
 
 pub(super) async fn add_text(
