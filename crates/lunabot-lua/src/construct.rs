@@ -48,7 +48,7 @@ pub(crate) fn construct(
         let path = class.path();
         return Err(raise(lua, format!("{path} can only be made while the configuration is loaded")));
     }
-    let written = match written(class, args) {
+    let mut written = match written(class, args) {
         Ok(written) => written,
         Err(message) => {
             shared.complain(lua, &class.path(), message)?;
@@ -56,6 +56,9 @@ pub(crate) fn construct(
             return Declared::make(lua, shared, class, at, nothing);
         }
     };
+    if let Some(class) = extend::observed(lua, shared, class, &mut written, &at)? {
+        return extend::construct(lua, shared, &class, written, at);
+    }
     if class.extended.is_some() {
         return extend::construct(lua, shared, class, written, at);
     }

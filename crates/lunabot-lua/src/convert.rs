@@ -262,8 +262,7 @@ impl<'a> Reader<'a> {
         let name = class.0.path();
         let free = match class.0.kind.category {
             Category::Renderable => renderable,
-            Category::Value | Category::WebHook => shape.allows(|f| *f == Form::Any),
-            _ => false,
+            _ => shape.allows(|f| *f == Form::Any),
         };
         if !free && !shape.allows(|f| *f == Form::Object) {
             return self.mismatch(shape, format!("the class {name}; an object of it is {name}{{…}}"));

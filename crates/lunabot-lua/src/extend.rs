@@ -91,17 +91,74 @@ fn extend(lua: &Lua, (base, a, b): (Value, Value, Value)) -> mlua::Result<AnyUse
         (Value::Table(fields), Value::Nil) => (None, fields),
         _ => return Err(raise(lua, "takes a name and a table: Base:extend(\"Name\", {…})")),
     };
-    let index = shared.extended.borrow().len();
     let mut problems = Vec::new();
     let observers = observers(lua, &shared, &fields, &mut problems)?;
-    let extended = Extended { parent, name, fields, observers, index };
-    let class = Rc::new(Class { kind: extended.parent.kind, extended: Some(extended) });
+    let class = made(&shared, parent, name, fields, observers);
     if let Some(own) = &class.extended {
         crate::plugins::check_version(lua, &shared, &class.path(), &own.fields)?;
     }
     judge(lua, &shared, &class, problems)?;
-    shared.extended.borrow_mut().push(class.clone());
     lua.create_userdata(ClassRef(class))
+}
+
+fn made(
+    shared: &Shared,
+    parent: Rc<Class>,
+    name: Option<String>,
+    fields: Table,
+    observers: Map<String, Json>,
+) -> Rc<Class> {
+    let index = shared.extended.borrow().len();
+    let extended = Extended { parent, name, fields, observers, index };
+    let class = Rc::new(Class { kind: extended.parent.kind, extended: Some(extended) });
+    shared.extended.borrow_mut().push(class.clone());
+    class
+}
+
+/// The class of a step that was given `observers`: one without a name, which has those of its class besides.
+pub(crate) fn observed(
+    lua: &Lua,
+    shared: &Shared,
+    class: &Rc<Class>,
+    given: &mut Written,
+    at: &Origin,
+) -> mlua::Result<Option<Rc<Class>>> {
+    let place = given.named.iter().position(|(name, _)| name == "observers");
+    let Some(place) = place.filter(|_| class.kind.category == Category::Step && class.kind.extensible) else {
+        return Ok(None);
+    };
+    if !shared.loading() {
+        let told =
+            "observers: is not an option in a build; extend the class while the configuration is loaded";
+        return Err(raise(lua, format!("{}: {told}", class.path())));
+    }
+    let fields = lua.create_table()?;
+    fields.raw_set("observers", given.named.remove(place).1)?;
+    let mut problems = Vec::new();
+    let mut all = observers_of(class);
+    for (log, own) in observers(lua, shared, &fields, &mut problems)? {
+        let before = all.remove(&log).map(listed).unwrap_or_default();
+        all.insert(log, before.into_iter().chain(listed(own)).collect());
+    }
+    report(lua, shared, &class.path(), at, &problems)?;
+    Ok(Some(made(shared, class.clone(), None, fields, all)))
+}
+
+/// One observer, or several.
+fn listed(observers: Json) -> Vec<Json> {
+    match observers {
+        Json::Array(all) => all,
+        one => vec![one],
+    }
+}
+
+/// Those of a class and of what it extends.
+fn observers_of(class: &Class) -> Map<String, Json> {
+    let mut all = Map::new();
+    for (log, observer) in class.chain().flat_map(|one| &one.observers) {
+        all.entry(log.as_str()).or_insert_with(|| observer.clone());
+    }
+    all
 }
 
 /// Checks the fields that are defaults of options, and warns of those that only look like options.
@@ -308,7 +365,10 @@ fn params(
                 problems.push(Problem::new(&name, "is missing"));
             }
             let mut reader = crate::convert::Reader::new(lua, &shared);
-            if let Some(read) = reader.option(&name, &value, &shape_of(&spec)?) {
+            let shape = shape_of(&spec).map_err(|error| {
+                raise(lua, format!("{}: params.{name}: {}", class.path(), crate::failure::message_of(&error)))
+            })?;
+            if let Some(read) = reader.option(&name, &value, &shape) {
                 json.insert(name.clone(), read);
             }
             problems.append(&mut reader.problems);
@@ -485,29 +545,45 @@ pub(crate) fn class_json(shared: &Shared, declared: &Declared) -> Option<Json> {
     if !types.is_empty() {
         class["types"] = Json::Object(types);
     }
-    let mut observers = Map::new();
-    for (log, observer) in declared.class.chain().flat_map(|one| &one.observers) {
-        observers.entry(log.as_str()).or_insert_with(|| observer.clone());
-    }
+    let observers = observers_of(&declared.class);
     if !observers.is_empty() {
         class["observers"] = Json::Object(observers);
     }
     Some(class)
 }
 
-/// The observers that an object of the class begins with: log name → object, or a class of which one is made.
+/// The observers that an object of the class begins with: log name → object, or a class of which one is made, or a list
+/// of such.
 fn observers(
     lua: &Lua,
     shared: &Shared,
     fields: &Table,
     problems: &mut Vec<Problem>,
 ) -> mlua::Result<Map<String, Json>> {
+    use crate::shape::{Form, Shape};
     let mut all = Map::new();
-    let observers: Option<Table> = fields.raw_get("observers")?;
-    for pair in observers.iter().flat_map(Table::pairs::<String, Value>) {
+    let written = match fields.raw_get("observers")? {
+        Value::Nil => return Ok(all),
+        Value::Table(written) => written,
+        other => {
+            let got = crate::convert::words(&other);
+            problems.push(Problem::new("observers", format!("expected {{stdio = observer}}, got {got}")));
+            return Ok(all);
+        }
+    };
+    for pair in written.pairs::<Value, Value>() {
         let (log, observer) = pair?;
+        let Value::String(log) = log else {
+            problems.push(Problem::new("observers", "begins with the name of a log: {stdio = observer}"));
+            continue;
+        };
+        let log = log.to_string_lossy();
+        let one = Shape { form: Form::Object, renderable: false };
+        let shape = match observer {
+            Value::Table(_) => Shape { form: Form::List(Box::new(one)), renderable: false },
+            _ => one,
+        };
         let mut reader = crate::convert::Reader::new(lua, shared);
-        let shape = crate::shape::Shape { form: crate::shape::Form::Object, renderable: false };
         let read = reader.option(&format!("observers.{log}"), &observer, &shape);
         problems.append(&mut reader.problems);
         all.extend(read.map(|read| (log, read)));

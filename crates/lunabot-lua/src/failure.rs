@@ -2,7 +2,7 @@
 
 use lunabot_model::text::shortened_to;
 use lunabot_model::{ScriptError, ScriptErrorKind};
-use mlua::Error;
+use mlua::{Error, Lua, ObjectLike, Table, Thread};
 
 /// Longest message and traceback that people see.
 const MAX_TEXT: usize = 8 * 1024;
@@ -83,6 +83,13 @@ fn parts(text: &str) -> (String, String) {
         Some((message, traceback)) => (cut(message), tidy(traceback)),
         None => (cut(text.trim_end()), String::new()),
     }
+}
+
+/// The message with the place at which a function that waits was left.
+pub(crate) fn positioned_in(lua: &Lua, thread: &Thread, message: String) -> String {
+    let stack =
+        lua.globals().get::<Table>("debug").and_then(|debug| debug.call_function("traceback", thread));
+    positioned(message, &tidy(&stack.unwrap_or_else(|_| String::new())))
 }
 
 /// Errors of Rust functions have no position: the innermost line of the user's in the traceback is theirs.

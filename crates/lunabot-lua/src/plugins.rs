@@ -1,9 +1,12 @@
 //! Plug-ins: modules on the `require` path that are found as names of the package, and the versions that classes ask for
 //! (lua-api § 4).
 
+use crate::modules::Placeholder;
+use crate::origin::{origin, raise};
+use crate::script_errors::record_raised;
 use crate::state::Shared;
 use crate::vm::find;
-use mlua::{Lua, Table, Value};
+use mlua::{AnyUserData, Lua, Table, Value};
 use semver::{Version, VersionReq};
 use std::path::PathBuf;
 
@@ -16,6 +19,16 @@ pub(crate) fn plugin(shared: &Shared, path: &str) -> Option<(String, PathBuf)> {
     let module = format!("lunabot_plugins.{path}");
     let file = find(shared, &module).ok()?;
     Some((module, file))
+}
+
+/// Records what is wrong with a plug-in, at its place where it has one: the file goes on without it. Later it is raised.
+pub(crate) fn failed(lua: &Lua, message: String) -> mlua::Result<AnyUserData> {
+    let shared = Shared::of(lua);
+    if !shared.loading() {
+        return Err(raise(lua, message));
+    }
+    record_raised(&shared, &origin(lua), message);
+    lua.create_userdata(Placeholder)
 }
 
 /// Records that a class asks for another version of this program, in `requires`.

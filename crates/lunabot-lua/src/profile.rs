@@ -77,6 +77,10 @@ impl Cost {
         }
     }
 
+    fn is_of(&self, site: &CallSite) -> bool {
+        self.callback == site.callback && self.concerns == site.concerns
+    }
+
     fn add(&mut self, spent: Spent, now: i64) {
         self.calls += 1;
         self.last_at = now;
@@ -146,6 +150,14 @@ impl Profile {
         rows
     }
 
+    /// A call that was counted as well done has had a result that makes no sense.
+    pub(crate) fn nonsense(&self, site: &CallSite, at: &str) {
+        let mut costs = self.costs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cost) = costs.get_mut(at).and_then(|all| all.iter_mut().find(|cost| cost.is_of(site))) {
+            cost.errors += 1;
+        }
+    }
+
     /// Counts calls of one function from one place.
     pub(crate) fn record(
         &self,
@@ -156,8 +168,7 @@ impl Profile {
     ) {
         let now = clock.now().secs();
         let mut costs = self.costs.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |cost: &Cost| cost.callback == site.callback && cost.concerns == site.concerns;
-        if let Some(cost) = costs.get_mut(at).and_then(|all| all.iter_mut().find(|cost| same(cost))) {
+        if let Some(cost) = costs.get_mut(at).and_then(|all| all.iter_mut().find(|cost| cost.is_of(site))) {
             spent.into_iter().for_each(|spent| cost.add(spent, now));
             return;
         }

@@ -3,7 +3,7 @@
 use crate::profile::{Profile, ProfileRow, Spent};
 use crate::script_errors::{ScriptErrorRow, ScriptErrors};
 use lunabot_model::Clock;
-use lunabot_model::script::{CallSite, Conceal, ScriptError};
+use lunabot_model::script::{CallSite, Conceal, ScriptError, ScriptErrorKind};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -53,6 +53,9 @@ impl Records {
     ) -> ScriptError {
         let error = self.concealed(error);
         self.errors.record(site, &error, at, clock);
+        if error.kind == ScriptErrorKind::Nonsense {
+            self.profile.nonsense(site, at);
+        }
         let (callback, kind) = (site.callback.clone(), error.kind.name());
         metrics::counter!("lunabot_callback_errors_total", "callback" => callback, "kind" => kind)
             .increment(1);

@@ -1,5 +1,7 @@
 //! The failed callbacks, as `GET /api/v2/script_errors` lists them (lua-api § 2).
 
+use crate::origin::Origin;
+use crate::state::Shared;
 use lunabot_model::Clock;
 use lunabot_model::script::{CallSite, ScriptError, ScriptErrorKind};
 use serde::Serialize;
@@ -82,4 +84,15 @@ pub(crate) fn place_of(text: &str) -> Option<(String, Option<u32>)> {
     let mut parts = text.splitn(3, ':');
     let (file, line) = (parts.next()?, parts.next()?);
     Some((file.to_string(), Some(line.trim().parse().ok()?)))
+}
+
+/// An error that ended the file: its text begins with its place.
+pub(crate) fn record_raised(shared: &Shared, main: &Origin, message: String) {
+    match place_of(&message) {
+        Some((file, line)) => {
+            let text = message.splitn(3, ':').nth(2).unwrap_or_default().trim_start();
+            shared.record(&Origin { file: file.as_str().into(), line }, "", text);
+        }
+        None => shared.record(main, "", message),
+    }
 }

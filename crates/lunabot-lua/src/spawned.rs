@@ -12,7 +12,7 @@ use futures::StreamExt;
 use futures::future::{AbortHandle, Abortable};
 use futures::stream::FuturesUnordered;
 use lunabot_model::script::CallSite;
-use mlua::{AnyUserData, Function, Lua, Table, UserData, Value};
+use mlua::{AnyUserData, Function, Lua, MultiValue, Table, UserData};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tokio::sync::Notify;
@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 struct Ending {
     abort: AbortHandle,
     done: Notify,
-    result: RefCell<Option<mlua::Result<Value>>>,
+    result: RefCell<Option<mlua::Result<MultiValue>>>,
     /// Somebody waits for it, or has called it off.
     seen: Cell<bool>,
     function: String,
@@ -97,7 +97,7 @@ fn spawn(lua: &Lua, call: Function) -> mlua::Result<Task> {
         tasks.push((ending.abort.clone(), over.clone()));
     }
     let meter = Meter::acting(shared.cpu.get(), actor);
-    let metered = Metered::new(call.call_async::<Value>(()), meter.clone(), limits.clone());
+    let metered = Metered::new(call.call_async::<MultiValue>(()), meter.clone(), limits.clone());
     shared.tasks.spawn(async move {
         let ended = Abortable::new(metered, registration).await;
         over.set(true);
@@ -121,12 +121,12 @@ fn cancel(_: &Lua, task: AnyUserData) -> mlua::Result<()> {
     Ok(())
 }
 
-async fn wait(_: Lua, task: AnyUserData) -> mlua::Result<Value> {
+async fn wait(_: Lua, task: AnyUserData) -> mlua::Result<MultiValue> {
     let ending = task.borrow::<Task>()?.0.clone();
     ending.seen.set(true);
     ending.ended().await;
     let result = ending.result.borrow().clone();
-    result.unwrap_or(Ok(Value::Nil))
+    result.unwrap_or_else(|| Ok(MultiValue::new()))
 }
 
 /// The place of the first task of the list that has ended.

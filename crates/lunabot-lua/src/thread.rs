@@ -6,7 +6,7 @@ use crate::host::{Caller, MAX_QUEUE};
 use crate::limits::{Meter, Metered};
 use crate::load::{LoadFailure, LoadOptions, Loaded};
 use crate::origin::Origin;
-use crate::script_errors::place_of;
+use crate::script_errors::record_raised;
 use crate::serve::{Job, serve};
 use crate::state::{Phase, Shared};
 use crate::tests_of::{self, Tests};
@@ -152,8 +152,9 @@ async fn load(vm: &Vm) -> Option<Config> {
 async fn execute(vm: &Vm, name: &str, source: &[u8]) -> Result<Value, String> {
     let main = vm.compile(name, source).map_err(|error| message_of(&error))?;
     let meter = Meter::new(LOAD_CPU, false);
+    let thread = vm.lua.create_thread(main).map_err(|error| message_of(&error))?;
     let call = async {
-        let values = main.call_async::<MultiValue>(()).await?;
+        let values = thread.clone().into_async::<MultiValue>(())?.await?;
         if let Some(Value::Table(config)) = values.front() {
             crate::configurators::run(&vm.lua, &vm.shared, config).await?;
         }
@@ -181,7 +182,9 @@ async fn execute(vm: &Vm, name: &str, source: &[u8]) -> Result<Value, String> {
             Err(format!("{place}: the file computes for more than {seconds} s; is there a loop without end?"))
         }
         futures::future::Either::Right(_) => {
-            Err(format!("loading did not end within {} s", LOAD_TIME.as_secs()))
+            let text =
+                format!("loading did not end within {} s: this waits for too long", LOAD_TIME.as_secs());
+            Err(crate::failure::positioned_in(&vm.lua, &thread, text))
         }
     }
 }
@@ -192,17 +195,6 @@ async fn load_time(shared: &Shared) {
     while left > Duration::ZERO {
         shared.options.clock.sleep(left).await;
         left = shared.patience.take();
-    }
-}
-
-/// An error that ended the file: its text begins with its place.
-fn record_raised(shared: &Shared, main: &Origin, message: String) {
-    match place_of(&message) {
-        Some((file, line)) => {
-            let text = message.splitn(3, ':').nth(2).unwrap_or_default().trim_start();
-            shared.record(&Origin { file: file.as_str().into(), line }, "", text);
-        }
-        None => shared.record(main, "", message),
     }
 }
 

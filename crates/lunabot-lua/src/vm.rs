@@ -169,6 +169,7 @@ fn add_files(lua: &Lua, host: &Table) -> mlua::Result<()> {
     let path: Vec<String> = search_path(&shared).iter().map(|p| p.to_string_lossy().into_owned()).collect();
     host.raw_set("search_path", path.join(";"))?;
     host.raw_set("find_module", lua.create_function(find_module)?)?;
+    host.raw_set("plugin_failed", lua.create_function(crate::plugins::failed)?)?;
     host.raw_set(
         "load_file",
         lua.create_function(|lua, (name, env): (String, Table)| {

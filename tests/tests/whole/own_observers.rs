@@ -50,6 +50,31 @@ async fn a_pattern_counts_links_copies_and_judges() -> Result<()> {
 }
 
 #[tokio::test]
+async fn several_observers_see_one_log_and_steps_take_them_as_an_option() -> Result<()> {
+    let block = r#"
+local function keeps(name)
+  return util.LogLineObserver:extend(name, {
+    outLineReceived = function(self, line) self.step:setProperty(name, line) end,
+  })
+end
+local One, Two, Three = keeps("one"), keeps("two"), keeps("three")
+local Both = steps.ShellCommand:extend("Both", {observers = {stdio = {One, Two{}}}})
+f:addStep(Both{command = "echo a"})
+f:addStep(Both{command = "echo b", observers = {stdio = Three}})
+f:addStep(steps.SetPropertyFromCommand{command = "echo c", property = "four",
+  observers = {stdio = {util.PatternObserver{pattern = "(c)", on = "stdout", property = "five"}, Three}}})
+"#;
+    let (master, build) = built(&running(block)).await?;
+    assert_eq!(build["results"], 0, "{build}");
+    let answer = master.get("builds/1/properties").await?;
+    let of = |name: &str| answer["properties"][0][name][0].clone();
+    assert_eq!(["one", "two", "three", "four", "five"].map(of), ["b", "b", "c", "c", "c"].map(|v| json!(v)));
+    let all = steps(&master, 1).await?;
+    assert_eq!(all[2].0, "setproperty", "{all:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn row_05_053_a_function_walks_over_lines_and_a_buffer_keeps_them() -> Result<()> {
     let (master, build) = built(&documented(PAGE, "A function that walks over the lines", "")?).await?;
     assert_eq!(build["results"], 0, "{build}");

@@ -70,8 +70,8 @@ async fn a_plug_in_is_found_by_its_name() -> Result<()> {
 }
 
 #[test]
-fn what_is_wrong_with_a_plug_in_is_told() -> Result<()> {
-    let dir = folder("As a plug-in", "")?;
+fn what_is_wrong_with_a_plug_in_is_told_beside_other_mistakes() -> Result<()> {
+    let dir = folder("As a plug-in", "f:addStep(steps.ShellCommand{comand = 'x'})")?;
     let file = dir.path().join("lunabot_plugins/steps/Framboozle.lua");
     let good = std::fs::read_to_string(&file)?;
     for (text, told) in [
@@ -85,8 +85,10 @@ fn what_is_wrong_with_a_plug_in_is_told() -> Result<()> {
     ] {
         std::fs::write(&file, text)?;
         let output = check(dir.path(), "")?;
-        assert!(output.contains(told), "{output}");
+        assert!(output.contains(told) && output.contains("comand: unknown option"), "{output}");
     }
+    let dir = folder("As a plug-in", "")?;
+    let file = dir.path().join("lunabot_plugins/steps/Framboozle.lua");
     std::fs::remove_file(&file)?;
     let output = check(dir.path(), "")?;
     assert!(output.contains("steps.Framboozle: unknown name"), "{output}");

@@ -620,7 +620,8 @@ async fn row_01_026_workers_connect_with_tls_and_a_reload_reads_the_certificate_
 async fn row_02_009_sendchange_adds_a_change() -> Result<()> {
     let lua = config(&(worker("") + "builder(\"b\", steps.ShellCommand{command = \"true\"})")).replace(
         "return c",
-        "c.change_source = { lunabot.changes.PBChangeSource{user = \"ann\", passwd = \"s3cret\", prefix = \"trunk/\"} }\nreturn c",
+        "c.change_source = { lunabot.changes.PBChangeSource{user = \"ann\", passwd = \"s3cret\", prefix = \"trunk/\",\n\
+           change_fn = function(change) change.category = change.branch .. \"/\" .. change.who:sub(1, 3) return change end} }\nreturn c",
     );
     let mut master = Master::start(&lua).await?;
     let port = port(&mut master, "pb").await?;
@@ -662,6 +663,7 @@ async fn row_02_009_sendchange_adds_a_change() -> Result<()> {
         ("comments", json!("grüße")),
         ("files", json!(["a.c"])),
         ("when_timestamp", json!(1_700_000_000)),
+        ("category", json!("main/Ann")),
     ] {
         assert_eq!(change[field], wanted, "{field} of {change:#}");
     }

@@ -21,6 +21,13 @@ fn site(builder: &BuilderView) -> CallSite {
     CallSite::new("collapseRequests", format!("builder {}", builder.plan.config.name))
 }
 
+/// Tells that an answer makes no sense.
+fn nonsense(builder: &BuilderView, callback: &Callback, what: &str, answer: &Json, expected: &str) {
+    let host = &builder.plan.generation.host;
+    let got = host.shown(answer);
+    host.nonsense(callback, site(builder), &format!("{what} returned {got}; {expected}"));
+}
+
 /// Asks about every pair, oldest first.
 pub(super) async fn pairs(
     builder: &BuilderView,
@@ -33,8 +40,10 @@ pub(super) async fn pairs(
     let common: Vec<Arg> = common.into_iter().map(Arg::Object).collect();
     let answers = each(builder, callback, common, olders, changes).await;
     let doomed = olders.iter().zip(answers).filter_map(|(old, answer)| {
-        let properties = verdict(&answer?).unwrap_or_else(|expected| {
-            builder.plan.generation.host.nonsense(callback, site(builder), &expected);
+        let answer = answer?;
+        let properties = verdict(&answer).unwrap_or_else(|()| {
+            let expected = "return true, false, or true, {set_properties = {…}}";
+            nonsense(builder, callback, "collapseRequests", &answer, expected);
             None
         });
         Some((old.clone(), properties?))
@@ -70,23 +79,18 @@ async fn each(
     all.into_iter().map(Result::ok).collect()
 }
 
-/// What an answer means: nothing, or properties for the request that stays. The error says what is wrong with it.
-fn verdict(answer: &Json) -> Result<Option<Properties>, String> {
-    let wrong = || {
-        format!(
-            "collapseRequests returned {answer:.200}; return true, false, or true, {{set_properties = {{…}}}}"
-        )
-    };
+/// What an answer means: nothing, or properties for the request that stays. The error: it makes no sense.
+fn verdict(answer: &Json) -> Result<Option<Properties>, ()> {
     match answer {
         Json::Bool(true) => Ok(Some(Properties::new())),
         Json::Bool(false) => Ok(None),
         Json::Array(items) => match items.as_slice() {
             [Json::Bool(false), ..] => Ok(None),
             [Json::Bool(true), Json::Null] => Ok(Some(Properties::new())),
-            [Json::Bool(true), Json::Object(more)] => survivors(more).map(Some).ok_or_else(wrong),
-            _ => Err(wrong()),
+            [Json::Bool(true), Json::Object(more)] => survivors(more).map(Some).ok_or(()),
+            _ => Err(()),
         },
-        Json::Null | Json::Number(_) | Json::String(_) | Json::Object(_) => Err(wrong()),
+        Json::Null | Json::Number(_) | Json::String(_) | Json::Object(_) => Err(()),
     }
 }
 
@@ -111,21 +115,22 @@ pub(super) async fn keys(
 ) -> Vec<Key> {
     let answers = each(builder, callback, Vec::new(), requests, changes).await;
     let key = |answer: Option<Json>| {
-        key_of(&answer.unwrap_or(Json::Null)).unwrap_or_else(|expected| {
-            builder.plan.generation.host.nonsense(callback, site(builder), &expected);
+        let answer = answer.unwrap_or(Json::Null);
+        key_of(&answer).unwrap_or_else(|()| {
+            let expected = "return a text, a number, a boolean, a list or table of such, or nil";
+            nonsense(builder, callback, "the function of util.collapse_by", &answer, expected);
             None
         })
     };
     requests.iter().map(|request| request.request.buildrequestid).zip(answers.into_iter().map(key)).collect()
 }
 
-/// The key as text. The error says what is wrong with the answer.
-fn key_of(answer: &Json) -> Result<Option<String>, String> {
-    if is_plain(answer) {
-        return Ok((!answer.is_null()).then(|| answer.to_string()));
+/// The key as text. The error: the answer is no value.
+fn key_of(answer: &Json) -> Result<Option<String>, ()> {
+    match is_plain(answer) {
+        true => Ok((!answer.is_null()).then(|| answer.to_string())),
+        false => Err(()),
     }
-    let expected = "return a text, a number, a boolean, a list or table of such, or nil";
-    Err(format!("the function of util.collapse_by returned {answer:.200}; {expected}"))
 }
 
 /// Neither an object nor a function, which have no value that could be compared.
@@ -156,7 +161,7 @@ mod tests {
             (json!(1), Err(())),
             (Json::Null, Err(())),
         ] {
-            let got = verdict(&answer).map(|found| found.map(|p| p.len())).map_err(|_| ());
+            let got = verdict(&answer).map(|found| found.map(|p| p.len()));
             assert_eq!(got, want, "{answer}");
         }
     }

@@ -79,11 +79,14 @@ impl Scripted {
         let keep = cx.0.build.builder.generation.host.keep();
         let _ = script.instance.set(Arc::new(Instance { keep, of: planned.id, live }));
         script.hook(cx, "before_start", Vec::new()).await?;
-        for (log, observer) in &script.class.observers {
-            let object = lunabot_model::AnyObject::from_json(observer)
-                .ok_or_else(|| StepError::Exception(format!("observers.{log} is no observer")))?;
-            let observer = super::observers::make(cx, &object).await?;
-            cx.add_log_observer(log, observer).await;
+        for (log, observers) in &script.class.observers {
+            let all = observers.as_array().map_or(std::slice::from_ref(observers), Vec::as_slice);
+            for observer in all {
+                let object = lunabot_model::AnyObject::from_json(observer)
+                    .ok_or_else(|| StepError::Exception(format!("observers.{log} is no observer")))?;
+                let observer = super::observers::make(cx, &object).await?;
+                cx.add_log_observer(log, observer).await;
+            }
         }
         Ok(Some(script))
     }

@@ -254,12 +254,16 @@ function host.member_of(find)
   return function(module, key)
     local found, plugin = find(module, key)
     if plugin then
-      found = env.require(plugin)
-      if found == true then raise("the plug-in " .. plugin .. " returns nothing; it should return its class") end
-      local kind = type(found)
-      if kind ~= "userdata" and kind ~= "function" and not find_text(plugin, "^lunabot_plugins%.util%.") then
-        raise("the plug-in " .. plugin .. " returns a " .. kind .. "; it should return its class")
+      local ok, class = env.pcall(env.require, plugin)
+      local kind = type(class)
+      if not ok then
+        class = host.plugin_failed(env.tostring(class))
+      elseif class == true then
+        class = host.plugin_failed("the plug-in " .. plugin .. " returns nothing; it should return its class")
+      elseif kind ~= "userdata" and kind ~= "function" and not find_text(plugin, "^lunabot_plugins%.util%.") then
+        class = host.plugin_failed("the plug-in " .. plugin .. " returns a " .. kind .. "; it should return its class")
       end
+      found = class
       rawset(module, key, found)
     end
     return found

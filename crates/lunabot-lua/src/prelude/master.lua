@@ -2,6 +2,7 @@
 local host = ...
 local type, error, getmetatable, setmetatable, tostring, rawget = type, error, getmetatable, setmetatable, tostring, rawget
 local raise, util, pairs, format, sub = host.raise, host.util_table, host.pairs, string.format, string.sub
+local running = coroutine.running
 
 -- Tasks.
 function util.gather(list, fn)
@@ -79,7 +80,11 @@ local Mutex = {}
 Mutex.__index = Mutex
 function util.mutex() return setmetatable({ handle = host.mutex() }, Mutex) end
 function Mutex:with(fn)
-  local guard <close> = host.mutex_lock(handle_of(self, Mutex, "mutex:with(function() … end)"))
+  local handle, me = handle_of(self, Mutex, "mutex:with(function() … end)"), running()
+  if self.holder == me then raise("mutex:with within mutex:with of the same mutex: it would wait for itself") end
+  local guard <close> = host.mutex_lock(handle)
+  local left <close> = setmetatable({}, { __close = function() self.holder = nil end })
+  self.holder = me
   return fn()
 end
 

@@ -76,6 +76,7 @@ fn class(text: &mut String, kind: &Kind) {
             let _ = writeln!(text, "---@field [{}]? {taken} {name}", place + 1);
         }
     }
+    observers(text, kind);
     let rest = fields.rest.as_deref().map(of_shape);
     let flat = kind.flat || kind.positional.contains(&"*");
     if let Some(rest) = rest {
@@ -141,9 +142,22 @@ fn extensible(text: &mut String, kind: &Kind, path: &str) {
         let _ = writeln!(text, "---@field {} {takes}", hook.name);
     }
     let _ = writeln!(text, "\n---@class {body} : lunabot.Body");
+    observers(text, kind);
     for hook in hooks {
         let takes = of_method(path, kind.category, hook.takes);
         let _ = writeln!(text, "---Returns {}.\n---@field {}? {takes}", one_line(hook.returns), hook.name);
+    }
+}
+
+/// What all steps take, in a class as for one.
+fn observers(text: &mut String, kind: &Kind) {
+    if kind.category == Category::Step && kind.extensible {
+        let one = base(Category::Observer);
+        let all = format!("{one}|lunabot.Class|({one}|lunabot.Class)[]");
+        let _ = writeln!(
+            text,
+            "---@field observers? table<string, {all}> observers of its logs, by the log's name"
+        );
     }
 }
 

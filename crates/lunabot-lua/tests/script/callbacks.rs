@@ -122,6 +122,27 @@ end"#,
     assert_eq!(answer, json!([[2, 4, 6], 3, "done", [3, 2, 1]]));
 }
 
+#[tokio::test]
+async fn a_mutex_does_not_wait_for_itself_and_a_task_gives_all_results() {
+    let (loaded, callback) = function(
+        r#"function()
+  local m = util.mutex()
+  local ok, told = pcall(function() return m:with(function() return m:with(function() end) end) end)
+  local again = m:with(function() return "free" end)
+  local function raises() m:with(function() error("out") end) end
+  local raised = pcall(raises) or pcall(raises)
+  return {ok, told:match("it would wait for itself"), again, raised, {util.spawn(function() return 1, 2, "x" end):wait()}}
+end"#,
+    )
+    .await;
+    let answer = call(&loaded, &callback, vec![]).await.unwrap();
+    assert_eq!(
+        answer.as_array().unwrap()[..4],
+        [json!(false), json!("it would wait for itself"), json!("free"), json!(false)]
+    );
+    assert_eq!(answer[4], json!([1, 2, "x"]));
+}
+
 /// Of a call that belongs to no object.
 #[tokio::test]
 async fn a_watch_ends_with_the_call_that_began_it() {

@@ -1,9 +1,11 @@
 //! What a good configuration becomes.
 
-use crate::support::{Folder, errors, function, load};
+use crate::support::{Folder, RealClock, errors, function, load};
+use lunabot_lua::{Host, LoadOptions};
 use lunabot_model::Json;
 use lunabot_model::config::Collapse;
 use serde_json::json;
+use std::sync::Arc;
 
 const EXAMPLE: &str = r#"
 local lunabot = require "lunabot"
@@ -157,6 +159,18 @@ async fn modules_are_found_beside_the_file_and_may_wait() {
     assert_eq!(failure.errors[0].to_string(), "master.lua:4: m1sub.n");
     let names: Vec<_> = failure.files.iter().map(|f| f.file_name().unwrap().to_string_lossy()).collect();
     assert_eq!(names, ["master.lua", "m.lua", "n.lua"]);
+}
+
+#[tokio::test]
+async fn a_file_that_waits_for_too_long_is_told_where() {
+    let folder =
+        Folder::new("local u = require('lunabot').util\nlocal function f()\n  u.sleep(1000000)\nend\nf()\n");
+    let options = LoadOptions { clock: Arc::new(RealClock::times(1000)), ..folder.options() };
+    let failure = Host::load(options).await.err().unwrap();
+    assert_eq!(
+        failure.errors[0].to_string(),
+        "master.lua:3: loading did not end within 60 s: this waits for too long"
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use crate::scheduler::port_problem;
 use lunabot_data::intake::{ChangeFunctions, Intake};
 use lunabot_data::new::NewChange;
 use lunabot_model::kind::{Category, Params, check_as, schema_of};
-use lunabot_model::{Json, Kind, Problem, Properties};
+use lunabot_model::{Callback, CallbackSpec, Json, Kind, Problem, Properties};
 use lunabot_proto::pb::PbClient;
 use lunabot_proto::{Dict, Value};
 use schemars::JsonSchema;
@@ -32,6 +32,8 @@ pub struct PbChangesParams {
     pub prefix: Option<String>,
     /// Unique among change sources.
     pub name: Option<String>,
+    /// Alters each change, or drops it by returning nil (lua-api § 2).
+    pub change_fn: Option<Callback>,
 }
 
 impl Default for PbChangesParams {
@@ -42,6 +44,7 @@ impl Default for PbChangesParams {
             port: None,
             prefix: None,
             name: None,
+            change_fn: None,
         }
     }
 }
@@ -71,7 +74,12 @@ pub const PB_CHANGE_SOURCE: Kind = Kind {
     doc: "Takes changes from `lunabot sendchange` or `buildbot sendchange`, over PB.",
     schema: schema_of::<PbChangesParams>,
     check: check_as::<PbChangesParams>,
-    callbacks: &[],
+    callbacks: &[CallbackSpec {
+        option: "change_fn",
+        args: "change",
+        returns: "the change, altered or not; nil: it is dropped",
+        on_error: "the client is told, and may report it again",
+    }],
     extensible: false,
 };
 
@@ -88,6 +96,7 @@ pub(super) struct Source {
     pub password: String,
     pub prefix: Option<String>,
     pub intake: Arc<Intake>,
+    pub functions: ChangeFunctions,
     /// In words, for the list of script errors.
     pub concerns: String,
 }
@@ -125,7 +134,7 @@ pub(super) async fn serve(mut client: PbClient, mut transport: Transport, source
 
 async fn store(source: &Source, change: Dict) -> Result<(), String> {
     let change = read(change, source.prefix.as_deref())?;
-    let stored = source.intake.add(change, &ChangeFunctions::default(), &source.concerns).await;
+    let stored = source.intake.add(change, &source.functions, &source.concerns).await;
     stored.map(|_| ()).map_err(|error| error.to_string())
 }
 

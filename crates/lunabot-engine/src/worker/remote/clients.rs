@@ -6,7 +6,7 @@ use super::tries::TryUser;
 use crate::Generation;
 use crate::plan::worker_params;
 use crate::scheduler::TryUserpassParams;
-use lunabot_data::intake::Intake;
+use lunabot_data::intake::{ChangeFunctions, Intake};
 use lunabot_model::config::protocols::PB;
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::{AnyObject, Endpoint, Json};
@@ -215,6 +215,7 @@ pub(super) async fn clients(
                 password: known,
                 prefix: params.prefix,
                 intake: Arc::new(intake.clone()),
+                functions: ChangeFunctions { category: None, change_fn: params.change_fn },
                 concerns,
             }),
             What::Try { scheduler } => {
