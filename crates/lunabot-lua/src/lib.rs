@@ -9,6 +9,7 @@ mod beside;
 mod bytecode;
 mod cached;
 mod class;
+mod compared;
 mod configurators;
 mod construct;
 mod convert;

@@ -2,7 +2,7 @@
 
 /// One thing of Lua's grammar that matters here.
 #[derive(Debug, PartialEq)]
-enum Token<'a> {
+pub(crate) enum Token<'a> {
     Name(&'a str),
     Text(&'a str),
     Sign(u8),
@@ -58,7 +58,7 @@ fn parts(path: &str) -> Vec<Part<'_>> {
     all
 }
 
-type Tokens<'a> = [(Token<'a>, u32)];
+pub(crate) type Tokens<'a> = [(Token<'a>, u32)];
 
 /// `name =`, `["name"] =`, or, at the top, also `c.name =`.
 fn named(tokens: &Tokens<'_>, from: usize, to: usize, name: &str, top: bool) -> Option<usize> {
@@ -124,7 +124,7 @@ fn body(tokens: &Tokens<'_>, at: usize, to: usize) -> (usize, usize) {
     (open + 1, to)
 }
 
-fn tokens(source: &str) -> Vec<(Token<'_>, u32)> {
+pub(crate) fn tokens(source: &str) -> Vec<(Token<'_>, u32)> {
     let bytes = source.as_bytes();
     let (mut all, mut at, mut line) = (Vec::new(), 0, 1);
     while at < bytes.len() {

@@ -138,6 +138,9 @@ pub(crate) fn compile(lua: &Lua, name: &str, source: &[u8], env: &Table) -> mlua
     let source = source.strip_prefix(b"\xef\xbb\xbf").unwrap_or(source);
     let first = source.iter().position(|byte| *byte == b'\n').unwrap_or(source.len());
     let source = if source.first() == Some(&b'#') { &source[first..] } else { source };
+    if let Ok(text) = std::str::from_utf8(source) {
+        crate::compared::warn(&Shared::of(lua), name, text);
+    }
     let chunk = lua.load(source).set_name(format!("@{name}")).set_mode(mlua::chunk::ChunkMode::Text);
     let compiled = chunk.set_environment(env.clone()).into_function();
     compiled.map_err(|error| mlua::Error::RuntimeError(crate::failure::message_of(&error)))

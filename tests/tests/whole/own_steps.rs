@@ -471,6 +471,7 @@ f:addStep(steps.BuildStep:extend("One", {name = "one", run = function(self)
   return util.SUCCESS
 end}){})
 f:addStep(steps.BuildStep:extend("Two", {name = "two", run = function(self)
+  assert(kept.step.results == util.SUCCESS and self.results == nil)
   local ok, why = pcall(kept.step.addURL, kept.step, "x", "y")
   self:setProperty("step", tostring(why), "Two")
   ok, why = pcall(kept.log.addStdout, kept.log, "late\n")

@@ -100,6 +100,8 @@ pub(crate) struct Inner {
     pub subs: Mutex<Vec<(StepContext, Texts)>>,
     /// Makes an observer for each log that commands print into.
     pub of_commands: OnceLock<MakeObserver>,
+    /// How it ended, for who still has it then.
+    pub result: Arc<OnceLock<Results>>,
     /// What its built-in class keeps from run to run.
     pub kept: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
@@ -145,6 +147,7 @@ impl StepContext {
             at_best: Mutex::default(),
             subs: Mutex::default(),
             of_commands: OnceLock::new(),
+            result: Arc::default(),
             kept: OnceLock::new(),
         }))
     }

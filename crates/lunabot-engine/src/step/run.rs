@@ -542,6 +542,8 @@ async fn finish(
         Some(text) => mask(text),
         None => mask(texts.result(results, &cx.0)),
     };
+    // Set here only.
+    let _ = cx.0.result.set(results);
     if let Err(error) = store_end(cx, results, &text, hidden).await {
         tracing::error!(step = cx.step_id(), "could not store the end of the step: {error}");
     }

@@ -12,9 +12,9 @@ use super::args::{Method, call, names};
 use super::build::{build_object, worker_of};
 use crate::step::{Inner, StepContext};
 use lunabot_model::script::LiveObject;
-use lunabot_model::{Arg, BoxFuture, CallError, Json, ScriptObject};
+use lunabot_model::{Arg, BoxFuture, CallError, Json, Results, ScriptObject};
 use serde_json::json;
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
 static TABLES: &[&[Method<StepContext>]] = &[
     facts::METHODS,
@@ -48,7 +48,7 @@ pub(crate) fn step_object(cx: &StepContext, more: Json) -> ScriptObject {
     };
     let own = json!({"name": cx.name(), "workdir": cx.workdir()});
     fields.extend(own.as_object().cloned().unwrap_or_default());
-    let handle = Arc::new(StepHandle(Arc::downgrade(&cx.0)));
+    let handle = Arc::new(StepHandle(Arc::downgrade(&cx.0), cx.0.result.clone()));
     ScriptObject {
         children: vec![("build", Arg::Object(build_object(&cx.0.build))), ("worker", worker_of(&cx.0.build))],
         assignable: if cx.0.script.get().is_some() { ASSIGNABLE } else { &[] },
@@ -57,8 +57,8 @@ pub(crate) fn step_object(cx: &StepContext, more: Json) -> ScriptObject {
     }
 }
 
-/// What the methods act on. It does not keep the step alive.
-pub(crate) struct StepHandle(Weak<Inner>);
+/// What the methods act on, and the result once there is one. It does not keep the step alive.
+pub(crate) struct StepHandle(Weak<Inner>, Arc<OnceLock<Results>>);
 
 impl StepHandle {
     fn step(&self) -> Option<StepContext> {
@@ -91,6 +91,9 @@ impl LiveObject for StepHandle {
     }
 
     fn field(&self, name: &str) -> Option<Json> {
+        if let ("results", Some(results)) = (name, self.1.get()) {
+            return Some(results.code().into());
+        }
         let cx = StepContext::of(self.0.upgrade()?);
         match name {
             "stopped" => Some(cx.is_interrupted().into()),
