@@ -371,6 +371,52 @@
 ---@field json fun(self: self): any of web hooks
 ---@field getHeader fun(self: self, name: string): string? of web hooks
 
+---@class lunabot.HttpSession
+---@field get fun(self: self, request: lunabot.HttpOptions|string): lunabot.Answer
+---@field post fun(self: self, request: lunabot.HttpOptions|string): lunabot.Answer
+---@field put fun(self: self, request: lunabot.HttpOptions|string): lunabot.Answer
+---@field patch fun(self: self, request: lunabot.HttpOptions|string): lunabot.Answer
+---@field delete fun(self: self, request: lunabot.HttpOptions|string): lunabot.Answer
+---@field head fun(self: self, request: lunabot.HttpOptions|string): lunabot.Answer
+---@field options fun(self: self, request: lunabot.HttpOptions|string): lunabot.Answer
+---@field request fun(self: self, request: lunabot.HttpOptions|string): lunabot.Answer
+
+---@class lunabot.Http
+---@field get fun(request: lunabot.HttpOptions|string): lunabot.Answer
+---@field post fun(request: lunabot.HttpOptions|string): lunabot.Answer
+---@field put fun(request: lunabot.HttpOptions|string): lunabot.Answer
+---@field patch fun(request: lunabot.HttpOptions|string): lunabot.Answer
+---@field delete fun(request: lunabot.HttpOptions|string): lunabot.Answer
+---@field head fun(request: lunabot.HttpOptions|string): lunabot.Answer
+---@field options fun(request: lunabot.HttpOptions|string): lunabot.Answer
+---@field request fun(request: lunabot.HttpOptions|string): lunabot.Answer
+---@field session fun(options?: lunabot.HttpOptions): lunabot.HttpSession
+
+---What a request says; `[1]` is its address.
+---@class lunabot.HttpOptions
+---@field [1]? string
+---@field url? string
+---@field method? string
+---@field base_url? string of a session
+---@field headers? table<string, any>
+---@field params? table<string, any>
+---@field json? any
+---@field data? any
+---@field auth? any
+---@field token? any
+---@field timeout? number
+---@field allow_redirects? boolean
+---@field verify? boolean
+---@field cookies? table<string, string>
+
+---What handles the requests of a forge. Not every class has all of it.
+---@class lunabot.WebHook : lunabot.Object
+---@field pullrequest_ref? "merge"|"head"
+---@field hasSkip? fun(self: self, message: string): boolean
+---@field extractProperties? fun(self: self, payload: table): table<string, any>
+---@field getCommitMessage? fun(self: self, project: string, revision: string): string?
+---@field http? lunabot.HttpSession asks the forge's API with the dialect's token
+
 ---@class lunabot.Answer
 ---@field status integer
 ---@field ok boolean
@@ -450,7 +496,7 @@
 ---@field timedelta fun(units: table<string, number>): number
 ---@field sleep fun(seconds: number|string)
 ---@field process fun(options: { command: string[]|string, env?: table, cwd?: string, stdin?: string, timeout?: number|string, on_line?: fun(line: string) }): { rc: integer, stdout: string, stderr: string }
----@field http table<string, fun(request: table|string): lunabot.Answer>
+---@field http lunabot.Http
 ---@field gather fun(list: any[], fn?: fun(item: any): any): any[]
 ---@field spawn fun(fn: fun(): any): lunabot.Task
 ---@field watch fun(path: string, fn: fun(path: string, paths: string[])): lunabot.Watch

@@ -199,6 +199,7 @@ fn base(category: Category) -> &'static str {
         Category::ChangeSource | Category::Service | Category::Reporter => "lunabot.Acting",
         Category::Generator => "lunabot.Generator",
         Category::Formatter => "lunabot.Formatter",
+        Category::WebHook => "lunabot.WebHook",
         _ => "lunabot.Object",
     }
 }
