@@ -62,12 +62,19 @@ impl Counted {
     }
 }
 
-/// `lunabot poller skip`: goes past `revision`.
-pub async fn skip(cx: &SourceContext, revision: &str) -> Result<String, SourceError> {
-    let number: u64 = revision.trim_start_matches('r').parse().map_err(|_| {
-        SourceError::Other(format!("{revision:?} is no revision of {}: a number is wanted", cx.name))
-    })?;
+/// `lunabot poller skip`: goes past `revision`, which must lie ahead, and be there: `newest` is what the server has.
+pub async fn skip(cx: &SourceContext, revision: &str, newest: Option<u64>) -> Result<String, SourceError> {
+    let refuse = |told: String| Err(SourceError::Other(told));
+    let Ok(number) = revision.trim_start_matches('r').parse::<u64>() else {
+        return refuse(format!("{revision:?} is no revision of {}: a number is wanted", cx.name));
+    };
     let mut counted = Counted::load(cx).await?;
+    if let Some(last) = counted.last.filter(|last| number <= *last) {
+        return refuse(format!("{} has come to revision {last} already", cx.name));
+    }
+    if let Some(newest) = newest.filter(|newest| number > *newest) {
+        return refuse(format!("there is no revision {number} yet: the newest is {newest}"));
+    }
     let before = counted.last.map_or("the beginning".to_string(), |last| format!("revision {last}"));
     counted.move_to(cx, number).await?;
     Ok(format!("{} goes on after revision {number}; it had come to {before}", cx.name))

@@ -342,7 +342,9 @@ impl Poller for P4Source {
     }
 
     async fn skip(&self, cx: &SourceContext, revision: &str) -> Result<String, SourceError> {
-        counted::skip(cx, revision).await
+        let last = Counted::load(cx).await?.last();
+        let numbers = self.numbers(&self.client(cx).await?, last).await?;
+        counted::skip(cx, revision, numbers.last().copied().or(last)).await
     }
 }
 

@@ -95,6 +95,13 @@ async fn row_02_014_commits_are_built_and_a_poisonous_one_is_skipped() -> Result
     let unknown = skip(&["svm", "3"]).await?;
     let told = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(unknown.status.code() == Some(1) && told.contains("there are: svn"), "{told}");
+    for (revision, why) in
+        [("2", "has come to revision 2 already"), ("33", "no revision 33 yet: the newest is 3")]
+    {
+        let refused = skip(&["svn", revision]).await?;
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(1) && told.contains(why), "{told}");
+    }
     let done = skip(&["svn", "3"]).await?;
     let told = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(done.status.success() && told.contains("svn goes on after revision 3"), "{told}");

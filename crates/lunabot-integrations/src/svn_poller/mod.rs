@@ -228,7 +228,8 @@ impl Poller for SvnPoller {
     }
 
     async fn skip(&self, cx: &SourceContext, revision: &str) -> Result<String, SourceError> {
-        counted::skip(cx, revision).await
+        let newest = self.svn(cx).await?.log(None, 1).await?;
+        counted::skip(cx, revision, newest.last().map(|entry| entry.revision)).await
     }
 }
 
