@@ -9,6 +9,7 @@ pub use told::read_change;
 
 use crate::new::NewChange;
 use crate::{Data, DataError};
+use lunabot_model::kind::nearest;
 use lunabot_model::resources::Change;
 use lunabot_model::revlink::{self, Revlink};
 use lunabot_model::script::CallSite;
@@ -200,9 +201,31 @@ pub fn to_json(change: &NewChange) -> Json {
     })
 }
 
+/// What a change has, as [`to_json`] names it.
+const FIELDS: [&str; 14] = [
+    "author",
+    "who",
+    "committer",
+    "files",
+    "comments",
+    "revision",
+    "when_timestamp",
+    "branch",
+    "category",
+    "revlink",
+    "properties",
+    "repository",
+    "project",
+    "codebase",
+];
+
 /// Reads [`to_json`]'s form back. Names that are absent or nil become empty; properties keep their sources.
 fn from_json(value: &Json, old: NewChange) -> Result<NewChange, String> {
     let fields = value.as_object().ok_or_else(|| format!("{value} is not a change"))?;
+    if let Some(unknown) = fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
+        let near = nearest(unknown, FIELDS).map_or(String::new(), |near| format!(", did you mean {near}?"));
+        return Err(format!("a change has no {unknown}{near}"));
+    }
     let text = |name: &str| match fields.get(name) {
         None | Some(Json::Null) => Ok(None),
         Some(Json::String(text)) => Ok(Some(text.clone())),
@@ -213,8 +236,10 @@ fn from_json(value: &Json, old: NewChange) -> Result<NewChange, String> {
         Some(Json::Object(empty)) if empty.is_empty() => Vec::new(),
         Some(list) => serde_json::from_value(list.clone()).map_err(|e| format!("files: {e}"))?,
     };
+    // Either name may have been written to.
+    let who = text("who")?.filter(|who| *who != old.author);
     Ok(NewChange {
-        author: text("author")?.filter(|author| !author.is_empty()).ok_or("author is missing")?,
+        author: who.or(text("author")?).filter(|author| !author.is_empty()).ok_or("author is missing")?,
         committer: text("committer")?,
         files,
         comments: text("comments")?.unwrap_or_default(),
@@ -258,6 +283,14 @@ mod tests {
             NewChange { author: "A <a>".into(), files: vec!["x".into()], ..NewChange::default() };
         change.properties.set("p", 1, "Hook");
         assert_eq!(from_json(&to_json(&change), change.clone()), Ok(change.clone()));
+        let mut by = to_json(&change);
+        by["who"] = "B".into();
+        assert_eq!(from_json(&by, change.clone()).map(|read| read.author), Ok("B".into()));
+        by["catgory"] = "x".into();
+        assert_eq!(
+            from_json(&by, change.clone()),
+            Err("a change has no catgory, did you mean category?".into())
+        );
         let mut altered = to_json(&change);
         altered["branch"] = json!("b");
         altered["properties"]["q"] = json!(true);

@@ -63,6 +63,15 @@ pub(crate) struct PlannedStep {
     pub has_shell: bool,
 }
 
+impl PlannedStep {
+    /// Its options as functions read them: as they were rendered, else their defaults; nil where there is none.
+    pub fn readable(&self, rendered: &Json) -> Json {
+        let mut all = (*self.kind.unset()).clone();
+        all.extend(rendered.as_object().cloned().unwrap_or_default());
+        all.into()
+    }
+}
+
 /// A worker of one generation.
 pub(crate) struct WorkerPlan {
     pub id: WorkerId,

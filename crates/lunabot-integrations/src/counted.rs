@@ -73,7 +73,7 @@ pub async fn skip(cx: &SourceContext, revision: &str, newest: Option<u64>) -> Re
         return refuse(format!("{} has come to revision {last} already", cx.name));
     }
     if let Some(newest) = newest.filter(|newest| number > *newest) {
-        return refuse(format!("there is no revision {number} yet: the newest is {newest}"));
+        return refuse(format!("there is no revision {number} here yet: the newest is {newest}"));
     }
     let before = counted.last.map_or("the beginning".to_string(), |last| format!("revision {last}"));
     counted.move_to(cx, number).await?;

@@ -343,8 +343,8 @@ impl Poller for P4Source {
 
     async fn skip(&self, cx: &SourceContext, revision: &str) -> Result<String, SourceError> {
         let last = Counted::load(cx).await?.last();
-        let numbers = self.numbers(&self.client(cx).await?, last).await?;
-        counted::skip(cx, revision, numbers.last().copied().or(last)).await
+        let newest = self.numbers(&self.client(cx).await?, None).await?;
+        counted::skip(cx, revision, newest.last().copied().or(last)).await
     }
 }
 

@@ -30,7 +30,8 @@ fn compared(source: &str, renderable: impl Fn(&str) -> bool) -> Vec<(u32, &str, 
         let [(Token::Name("util"), line), (Token::Sign(b'.'), _), (Token::Name(name), _)] = window else {
             continue;
         };
-        if !renderable(name) {
+        let called = matches!(tokens.get(at + 3), Some((Token::Sign(b'(' | b'{') | Token::Text(_), _)));
+        if !called || !renderable(name) {
             continue;
         }
         let package = tokens[..at].ends_with(&[(Token::Name("lunabot"), *line), (Token::Sign(b'.'), *line)]);
@@ -82,7 +83,7 @@ mod tests {
             ("doStepIf = util.Property('x') == 'y'", vec![(1, "Property", false)]),
             ("\nif util.Property{'x', default = f(1)} ~= 1 then", vec![(2, "Property", true)]),
             ("return 'y' == lunabot.util.Property 'x'", vec![(1, "Property", false)]),
-            ("if util.Property[[x]] == y then", vec![(1, "Property", false)]),
+            ("if class == util.Property then", vec![]),
             ("local p = util.Property('x') -- == 'y'", vec![]),
             ("local p = util.Property('x'):eq('y') == z", vec![]),
             ("f(a == b, util.Property('x'))", vec![]),

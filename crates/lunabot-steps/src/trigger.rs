@@ -245,7 +245,7 @@ impl Trigger {
             "unimportantSchedulerNames": names(&self.params.unimportant_scheduler_names).0,
             "set_properties": given(&self.params.set_properties).unwrap_or_default(),
         });
-        let step = cx.script_arg(options);
+        let step = cx.script_arg(|| options);
         let answer = cx.call(function, ASK, vec![step]).await?;
         let answer = cx.render(&answer).await?;
         kind::read(&answer).map_err(|problem| {

@@ -101,7 +101,9 @@ async fn functions_that_fail_or_answer_nonsense_end_their_step() -> Result<()> {
     let found = steps(&master, 1).await?;
     assert_eq!(found.len(), table.len() + 2, "{found:?}");
     for (number, (name, _, told)) in (1..).zip(table) {
-        assert_eq!(found[number], (name.to_string(), json!(4)));
+        // Whether a step is shown says nothing about its work.
+        let results = if name == "bad hide" { 0 } else { 4 };
+        assert_eq!(found[number], (name.to_string(), json!(results)));
         // A name with a blank is no part of a path.
         let logs = master.get(&format!("builds/1/steps/{number}/logs?type=t")).await?;
         let log = logs["logs"][0]["logid"].as_i64().with_context(|| format!("no err.text of {name}"))?;

@@ -121,7 +121,16 @@ async fn row_06_006_warnings_are_counted_over_all_commands_of_a_run() -> Result<
         built(&documented("customization/steps.md", "Warnings of several commands", MORE_COUNTING)?).await?;
     let told = steps(&master, 1).await?;
     let results: Vec<(&str, i64)> = told.iter().map(|step| (step.0.as_str(), step.1)).collect();
-    let want = [("both", 1), ("many", 2), ("twice", 1), ("judged", 0), ("made", 1), ("missing", 2)];
+    let want = [
+        ("both", 1),
+        ("many", 2),
+        ("twice", 1),
+        ("judged", 0),
+        ("made", 1),
+        ("renewed", 1),
+        ("used", 1),
+        ("missing", 2),
+    ];
     assert_eq!(results, want, "{told:?}");
     let of = async |step: &str, log: &str| master.step_log(1, step, log).await;
     let warnings = "a.c:1: warning: unused x\nb.c:7: warning: unused y\nc.c:3: warning: unused z";
@@ -130,8 +139,10 @@ async fn row_06_006_warnings_are_counted_over_all_commands_of_a_run() -> Result<
     let stdio = of("twice", "stdio").await?;
     assert_eq!(stdio.matches("\nwarning: half\n").count(), 2, "{stdio}");
     assert_eq!(of("twice", "warnings__2_").await?.trim(), "warning: half\nwarning: half");
-    assert_eq!(properties(&master, 1).await?["warnings-count"][0], json!(3 + 2 + 2 + 1 + 1));
+    assert_eq!(properties(&master, 1).await?["warnings-count"][0], json!(3 + 2 + 2 + 1 + 1 + 2 + 1));
     assert_eq!(of("made", "warnings__1_").await?.trim(), "b.c:1:warning: seen");
+    assert_eq!(of("renewed", "warnings__2_").await?.trim(), "a.c:1:warning: first\na.c:2:warning: base");
+    assert_eq!(of("used", "warnings__1_").await?.trim(), "warning: f");
     let missing = master.step_log(1, "missing", "stdio").await?;
     assert!(missing.contains("cannot read the suppressionFile not-there"), "{missing}");
     Ok(())
@@ -164,8 +175,73 @@ own("made", util.merge({suppressionFile = "known"}, groups), function(self)
   shell(self, "echo 'a.c : .*' > known")
   return shell(self, "echo a.c:1:warning: d; echo b.c:1:warning: seen")
 end)
+own("renewed", util.merge({suppressionFile = "known", command = "echo a.c:2:warning: base; echo z.c:1:warning: no"}, groups),
+  function(self)
+    shell(self, "echo a.c:1:warning: first; echo 'z.c : .*' > known")
+    return steps.WarningCountingShellCommand.run(self)
+  end)
+-- A log that was there before a command prints into it.
+own("used", {}, function(self)
+  self:addLog("debug"):addStdout("warning: mine\n")
+  local cmd = self:makeRemoteShellCommand{command = "echo warning: f", stdioLogName = "debug"}
+  return self:runCommand(cmd):results()
+end)
 own("missing", {suppressionFile = "not-there"}, function(self) return shell(self, "echo warning: e") end)
 "#;
+
+#[tokio::test]
+async fn functions_read_options_and_what_properties_have_besides() -> Result<()> {
+    let block = r#"
+f:addStep(steps.ShellCommand{name = "asked", command = {"true", util.Property("buildername")}, timeout = 5, doStepIf = function(s)
+  assert(s.timeout == 5 and s.command[2] == "runtests" and s.haltOnFailure == false and s.flunkOnFailure == true)
+  assert(s.env == nil and s.name == "asked" and s.build.number == 1 and not pcall(function() return s.tiemout end))
+  assert(s:getProperties().build.number == 1 and #s:getProperties().changes == 0)
+  return true
+end, hideStepIf = function(results, s) return results == util.SUCCESS and s.timeout == 5 end})
+f:addStep(steps.BuildStep:extend("Own", {name = "own", run = function(self)
+  local p = self:getProperties()
+  assert(p.build.builderid == 1 and p.sourcestamps[1].codebase == "" and self.build.properties.build.number == 1)
+  p:setProperty("set", p:render(util.Interpolate("%(prop:buildername)s!")), "Own")
+  local ok, told = pcall(lunabot.master.data.updates.addBuildset, {builderids = {77}, sourcestamps = {{codebase = ""}}})
+  assert(not ok and told:find("there is no builder 77"), told)
+  ok, told = pcall(lunabot.master.data.get, "builds", {filters = {buildid = {gtt = 1}}})
+  assert(not ok and told:find("did you mean gt?"), told)
+  assert(lunabot.master.data.get({"builds", 2 / 2}).buildid == 1)
+  return util.SUCCESS
+end}){})
+c.builders[1] = c.builders[1]:with{canStartBuild = function(builder, wfb, request)
+  local p = request.properties
+  return p:render(util.Interpolate("%(prop:scheduler)s")) == "force" and p.sourcestamps[1].codebase == "" and p.build == nil
+end}
+"#;
+    let (master, build) = built(&running(block)).await?;
+    assert_eq!(build["results"], 0, "{:?}", steps(&master, 1).await?);
+    assert_eq!(properties(&master, 1).await?["set"], json!(["runtests!", "Own"]));
+    assert_eq!(master.get("builds/1/steps/asked").await?["steps"][0]["hidden"], true);
+    let sets = master.get("buildsets").await?;
+    assert_eq!(sets["meta"]["total"], 1, "{sets}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_class_may_extend_a_step_that_makes_its_own_command() -> Result<()> {
+    let block = r#"
+local all = {
+  CMake = {}, Cppcheck = {}, GitDiffInfo = {}, RpmLint = {}, DebLintian = {fileloc = "x"}, ShellSequence = {commands = {}},
+  Robocopy = {source = "a", destination = "b"}, Sphinx = {sphinx_builddir = "x"}, Trial = {tests = "x", testpath = util.null}, VC14 = {projectfile = "x"},
+  DebPbuilder = {}, Mock = {root = "x"}, RpmBuild = {specfile = "x"}, Compile = {}, ShellCommand = {command = util.Property("not there")},
+}
+for name, options in pairs(all) do
+  options.name = name
+  f:addStep(steps[name]:extend{run = function() return util.SUCCESS end}(options))
+end
+"#;
+    let (master, build) = built(&running(block)).await?;
+    let told = steps(&master, 1).await?;
+    assert!(build["results"] == 0 && told.len() == 15, "{told:?}");
+    assert_eq!(master.get("script_errors").await?["script_errors"], json!([]));
+    Ok(())
+}
 
 #[tokio::test]
 async fn everything_a_step_offers_works() -> Result<()> {

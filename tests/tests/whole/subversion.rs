@@ -96,7 +96,7 @@ async fn row_02_014_commits_are_built_and_a_poisonous_one_is_skipped() -> Result
     let told = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(unknown.status.code() == Some(1) && told.contains("there are: svn"), "{told}");
     for (revision, why) in
-        [("2", "has come to revision 2 already"), ("33", "no revision 33 yet: the newest is 3")]
+        [("2", "has come to revision 2 already"), ("33", "no revision 33 here yet: the newest is 3")]
     {
         let refused = skip(&["svn", revision]).await?;
         let told = String::from_utf8_lossy(&refused.stderr).into_owned();

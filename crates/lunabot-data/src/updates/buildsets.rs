@@ -2,7 +2,7 @@
 
 use crate::announce::Announcement;
 use crate::data::Data;
-use crate::error::Result;
+use crate::error::{DataError, Result};
 use crate::live::{Live, LiveExtras, LiveSet, next};
 use crate::new::{NewBuildset, Patience, RequestLimits};
 use crate::outbox::Happening;
@@ -128,6 +128,9 @@ impl Data {
         self.shared.room().await;
         let mut seen = std::collections::HashSet::new();
         new.builderids.retain(|builder| seen.insert(*builder));
+        if let Some(unknown) = self.unknown_builder(&new.builderids) {
+            return Err(DataError::NotFound(format!("there is no builder {unknown}")));
+        }
         let intake = self.shared.intake.lock().await;
         let mut stamps = Vec::with_capacity(new.sourcestamps.len());
         for stamp in &new.sourcestamps {
@@ -148,6 +151,11 @@ impl Data {
         self.announce(&added, &new.scheduler);
         let map = added.requests.iter().map(|r| (r.builderid, r.buildrequestid)).collect();
         Ok((added.set.bsid, map))
+    }
+
+    fn unknown_builder(&self, ids: &[BuilderId]) -> Option<BuilderId> {
+        let live = self.shared.live();
+        ids.iter().copied().find(|id| !live.builders.contains_key(id))
     }
 
     /// The set first, then its requests (07 a 3). They are stored already, so nothing has to wait for the writer.

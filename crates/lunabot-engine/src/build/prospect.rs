@@ -1,6 +1,6 @@
 //! A build to come, as renderables see it before it is started (reference 05.062, 07.017).
 
-use super::render::{call, of_builder, worker_fact};
+use super::render::{call_renderer, of_builder, worker_fact};
 use crate::plan::BuilderPlan;
 use crate::worker::WorkerHandle;
 use lunabot_model::render::{RenderContext, RenderError};
@@ -43,7 +43,7 @@ impl RenderContext for Prospect {
     ) -> BoxFuture<'a, Result<Json, RenderError>> {
         let handle = || -> Arc<dyn LiveObject> { Arc::new(Inert) };
         let properties = with_properties.then(|| (handle(), self.properties.clone()));
-        call(&self.builder, of_builder(&self.builder), callback, properties, args)
+        call_renderer(&self.builder, of_builder(&self.builder), callback, properties, args)
     }
 
     fn build_url(&self) -> Option<String> {

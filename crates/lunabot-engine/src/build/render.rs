@@ -64,17 +64,17 @@ impl BuildShared {
     ) -> BoxFuture<'a, Result<Json, RenderError>> {
         let handle = || -> Arc<dyn LiveObject> { Arc::new(PropertiesHandle(Weak::clone(&self.itself))) };
         let properties = with_properties.then(|| (handle(), RenderContext::properties(self)));
-        call(&self.builder, site, callback, properties, args)
+        call_renderer(&self.builder, site, callback, properties, args)
     }
 }
 
 /// Where functions in options of a builder are called from.
-pub(super) fn of_builder(builder: &BuilderPlan) -> CallSite {
+pub(crate) fn of_builder(builder: &BuilderPlan) -> CallSite {
     CallSite::new("renderer", format!("builder {}", builder.config.name))
 }
 
 /// Calls a renderer's function, properties first.
-pub(super) fn call<'a>(
+pub(crate) fn call_renderer<'a>(
     builder: &'a BuilderPlan,
     site: CallSite,
     callback: &'a Callback,

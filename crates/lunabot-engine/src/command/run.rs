@@ -27,6 +27,9 @@ pub(crate) async fn run(cx: &StepContext, mut command: RemoteCommand) -> Result<
     if yields && cx.is_interrupted() {
         return Ok(never_started(command));
     }
+    if let Some(used) = &command.stdio_log {
+        cx.let_see_commands(&used.log).await;
+    }
     let decoding = Decoding::agree(cx, &mut command);
     let id = cx.0.build.services.command_id();
     let wire = Command::new(id.clone(), command.name.clone(), command.args.clone())

@@ -2,8 +2,8 @@
 
 use super::args::{Args, Method, NOTHING, Reply, call, methods, names, value};
 use super::objects::{change_fields, config_fields};
-use crate::build::BuildShared;
 use crate::build::scripted::show_next;
+use crate::build::{BuildShared, PropertiesHandle};
 use crate::distributor::info_json;
 use crate::plan::PlannedStep;
 use crate::step::run::StepEnd;
@@ -96,6 +96,9 @@ impl LiveObject for BuildHandle {
     fn invoke<'a>(&'a self, method: &'a str, args: Vec<Arg>) -> BoxFuture<'a, Result<Arg, CallError>> {
         Box::pin(async move {
             let build = self.0.upgrade().ok_or("the build has ended")?;
+            if let Some(of_properties) = of_properties(&build, method, &args) {
+                return Ok(of_properties);
+            }
             call(&[METHODS], &*build, method, args).await
         })
     }
@@ -129,8 +132,8 @@ async fn set_property(build: &BuildShared, mut args: Args) -> Reply {
 }
 
 async fn get_properties(build: &BuildShared, _: Args) -> Reply {
-    let all = json!({"$properties": build.properties().all()});
-    value(all)
+    let handle = PropertiesHandle(Weak::clone(&build.itself));
+    Ok(Arg::Properties(Arc::new(handle), build.properties().all().clone()))
 }
 
 async fn render(build: &BuildShared, mut args: Args) -> Reply {
@@ -155,6 +158,14 @@ fn files_of(changes: &[Change]) -> Json {
     let mut seen = BTreeSet::new();
     let all = changes.iter().flat_map(|change| &change.files);
     all.filter(|file| seen.insert(*file)).map(|file| Json::from(file.as_str())).collect()
+}
+
+/// What is asked of an object for the sake of its properties: a field that they have besides.
+pub(super) fn of_properties(build: &BuildShared, method: &str, args: &[Arg]) -> Option<Arg> {
+    match (method, args) {
+        ("field", [Arg::Value(Json::String(name))]) => props_field(build, name),
+        _ => None,
+    }
 }
 
 /// What Properties of a build have besides: `build`, `files`, `sourcestamps` and `changes` (lua-api § 2).

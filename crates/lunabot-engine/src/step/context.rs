@@ -19,6 +19,7 @@ use lunabot_model::{
 };
 use lunabot_proto::WorkerInfo;
 use std::any::Any;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -52,11 +53,8 @@ impl BuildInfo {
     }
 }
 
-/// The log that commands print into unless told otherwise.
-const STDIO: &str = "stdio";
-
-/// Makes observers of logs.
-pub type MakeObserver = Box<dyn Fn(&StepContext) -> Box<dyn LogObserver> + Send + Sync>;
+/// Makes observers of logs; `None`: nothing is to be seen.
+pub type MakeObserver = Box<dyn Fn(&StepContext) -> Option<Box<dyn LogObserver>> + Send + Sync>;
 
 /// A running step's view of its build. Clones are the same step.
 #[derive(Clone)]
@@ -99,7 +97,7 @@ pub(crate) struct Inner {
     /// Steps that it shows parts of itself as, until they end.
     pub subs: Mutex<Vec<(StepContext, Texts)>>,
     /// Makes an observer for each log that commands print into.
-    pub of_commands: OnceLock<MakeObserver>,
+    pub of_commands: OnceLock<(MakeObserver, Mutex<HashSet<LogId>>)>,
     /// How it ended, for who still has it then.
     pub result: Arc<OnceLock<Results>>,
     /// What its built-in class keeps from run to run.
@@ -348,10 +346,10 @@ impl StepContext {
 
     /// The step as an argument of a function: `self`, where its class is the configuration's; else with further fields,
     /// e.g. options that the function goes by.
-    pub fn script_arg(&self, fields: Json) -> Arg {
+    pub fn script_arg(&self, fields: impl FnOnce() -> Json) -> Arg {
         match self.0.script.get().and_then(|script| script.this()) {
             Some(instance) => Arg::Instance(instance),
-            None => Arg::Object(crate::scripts::step_object(self, fields)),
+            None => Arg::Object(crate::scripts::step_object(self, fields())),
         }
     }
 
@@ -438,9 +436,6 @@ impl StepContext {
         for observer in self.take_observers(name) {
             handle.observe(observer).await;
         }
-        if name == STDIO {
-            self.let_see_commands(&handle).await;
-        }
         Ok(handle)
     }
 
@@ -458,18 +453,18 @@ impl StepContext {
         }
     }
 
-    /// Lets an observer of its own see each log that commands print into.
-    pub async fn observe_commands(&self, make: MakeObserver) {
-        if let Some(log) = self.get_log(STDIO) {
-            log.observe(make(self)).await;
-        }
+    /// Lets an observer of its own see each log that a command prints into, from then on.
+    pub fn observe_commands(&self, make: MakeObserver) {
         // Set once per step.
-        let _ = self.0.of_commands.set(make);
+        let _ = self.0.of_commands.set((make, Mutex::default()));
     }
 
-    async fn let_see_commands(&self, log: &LogHandle) {
-        if let Some(make) = self.0.of_commands.get() {
-            log.observe(make(self)).await;
+    /// A command is about to print into this log.
+    pub(crate) async fn let_see_commands(&self, log: &LogHandle) {
+        let Some((make, seen)) = self.0.of_commands.get() else { return };
+        let new = seen.lock().unwrap_or_else(PoisonError::into_inner).insert(log.id());
+        if let Some(observer) = new.then(|| make(self)).flatten() {
+            log.observe_from_now(observer).await;
         }
     }
 
@@ -525,13 +520,7 @@ impl StepContext {
     pub async fn log_for_commands(&self, name: &str) -> Result<LogHandle, StepError> {
         match self.get_log(name) {
             Some(log) => Ok(log),
-            None => {
-                let log = self.add_log(name, LogType::Stdio).await?;
-                if name != STDIO {
-                    self.let_see_commands(&log).await;
-                }
-                Ok(log)
-            }
+            None => self.add_log(name, LogType::Stdio).await,
         }
     }
 
@@ -556,7 +545,7 @@ impl StepContext {
         let chosen = self.0.helpers_log.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match chosen {
             Some(log) => Ok(log),
-            None => self.log_for_commands(STDIO).await,
+            None => self.log_for_commands("stdio").await,
         }
     }
 

@@ -53,6 +53,9 @@ pub use trigger::{TriggerRequest, TriggeredSet};
 
 use async_trait::async_trait;
 use lunabot_model::{FromLua, Json, Kind, kind::Params};
+use serde_json::Map;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// One run of one step of one build.
 #[async_trait]
@@ -107,6 +110,25 @@ pub struct StepKind {
     pub defaults: StepDefaults,
     /// Makes the step from its options, all of them rendered.
     pub build: fn(&Json) -> Result<Box<dyn Step>, StepError>,
+}
+
+/// What the options of each kind are where nothing is given, made when they are first asked for.
+static UNSET: LazyLock<Mutex<HashMap<String, Arc<Map<String, Json>>>>> = LazyLock::new(Mutex::default);
+
+impl StepKind {
+    /// All options, with their defaults or null.
+    pub(crate) fn unset(&self) -> Arc<Map<String, Json>> {
+        let mut known = UNSET.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || {
+            let schema = (self.kind.schema)();
+            let options = schema.as_value()["properties"].as_object().into_iter().flatten();
+            let mut all: Map<String, Json> =
+                options.map(|(name, of)| (name.clone(), of["default"].clone())).collect();
+            all.extend(self.defaults.options());
+            Arc::new(all)
+        };
+        known.entry(self.kind.path()).or_insert_with(made).clone()
+    }
 }
 
 /// Reads rendered options: the first line of most `build` functions.

@@ -152,9 +152,13 @@ async fn perform(
     if cx.0.stopped.borrow().is_some() && !matches!(results, Results::Retry | Results::Cancelled) {
         results = Results::Exception;
     }
-    match hides(cx, &prepared.base, results).await {
+    match hides(cx, step, &prepared, results).await {
         Ok(hidden) => (results, texts, hidden),
-        Err(error) => (fail(cx, &error).await, texts, false),
+        // It says nothing about the step's work: the step is shown, and why (lua-api § 2).
+        Err(error) => {
+            fail(cx, &error).await;
+            (results, texts, false)
+        }
     }
 }
 
@@ -314,7 +318,7 @@ async fn work(
     let mut texts = Texts::of(base, &step.kind.defaults);
     texts.own_current = acting.current_summary();
     show(cx, &texts).await?;
-    let results = match unless_interrupted(cx, starts(cx, base)).await {
+    let results = match unless_interrupted(cx, starts(cx, step, prepared)).await {
         Ok(true) => locked(cx, base, &mut acting, &texts).await,
         Ok(false) => Ok(Results::Skipped),
         Err(error) => Err(error),
@@ -436,19 +440,26 @@ pub(super) async fn say(cx: &StepContext, text: &str) -> Result<(), StepError> {
 }
 
 /// Item 5.
-async fn starts(cx: &StepContext, base: &BaseStepParams) -> Result<bool, StepError> {
-    let Some(switch) = &base.do_step_if else { return Ok(true) };
-    decide(cx, switch, "doStepIf", Vec::new()).await
+async fn starts(cx: &StepContext, step: &PlannedStep, with: &Prepared) -> Result<bool, StepError> {
+    let Some(switch) = &with.base.do_step_if else { return Ok(true) };
+    decide(cx, step, with, switch, "doStepIf", Vec::new()).await
 }
 
 /// Item 10.
-async fn hides(cx: &StepContext, base: &BaseStepParams, results: Results) -> Result<bool, StepError> {
-    let Some(switch) = &base.hide_step_if else { return Ok(false) };
-    decide(cx, switch, "hideStepIf", vec![Arg::Value(results.code().into())]).await
+async fn hides(
+    cx: &StepContext,
+    step: &PlannedStep,
+    with: &Prepared,
+    results: Results,
+) -> Result<bool, StepError> {
+    let Some(switch) = &with.base.hide_step_if else { return Ok(false) };
+    decide(cx, step, with, switch, "hideStepIf", vec![Arg::Value(results.code().into())]).await
 }
 
 async fn decide(
     cx: &StepContext,
+    step: &PlannedStep,
+    with: &Prepared,
     switch: &Switch,
     option: &str,
     mut args: Vec<Arg>,
@@ -456,7 +467,7 @@ async fn decide(
     let Some(callback) = switch.callback() else {
         return Ok(lunabot_model::render::truthy(switch.source()));
     };
-    args.push(cx.script_arg(Json::Null));
+    args.push(cx.script_arg(|| step.readable(&with.rendered)));
     match cx.call(&callback, option, args).await? {
         Json::Bool(truth) => Ok(truth),
         Json::Null => Ok(false),

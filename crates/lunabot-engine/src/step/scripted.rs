@@ -109,7 +109,7 @@ impl Scripted {
     /// Does the work.
     pub async fn run(&self, cx: &StepContext) -> Result<Results, StepError> {
         let Some(callback) = self.class.hook("run") else { return self.base_run_in(cx).await };
-        let base = self.base_of_own_run(cx)?;
+        let base = self.base_of_own_run();
         let Some(over_all) = base.as_ref().and_then(|base| base.over_all()) else {
             return self.own_run(cx, callback).await;
         };
@@ -118,7 +118,8 @@ impl Scripted {
         if matches!(ended, Err(StepError::Cancelled | StepError::Lost)) {
             return ended;
         }
-        let best = over_all.end(cx).await;
+        // The logs stay open: why it fails is told there.
+        let best = over_all.end(&cx.for_base_run(BaseRun::begin())).await;
         match (ended?, best?) {
             (results, Results::Success) => Ok(results),
             // The class's own verdict is the last word.
@@ -214,16 +215,18 @@ impl Scripted {
     }
 
     /// The built-in class beside a `run` of the class's own, which may do without the step's own command. Only what
-    /// runs commands does anything over all of them.
-    fn base_of_own_run(&self, cx: &StepContext) -> Result<Option<Box<dyn Step>>, StepError> {
+    /// runs commands does anything over all of them. What is wrong with its options `Base.run` tells.
+    fn base_of_own_run(&self) -> Option<Box<dyn Step>> {
         if !self.planned.has_shell {
-            return Ok(None);
+            return None;
         }
-        let mut args = self.args.clone();
-        if let Some(args) = args.as_object_mut() {
-            args.entry("command").or_insert_with(|| "true".into());
-        }
-        super::run::made(cx, &self.planned, &args).map(Some)
+        let build = self.planned.kind.build;
+        let with_command = || {
+            let mut args = self.args.clone();
+            args.as_object_mut()?.insert("command".into(), "true".into());
+            build(&args).ok()
+        };
+        build(&self.args).ok().or_else(with_command)
     }
 
     /// The built-in class as it were to run now, for what it lends to its subclasses.

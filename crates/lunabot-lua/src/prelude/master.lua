@@ -76,15 +76,16 @@ function util.cached(key, max_age, fn)
   return value
 end
 
-local Mutex = {}
+-- Who has which mutex; what is forgotten is not kept by it.
+local Mutex, holders = {}, setmetatable({}, { __mode = "kv" })
 Mutex.__index = Mutex
 function util.mutex() return setmetatable({ handle = host.mutex() }, Mutex) end
 function Mutex:with(fn)
   local handle, me = handle_of(self, Mutex, "mutex:with(function() … end)"), running()
-  if self.holder == me then raise("mutex:with within mutex:with of the same mutex: it would wait for itself") end
+  if holders[self] == me then raise("mutex:with within mutex:with of the same mutex: it would wait for itself") end
   local guard <close> = host.mutex_lock(handle)
-  local left <close> = setmetatable({}, { __close = function() self.holder = nil end })
-  self.holder = me
+  local left <close> = setmetatable({}, { __close = function() holders[self] = nil end })
+  holders[self] = me
   return fn()
 end
 

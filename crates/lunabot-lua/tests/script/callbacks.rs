@@ -123,6 +123,36 @@ end"#,
 }
 
 #[tokio::test]
+async fn a_mutex_does_not_keep_who_was_given_up_while_he_had_it() {
+    let (loaded, callback) = function(
+        r#"function()
+  local m = util.mutex()
+  local function give_up()
+    local task = util.spawn(function()
+      coroutine.wrap(function() m:with(function() util.sleep(1000) end) end)()
+    end)
+    util.sleep(0.01)
+    task:cancel()
+  end
+  give_up()
+  -- It is free as soon as the coroutine is collected, for which there must be something to collect.
+  local free = util.spawn(function() return m:with(function() return "free" end) end)
+  local garbage = util.spawn(function()
+    while true do
+      local t = {}
+      for i = 1, 1000 do t[i] = {tostring(i)} end
+      util.sleep(0.001)
+    end
+  end)
+  local key, value = util.wait_any{free = free, garbage = garbage}
+  return value
+end"#,
+    )
+    .await;
+    assert_eq!(call(&loaded, &callback, vec![]).await.unwrap(), json!("free"));
+}
+
+#[tokio::test]
 async fn a_mutex_does_not_wait_for_itself_and_a_task_gives_all_results() {
     let (loaded, callback) = function(
         r#"function()

@@ -135,7 +135,7 @@ fn by_groups(found: &Matched<'_>) -> Result<Warning, StepError> {
 
 async fn ask(cx: &StepContext, function: &Callback, found: &Matched<'_>) -> Result<Warning, StepError> {
     let groups: Vec<Json> = found.groups.iter().skip(1).map(|group| (*group).into()).collect();
-    let args = vec![cx.script_arg(Json::Null), Arg::Value(found.line.into()), Arg::Value(groups.into())];
+    let args = vec![cx.script_arg(|| Json::Null), Arg::Value(found.line.into()), Arg::Value(groups.into())];
     let answer = cx.call(function, "warningExtractor", args).await?;
     let parts = match &answer {
         Json::Array(parts) => &parts[..],

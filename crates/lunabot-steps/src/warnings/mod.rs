@@ -13,7 +13,7 @@ pub use extract::{EXTRACTORS, WARNING_EXTRACTOR};
 pub(crate) use options::{HasWarnings, WarningParams, warning_params};
 
 use crate::kept::Kept;
-use counter::Counter;
+use counter::{Counter, Found};
 use lunabot_engine::command::FinishedCommand;
 use lunabot_engine::step::{
     CommandLine, CommandOutput, Observed, Results, ShellOptions, StepContext, StepError,
@@ -79,12 +79,14 @@ impl Counting {
 
     /// Runs the command; afterwards its logs are finished, and the warnings are known.
     pub async fn run_silently(&self, cx: &StepContext) -> Result<(Counted, Kept), StepError> {
-        let found = Observed::new(Kept::default());
-        if let Some(options) = self.options(cx).await? {
-            cx.add_log_observer("stdio", Box::new(Counter::new(cx.clone(), options, found.clone()))).await;
+        let found = Observed::new(Found::default());
+        let mut options = self.warnings.clone();
+        options.suppressions.extend(self.suppressions(cx).await?);
+        if let Some(counter) = Counter::new(cx.clone(), options, found.clone()) {
+            cx.add_log_observer("stdio", Box::new(counter)).await;
         }
         let command = self.command(cx).await?;
-        let found = std::mem::take(&mut *found.lock());
+        let found = std::mem::take(&mut found.lock().kept);
         Ok((Counted { command, warnings: found.count() }, found))
     }
 
@@ -95,16 +97,12 @@ impl Counting {
         Ok(command)
     }
 
-    /// The options with what the worker's file adds to them; `None`: nothing is counted.
-    async fn options(&self, cx: &StepContext) -> Result<Option<WarningOptions>, StepError> {
-        if self.warnings.pattern.is_none() {
-            return Ok(None);
+    /// What the worker's file says is not to be counted.
+    async fn suppressions(&self, cx: &StepContext) -> Result<Vec<Suppression>, StepError> {
+        match &self.warnings.suppression_file {
+            Some(file) if self.warnings.pattern.is_some() => self.suppressions_of(cx, file).await,
+            _ => Ok(Vec::new()),
         }
-        let mut options = self.warnings.clone();
-        if let Some(file) = &self.warnings.suppression_file {
-            options.suppressions.extend(self.suppressions_of(cx, file).await?);
-        }
-        Ok(Some(options))
     }
 
     async fn suppressions_of(&self, cx: &StepContext, file: &str) -> Result<Vec<Suppression>, StepError> {

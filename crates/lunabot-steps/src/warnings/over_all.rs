@@ -1,6 +1,6 @@
 //! Counting over all commands of a class's own `run` (lua-api § 3).
 
-use super::{Counted, Counter, Counting, Kept, WARNINGS, WarningOptions, add_count, add_log};
+use super::{Counted, Counter, Counting, Found, WARNINGS, add_count, add_log};
 use async_trait::async_trait;
 use lunabot_engine::step::{Observed, OverAll, Results, StepContext, StepError};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The warnings of a step so far.
 #[derive(Default)]
 pub struct AllWarnings {
-    found: Observed<Kept>,
+    found: Observed<Found>,
     /// So many are in the statistic and the property.
     told: AtomicU64,
 }
 
 impl AllWarnings {
     fn count(&self) -> u64 {
-        self.found.lock().count()
+        self.found.lock().kept.count()
     }
 
     /// Brings the statistic and the property up to date.
@@ -24,10 +24,13 @@ impl AllWarnings {
         add_count(cx, count - self.told.swap(count, Ordering::Relaxed));
     }
 
-    /// Runs the step's own command as one of them.
+    /// Runs the step's own command as one of them. The suppressionFile is read now: the class may have made it.
     pub async fn run(&self, counting: &Counting, cx: &StepContext) -> Result<Counted, StepError> {
+        let suppressions = counting.suppressions(cx).await?;
+        self.found.lock().judge(&suppressions);
         let before = self.count();
         let command = counting.command(cx).await?;
+        self.found.lock().judge(&suppressions);
         self.tell(cx);
         Ok(Counted { command, warnings: self.count() - before })
     }
@@ -36,42 +39,32 @@ impl AllWarnings {
 #[async_trait]
 impl OverAll for Counting {
     async fn begin(&self, cx: &StepContext) -> Result<(), StepError> {
-        match self.options(cx).await {
-            Ok(options) => self.count_all(cx, options).await,
-            // The class may be about to make the suppressionFile: it is read when it is needed.
-            Err(StepError::Failed(_)) => {}
-            Err(error) => return Err(error),
+        let all = AllWarnings::default();
+        if self.warnings.pattern.is_some() {
+            let (options, found) = (self.warnings.clone(), all.found.clone());
+            let observer = move |cx: &StepContext| {
+                let counter = Counter::new(cx.clone(), options.clone(), found.clone())?;
+                Some(Box::new(counter.waiting_for_file()) as Box<_>)
+            };
+            cx.observe_commands(Box::new(observer));
         }
+        cx.keep(all);
         Ok(())
     }
 
     async fn end(&self, cx: &StepContext) -> Result<Results, StepError> {
-        if cx.kept::<AllWarnings>().is_none() {
-            if cx.get_statistic(WARNINGS).is_some() {
-                // The built-in class has run, and told.
-                return Ok(Results::Success);
-            }
-            self.count_all(cx, self.options(cx).await?).await;
-        }
         cx.finish_logs().await?;
+        // Kept in `begin`.
         let Some(all) = cx.kept::<AllWarnings>() else { return Ok(Results::Success) };
-        let found = std::mem::take(&mut *all.found.lock());
-        add_log(cx, &found).await?;
-        add_count(cx, found.count() - all.told.load(Ordering::Relaxed));
-        Ok(self.warnings.results(found.count()))
-    }
-}
-
-impl Counting {
-    async fn count_all(&self, cx: &StepContext, options: Option<WarningOptions>) {
-        let all = AllWarnings::default();
-        if let Some(options) = options {
-            let found = all.found.clone();
-            let observer = move |cx: &StepContext| {
-                Box::new(Counter::new(cx.clone(), options.clone(), found.clone())) as Box<_>
-            };
-            cx.observe_commands(Box::new(observer)).await;
+        if all.found.lock().is_to_be_judged() {
+            let suppressions = self.suppressions(cx).await?;
+            all.found.lock().judge(&suppressions);
         }
-        cx.keep(all);
+        let found = std::mem::take(&mut all.found.lock().kept);
+        add_log(cx, &found).await?;
+        if found.count() > 0 || cx.get_statistic(WARNINGS).is_none() {
+            add_count(cx, found.count() - all.told.load(Ordering::Relaxed));
+        }
+        Ok(self.warnings.results(found.count()))
     }
 }

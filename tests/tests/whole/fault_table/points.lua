@@ -91,7 +91,7 @@ of_class("getNextStep", {
 
 -- Options of steps.
 with("if", steps.ShellCommand{name = "s", command = "true", doStepIf = function(step) FAULT return true end}) --> doStepIf | step s of builder if | if ends 4
-with("hide", steps.ShellCommand{name = "s", command = "true", hideStepIf = function(results, step) FAULT return true end}) --> hideStepIf | step s of builder hide | hide ends 4
+with("hide", steps.ShellCommand{name = "s", command = "true", hideStepIf = function(results, step) FAULT return true end}) --> hideStepIf | step s of builder hide | hide ends 0
 with("renderer", steps.ShellCommand{name = "s", command = util.renderer(function(props) FAULT return "true" end)}) --> renderer | step s of builder renderer | renderer ends 4
 with("transform", steps.ShellCommand{name = "s", command = util.Transform{function(value) FAULT return "true" end, util.Property "branch"}}) --> renderer | step s of builder transform | transform ends 4
 with("properties", steps.ShellCommand{name = "s", command = util.WithProperties{"%(x)s", x = function(build) FAULT return "true" end}}) --> renderer | step s of builder properties | properties ends 4 | nonsense -

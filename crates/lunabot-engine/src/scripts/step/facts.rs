@@ -3,7 +3,6 @@
 use crate::scripts::args::{Args, Method, NOTHING, Reply, methods, value};
 use crate::step::{NewTestResult, StepContext};
 use lunabot_model::{Arg, Json};
-use serde_json::json;
 
 pub(super) static METHODS: &[Method<StepContext>] = methods! {
     "getProperty"("name", "default*") => get_property,
@@ -48,7 +47,7 @@ async fn set_property(cx: &StepContext, mut args: Args) -> Reply {
 }
 
 async fn get_properties(cx: &StepContext, _: Args) -> Reply {
-    value(json!({"$properties": cx.properties()}))
+    Ok(cx.properties_arg())
 }
 
 async fn render(cx: &StepContext, mut args: Args) -> Reply {

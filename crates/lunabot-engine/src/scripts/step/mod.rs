@@ -9,7 +9,7 @@ mod source;
 mod sub;
 
 use super::args::{Method, call, names};
-use super::build::{build_object, worker_of};
+use super::build::{self, build_object, worker_of};
 use crate::step::{Inner, StepContext};
 use lunabot_model::script::LiveObject;
 use lunabot_model::{Arg, BoxFuture, CallError, Json, Results, ScriptObject};
@@ -40,12 +40,16 @@ pub(crate) const ASSIGNABLE: &[&str] = &[
     "warnOnWarnings",
 ];
 
+/// Fields that no option hides.
+const RESERVED: &[&str] = &["build", "worker", "stopped", "results", "properties"];
+
 /// The step, with these fields besides its own.
 pub(crate) fn step_object(cx: &StepContext, more: Json) -> ScriptObject {
     let mut fields = match more {
         Json::Object(more) => more,
         _ => serde_json::Map::new(),
     };
+    fields.retain(|name, _| !RESERVED.contains(&name.as_str()) && !NAMES.contains(&name.as_str()));
     let own = json!({"name": cx.name(), "workdir": cx.workdir()});
     fields.extend(own.as_object().cloned().unwrap_or_default());
     let handle = Arc::new(StepHandle(Arc::downgrade(&cx.0), cx.0.result.clone()));
@@ -73,6 +77,9 @@ impl LiveObject for StepHandle {
     fn invoke<'a>(&'a self, method: &'a str, args: Vec<Arg>) -> BoxFuture<'a, Result<Arg, CallError>> {
         Box::pin(async move {
             let cx = self.step().ok_or(ENDED)?;
+            if let Some(of_properties) = build::of_properties(&cx.0.build, method, &args) {
+                return Ok(of_properties);
+            }
             let _counted = cx.0.calls.enter();
             tokio::select! {
                 biased;

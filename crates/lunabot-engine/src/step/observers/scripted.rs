@@ -63,7 +63,7 @@ impl ScriptObserver {
 /// `self` of an observer, which knows its step.
 pub(super) fn instance(cx: &StepContext, object: &AnyObject, live: ScriptObject) -> Instance {
     let live = ScriptObject {
-        children: vec![("step", cx.script_arg(Json::Null))],
+        children: vec![("step", cx.script_arg(|| Json::Null))],
         scope: cx.0.build.scope(),
         ..live
     };

@@ -69,7 +69,7 @@ impl LatentClass {
     /// 08.042. What it has returned is known from then on, even what it must not return: `stop_instance` may need it.
     pub async fn start(&self, build: ScriptObject) -> Result<(), Failure> {
         let answer = self.endless("start_instance", Arg::Object(build)).await.map_err(failure_of)?;
-        if !matches!(answer, Json::Null | Json::Bool(false)) {
+        if matches!(answer, Json::Bool(true) | Json::Object(_) | Json::Array(_)) {
             self.current.set_instance(answer.clone());
         }
         match &answer {

@@ -74,10 +74,18 @@ fn unknown(option: &str) -> String {
     }
 }
 
+/// How a field may be compared (09.054).
+const OPERATORS: [&str; 7] = ["eq", "ne", "lt", "le", "gt", "ge", "contains"];
+
 /// `complete = false`, `buildid = {gt = 5}`, `results = {1, 2}`.
 fn filter(query: &mut Serializer<'_, String>, field: &str, wanted: &Json) -> Result<(), String> {
     let Json::Object(conditions) = wanted else { return each(query, field, wanted) };
     for (operator, wanted) in conditions {
+        if !OPERATORS.contains(&operator.as_str()) {
+            let hint = lunabot_model::kind::nearest(operator, OPERATORS)
+                .map_or(String::new(), |near| format!(", did you mean {near}?"));
+            return Err(format!("data.get: filters.{field}: there is no operator {operator}{hint}"));
+        }
         each(query, &format!("{field}__{operator}"), wanted)?;
     }
     Ok(())
@@ -94,7 +102,13 @@ fn each(query: &mut Serializer<'_, String>, key: &str, value: &Json) -> Result<(
 fn scalar(value: &Json) -> Result<String, String> {
     match value {
         Json::String(text) => Ok(text.clone()),
-        Json::Number(number) => Ok(number.to_string()),
+        Json::Number(number) => {
+            Ok(match number.as_f64().filter(|value| value.fract() == 0.0 && value.abs() < 9.0e15) {
+                // `10 / 2` is 5.0 in Lua.
+                Some(whole) => format!("{whole:.0}"),
+                None => number.to_string(),
+            })
+        }
         Json::Bool(yes) => Ok(yes.to_string()),
         Json::Null | Json::Array(_) | Json::Object(_) => {
             Err(format!("expected a text or a number, got {value}"))
@@ -132,12 +146,14 @@ mod tests {
         assert_eq!(parts, wanted);
         assert_eq!(path(&json!(["builds", 12, "steps"])).unwrap(), "builds/12/steps");
         assert_eq!(path(&json!("/builds/12")).unwrap(), "builds/12");
+        assert_eq!(path(&json!(["builds", 12.0])).unwrap(), "builds/12");
     }
 
     #[test]
     fn mistakes_are_named() {
         assert!(query(&json!({"filter": {}})).unwrap_err().contains("did you mean filters?"));
         assert!(query(&json!({"filters": {"a": {"eq": {"b": 1}}}})).unwrap_err().contains("expected a text"));
+        assert!(query(&json!({"filters": {"a": {"gtt": 9}}})).unwrap_err().ends_with("did you mean gt?"));
         assert!(path(&json!(3)).is_err());
     }
 }
