@@ -10,6 +10,8 @@ mod arrows;
 mod browser;
 #[path = "whole/builds.rs"]
 mod builds;
+#[path = "whole/cancellers.rs"]
+mod cancellers;
 #[path = "whole/cli.rs"]
 mod cli;
 #[path = "whole/client.rs"]

@@ -7,7 +7,7 @@ use crate::new::PendingRequest;
 use lunabot_db::PropertiesOf;
 use lunabot_model::resources::*;
 use lunabot_model::{
-    BuildId, BuildRequestId, BuilderId, BuildsetId, ChangeId, LogId, Properties, SourceStampId,
+    BuildId, BuildRequestId, BuilderId, BuildsetId, ChangeId, LogId, Properties, Results, SourceStampId,
 };
 use std::collections::HashMap;
 
@@ -91,6 +91,15 @@ impl Data {
     /// The incomplete requests of a buildset, claimed ones too, by id.
     pub async fn incomplete_requests_of_set(&self, set: BuildsetId) -> Result<Vec<PendingRequest>> {
         Ok(self.open_requests(None, |request| request.buildsetid == set))
+    }
+
+    /// Those of incomplete buildsets whose builds failed, by id.
+    pub async fn failed_requests_of_open_sets(&self) -> Result<Vec<BuildRequest>> {
+        self.flush().await?;
+        let mut all = self.shared.store.requests_of_open_sets().await?;
+        all.retain(|request| request.results == Some(Results::Failure));
+        all.sort_by_key(|request| request.buildrequestid);
+        Ok(all)
     }
 
     fn open_requests(

@@ -4,7 +4,8 @@ use super::kinds::FailingBuildsetCancellerParams;
 use super::stamps::Rule;
 use super::{Around, id_of};
 use lunabot_data::{DataError, Delivery};
-use lunabot_model::{AnyObject, BuildId, Results};
+use lunabot_model::resources::BuildRequest;
+use lunabot_model::{AnyObject, BuildRequestId, Results};
 
 const REASON: &str = "Another build of the buildset has failed";
 
@@ -21,27 +22,43 @@ impl FailingBuilds {
     }
 
     pub async fn live(self, around: &Around) {
-        let mut events = around.listen(&["builds/*/finished"]);
+        let mut events = around.listen(&["buildrequests/*/complete"]);
+        // A reload or the end of the process may have come between a failure and what it leads to.
+        self.look_at(around, None).await;
         while let Some(delivery) = events.next().await {
-            let failed = match &delivery {
-                Delivery::Event(event) => event.payload["results"] == Results::Failure.code(),
-                Delivery::Lagged(count) => {
-                    tracing::warn!(service = self.name, count, "ends of builds were missed");
-                    false
+            match (id_of(&delivery), &delivery) {
+                (Some(id), Delivery::Event(event)) => {
+                    if event.payload["results"] == Results::Failure.code() {
+                        self.look_at(around, Some(id)).await;
+                    }
                 }
-            };
-            let Some(build) = id_of(&delivery).filter(|_| failed) else { continue };
-            if let Err(error) = self.failed(around, build).await {
-                tracing::error!(service = self.name, build, "could not look at a failed build: {error}");
+                // Events were missed.
+                (_, Delivery::Lagged(_)) | (None, _) => self.look_at(around, None).await,
             }
         }
     }
 
-    async fn failed(&self, around: &Around, build: BuildId) -> Result<(), DataError> {
-        let Some(row) = around.data.build(build).await? else { return Ok(()) };
-        let Some(builder) = around.builders.get(&row.builderid) else { return Ok(()) };
-        let Some(request) = around.data.build_request(row.buildrequestid).await? else { return Ok(()) };
-        let open = around.data.incomplete_requests_of_set(request.buildsetid).await?;
+    /// Looks at one request whose build has failed, or at all such in open buildsets.
+    async fn look_at(&self, around: &Around, only: Option<BuildRequestId>) {
+        if let Err(error) = self.try_look_at(around, only).await {
+            tracing::error!(service = self.name, "could not look at failed builds: {error}");
+        }
+    }
+
+    async fn try_look_at(&self, around: &Around, only: Option<BuildRequestId>) -> Result<(), DataError> {
+        let failed = match only {
+            Some(id) => around.data.build_request(id).await?.into_iter().collect(),
+            None => around.data.failed_requests_of_open_sets().await?,
+        };
+        for request in &failed {
+            self.failed(around, request).await?;
+        }
+        Ok(())
+    }
+
+    async fn failed(&self, around: &Around, failed: &BuildRequest) -> Result<(), DataError> {
+        let Some(builder) = around.builders.get(&failed.builderid) else { return Ok(()) };
+        let open = around.data.incomplete_requests_of_set(failed.buildsetid).await?;
         let Some(any) = open.first() else { return Ok(()) };
         let concerns = format!("service {}", self.name);
         for rule in self.rules.iter().filter(|rule| rule.has(builder)) {
@@ -53,7 +70,7 @@ impl FailingBuilds {
                 let name = around.builders.get(&other.request.builderid);
                 let meant =
                     rule.doomed.as_ref().is_none_or(|names| name.is_some_and(|n| names.0.contains(n)));
-                matches && meant && other.request.buildrequestid != row.buildrequestid
+                matches && meant
             });
             for other in doomed {
                 around.cancel(&self.name, other.request.buildrequestid, REASON).await;
