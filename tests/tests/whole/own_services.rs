@@ -214,6 +214,35 @@ async fn a_service_that_cannot_stop_is_given_up() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_service_that_comes_back_begins_after_its_farewell() -> Result<()> {
+    let block = r#"
+c.services = { util.BuildbotService:extend("X", {
+  startService = function(self) util.log.info("begins") end,
+  stopService = function(self)
+    util.log.info("at its farewell")
+    while not pcall(util.read_file, "go") do util.sleep(0.02) end
+    util.log.info("has left")
+  end,
+}){} }
+"#;
+    let master = Master::start(&running(block)).await?;
+    master.log_line(|line| line.contains("begins")).await?;
+    master.rewrite_config(&running(""))?;
+    reconfig(&master)?;
+    master.log_line(|line| line.contains("at its farewell")).await?;
+    master.rewrite_config(&running(block))?;
+    reconfig(&master)?;
+    std::fs::write(master.dir().join("go"), "")?;
+    let twice = |log: String| log.lines().filter(|line| line.contains("begins")).count() == 2;
+    master.log_line(|line| line.contains("begins") && twice(master.log())).await?;
+    let log = master.log();
+    assert!(log.find("has left") < log.rfind("begins"), "{log}");
+    let (_, health) = master.text("/health").await?;
+    assert!(health.contains("service X"), "{health}");
+    Ok(())
+}
+
 #[test]
 fn row_01_024_mistakes_in_services_name_their_line() -> Result<()> {
     for (block, told) in [

@@ -26,6 +26,8 @@ const STATE: &str = "BuildbotService";
 #[derive(Default)]
 pub(super) struct OwnServices {
     running: Mutex<BTreeMap<String, Running>>,
+    /// Those that are gone from the configuration, and may still be at their farewell.
+    leaving: Mutex<BTreeMap<String, JoinHandle<()>>>,
     tasks: TaskTracker,
     board: Board,
 }
@@ -57,12 +59,15 @@ impl OwnServices {
         let stays = |name: &String, service: &Running| {
             wanted.get(name).is_some_and(|(object, _)| same(object, &service.object))
         };
-        let mut left: BTreeMap<String, Running> =
-            running.extract_if(.., |name, service| !stays(name, service)).collect();
-        left.values().for_each(|service| service.stop.cancel());
+        let mut leaving = held(&self.leaving);
+        leaving.retain(|_, task| !task.is_finished());
+        for (name, service) in running.extract_if(.., |name, service| !stays(name, service)) {
+            service.stop.cancel();
+            leaving.insert(name, service.task);
+        }
         for (name, (object, own)) in wanted {
             if let Entry::Vacant(place) = running.entry(name) {
-                let before = left.remove(place.key()).map(|service| service.task);
+                let before = leaving.remove(place.key());
                 place.insert(self.start(object, own, around, before));
             }
         }
