@@ -7,14 +7,14 @@ use crate::error::Result;
 use crate::live::{Live, LiveSet};
 use crate::merge;
 use crate::new::RequestLimits;
-use crate::shared::Shared;
+use crate::shared::{Refresh, Shared};
 use crate::updates::Collapser;
 use crate::writer;
 use lunabot_db::{OpenStore, PropertyOwners, Store};
 use lunabot_model::config::LogCompression;
 use lunabot_model::progress::BuildProgress;
 use lunabot_model::resources::*;
-use lunabot_model::{BoxFuture, BuildId, Clock, Crosses, Event, Json, MasterId, Results, Topic, WorkerId};
+use lunabot_model::{BuildId, Clock, Crosses, Event, Json, MasterId, Results, Topic, WorkerId};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -126,8 +126,8 @@ impl Data {
         self.registered_mut().log_compression = method;
     }
 
-    /// Registers what brings that list up to date; it is waited for before the list is read.
-    pub fn before_force_schedulers(&self, refresh: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>) {
+    /// Registers what brings that list, or one of it, up to date; it is waited for before it is read.
+    pub fn before_force_schedulers(&self, refresh: Refresh) {
         self.registered_mut().refresh_force_schedulers = Some(refresh);
     }
 

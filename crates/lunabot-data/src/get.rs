@@ -402,8 +402,16 @@ impl Data {
 
     async fn force_schedulers(&self, found: &Found, query: &str) -> Result<Answer> {
         let refresh = self.registered().refresh_force_schedulers.clone();
+        let only = match found.args.first() {
+            Some(lunabot_db::Value::Text(name))
+                if matches!(found.endpoint.target, Target::ForceScheduler) =>
+            {
+                Some(name.clone())
+            }
+            _ => None,
+        };
         if let Some(refresh) = refresh {
-            refresh().await;
+            refresh(only).await;
         }
         let all = self.registered().force_schedulers.clone();
         let rows = |keep: &dyn Fn(&ForceScheduler) -> bool| {

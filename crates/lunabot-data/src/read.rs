@@ -68,6 +68,11 @@ impl Data {
         }
     }
 
+    /// A force scheduler as it was last listed: nobody is asked what can be chosen.
+    pub fn force_scheduler(&self, name: &str) -> Option<ForceScheduler> {
+        self.registered().force_schedulers.iter().find(|scheduler| scheduler.name == name).cloned()
+    }
+
     /// A change; it is durable before anyone learns its id.
     pub async fn change(&self, id: ChangeId) -> Result<Option<Change>> {
         Ok(self.shared.store.by_id(id).await?)

@@ -22,8 +22,8 @@ pub(crate) const ENOUGH: usize = 1024 * 1024;
 
 /// Asks for the rows of a resource that is not stored.
 pub(crate) type VirtualRows = Arc<dyn Fn() -> Vec<Json> + Send + Sync>;
-/// Completes when a list is up to date.
-pub(crate) type Refresh = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+/// Completes when a list, or what has this name in it, is up to date.
+pub(crate) type Refresh = Arc<dyn Fn(Option<String>) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// See the module.
 pub(crate) struct Shared {

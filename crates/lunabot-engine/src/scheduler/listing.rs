@@ -33,11 +33,11 @@ pub(super) fn register(schedulers: &Arc<Schedulers>, around: &Surroundings) {
 /// Lets forms find out what can be chosen before they are shown.
 pub(super) fn register_forms(schedulers: &Arc<Schedulers>, around: &Surroundings) {
     let weak = Arc::downgrade(schedulers);
-    let refresh = move || -> BoxFuture<'static, ()> {
+    let refresh = move |only: Option<String>| -> BoxFuture<'static, ()> {
         let weak = weak.clone();
         Box::pin(async move {
             if let Some(schedulers) = weak.upgrade() {
-                schedulers.refresh_forms().await;
+                schedulers.refresh_forms(only.as_deref()).await;
             }
         })
     };
@@ -45,9 +45,11 @@ pub(super) fn register_forms(schedulers: &Arc<Schedulers>, around: &Surroundings
 }
 
 impl Schedulers {
-    async fn refresh_forms(&self) {
+    /// Of one, or of all.
+    async fn refresh_forms(&self, only: Option<&str>) {
         let current = self.current();
-        let forms = current.all.values().filter_map(|entry| match &entry.role {
+        let wanted = current.all.iter().filter(|(name, _)| only.is_none_or(|only| only == name.as_str()));
+        let forms = wanted.filter_map(|(_, entry)| match &entry.role {
             Role::Forced(force) => Some(force.refresh()),
             Role::Follows { .. }
             | Role::Depends { .. }

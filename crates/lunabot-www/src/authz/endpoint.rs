@@ -3,7 +3,7 @@
 use crate::pages::read;
 use lunabot_data::Data;
 use lunabot_model::Json;
-use lunabot_model::resources::{Build, BuildRequest, Builder, Buildset, ForceScheduler, Log, Step, Worker};
+use lunabot_model::resources::{Build, BuildRequest, Builder, Buildset, Log, Step, Worker};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -236,8 +236,8 @@ impl Reader<'_> {
 
     /// The builders that a force is about: those of the scheduler that are named, and have the id, where these are given.
     async fn forced(&self, facts: &mut Facts, name: &str, params: &Json) {
-        let scheduler = self.one::<ForceScheduler>(&format!("forceschedulers/{}", read::part(name))).await;
-        let Some(scheduler) = scheduler else { return };
+        // Not by its path: that waits for functions which say what can be chosen, of whatever scheduler.
+        let Some(scheduler) = self.0.force_scheduler(name) else { return };
         let mut named = scheduler.builder_names.clone();
         match params.get("builderNames") {
             Some(Json::Array(names)) => named.retain(|b| names.iter().any(|n| n.as_str() == Some(b))),
