@@ -4,13 +4,14 @@
 //! not outlive the object in whose method it was made.
 
 use crate::declared::Declared;
-use crate::failure::script_error;
+use crate::failure::{Marked, script_error};
 use crate::limits::{Kept, Limits, Meter, Metered};
 use crate::origin::origin_of;
 use crate::state::Shared;
 use futures::StreamExt;
 use futures::future::{AbortHandle, Abortable};
 use futures::stream::FuturesUnordered;
+use lunabot_model::ScriptErrorKind;
 use lunabot_model::script::CallSite;
 use mlua::{AnyUserData, Function, Lua, MultiValue, Table, UserData};
 use std::cell::{Cell, RefCell};
@@ -104,7 +105,7 @@ fn spawn(lua: &Lua, call: Function) -> mlua::Result<Task> {
         let Some(ending) = told.upgrade() else { return };
         let result = match ended {
             Ok(Some(result)) => result,
-            Ok(None) => Err(mlua::Error::runtime(meter.exceeded(&ending.function).0)),
+            Ok(None) => Err(Marked::error(ScriptErrorKind::Cpu, meter.exceeded(&ending.function).0)),
             Err(_) => Err(mlua::Error::runtime("the task was cancelled")),
         };
         *ending.result.borrow_mut() = Some(result);
