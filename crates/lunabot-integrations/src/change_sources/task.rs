@@ -138,7 +138,10 @@ impl SourceTask {
                 () = context.clock.sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
             }
         }
-        let described = poller.described(context).await;
+        let described = tokio::select! {
+            () = self.stop.cancelled() => None,
+            described = poller.described(context) => described,
+        };
         self.board.update(&context.name, |row| {
             row.last_error = None;
             if let Some(text) = described {

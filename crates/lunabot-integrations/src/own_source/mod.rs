@@ -169,7 +169,14 @@ impl Poller for OwnSource {
         match self.hook(cx, "describe", false).await {
             Ok(Json::String(text)) => Some(text),
             // An error is told by the host.
-            Ok(_) | Err(_) => None,
+            Ok(Json::Null) | Err(_) => None,
+            Ok(other) => {
+                if let Some(callback) = self.class.hook("describe") {
+                    let told = format!("describe returned {}; return a text", cx.script().shown(&other));
+                    cx.script().nonsense(callback, CallSite::new("describe", cx.concerns()), &told);
+                }
+                None
+            }
         }
     }
 
