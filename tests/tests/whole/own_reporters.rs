@@ -641,6 +641,9 @@ c.services = {{
   reporters.Reporter{{name = "workers", generators = {{reporters.WorkerMissingGenerator{{"all"}}}}, send = function(reports)
     util.log.info("MISSING " .. reports[1].worker .. " " .. reports[1].users[1] .. " " .. reports[1].subject .. " " .. reports[1].body)
   end}},
+  reporters.Reporter{{name = "informed", generators = {{reporters.WorkerMissingGenerator{{message_formatter =
+    reporters.MessageFormatterMissingWorker{{extra_info_cb = function(master, worker) return {{of = {{name = worker.name}}}} end}},
+  }}}}, send = function(reports) util.log.info("INFORMED of " .. reports[1].extra_info.of.name) end}},
   reporters.Reporter{{name = "none", send = function(reports) util.log.info("NONE " .. #reports .. " " .. reports[1].body) end, generators = {{
     reporters.WorkerMissingGenerator{{{{"local"}}}},
     reporters.WorkerMissingGenerator:extend("Always", {{generate = function() return {{body = "always"}} end}}){{}},
@@ -669,6 +672,7 @@ c.services = {{
         .log_line(|line| line.contains("MISSING away ops@example.org T: worker away is missing "))
         .await?;
     assert!(line.contains("away is away from T; it was last there at "), "{line}");
+    master.log_line(|line| line.contains("INFORMED of away")).await?;
     // Of its two generators the first wants to hear of another worker.
     let line = master.log_line(|line| line.contains("NONE ")).await?;
     assert!(line.contains("NONE 1 always"), "{line}");

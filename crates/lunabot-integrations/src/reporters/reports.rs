@@ -101,7 +101,7 @@ pub(crate) fn of_worker(message: Message, name: &str, notify: &[Json]) -> Json {
         "users": notify,
         "patches": [],
         "logs": [],
-        "extra_info": null,
+        "extra_info": message.extra_info,
         "worker": name,
     })
 }

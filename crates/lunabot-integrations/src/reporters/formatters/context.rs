@@ -123,7 +123,8 @@ impl Context {
 
     /// What `extra_info_cb` is called with.
     pub fn about_for_functions(&self) -> Json {
-        self.build().clone()
+        let about = Some(self.build()).filter(|build| !build.is_null()).or_else(|| self.names.get("worker"));
+        about.cloned().unwrap_or_default()
     }
 
     /// Properties are pairs of value and source here.

@@ -111,7 +111,7 @@ formatter!(TemplateParams, {
     /// "plain" or "html".
     #[serde(default)]
     template_type: BodyType,
-    /// Called with the master and a build; gives a table of tables that goes into the report as `extra_info`.
+    /// Called with the master and a build, or the worker that is missing; gives a table of tables that goes into the report as `extra_info`.
     #[serde(default)]
     extra_info_cb: Option<Callback>,
 }, |this| of_template(this.template_type, this.subject.as_deref()));
@@ -141,15 +141,17 @@ formatter!(RenderableParams, {
     subject: Option<Renderable<String>>,
 }, |_this| Vec::new());
 
+const EXTRA_INFO: CallbackSpec = CallbackSpec {
+    option: "extra_info_cb",
+    args: "master, build",
+    returns: "a table of tables",
+    on_error: "tried again with back-off, and shown",
+};
+
 /// All formatters.
 pub static FORMATTERS: &[Kind] = &[
     Kind {
-        callbacks: &[CallbackSpec {
-            option: "extra_info_cb",
-            args: "master, build",
-            returns: "a table of tables",
-            on_error: "tried again with back-off, and shown",
-        }],
+        callbacks: &[EXTRA_INFO],
         ..formatter::<TemplateParams>(
             "MessageFormatter",
             &["template", "subject", "template_type", "extra_info_cb"],
@@ -188,11 +190,14 @@ pub static FORMATTERS: &[Kind] = &[
         &["template", "subject"],
         "The words of a report by a text or a renderable.",
     ),
-    formatter::<TemplateParams>(
-        "MessageFormatterMissingWorker",
-        &["template", "subject", "template_type"],
-        "The words about a worker that is missing by a template.",
-    ),
+    Kind {
+        callbacks: &[CallbackSpec { args: "master, worker", ..EXTRA_INFO }],
+        ..formatter::<TemplateParams>(
+            "MessageFormatterMissingWorker",
+            &["template", "subject", "template_type"],
+            "The words about a worker that is missing by a template.",
+        )
+    },
 ];
 
 const fn formatter<P: Params>(
