@@ -148,6 +148,7 @@ const STEP: &[Hook] = &[
 ];
 
 const OBSERVER: &[Hook] = &[
+    hook("before_start", &[], NOTHING, EXCEPTION),
     hook("outReceived", &["data"], NOTHING, EXCEPTION),
     hook("errReceived", &["data"], NOTHING, EXCEPTION),
     hook("headerReceived", &["data"], NOTHING, EXCEPTION),
@@ -158,11 +159,13 @@ const OBSERVER: &[Hook] = &[
 ];
 
 const BUILD: &[Hook] = &[
+    hook("before_start", &[], NOTHING, OF_BUILD),
     hook("setupBuild", &[], NOTHING, OF_BUILD),
     hook("getNextStep", &["last"], "a step, or nil for the end", OF_BUILD),
 ];
 
 const CHANGE_SOURCE: &[Hook] = &[
+    hook("before_start", &[], NOTHING, "repeated with back-off, and shown"),
     hook("activate", &[], NOTHING, "repeated with back-off, and shown"),
     hook("deactivate", &[], NOTHING, "repeated with back-off until it succeeds"),
     hook("describe", &[], "a text", "the name is shown"),
@@ -238,6 +241,10 @@ const WEB_HOOK: &[Hook] = &[
     hook("getChanges", &["request"], "a list of changes, or nil", OF_HOOK),
 ];
 
+/// Of stores of secrets (12.001).
+const SECRET: &[Hook] =
+    &[hook("get", &["name"], "a text, or nil: it is not known", "whoever needs it fails")];
+
 /// The methods that are called on objects of a category.
 pub const fn hooks(category: Category) -> &'static [Hook] {
     match category {
@@ -253,6 +260,7 @@ pub const fn hooks(category: Category) -> &'static [Hook] {
         Category::Reporter => REPORTER,
         Category::Generator => GENERATOR,
         Category::Formatter => FORMATTER,
+        Category::Secret => SECRET,
         _ => &[],
     }
 }

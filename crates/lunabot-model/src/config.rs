@@ -9,6 +9,8 @@ mod keys;
 pub mod protocols;
 mod read;
 
+pub use keys::CALLBACKS;
+
 use crate::kinds::collapse::CollapseByParams;
 use crate::locks::{self, LockUse};
 use crate::object::Object;

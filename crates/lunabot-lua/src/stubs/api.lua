@@ -319,6 +319,9 @@
 ---@field lua? table
 ---@field collapseRequests? boolean|lunabot.Object|fun(master: lunabot.Master, builder: lunabot.BuilderView, req1: lunabot.Request, req2: lunabot.Request): boolean, table?
 ---@field prioritizeBuilders? fun(master: lunabot.Master, builders: lunabot.BuilderView[]): lunabot.BuilderView[]
+---@field select_next_worker? fun(builder: lunabot.BuilderView, wfbs: lunabot.WorkerForBuilder[], request: lunabot.Request): lunabot.WorkerForBuilder?
+---@field codebaseGenerator? fun(change: lunabot.Change): string
+---@field revlink? lunabot.Object|fun(revision: string, repository: string): string?
 ---@field [string] any
 
 ---A build as reporters get it: of steps, logs and properties what the formatter wants.

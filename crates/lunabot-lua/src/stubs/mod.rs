@@ -222,3 +222,13 @@ fn documented(text: &mut String, doc: &str) {
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_function_of_the_configuration_is_known() {
+        for spec in lunabot_model::config::CALLBACKS {
+            assert!(super::API.contains(&format!("---@field {}? ", spec.option)), "{}", spec.option);
+        }
+    }
+}

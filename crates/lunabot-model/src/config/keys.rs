@@ -1,5 +1,41 @@
 //! The keys of the configuration table: those we read, and what to say about the others (reference 1b).
 
+use crate::CallbackSpec;
+
+/// Those that take functions.
+pub const CALLBACKS: &[CallbackSpec] = &[
+    CallbackSpec {
+        option: "collapseRequests",
+        args: "master, builder, req1, req2",
+        returns: "true or false",
+        on_error: "not collapsed",
+    },
+    CallbackSpec {
+        option: "prioritizeBuilders",
+        args: "master, builders",
+        returns: "the builders wanted, in order",
+        on_error: "the default order",
+    },
+    CallbackSpec {
+        option: "select_next_worker",
+        args: "builder, wfbs, request",
+        returns: "one of them, or nil: none now",
+        on_error: "none now",
+    },
+    CallbackSpec {
+        option: "codebaseGenerator",
+        args: "change",
+        returns: "a text",
+        on_error: "the empty codebase",
+    },
+    CallbackSpec {
+        option: "revlink",
+        args: "revision, repository",
+        returns: "an address, or nil",
+        on_error: "no link",
+    },
+];
+
 /// Keys that are read.
 pub(super) const KNOWN: &[&str] = &[
     "buildbotNetUsageData",

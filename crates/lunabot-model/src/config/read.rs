@@ -1,6 +1,6 @@
 //! From the table that the file returned to a [`Config`], collecting every mistake (01.001–01.009, 01.016–01.050).
 
-use super::keys::{KNOWN, REFUSED, REFUSED_WWW};
+use super::keys::{CALLBACKS, KNOWN, REFUSED, REFUSED_WWW};
 use super::{
     BuilderConfig, Collapse, Config, ConfigError, DeclaredBuilder, LogCompression, LuaLimits, WwwConfig,
     crosscheck, janitor,
@@ -168,6 +168,7 @@ impl<'a> Reader<'a> {
     }
 
     fn function(&mut self, key: &str) -> Option<Callback> {
+        debug_assert!(CALLBACKS.iter().any(|spec| spec.option == key), "{key} is to be declared");
         let value = self.given(key)?;
         let found = Callback::from_json(value);
         if found.is_none() {

@@ -343,17 +343,20 @@ pub const WORKER_CHOICE: Kind = Kind {
     )
 };
 /// Known, so that its error can say what to use (03.042).
-pub const INHERIT: Kind = parameter(
-    "InheritBuildParameter",
-    USUAL,
-    "Never worked in Buildbot 4.3, and is refused: rebuilding a build repeats its properties.",
-    schema_of::<ChoiceOptions>,
-    |_| {
-        let text = "copies nothing in Buildbot 4.3 and is not supported; to repeat the properties of a build, rebuild it \
-                    (the button on its page, or the control action rebuild on builds/ID)";
-        vec![Problem::new("", text)]
-    },
-);
+pub const INHERIT: Kind = Kind {
+    callbacks: CHOICE_CALLBACKS,
+    ..parameter(
+        "InheritBuildParameter",
+        USUAL,
+        "Never worked in Buildbot 4.3, and is refused: rebuilding a build repeats its properties.",
+        schema_of::<ChoiceOptions>,
+        |_| {
+            let text = "copies nothing in Buildbot 4.3 and is not supported; to repeat the properties of a build, rebuild it \
+                        (the button on its page, or the control action rebuild on builds/ID)";
+            vec![Problem::new("", text)]
+        },
+    )
+};
 pub const FILE: Kind = parameter(
     "FileParameter",
     USUAL,
