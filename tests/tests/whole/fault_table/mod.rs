@@ -1,18 +1,20 @@
 //! Functions that a configuration may have, with each fault that they may have: the outcome that is promised, an error
 //! that names the line, and nothing else affected. `points.lua` is the table.
 
+mod declared;
 mod held;
 mod points;
+mod stand_ins;
 
 use anyhow::{Context, Result};
 use futures::future::join_all;
-use lunabot_tests::{Master, Repo};
+use lunabot_net::reqwest::redirect::Policy;
+use lunabot_tests::Master;
+use nix::sys::signal::Signal;
 use points::{Outcome, Point, table, with_faults};
 use serde_json::{Value, json};
-use std::path::Path;
-use std::process::Command;
+use stand_ins::StandIns;
 use std::time::Duration;
-use tempfile::TempDir;
 
 /// What goes wrong.
 struct Fault {
@@ -65,27 +67,27 @@ const LATE: Fault = Fault {
     limits: "nil",
 };
 
+const PUSH: &str = r#"{"ref": "refs/heads/main", "created": true, "head_commit": {"id": "4f1a", "message": "Mend", "timestamp": "2026-02-15T22:57:17Z", "url": "https://g/c/4f1a", "author": {"name": "A", "email": "a@b"}, "committer": {"name": "A", "email": "a@b"}, "added": ["x"]}, "repository": {"name": "r", "full_name": "o/r", "html_url": "https://g/o/r"}}"#;
+
 /// A master of the table with this fault everywhere.
 struct Table {
     master: Master,
     points: Vec<Point>,
-    repo: Repo,
-    subversion: TempDir,
+    around: StandIns,
 }
 
 impl Table {
     async fn start<'a>(fault: impl Fn(i64) -> &'a str, limits: &str) -> Result<Table> {
-        let (repo, subversion) = (Repo::new()?, TempDir::new()?);
-        repository(subversion.path())?;
-        let text = configuration(fault, limits, &repo, &subversion);
-        let master = Master::start(&text).await?;
-        Ok(Table { master, points: table()?, repo, subversion })
+        let around = StandIns::new().await?;
+        let master = Master::start(&configuration(fault, limits, &around, true)).await?;
+        Ok(Table { master, points: table()?, around })
     }
 
     /// Makes happen what the functions are called for.
     async fn drive(&self) -> Result<()> {
         self.change("keeper").await?;
         self.ends("keeper", 0).await?;
+        self.instance_for_another().await?;
         self.commit().await?;
         for (name, times) in self.points.iter().filter_map(Point::changes) {
             for _ in 0..times {
@@ -97,14 +99,38 @@ impl Table {
 
     /// Something new for the pollers, once they know what was there before.
     async fn commit(&self) -> Result<()> {
-        for source in ["gitchange", "gitcategory", "svn"] {
+        for source in ["gitchange", "gitcategory", "svn", "depot", "linked"] {
             self.polled(source).await?;
         }
-        self.repo.commit("hello.txt", "more\n", "second")?;
-        run(
-            "svn",
-            &["mkdir", "-q", "-m", "another", &format!("{}/trunk/lib", address(self.subversion.path()))],
-        )
+        self.around.commit()
+    }
+
+    /// The latent worker that builds may not suit is started for a build.
+    async fn instance_for_another(&self) -> Result<()> {
+        self.change("compatible").await?;
+        let begun = |answer: &Value| {
+            let workers = answer["workers"].as_array().into_iter().flatten();
+            let mut named = workers.filter(|worker| worker["name"] == "compatible");
+            named.any(|worker| worker["workerinfo"]["latent_state"] == "substantiating")
+        };
+        self.master.until("workers", begun).await.map(drop)
+    }
+
+    /// The configuration changes; it is in use when this returns.
+    async fn reload(&self, text: &str) -> Result<()> {
+        self.master.rewrite_config(text)?;
+        self.master.signal(Signal::SIGHUP)?;
+        self.in_use(1).await
+    }
+
+    /// So many reloads are done.
+    async fn in_use(&self, reloads: usize) -> Result<()> {
+        const DONE: &str = "configuration update complete";
+        let times = |log: String| log.lines().filter(|line| line.contains(DONE)).count();
+        self.master
+            .log_line(|line| line.contains(DONE) && times(self.master.log()) >= reloads)
+            .await
+            .map(drop)
     }
 
     /// The page Health says that the source knows what is there.
@@ -153,8 +179,16 @@ impl Table {
                 anyhow::ensure!(got == *count, "{got} requests of {builder}");
                 Ok(())
             }
+            Outcome::Leaves => self.tried_again(point).await,
             Outcome::Answers(..) | Outcome::Acts => Ok(()),
         }
+    }
+
+    /// The function was called more than once.
+    async fn tried_again(&self, point: &Point) -> Result<()> {
+        let head = format!("{} of {}: ", point.callback, point.concerns);
+        let again = |log: String| log.lines().filter(|line| line.contains(&head)).count() > 1;
+        self.master.log_line(|line| line.contains(&head) && again(self.master.log())).await.map(drop)
     }
 
     /// Sees that what must not happen has not happened yet.
@@ -170,7 +204,11 @@ impl Table {
                 let all = self.master.get(&format!("builders/{builder}/buildrequests")).await?;
                 anyhow::ensure!(requests(&all) == 0, "{all}");
             }
-            Outcome::Ends(..) | Outcome::Begets(..) | Outcome::Answers(..) | Outcome::Acts => {}
+            Outcome::Ends(..)
+            | Outcome::Begets(..)
+            | Outcome::Answers(..)
+            | Outcome::Acts
+            | Outcome::Leaves => {}
         }
         Ok(())
     }
@@ -198,14 +236,30 @@ impl Table {
                 let forced = self.master.control(&path, "force", fields).await;
                 if forced.is_ok() { 200 } else { 400 }
             }
-            "POST" => {
-                let url = format!("{}{path}", self.master.base());
-                let request = reqwest::Client::new().post(url).header("content-type", "application/json");
-                let request = request.header("x-github-event", "release");
-                request.body("{\"action\": \"published\"}").send().await?.status().as_u16()
-            }
+            "POST" => self.hook(path, "release", "{\"action\": \"published\"}").await?,
+            "PUSH" => self.hook(path, "push", PUSH).await?,
+            "AS" => self.forces(path).await?,
             _ => self.master.text(path).await?.0,
         }))
+    }
+
+    /// What GitHub sends.
+    async fn hook(&self, path: &str, event: &str, body: &'static str) -> Result<u16> {
+        let request = reqwest::Client::new().post(format!("{}{path}", self.master.base()));
+        let request = request.header("content-type", "application/json").header("x-github-event", event);
+        Ok(request.body(body).send().await?.status().as_u16())
+    }
+
+    /// A person logs in and forces a build.
+    async fn forces(&self, person: &str) -> Result<u16> {
+        let http = lunabot_net::http::builder().redirect(Policy::none()).build()?;
+        let login = http.get(format!("{}/auth/login", self.master.base()));
+        let login = login.basic_auth(person, Some("password")).send().await?;
+        let Some(cookie) = login.headers().get("set-cookie") else { return Ok(login.status().as_u16()) };
+        let cookie = cookie.to_str()?.split(';').next().unwrap_or_default();
+        let call = json!({"jsonrpc": "2.0", "method": "force", "id": 1, "params": {}});
+        let request = http.post(format!("{}/api/v2/forceschedulers/plain", self.master.base()));
+        Ok(request.header("cookie", cookie).json(&call).send().await?.status().as_u16())
     }
 
     /// The answer is what the point promises.
@@ -248,45 +302,30 @@ fn requests(answer: &Value) -> usize {
     answer["buildrequests"].as_array().map_or(0, Vec::len)
 }
 
-/// Where the repository in this folder is.
-fn address(dir: &Path) -> String {
-    format!("file://{}/svn", dir.display())
-}
-
-fn run(program: &str, args: &[&str]) -> Result<()> {
-    let status = Command::new(program).args(args).status().with_context(|| program.to_string())?;
-    anyhow::ensure!(status.success(), "{program} {args:?}");
-    Ok(())
-}
-
-/// The table with these faults.
-fn configuration<'a>(
-    fault: impl Fn(i64) -> &'a str,
-    limits: &str,
-    repo: &Repo,
-    subversion: &TempDir,
-) -> String {
-    let text = with_faults(fault).replace("LIMITS", limits).replace("REPO", &repo.url());
-    text.replace("SUBVERSION", &address(subversion.path()))
-}
-
-/// Makes a repository with one commit.
-fn repository(dir: &Path) -> Result<()> {
-    run("svnadmin", &["create", &dir.join("svn").to_string_lossy()])?;
-    run("svn", &["mkdir", "-q", "-m", "a change", &format!("{}/trunk", address(dir))])
+/// The table with these faults; without what leaves, if it does not stay.
+fn configuration<'a>(fault: impl Fn(i64) -> &'a str, limits: &str, around: &StandIns, stays: bool) -> String {
+    let text = with_faults(fault).replace("LIMITS", limits).replace("STAYS", &stays.to_string());
+    around.place(&text)
 }
 
 /// Every point has this fault.
 async fn everywhere(fault: &Fault) -> Result<()> {
     let table = Table::start(|_| fault.lua, fault.limits).await?;
     table.drive().await?;
-    let points: Vec<&Point> = table.points.iter().filter(|point| point.suffers(fault.name)).collect();
+    let suffer = table.points.iter().filter(|point| point.suffers(fault.name));
+    let (leaving, points): (Vec<&Point>, Vec<&Point>) =
+        suffer.partition(|point| matches!(point.outcome, Outcome::Leaves));
     let seen = join_all(points.iter().map(|point| table.fails_as_promised(point, fault))).await;
     all_well(fault, &points, seen)?;
     // Nothing else is affected.
     table.works_on().await?;
     let seen = join_all(points.iter().map(|point| table.still(point))).await;
-    all_well(fault, &points, seen)
+    all_well(fault, &points, seen)?;
+    let without = configuration(|_| fault.lua, fault.limits, &table.around, false);
+    table.reload(&without).await?;
+    let seen = join_all(leaving.iter().map(|point| table.fails_as_promised(point, fault))).await;
+    all_well(fault, &leaving, seen)?;
+    table.works_on().await
 }
 
 /// What was seen of the points, each; all that is not as it should be, in one error.

@@ -4,10 +4,15 @@
 --   NAME waits       the request stays, and no build begins
 --   NAME begets N    so many requests wait
 --   POST PATH N, GET PATH N   the status of an answer
+--   PUSH PATH N      the same of what GitHub sends
+--   FORCE NAME N     of a force scheduler
+--   AS NAME N        of what a person of this name asks, who logs in
 --   acts             it is called by itself; the error is told
--- A fault that is followed by - is not tried there: nobody looks at the answer, the function has no deadline or a long one of its own, or what was
--- being decided when the master was killed, or its service made way for another, is not decided again (the requests stay two, the older build goes on).
--- Elsewhere are tested: deactivate and stopService (own_services.rs, own_sources.rs), isCompatibleWithBuild (own_latent.rs), authorisation (access.rs).
+--   leaves           it is called when a reload takes its object away, again and again
+-- A fault that is followed by - is not tried there: nobody looks at the answer; the function has no deadline or a long one of its own; it is called
+-- once, before any build has ended; what was being decided when the master was killed is not decided again (the requests stay two, the older build goes
+-- on); or it makes way for another with its service, its task or its instance (cancellers of builds are held up in cancellers.rs, what a reload takes
+-- away in held.rs; after a kill it is not there any more).
 local lunabot = require "lunabot"
 local changes, reporters, schedulers, secrets, steps, util, webhooks, worker =
   lunabot.changes, lunabot.reporters, lunabot.schedulers, lunabot.secrets, lunabot.steps, lunabot.util, lunabot.webhooks, lunabot.worker
@@ -18,10 +23,16 @@ c.protocols = { pb = { port = "127.0.0.1:0" } }
 -- A step of a build that has ended.
 kept = nil
 
+-- Whether functions are kept.
+local gated = false
+local function opened()
+  while gated and not pcall(util.read_file, "open") do util.sleep(0.05) end
+end
 -- Keeps a function until the file open is there.
 local function gate(line)
+  gated = true
   util.log.info("inside " .. line .. ".")
-  while not pcall(util.read_file, "open") do util.sleep(0.05) end
+  opened()
   util.log.info("through " .. line .. ".")
 end
 
@@ -53,6 +64,8 @@ add("next", {nextBuild = function(builder, requests) FAULT return requests[1] en
 add("where", {nextWorker = function(builder, wfbs, request) FAULT return wfbs[1] end}) --> nextWorker | builder where | where waits
 add("pairs", {workernames = {"away"}, collapseRequests = function(master, builder, req1, req2) FAULT return true end}) --> collapseRequests | builder pairs | pairs begets 2 | kill -
 add("keys", {workernames = {"away"}, collapseRequests = util.collapse_by(function(req) FAULT return "same" end)}) --> collapseRequests | builder keys | keys begets 2 | nonsense -
+add("selected")
+c.select_next_worker = function(builder, wfbs, request) if builder.name == "selected" then FAULT end return wfbs[1] end --> select_next_worker | builder selected | selected waits
 c.prioritizeBuilders = function(master, builders) FAULT return builders end --> prioritizeBuilders | the master | fine ends 0
 add("locked", {locks = util.renderer(function(props) FAULT return {} end)}) --> renderer | builder locked | locked ends 4
 add("doable", {do_build_if = function(build) FAULT return true end}) --> do_build_if | builder doable | doable ends 4
@@ -64,6 +77,8 @@ by("branch", {change_filter = util.ChangeFilter{category = "by branch", branch_f
 by("project", {change_filter = util.ChangeFilter{category = "by project", project_fn = function(project) FAULT return true end}}) --> project_fn | scheduler by project | project begets 0
 by("repository", {change_filter = util.ChangeFilter{category = "by repository", repository_fn = function(repository) FAULT return true end}}) --> repository_fn | scheduler by repository | repository begets 0
 by("codebase", {change_filter = util.ChangeFilter{category = "by codebase", codebase_fn = function(codebase) FAULT return true end}}) --> codebase_fn | scheduler by codebase | codebase begets 0
+by("category", {change_filter = util.ChangeFilter{category_fn = function(category) if category == "by category" then FAULT return true end return false end}}) --> category_fn | scheduler by category | category begets 0
+by("event", {change_filter = util.GerritChangeFilter{eventtype_fn = function(event) if event == "ours" then FAULT end return false end}}) --> eventtype_fn | scheduler by event | acts
 by("priority", {priority = function(builderNames, changesByCodebase) FAULT return 1 end}) --> priority | scheduler by priority | priority ends 0
 by("names", {builderNames = util.renderer(function(props) FAULT return {"names"} end)}) --> renderer | scheduler by names | names begets 0
 local Own = schedulers.BaseBasicScheduler:extend("Own", {
@@ -74,6 +89,9 @@ table.insert(c.schedulers, Own{name = "by gotChange", builderNames = {"gotChange
 table.insert(c.schedulers, schedulers.BaseBasicScheduler:extend("Active", {
   activate = function(self) FAULT end, --> activate | scheduler active | acts | nonsense -
 }){name = "active", builderNames = {"fine"}, change_filter = util.ChangeFilter{category = "nobody's"}})
+table.insert(c.schedulers, schedulers.BaseBasicScheduler:extend("Prepared", {
+  before_start = function(self) FAULT end, --> before_start | scheduler prepared | acts | nonsense -
+}){name = "prepared", builderNames = {"fine"}, change_filter = util.ChangeFilter{category = "nobody's"}})
 
 -- Builds.
 local folder = util.BuildFactory{steps.ShellCommand{command = "true"}}
@@ -82,6 +100,9 @@ add("folder", {factory = folder})
 local function of_class(name, class)
   add(name, {factory = util.BuildFactory{steps.ShellCommand{command = "true"}}:with{buildClass = util.Build:extend(name, class)}})
 end
+of_class("preparedBuild", {
+  before_start = function(self) FAULT end, --> before_start | build 1 of builder preparedBuild | preparedBuild ends 4 | nonsense -
+})
 of_class("setupBuild", {
   setupBuild = function(self) FAULT end, --> setupBuild | build 1 of builder setupBuild | setupBuild ends 4 | nonsense -
 })
@@ -129,6 +150,7 @@ end})
 own("interrupt", {
   run = function(self)
     lunabot.master.data.control("stop", {}, {"builds", self.build.buildid})
+    opened()
     util.sleep(5)
     return util.SUCCESS
   end,
@@ -139,6 +161,9 @@ own("interrupt", {
 local function observed(name, observer)
   own(name, {observers = {stdio = observer}})
 end
+observed("preparedObserver", util.LogLineObserver:extend("PreparedObserver", {
+  before_start = function(self) FAULT end, --> before_start | step s of builder preparedObserver | preparedObserver ends 4 | nonsense -
+}))
 observed("outLine", util.LogLineObserver:extend("OutLine", {
   outLineReceived = function(self, line) FAULT end, --> outLineReceived | step s of builder outLine | outLine ends 4 | nonsense -
 }))
@@ -174,17 +199,33 @@ end
 latent("start_instance", {
   start_instance = function(self, build) FAULT return true end, --> start_instance | worker start_instance | start_instance ends 5 | wait -
 })
+latent("preparedWorker", {
+  before_start = function(self) FAULT end, --> before_start | worker preparedWorker | preparedWorker ends 5 | nonsense -
+})
 latent("stop_instance", {
   stop_instance = function(self, fast) FAULT end, --> stop_instance | worker stop_instance | stop_instance ends 5 | nonsense -, wait -
 }, {missing_timeout = 1})
 latent("check_instance", {
   check_instance = function(self) FAULT return true end, --> check_instance | worker check_instance | check_instance ends 5
 }, {check_instance_interval = 0.2})
+-- An instance is started for another build.
+latent("compatible", {
+  isCompatibleWithBuild = function(self, properties) FAULT return true end, --> isCompatibleWithBuild | worker compatible | suiting waits | reload -
+}, {builds_may_be_incompatible = true, missing_timeout = 3600})
+add("suiting", {workernames = {"compatible"}})
 
 -- Change sources.
 local function source(name, methods) table.insert(c.change_source, changes.ChangeSource:extend(name, methods){name = name}) end
 source("activates", {
   activate = function(self) FAULT end, --> activate | change source activates | acts | nonsense -
+})
+source("prepares", {
+  before_start = function(self) FAULT end, --> before_start | change source prepares | acts | nonsense -
+  activate = function(self) end,
+})
+source("describes", {
+  activate = function(self) end,
+  describe = function(self) FAULT return "words" end, --> describe | change source describes | acts | late -
 })
 source("serves", {
   activate = function(self) self:serve("bell", function(request) FAULT return "yes" end) end, --> serve | change source serves | POST /change_hook/custom/bell 500
@@ -207,6 +248,9 @@ end
 adds("ownchange", {
   change_fn = function(change) FAULT return change end, --> change_fn | change source ownchange | acts
 })
+table.insert(c.change_source, changes.PollingChangeSource:extend("Event", {poll = function(self)
+  self.master.data.updates.addChange{author = "ann", comments = "c", codebase = "own", properties = {["event.type"] = "ours"}}
+end}){name = "event", pollInterval = 3, pollAtLaunch = true})
 adds("owncategory", {
   category = function(change) FAULT return "x" end, --> category | change source owncategory | acts
 })
@@ -220,6 +264,16 @@ table.insert(c.change_source, changes.GitPoller{"REPO", name = "gitcategory", wo
 table.insert(c.change_source, changes.SVNPoller{"SUBVERSION", name = "svn", pollInterval = 1, pollAtLaunch = true,
   split_file = function(path) FAULT return {path = path} end, --> split_file | change source svn | acts
 })
+local function depot(name, functions)
+  table.insert(c.change_source, changes.P4Source(util.merge({
+    name = name, p4bin = "P4BIN", p4port = "host:1666", p4base = "//depot/", server_tz = "UTC", pollInterval = 3, pollAtLaunch = true,
+  }, functions)))
+end
+depot("depot", {resolvewho = function(user) FAULT return "ann" end}) --> resolvewho | change source depot | acts
+depot("linked", {revlink = function(branch, revision) FAULT return nil end}) --> revlink | change source linked | acts
+table.insert(c.change_source, changes.GitHubPullrequestPoller{"o", "r", name = "pulls", baseURL = "FORGE", pollInterval = 3, pollAtLaunch = true,
+  pullrequest_filter = function(pull) FAULT return true end, --> pullrequest_filter | change source pulls | acts
+})
 c.codebaseGenerator = function(change) FAULT return "" end --> codebaseGenerator | change hook base | fine ends 0
 c.revlink = function(revision, repository) FAULT return nil end --> revlink | change hook base | fine ends 0
 
@@ -227,6 +281,10 @@ c.revlink = function(revision, repository) FAULT return nil end --> revlink | ch
 local function service(name, methods) table.insert(c.services, util.BuildbotService:extend(name, methods){name = name}) end
 service("starts", {
   startService = function(self) FAULT end, --> startService | service starts | acts | nonsense -
+})
+service("prepared", {
+  before_start = function(self) FAULT end, --> before_start | service prepared | acts | nonsense -
+  startService = function(self) end,
 })
 service("hears", {startService = function(self)
   self.master.mq.subscribe("builds/*/finished", function(key, build) FAULT end) --> mq.subscribe | builds/*/finished | fine ends 0 | nonsense -
@@ -236,6 +294,22 @@ service("times", {startService = function(self)
     self:callLater(0, function() FAULT end) --> callLater | service times | fine ends 0 | nonsense -
   end)
 end})
+service("watches", {startService = function(self)
+  self.master.mq.subscribe("builds/*/finished", function(key, build) util.append_file("watched", "x") end)
+  util.append_file("watched", "")
+  util.watch("watched", function(path) FAULT end) --> watch | service watches | fine ends 0 | nonsense -
+end})
+-- The task has its turn each time that this waits; it ends with this.
+service("tasks", {startService = function(self)
+  util.spawn(function() FAULT end) --> util.spawn | a task that nobody waits for | acts | nonsense -, wait -, late -, reload -, kill -
+  for _ = 1, 300 do util.sleep(0.001) end
+end})
+with("broken", steps.ShellCommand{command = "false"})
+add("doomed", {workernames = {"away"}})
+c.schedulers[#c.schedulers] = c.schedulers[#c.schedulers]:with{builderNames = {"broken", "doomed"}}
+table.insert(c.services, util.FailingBuildsetCanceller{name = "sets", filters = {{"broken", util.null, util.SourceStampFilter{
+  filter_fn = function(stamp) FAULT return true end, --> filter_fn | service sets | doomed begets 1
+}}}})
 table.insert(c.services, util.OldBuildCanceller{name = "old", filters = {{"fine", util.SourceStampFilter{}}}, branch_key = function(ss) FAULT return "x" end}) --> branch_key | service old | fine ends 0 | kill -, reload -
 
 -- Secrets.
@@ -262,6 +336,20 @@ report("raw", {generator = {message_formatter = reporters.MessageFormatterFuncti
 report("adds", {generator = {message_formatter = reporters.MessageFormatter:extend("Adds", {
   buildAdditionalContext = function(self, master, context) FAULT end, --> buildAdditionalContext | reporter adds | fine ends 0
 }){template = "x"}}})
+report("informs", {generator = {message_formatter = reporters.MessageFormatter{template = "x",
+  extra_info_cb = function(master, build) FAULT return {of = {ours = "words"}} end, --> extra_info_cb | reporter informs | fine ends 0
+}}})
+report("phrases", {generator = {message_formatter = reporters.MessageFormatter:extend("Prepared", {
+  before_start = function(self) FAULT end, --> before_start | reporter phrases | fine ends 0 | nonsense -
+  buildAdditionalContext = function(self, master, context) end,
+}){template = "x"}}})
+report("begins", {class = reporters.BuildStatusGenerator:extend("Begins", {
+  before_start = function(self) FAULT end, --> before_start | reporter begins | fine ends 0 | nonsense -
+  is_message_needed_by_results = function(self, build) return true end,
+})})
+report("whole", {class = reporters.BuildSetStatusGenerator:extend("Sets", {
+  buildset_message = function(self, formatter, master, reporter, builds, results) FAULT return nil end, --> buildset_message | reporter whole | fine ends 0
+})})
 report("generates", {class = reporters.BuildStatusGenerator:extend("Generates", {
   generate = function(self, master, reporter, key, message) FAULT return nil end, --> generate | reporter generates | fine ends 0
 })})
@@ -278,18 +366,54 @@ table.insert(c.services, reporters.ReporterBase:extend("Messages", {
   sendMessage = function(self, reports) FAULT end, --> sendMessage | reporter messages | fine ends 0 | nonsense -
 }){name = "messages", generators = {reporters.BuildStatusGenerator{builders = {"fine"}}}})
 
+table.insert(c.services, reporters.ReporterBase:extend("Opens", {
+  before_start = function(self) FAULT end, --> before_start | reporter opens | fine ends 0 | nonsense -
+  sendMessage = function(self, reports) end,
+}){name = "opens", generators = {reporters.BuildStatusGenerator{builders = {"fine"}}}})
+
+-- What a reload takes away.
+if STAYS then
+  source("leaves", {
+    activate = function(self) end,
+    deactivate = function(self) FAULT end, --> deactivate | change source leaves | leaves | nonsense -, kill -
+  })
+  table.insert(c.schedulers, schedulers.BaseBasicScheduler:extend("Leaves", {
+    deactivate = function(self) FAULT end, --> deactivate | scheduler leaves | leaves | nonsense -, kill -
+  }){name = "leaves", builderNames = {"fine"}, change_filter = util.ChangeFilter{category = "nobody's"}})
+  service("leaves", {
+    startService = function(self) end,
+    stopService = function(self) FAULT end, --> stopService | service leaves | leaves | nonsense -, kill -
+  })
+end
+
 -- The web.
 c.www = { port = "127.0.0.1:0", change_hook_dialects = {
   base = true,
   github = { class = webhooks.GitHubEventHandler:extend("Forge", {
     handle_release = function(self, payload, event) FAULT return {} end, --> handle_release | change hook github | POST /change_hook/github 500
+  }), codebase = function(payload) FAULT return "own" end }, --> codebase | change hook github | PUSH /change_hook/github 500
+  prepared = { class = webhooks.BaseHookHandler:extend("Prepared", {
+    before_start = function(self) FAULT end, --> before_start | change hook prepared | POST /change_hook/prepared 500 | nonsense -
+    getChanges = function(self, request) return {} end,
   }) },
   own = { class = webhooks.BaseHookHandler:extend("Dialect", {
     getChanges = function(self, request) FAULT return {} end, --> getChanges | change hook own | POST /change_hook/own 500
   }) },
 }, dashboards = {
   util.Dashboard{name = "board", app = function(request) FAULT return "<p>well</p>" end}, --> app | dashboard board | GET /dashboards/board 500
+},
+-- Each is asked about one person only; the others may do everything.
+auth = util.CustomAuth{check_credentials = function(name, password) if name == "guest" then FAULT end return true end}, --> check_credentials | util.CustomAuth | AS guest 401
+authz = util.Authz{
+  policy = function(user, action, endpoint) if user.username == "citizen" then FAULT end return nil end, --> policy | util.Authz | AS citizen 403
+  allowRules = {
+    util.EndpointMatcher{role = "staff", match = function(endpoint, action, user) if user.username == "matched" then FAULT end return false end}, --> match | util.EndpointMatcher at master.lua:LINE | AS matched 403
+    util.EndpointMatcher{role = "staff", match = function(endpoint, action, user) return user.username == "member" end},
+    util.AnyControlEndpointMatcher{role = "anonymous"},
+  },
+  roleMatchers = { util.Roles{function(user) if user.username == "member" then FAULT return "staff" end return nil end} }, --> fn | util.Roles | AS member 403
 } }
+table.insert(c.schedulers, schedulers.ForceScheduler{name = "plain", builderNames = {"fine"}})
 table.insert(c.schedulers, schedulers.ForceScheduler{name = "force", builderNames = {"fine"}, properties = {
   util.ChoiceStringParameter{name = "choice", strict = false, default = "",
     choices = function(master, scheduler) FAULT return {"a"} end, --> choices | scheduler force | GET /api/v2/forceschedulers/force 200
@@ -303,6 +427,12 @@ table.insert(c.schedulers, schedulers.ForceScheduler{name = "validated", builder
 table.insert(c.schedulers, schedulers.ForceScheduler{name = "parsed", builderNames = {"fine"}, properties = {
   util.BaseParameter:extend("Parsed", {
     parse_from_arg = function(self, value) FAULT return value end, --> parse_from_arg | field text of scheduler parsed | FORCE parsed 400 | nonsense -
+  }){name = "text", default = "x"},
+}})
+table.insert(c.schedulers, schedulers.ForceScheduler{name = "begun", builderNames = {"fine"}, properties = {
+  util.BaseParameter:extend("Begun", {
+    before_start = function(self) FAULT end, --> before_start | field text of scheduler begun | FORCE begun 400 | nonsense -
+    parse_from_arg = function(self, value) return value end,
   }){name = "text", default = "x"},
 }})
 return c

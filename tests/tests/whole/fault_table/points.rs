@@ -14,6 +14,8 @@ pub enum Outcome {
     Answers(String, String, u16),
     /// It is told.
     Acts,
+    /// It is told again and again when its object leaves.
+    Leaves,
 }
 
 /// One function.
@@ -31,11 +33,11 @@ impl Point {
     fn read(line: usize, text: &str) -> Result<Point> {
         let mut fields = text.split('|').map(str::trim);
         let mut next = || fields.next().with_context(|| format!("points.lua:{line}: a field is missing"));
-        let (callback, concerns, outcome) = (next()?.to_string(), next()?.to_string(), next()?);
+        let (callback, concerns, outcome) = (next()?.to_string(), next()?, next()?);
         let without = fields.next().unwrap_or_default().split(',');
         Ok(Point {
             callback,
-            concerns,
+            concerns: concerns.replace("LINE", &line.to_string()),
             outcome: Outcome::read(outcome).with_context(|| format!("points.lua:{line}: {outcome}"))?,
             without: without.map(|name| name.trim().trim_end_matches(" -").to_string()).collect(),
             line: i64::try_from(line)?,
@@ -51,7 +53,7 @@ impl Point {
         let (builder, count) = match &self.outcome {
             Outcome::Ends(builder, _) | Outcome::Waits(builder) => (builder, 1),
             Outcome::Begets(builder, count) => (builder, (*count).max(1)),
-            Outcome::Answers(..) | Outcome::Acts => return None,
+            Outcome::Answers(..) | Outcome::Acts | Outcome::Leaves => return None,
         };
         let scheduler = self.concerns.strip_prefix("scheduler ").filter(|name| name.starts_with("by "));
         Some((scheduler.unwrap_or(builder).to_string(), count))
@@ -63,6 +65,7 @@ impl Outcome {
         let words: Vec<&str> = text.split(' ').collect();
         Ok(match words[..] {
             ["acts"] => Outcome::Acts,
+            ["leaves"] => Outcome::Leaves,
             [name, "waits"] => Outcome::Waits(name.into()),
             [name, "ends", results] => Outcome::Ends(name.into(), results.parse()?),
             [name, "begets", count] => Outcome::Begets(name.into(), count.parse()?),
