@@ -114,6 +114,8 @@ mod states;
 mod stops;
 #[path = "whole/subversion.rs"]
 mod subversion;
+#[path = "whole/tokens.rs"]
+mod tokens;
 #[path = "whole/tries.rs"]
 mod tries;
 #[path = "whole/trigger.rs"]

@@ -4,7 +4,7 @@ use crate::source::SourceError;
 use lunabot_model::Json;
 use lunabot_net::http;
 use lunabot_net::reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
-use lunabot_net::reqwest::{Client, Url};
+use lunabot_net::reqwest::{Client, RequestBuilder, Url};
 use std::time::Duration;
 
 /// For one answer.
@@ -24,6 +24,8 @@ pub enum Login {
     Nobody,
     /// `Authorization: token …`.
     Token(String),
+    /// `Authorization: Bearer …`.
+    Bearer(String),
     Basic(String, String),
 }
 
@@ -66,9 +68,13 @@ impl ForgeApi {
 
     /// The answer's body; anything but success is an error.
     pub async fn text(&self, url: Url) -> Result<Vec<u8>, SourceError> {
+        self.answer(self.client.get(url.clone()), url).await
+    }
+
+    async fn answer(&self, request: RequestBuilder, url: Url) -> Result<Vec<u8>, SourceError> {
         let shown = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
         let told = |error: http::HttpError| SourceError::Other(format!("{shown}: {error}"));
-        let response = self.client.get(url).send().await.map_err(|error| told(error.into()))?;
+        let response = request.send().await.map_err(|error| told(error.into()))?;
         let status = response.status();
         let body = http::body(response, MAX_ANSWER).await.map_err(told)?;
         if status.is_success() {
@@ -81,8 +87,17 @@ impl ForgeApi {
     }
 
     pub async fn json(&self, url: Url) -> Result<Json, SourceError> {
+        self.json_of(self.client.get(url.clone()), url).await
+    }
+
+    /// What a request without a body is answered; `accept` is the form that is wanted.
+    pub async fn post(&self, url: Url, accept: &'static str) -> Result<Json, SourceError> {
+        self.json_of(self.client.post(url.clone()).header(ACCEPT, accept), url).await
+    }
+
+    async fn json_of(&self, request: RequestBuilder, url: Url) -> Result<Json, SourceError> {
         let path = url.path().to_string();
-        let body = self.text(url).await?;
+        let body = self.answer(request, url).await?;
         serde_json::from_slice(&body)
             .map_err(|e| SourceError::Other(format!("{path}: the answer is no JSON: {e}")))
     }
@@ -95,6 +110,7 @@ fn headers(login: Login) -> Result<HeaderMap, SourceError> {
     let value = match login {
         Login::Nobody => return Ok(headers),
         Login::Token(token) => format!("token {token}"),
+        Login::Bearer(token) => format!("Bearer {token}"),
         Login::Basic(user, password) => {
             let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
             format!("Basic {pair}")

@@ -3,7 +3,7 @@
 use crate::source::Poller;
 use crate::{
     bzr_poller, gerrit, git_poller, hg_poller, maildir, own_source, p4_source, pull_requests, secrets,
-    svn_poller,
+    svn_poller, tokens,
 };
 use lunabot_model::kind::{Params, check_as};
 use lunabot_model::{AnyObject, Kind, Problem};
@@ -54,5 +54,5 @@ pub static SECRETS: &[&Kind] = &[&secrets::SECRET_IN_A_FILE, &secrets::SECRET_PR
 /// Every kind of this room.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {
     let sources = CHANGE_SOURCES.iter().map(|source| source.kind);
-    sources.chain(SECRETS.iter().copied()).chain(crate::reporters::kinds::kinds())
+    sources.chain(SECRETS.iter().copied()).chain(tokens::KINDS).chain(crate::reporters::kinds::kinds())
 }

@@ -1,4 +1,4 @@
-//! The outside world: change sources, reporters and secret stores.
+//! The outside world: change sources, reporters, secret stores, and tokens that are made.
 //!
 //! What a configuration may declare here is listed in [`CHANGE_SOURCES`] and [`SECRETS`]; the binary hands the kinds
 //! to the script host, and what was declared to [`ChangeSources`] and [`Secrets`], which start, change and stop what
@@ -27,8 +27,10 @@ pub mod secrets;
 pub mod source;
 mod split_file;
 mod svn_poller;
+pub mod tokens;
 
 pub use change_sources::{Applied, ChangeSources, Environment, Generation, Served, SourceStatus};
 pub use kinds::{CHANGE_SOURCES, ChangeSourceKind, SECRETS, kinds};
 pub use reporters::Reporters;
 pub use secrets::Secrets;
+pub use tokens::Tokens;

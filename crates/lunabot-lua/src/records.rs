@@ -2,8 +2,8 @@
 
 use crate::profile::{Profile, ProfileRow, Spent};
 use crate::script_errors::{ScriptErrorRow, ScriptErrors};
-use lunabot_model::Clock;
 use lunabot_model::script::{CallSite, Conceal, ScriptError, ScriptErrorKind};
+use lunabot_model::{Clock, Time, Token};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -25,6 +25,13 @@ impl Records {
     pub fn learn(&self, name: &str, value: &str) {
         if let Some(secrets) = &self.secrets {
             secrets.learn(name, value);
+        }
+    }
+
+    /// A token was made.
+    pub fn learn_token(&self, name: &str, token: &Token, now: Time) {
+        if let Some(secrets) = &self.secrets {
+            secrets.learn_token(name, token, now);
         }
     }
 

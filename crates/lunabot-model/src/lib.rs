@@ -50,7 +50,7 @@ pub use properties::{Properties, Property};
 pub use results::Results;
 pub use script::{
     Arg, CallError, Instance, LiveObject, ScriptError, ScriptErrorKind, ScriptHost, ScriptObject,
-    SecretSource,
+    SecretSource, Token,
 };
 
 /// JSON, the form of everything that leaves a room without a type of its own.

@@ -177,8 +177,8 @@ pub fn is_dynamic(value: &Json) -> bool {
     }
 }
 
-/// A value for people to read: what names a secret (`util.Secret`, or a `util.Interpolate` of secrets alone) is `<name>`, as it
-/// is in logs (04.039). Other objects stay what they are.
+/// A value for people to read: what names a secret (`util.Secret`, what makes a token, or a `util.Interpolate` of such alone) is
+/// `<name>`, as it is in logs (04.039). Other objects stay what they are.
 pub fn with_secrets_named(value: &Json) -> Json {
     if !is_dynamic(value) {
         return value.clone();
@@ -197,16 +197,27 @@ fn named(value: &Json) -> Option<Json> {
     match value.get("$kind")?.as_str()? {
         "util.Secret" => Some(format!("<{}>", args.get("secret_name")?.as_str()?).into()),
         "util.Interpolate" => {
-            let mut parts = args.get("fmtstring")?.as_str()?.split("%(secret:");
+            let mut parts = args.get("fmtstring")?.as_str()?.split("%(");
             let mut text = parts.next()?.to_string();
             for part in parts {
-                let (name, rest) = part.split_once(")s")?;
-                text.push_str(&format!("<{name}>{rest}"));
+                let (what, rest) = part.split_once(")s")?;
+                match what.split_once(':')? {
+                    ("secret", name) => text.push_str(&format!("<{name}>")),
+                    ("kw", name) => text.push_str(named(args.get(name)?)?.as_str()?),
+                    _ => return None,
+                }
+                text.push_str(rest);
             }
-            (!text.contains("%(")).then(|| text.replace("%%", "%").into())
+            Some(text.replace("%%", "%").into())
         }
-        _ => None,
+        kind => Some(format!("<{}>", token_name(kind)?).into()),
     }
+}
+
+/// The name by which tokens are shown that objects of this kind yield; `None`: they are no tokens.
+pub fn token_name(kind: &str) -> Option<&str> {
+    let name = kind.strip_prefix("util.")?;
+    matches!(name, "jwt" | "GitHubAppToken").then_some(name)
 }
 
 /// An option that may be written as a value of type `T` or as a renderable that yields one (04.034–04.038).

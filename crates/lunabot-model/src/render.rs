@@ -14,6 +14,7 @@ pub use service::ServiceScope;
 
 use crate::kinds::commands::SELF;
 use crate::kinds::renderables as kinds;
+use crate::object::token_name;
 use crate::resources::SourceStamp;
 use crate::script::LiveObject;
 use crate::{AnyObject, Arg, BoxFuture, Callback, FromLua, Json, Properties, ScriptError, ScriptErrorKind};
@@ -50,6 +51,12 @@ pub trait RenderContext: Send + Sync {
 
     /// A secret; its value is registered for masking. `None`: no provider knows it.
     fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>>;
+
+    /// The token that a declared object yields, with its options rendered (`util.jwt`, `util.GitHubAppToken`); registered for
+    /// masking.
+    fn token<'a>(&'a self, declared: &'a AnyObject, _options: Json) -> BoxFuture<'a, Result<String, String>> {
+        Box::pin(ready(Err(format!("{} makes no tokens here", declared.kind))))
+    }
 
     /// Calls a function with the properties first, then `args` (`util.renderer`, `util.Transform`).
     /// With `with_properties` false the properties are left out.
@@ -204,6 +211,7 @@ impl<'a> Scope<'a> {
             "util.URLForBuild" => self.cx.build_url().map(Json::from).ok_or("there is no build here".into()),
             "util.BinaryOp" => self.binary_op(&object).await,
             "util.Obfuscated" | "util.ShellArg" => self.itself(&object).await,
+            kind if token_name(kind).is_some() => self.token(&object).await,
             _ => return Ok(value.clone()),
         };
         rendered.map_err(|fault| match fault {
@@ -241,6 +249,11 @@ impl<'a> Scope<'a> {
             (None, Some(default)) => Ok(self.yielded(default).await?),
             (None, None) => Err(unknown_secret(&params.secret_name)),
         }
+    }
+
+    async fn token(self, object: &AnyObject) -> Result<Json, Fault> {
+        let options = self.yielded(object.args.clone()).await?;
+        Ok(self.cx.token(object, options).await?.into())
     }
 
     /// 04.030.

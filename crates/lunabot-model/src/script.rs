@@ -4,7 +4,7 @@ mod live;
 
 pub use live::{CallError, Inert, Instance, Keep, LiveKind, LiveObject, Local, ScriptObject};
 
-use crate::{BoxFuture, Callback, Json};
+use crate::{BoxFuture, Callback, Json, Time};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -183,6 +183,8 @@ pub trait MasterPort: Send + Sync {
 pub trait Conceal: Send + Sync {
     /// From now on the value is shown as `<name>`.
     fn learn(&self, name: &str, value: &str);
+    /// The same for a token, until it is worth nothing.
+    fn learn_token(&self, name: &str, token: &Token, now: Time);
     /// The text without secrets.
     fn conceal<'a>(&self, text: &'a str) -> Cow<'a, str>;
 }
@@ -250,4 +252,31 @@ pub struct ScriptError {
 pub trait SecretSource: Send + Sync {
     /// The value, or `None` if no provider knows the name. The error names the provider that failed.
     fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>>;
+
+    /// A token of a kind of [`crate::object::token_name`], made as `options` say, which are rendered. It may be one that was
+    /// made before.
+    fn token<'a>(&'a self, kind: &'a str, _options: Json) -> BoxFuture<'a, Result<Token, String>> {
+        Box::pin(std::future::ready(Err(format!("{kind} makes no tokens here"))))
+    }
+}
+
+/// A token of [`SecretSource::token`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    pub text: String,
+    /// From then on it is worth nothing.
+    pub expires: Time,
+}
+
+/// Secrets for those who only look whether all are known, before anything starts: nobody outside is asked for a token.
+pub struct Beforehand(pub Arc<dyn SecretSource>);
+
+impl SecretSource for Beforehand {
+    fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
+        self.0.get(name)
+    }
+
+    fn token<'a>(&'a self, kind: &'a str, _: Json) -> BoxFuture<'a, Result<Token, String>> {
+        Box::pin(std::future::ready(Ok(Token { text: kind.into(), expires: Time(i64::MAX) })))
+    }
 }

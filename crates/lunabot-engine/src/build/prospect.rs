@@ -6,7 +6,7 @@ use crate::worker::WorkerHandle;
 use lunabot_model::render::{RenderContext, RenderError};
 use lunabot_model::resources::SourceStamp;
 use lunabot_model::script::{Inert, LiveObject};
-use lunabot_model::{BoxFuture, Callback, Json, Properties};
+use lunabot_model::{AnyObject, BoxFuture, Callback, Json, Properties};
 use std::sync::Arc;
 
 /// See the module. Its properties are those it would begin with; setting one changes nothing.
@@ -33,6 +33,12 @@ impl RenderContext for Prospect {
 
     fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
         Box::pin(self.builder.generation.secrets.get(name))
+    }
+
+    fn token<'a>(&'a self, declared: &'a AnyObject, options: Json) -> BoxFuture<'a, Result<String, String>> {
+        Box::pin(
+            async move { Ok(self.builder.generation.secrets.token(&declared.kind, options).await?.text) },
+        )
     }
 
     fn call<'a>(

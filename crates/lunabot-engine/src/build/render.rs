@@ -6,7 +6,7 @@ use crate::scripts::props_field;
 use lunabot_model::render::{RenderContext, RenderError, render, renderer_args};
 use lunabot_model::resources::SourceStamp;
 use lunabot_model::script::{CallSite, LiveObject};
-use lunabot_model::{Arg, BoxFuture, CallError, Callback, Json, Properties};
+use lunabot_model::{AnyObject, Arg, BoxFuture, CallError, Callback, Json, Properties};
 use lunabot_proto::{Value, WorkerInfo};
 use std::sync::{Arc, Weak};
 
@@ -29,6 +29,10 @@ impl RenderContext for BuildShared {
 
     fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
         Box::pin(self.masks.ask(self.builder.generation.secrets.as_ref(), name))
+    }
+
+    fn token<'a>(&'a self, declared: &'a AnyObject, options: Json) -> BoxFuture<'a, Result<String, String>> {
+        Box::pin(self.masks.mint(self.builder.generation.secrets.as_ref(), declared, options))
     }
 
     fn call<'a>(

@@ -1,8 +1,9 @@
 //! Secrets are replaced by `<name>` wherever text leaves a build (reference 04.039, 13.024).
 
 use super::forms::forms;
+use lunabot_model::object::{is_dynamic, token_name};
 use lunabot_model::script::Conceal;
-use lunabot_model::{Json, SecretSource};
+use lunabot_model::{AnyObject, Json, SecretSource, Time, Token};
 use regex::Regex;
 use serde_json::json;
 use std::borrow::Cow;
@@ -14,10 +15,26 @@ use std::sync::{Arc, PoisonError, RwLock};
 #[derive(Debug, Default)]
 pub struct Masks(RwLock<Arc<Table>>);
 
+/// Where a secret comes from.
+#[derive(Debug, Clone)]
+struct Source {
+    name: String,
+    of: Origin,
+}
+
+#[derive(Debug, Clone)]
+enum Origin {
+    Store,
+    /// With what yields it again, where that may be stored.
+    Token {
+        expires: Time,
+        declared: Option<Json>,
+    },
+}
+
 #[derive(Debug, Default)]
 struct Table {
-    /// Secret → name.
-    secrets: BTreeMap<String, String>,
+    secrets: BTreeMap<String, Source>,
     /// The secrets and all their other forms → name.
     names: BTreeMap<String, String>,
     /// Any of the forms, longest first.
@@ -29,6 +46,11 @@ impl Masks {
     /// From now on `value` is shown as `<name>`, in whatever form it appears (see [`super::forms`]). Blank values are not
     /// masked.
     pub fn add(&self, name: &str, value: &str) {
+        self.put(value, Source { name: name.into(), of: Origin::Store }, None);
+    }
+
+    /// Takes a secret in; given the time it leaves out tokens that are worth nothing any more.
+    fn put(&self, value: &str, source: Source, now: Option<Time>) {
         if value.trim().is_empty() {
             return;
         }
@@ -37,7 +59,10 @@ impl Masks {
             return;
         }
         let mut secrets = table.secrets.clone();
-        secrets.insert(value.to_string(), name.to_string());
+        if let Some(now) = now {
+            secrets.retain(|_, s| !matches!(s.of, Origin::Token { expires, .. } if expires <= now));
+        }
+        secrets.insert(value.to_string(), source);
         *table = Arc::new(Table::new(secrets));
     }
 
@@ -61,9 +86,24 @@ impl Masks {
         Ok(value)
     }
 
+    /// A token from its source; from now on it is hidden.
+    pub async fn mint(
+        &self,
+        source: &dyn SecretSource,
+        declared: &AnyObject,
+        options: Json,
+    ) -> Result<String, String> {
+        let token = source.token(&declared.kind, options).await?;
+        let name = token_name(&declared.kind).unwrap_or(&declared.kind).to_string();
+        let of = Origin::Token { expires: token.expires, declared: portable(declared) };
+        self.put(&token.text, Source { name, of }, None);
+        Ok(token.text)
+    }
+
     /// The value in a form that can be stored and handed to another build: each secret is replaced by what yields it again
-    /// when it is rendered (`util.Secret`, `util.Interpolate`). `at` says where that was, for messages. A secret that was
-    /// encoded, or is in a key, cannot be replaced; then the error has its name.
+    /// when it is rendered (`util.Secret`, `util.Interpolate`, what was declared for a token). `at` says where that was, for
+    /// messages. A secret that was encoded, or is in a key, cannot be replaced; the error says what the value holds, and
+    /// what to do.
     pub fn sealed(&self, value: &Json, at: &str) -> Result<Json, String> {
         let table = self.table();
         if table.pattern.is_none() { Ok(value.clone()) } else { table.sealed(value, at) }
@@ -79,19 +119,50 @@ impl Conceal for Masks {
         self.add(name, value);
     }
 
+    fn learn_token(&self, name: &str, token: &Token, now: Time) {
+        let of = Origin::Token { expires: token.expires, declared: None };
+        self.put(&token.text, Source { name: name.into(), of }, Some(now));
+    }
+
     fn conceal<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.mask(text)
     }
 }
 
+/// What was declared for a token, if it may be stored and yields the same in another build: it holds no key, and only the
+/// key is computed.
+fn portable(declared: &AnyObject) -> Option<Json> {
+    let options = declared.args.as_object()?;
+    let named = |key: &Json| key["$kind"] == "util.Secret" && key["$args"].get("default").is_none();
+    let fine = |(name, value): (&String, &Json)| match name.as_str() {
+        "key" => named(value),
+        _ => !is_dynamic(value),
+    };
+    options.iter().all(fine).then(|| serde_json::to_value(declared).ok())?
+}
+
+fn encoded(shown: &str) -> String {
+    format!(
+        "holds {shown} in an encoded form, which cannot be handed to a build without showing it; hand on the secret \
+         itself, and encode it in the build"
+    )
+}
+
+fn closed(shown: &str) -> String {
+    format!(
+        "holds {shown}, which another build cannot make: its options are computed, or its key is written out; let that \
+         build make it, or give its key as key_file or util.Secret"
+    )
+}
+
 impl Table {
-    fn new(secrets: BTreeMap<String, String>) -> Self {
+    fn new(secrets: BTreeMap<String, Source>) -> Self {
         let mut names = BTreeMap::new();
-        for (value, name) in &secrets {
-            names.extend(forms(value).into_iter().map(|form| (form, name.clone())));
+        for (value, source) in &secrets {
+            names.extend(forms(value).into_iter().map(|form| (form, source.name.clone())));
         }
         // What is a secret by itself goes by its own name, whatever else it may be a form of.
-        names.extend(secrets.clone());
+        names.extend(secrets.iter().map(|(value, source)| (value.clone(), source.name.clone())));
         let mut forms: Vec<&String> = names.keys().collect();
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         let pattern = forms.iter().map(|form| regex::escape(form)).collect::<Vec<_>>().join("|");
@@ -130,7 +201,7 @@ impl Table {
             Json::Array(items) => items.iter().map(|item| self.sealed(item, at)).collect(),
             Json::Object(map) => {
                 if let Some(key) = map.keys().find(|key| self.mask(key) != key.as_str()) {
-                    return Err(self.mask(key).into_owned());
+                    return Err(encoded(&self.mask(key)));
                 }
                 map.iter().map(|(key, item)| Ok((key.clone(), self.sealed(item, at)?))).collect()
             }
@@ -140,23 +211,38 @@ impl Table {
 
     fn sealed_text(&self, text: &str, at: &str) -> Result<Json, String> {
         let object = |kind: &str, args: Json| json!({"$kind": kind, "$id": 0, "$at": at, "$args": args});
-        if let Some(name) = self.secrets.get(text) {
-            return Ok(object("util.Secret", json!({"secret_name": name})));
+        match self.secrets.get(text) {
+            Some(Source { of: Origin::Token { declared, .. }, .. }) => {
+                return declared.clone().ok_or_else(|| closed(&self.shown(text)));
+            }
+            Some(Source { name, of: Origin::Store }) => {
+                return Ok(object("util.Secret", json!({"secret_name": name})));
+            }
+            None => {}
         }
-        let (mut format, mut end) = (String::new(), 0);
+        let (mut format, mut end, mut tokens) = (String::new(), 0, serde_json::Map::new());
         for found in self.pattern.iter().flat_map(|pattern| pattern.find_iter(text)) {
-            // A name with parentheses or a colon cannot stand in a format.
-            let name = self.secrets.get(found.as_str()).filter(|name| !name.contains(['(', ')', ':']));
-            let name = name.ok_or_else(|| self.shown(found.as_str()))?;
+            let shown = self.shown(found.as_str());
+            let source = self.secrets.get(found.as_str()).ok_or_else(|| encoded(&shown))?;
             format.push_str(&text[end..found.start()].replace('%', "%%"));
-            format.push_str(&format!("%(secret:{name})s"));
+            match &source.of {
+                Origin::Token { declared, .. } => {
+                    let name = format!("token{}", tokens.len() + 1);
+                    format.push_str(&format!("%(kw:{name})s"));
+                    tokens.insert(name, declared.clone().ok_or_else(|| closed(&shown))?);
+                }
+                // Such a name cannot stand in a format.
+                Origin::Store if source.name.contains(['(', ')', ':']) => return Err(encoded(&shown)),
+                Origin::Store => format.push_str(&format!("%(secret:{})s", source.name)),
+            }
             end = found.end();
         }
         if format.is_empty() {
             return Ok(text.into());
         }
         format.push_str(&text[end..].replace('%', "%%"));
-        Ok(object("util.Interpolate", json!({"fmtstring": format})))
+        tokens.insert("fmtstring".into(), format.into());
+        Ok(object("util.Interpolate", tokens.into()))
     }
 
     /// Where an unfinished secret may begin: the first place from which `text` to its end is the beginning of one.
@@ -301,9 +387,14 @@ mod tests {
             assert_eq!(masks.sealed(&value, "t"), Ok(sealed));
         }
         let encoded = json!(["dHIwdWI0ZG9y"]);
-        assert_eq!(masks.sealed(&encoded, "t"), Err("<pw>".into()));
-        assert_eq!(masks.sealed(&json!({"tr0ub4dor": 1}), "t"), Err("<pw>".into()));
-        assert_eq!(masks.sealed(&json!("x s3cret-value"), "t"), Err("<odd:name>".into()));
+        for (value, held) in [
+            (encoded, "holds <pw> in an encoded form"),
+            (json!({"tr0ub4dor": 1}), "holds <pw> in an encoded form"),
+            (json!("x s3cret-value"), "holds <odd:name> in an encoded form"),
+        ] {
+            let error = masks.sealed(&value, "t").unwrap_err();
+            assert!(error.starts_with(held), "{error}");
+        }
     }
 
     proptest! {

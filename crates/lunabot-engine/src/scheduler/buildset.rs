@@ -10,7 +10,7 @@ use lunabot_model::render::{RenderContext, RenderError, render};
 use lunabot_model::resources::{Change, SourceStamp};
 use lunabot_model::script::{CallSite, LiveObject};
 use lunabot_model::{
-    Arg, BoxFuture, BuildId, BuildRequestId, BuilderId, BuildsetId, Callback, Json, Properties,
+    AnyObject, Arg, BoxFuture, BuildId, BuildRequestId, BuilderId, BuildsetId, Callback, Json, Properties,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -215,18 +215,10 @@ async fn rendered_properties(cx: &BuildsetContext) -> Result<Properties, RenderE
     // Only now are all the secrets known.
     let sealed = rendered.into_iter().map(|(name, property, value)| {
         let sealed = cx.masks.sealed(&value, &cx.concerns);
-        let value = sealed.map_err(|secret| RenderError::new(encoded(name, &secret)))?;
+        let value = sealed.map_err(|held| RenderError::new(format!("the property {name} {held}")))?;
         Ok((name, lunabot_model::Property { value, ..property.clone() }))
     });
     sealed.collect()
-}
-
-/// Why a property cannot be handed on (04.039).
-pub(crate) fn encoded(property: &str, secret: &str) -> String {
-    format!(
-        "the property {property} holds {secret} in an encoded form, which cannot be handed to a build without showing \
-         it; hand on the secret itself, and encode it in the build"
-    )
 }
 
 /// The source stamps of a buildset for changes (03.005): of each codebase the newest change's, or the defaults.
@@ -332,6 +324,10 @@ impl RenderContext for BuildsetContext {
 
     fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
         Box::pin(self.masks.ask(self.around.secrets.as_ref(), name))
+    }
+
+    fn token<'a>(&'a self, declared: &'a AnyObject, options: Json) -> BoxFuture<'a, Result<String, String>> {
+        Box::pin(self.masks.mint(self.around.secrets.as_ref(), declared, options))
     }
 
     fn call<'a>(

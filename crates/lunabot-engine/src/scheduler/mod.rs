@@ -28,7 +28,6 @@ mod tries;
 mod trigger;
 mod triggerable;
 
-pub(crate) use buildset::encoded;
 pub use stamps::PartialStamp;
 pub(crate) use tries::{TryError, TryUserpassParams, port_problem};
 pub use trigger::{Completed, TriggerError, TriggerOrder, Triggered, TriggeredBuild};

@@ -3,7 +3,7 @@
 use super::StepContext;
 use lunabot_model::render::{RenderContext, RenderError};
 use lunabot_model::resources::SourceStamp;
-use lunabot_model::{BoxFuture, Callback, Json, Properties};
+use lunabot_model::{AnyObject, BoxFuture, Callback, Json, Properties};
 
 impl RenderContext for StepContext {
     fn properties(&self) -> Properties {
@@ -24,6 +24,10 @@ impl RenderContext for StepContext {
 
     fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
         self.0.build.secret(name)
+    }
+
+    fn token<'a>(&'a self, declared: &'a AnyObject, options: Json) -> BoxFuture<'a, Result<String, String>> {
+        self.0.build.token(declared, options)
     }
 
     fn call<'a>(

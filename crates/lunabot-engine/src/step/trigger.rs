@@ -83,8 +83,7 @@ impl StepContext {
                 "reason" => Ok(self.masks().mask_json(&property.value)),
                 _ => self.masks().sealed(&property.value, "a Trigger step"),
             };
-            let value =
-                value.map_err(|secret| StepError::Exception(crate::scheduler::encoded(name, &secret)))?;
+            let value = value.map_err(|held| StepError::Exception(format!("the property {name} {held}")))?;
             Ok((name.to_owned(), Property { value, ..property.clone() }))
         };
         properties.iter().map(handed_on).collect()

@@ -20,6 +20,7 @@ use lunabot_data::{Data, DataError};
 use lunabot_model::config::ConfigError;
 use lunabot_model::object::same;
 use lunabot_model::revlink::Revlink;
+use lunabot_model::script::Beforehand;
 use lunabot_model::{AnyObject, Callback, Clock, Json, ScriptHost, SecretSource};
 use status::Board;
 use std::collections::BTreeMap;
@@ -246,7 +247,9 @@ impl ChangeSources {
             problems.into_iter().map(|p| error_at(object, text(p))).collect::<Vec<_>>()
         })?;
         let context = self.context(source, object, generation);
-        poller.check(&context).await.map_err(|e| vec![error_at(object, e.to_string())])?;
+        let secrets = Arc::new(Beforehand(context.secrets.clone()));
+        let looking = SourceContext { secrets, ..context.clone() };
+        poller.check(&looking).await.map_err(|e| vec![error_at(object, e.to_string())])?;
         let json = serde_json::to_value(object).map_err(|e| vec![error_at(object, e.to_string())])?;
         let (name, kind) = (context.name.clone(), object.kind.clone());
         Ok((name, Planned { object: json, kind, declared: Declared { poller, context } }))

@@ -98,10 +98,17 @@ fn read_one(path: &PathBuf, params: &SecretInAFileParams) -> Result<Vec<(String,
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let facts = std::fs::metadata(path).map_err(|e| e.to_string())?;
-    if facts.is_dir() {
+    if std::fs::metadata(path).map_err(|e| e.to_string())?.is_dir() {
         return Ok(Vec::new());
     }
+    let text = text_of(path)?;
+    let value = if params.strip { text.trim_end_matches(['\r', '\n']) } else { &text };
+    Ok(names.into_iter().map(|name| (name.to_string(), value.to_string())).collect())
+}
+
+/// What a file of secrets holds, if nobody else may use it.
+pub(crate) fn text_of(path: &Path) -> Result<String, String> {
+    let facts = std::fs::metadata(path).map_err(|e| e.to_string())?;
     let mode = facts.permissions().mode() & 0o777;
     if mode & 0o007 != 0 {
         return Err(format!("others may use this file (mode {mode:o}); run chmod o= on it"));
@@ -109,7 +116,5 @@ fn read_one(path: &PathBuf, params: &SecretInAFileParams) -> Result<Vec<(String,
     if !facts.is_file() || facts.len() > LONGEST {
         return Err(format!("not a file of at most {LONGEST} bytes"));
     }
-    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
-    let value = if params.strip { text.trim_end_matches(['\r', '\n']) } else { &text };
-    Ok(names.into_iter().map(|name| (name.to_string(), value.to_string())).collect())
+    std::fs::read_to_string(path).map_err(|e| e.to_string())
 }

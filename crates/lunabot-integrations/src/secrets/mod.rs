@@ -3,6 +3,7 @@
 mod file;
 mod own;
 
+pub(crate) use file::text_of;
 pub use file::{SECRET_IN_A_FILE, SecretInAFile};
 pub use own::SECRET_PROVIDER_BASE;
 

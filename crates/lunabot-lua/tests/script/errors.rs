@@ -96,7 +96,7 @@ async fn mistakes_are_told_with_place_path_and_remedy() {
             "f:addStep(steps.Trigger{schedulerNames = {'x'}})",
             "master.lua:@1: steps.Trigger: not supported yet",
         ),
-        ("util.jwt{}", "master.lua:@1: util.jwt: not supported yet"),
+        ("util.LdapUserInfo{}", "master.lua:@1: util.LdapUserInfo: not supported yet"),
         (
             "util.watch('x', print)",
             "master.lua:@1: util.watch: works in what runs (activate, startService …), not while the configuration is loaded",

@@ -233,7 +233,8 @@ const CALLED_WITH_PROPS: &[CallbackSpec] = &[CallbackSpec {
     on_error: "EXCEPTION of the step, or an error of the scheduler or service that asked",
 }];
 
-pub(super) const fn renderable(
+/// A kind of value that is computed later.
+pub const fn renderable(
     name: &'static str,
     positional: &'static [&'static str],
     doc: &'static str,

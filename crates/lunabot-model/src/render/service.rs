@@ -3,7 +3,9 @@
 use super::{RenderContext, RenderError, render, renderer_args};
 use crate::resources::SourceStamp;
 use crate::script::{CallSite, Inert, LiveObject};
-use crate::{BoxFuture, Callback, ClassOf, Json, Properties, Renderable, ScriptHost, SecretSource};
+use crate::{
+    AnyObject, BoxFuture, Callback, ClassOf, Json, Properties, Renderable, ScriptHost, SecretSource,
+};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
@@ -89,6 +91,10 @@ impl RenderContext for Knowing<'_> {
 
     fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
         self.scope.secrets.get(name)
+    }
+
+    fn token<'a>(&'a self, declared: &'a AnyObject, options: Json) -> BoxFuture<'a, Result<String, String>> {
+        Box::pin(async move { Ok(self.scope.secrets.token(&declared.kind, options).await?.text) })
     }
 
     fn call<'a>(

@@ -152,6 +152,22 @@ fn settings(config: &Config) -> BTreeMap<String, Json> {
     all.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
 }
 
+/// Everything that is declared in a configuration.
+pub fn declared_values(config: &Config) -> Vec<Json> {
+    let lists = [
+        &config.workers,
+        &config.schedulers,
+        &config.change_sources,
+        &config.services,
+        &config.projects,
+        &config.codebases,
+    ];
+    let mut all: Vec<Json> = lists.into_iter().flatten().map(json).collect();
+    all.extend(config.builders.iter().map(|builder| json(&builder.config)));
+    all.extend(settings(config).into_values());
+    all
+}
+
 /// Everything in a configuration was read from JSON and can be written as such.
 fn json(value: &impl serde::Serialize) -> Json {
     serde_json::to_value(value).unwrap_or(Json::Null)

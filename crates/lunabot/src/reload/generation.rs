@@ -1,18 +1,21 @@
 //! One loaded configuration, ready to be gone over to.
 
 use super::check;
+use super::diff::declared_values;
 use super::history::Load;
 use crate::basedir::BaseDir;
 use crate::wiring::{kinds, master_port::Port};
 use lunabot_data::Data;
 use lunabot_data::intake::Intake;
 use lunabot_engine::worker::{PB_CHANGES, change_source_names};
-use lunabot_integrations::Secrets;
+use lunabot_integrations::tokens::unusable_keys;
+use lunabot_integrations::{Secrets, Tokens};
 use lunabot_lua::{Host, Kept, LoadFailure, LoadOptions, Loaded, Records};
 use lunabot_model::config::{Config, ConfigError};
+use lunabot_model::object::token_name;
 use lunabot_model::render::ServiceScope;
-use lunabot_model::script::MasterPort;
-use lunabot_model::{BoxFuture, Clock, SecretSource, Templates, Time};
+use lunabot_model::script::{Beforehand, MasterPort};
+use lunabot_model::{BoxFuture, Clock, Json, SecretSource, Templates, Time, Token};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,7 +65,8 @@ impl Generation {
     /// Secrets of hooks and logins that nobody knows (12.009).
     pub async fn missing_secrets(&self) -> Vec<ConfigError> {
         let hooks = lunabot_www::Hooks::new(&self.config().www);
-        let (script, secrets) = (Arc::clone(&self.inner.host), Arc::clone(&self.inner.secrets));
+        let script = Arc::clone(&self.inner.host);
+        let secrets: Arc<dyn SecretSource> = Arc::new(Beforehand(Arc::clone(&self.inner.secrets)));
         let mut missing =
             lunabot_www::missing_hook_secrets(&hooks, Arc::clone(&script), Arc::clone(&secrets)).await;
         let scope = ServiceScope { script, secrets, concerns: "www.auth".into() };
@@ -139,10 +143,12 @@ impl Generation {
     }
 }
 
-/// Secrets that are hidden wherever functions speak, once they were asked for (04.039).
+/// Secrets and tokens that are hidden wherever functions speak, once they were asked for (04.039).
 struct Known {
     secrets: Secrets,
+    tokens: Arc<Tokens>,
     records: Arc<Records>,
+    clock: Arc<dyn Clock>,
 }
 
 impl SecretSource for Known {
@@ -155,6 +161,14 @@ impl SecretSource for Known {
             Ok(found)
         })
     }
+
+    fn token<'a>(&'a self, kind: &'a str, options: Json) -> BoxFuture<'a, Result<Token, String>> {
+        Box::pin(async move {
+            let token = self.tokens.get(kind, &options).await?;
+            self.records.learn_token(token_name(kind).unwrap_or(kind), &token, self.clock.now());
+            Ok(token)
+        })
+    }
 }
 
 /// Loads generations, each with the next number.
@@ -162,6 +176,7 @@ pub struct Loader {
     base: BaseDir,
     clock: Arc<dyn Clock>,
     records: Arc<Records>,
+    tokens: Arc<Tokens>,
     kept: Arc<Kept>,
     numbers: AtomicU64,
     templates: Arc<dyn Templates>,
@@ -170,7 +185,8 @@ pub struct Loader {
 impl Loader {
     pub fn new(base: BaseDir, clock: Arc<dyn Clock>, records: Arc<Records>) -> Self {
         let templates = Arc::new(lunabot_www::SiteTemplates::new(Arc::clone(&clock)));
-        Loader { base, clock, records, kept: Arc::default(), numbers: AtomicU64::new(1), templates }
+        let tokens = Arc::new(Tokens::new(config_folder(&base), Arc::clone(&clock)));
+        Loader { base, clock, records, tokens, kept: Arc::default(), numbers: AtomicU64::new(1), templates }
     }
 
     /// Loads and checks the configuration for a master. The record tells how it went, whatever the outcome.
@@ -232,7 +248,9 @@ impl Loader {
         warnings.extend(check::warnings(&config));
         warnings.extend(access.warnings(&config));
         let file = self.base.config().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let secrets = Arc::new(Known { secrets, records: Arc::clone(&self.records) });
+        warnings.extend(unusable_keys(declared_values(&config), self.config_folder()).await);
+        let (tokens, records) = (Arc::clone(&self.tokens), Arc::clone(&self.records));
+        let secrets = Arc::new(Known { secrets, tokens, records, clock: Arc::clone(&self.clock) });
         let inner = lunabot_engine::Generation { number, content_hash, config, file, host, secrets };
         let inner = Arc::new(inner);
         let (client, access) = (client.map(Arc::new), Arc::new(access));
@@ -263,8 +281,12 @@ impl Loader {
 
     /// Where relative paths of the configuration start (lua-api § 1).
     pub fn config_folder(&self) -> PathBuf {
-        self.base.config().parent().unwrap_or(self.base.dir()).to_owned()
+        config_folder(&self.base)
     }
+}
+
+fn config_folder(base: &BaseDir) -> PathBuf {
+    base.config().parent().unwrap_or(base.dir()).to_owned()
 }
 
 fn refused(loaded: Loaded, mut errors: Vec<ConfigError>) -> LoadFailure {

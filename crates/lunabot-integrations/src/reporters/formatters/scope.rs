@@ -7,7 +7,7 @@ use crate::reporters::working::Working;
 use lunabot_model::render::{RenderContext, RenderError, ServiceScope, render};
 use lunabot_model::resources::SourceStamp;
 use lunabot_model::script::{LiveObject, Local};
-use lunabot_model::{BoxFuture, Callback, Json, Properties, percent};
+use lunabot_model::{AnyObject, BoxFuture, Callback, Json, Properties, percent};
 use std::sync::Arc;
 
 pub(super) struct Reported {
@@ -60,6 +60,10 @@ impl RenderContext for Reported {
 
     fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
         self.scope.secrets.get(name)
+    }
+
+    fn token<'a>(&'a self, declared: &'a AnyObject, options: Json) -> BoxFuture<'a, Result<String, String>> {
+        Box::pin(async move { Ok(self.scope.secrets.token(&declared.kind, options).await?.text) })
     }
 
     fn call<'a>(
