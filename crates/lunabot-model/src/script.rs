@@ -172,7 +172,7 @@ impl Arg {
 /// What `lunabot.master` does inside callbacks (`master.data.get`, `master.state` …); implemented by the wiring.
 pub trait MasterPort: Send + Sync {
     /// `op` is `data.get`, `data.control`, `data.updates.addChange`, `data.updates.addBuildset`, `state.get`,
-    /// `state.set` …; arguments as in the contract.
+    /// `state.set` …; arguments as in the contract. `render` takes a value, and in words for what it is wanted.
     fn call<'a>(&'a self, op: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>>;
 
     /// The generation has retired ([`ScriptHost::retired`]): what belongs to none of its objects ends.

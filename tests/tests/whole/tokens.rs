@@ -99,6 +99,7 @@ f:addStep(steps.ShellCommand{name = "tell", env = {T = app}, command = {"sh", "-
 f:addStep(steps.GET{name = "get", url = url .. "/get", headers = {Authorization = bearer, ["X-Jwt"] = jwt}})
 f:addStep(steps.BuildStep:extend("Asks", {params = {token = {type = "secret"}}, run = function(self)
   util.http.get{url .. "/function", token = self.token}
+  util.http.session{token = app}:get{url .. "/session", headers = {["X-Token"] = app, ["X-Text"] = "text"}}
   util.log.warn("asked with " .. self.token)
   return util.SUCCESS
 end}){name = "asks", token = app})
@@ -130,6 +131,9 @@ async fn a_token_goes_wherever_a_secret_does_and_is_shown_nowhere() -> Result<()
     let bearer = format!("Bearer {TOKEN}");
     assert_eq!(forge.headers("/get", "authorization"), [bearer.as_str()]);
     assert_eq!(forge.headers("/function", "authorization"), [bearer.as_str()]);
+    assert_eq!(forge.headers("/session", "authorization"), [bearer.as_str()]);
+    assert_eq!(forge.headers("/session", "x-token"), [TOKEN]);
+    assert_eq!(forge.headers("/session", "x-text"), ["text"]);
     let jwt = forge.headers("/get", "x-jwt").pop().context("a header")?;
     let claims =
         base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1).context("claims")?)?;
@@ -214,6 +218,11 @@ fn checkconfig_tells_keys_that_are_missing_or_none() -> Result<()> {
             "f:addStep(steps.ShellCommand{command = {'x', util.GitHubAppToken{app_id = 1, key_file = 'x'}}})",
             false,
             "util.GitHubAppToken: installation_id is missing",
+        ),
+        (
+            "util.http.get{'http://127.0.0.1:1/', token = util.jwt{key = 'x', algorithm = 'HS256'}}",
+            false,
+            "util.http: token: is rendered in callbacks only, not while the file is loaded",
         ),
     ] {
         let dir = folder(&running(block))?;

@@ -4,15 +4,17 @@
 //! `prelude/http.lua`.
 
 use crate::convert::Reader;
+use crate::live::{Outside, args_to_json};
 use crate::origin::raise;
 use crate::shape::Shape;
 use crate::state::Shared;
+use crate::values::to_lua;
 use lunabot_model::Json;
 use lunabot_model::kind::nearest;
 use lunabot_net::http::{self, HttpError};
 use lunabot_net::reqwest::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use lunabot_net::reqwest::{Client, Method, RequestBuilder, cookie::Jar, redirect::Policy};
-use mlua::{AnyUserData, ExternalError, Lua, LuaString, Table, UserData, Value};
+use mlua::{AnyUserData, ExternalError, Lua, LuaString, MultiValue, Table, UserData, Value};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -85,6 +87,7 @@ struct Answer {
 
 /// Sends one request; `options` are those of the call over those of the session.
 async fn request(lua: Lua, (clients, options): (AnyUserData, Table)) -> mlua::Result<Table> {
+    render(&lua, &options).await?;
     let prepared = prepare(&lua, &*clients.borrow::<Clients>()?, &options)?;
     let shared = Shared::of(&lua);
     let (work, timeout) = prepared;
@@ -99,6 +102,29 @@ async fn request(lua: Lua, (clients, options): (AnyUserData, Table)) -> mlua::Re
     });
     let ended = Running(sent).await.map_err(|error| raise(&lua, error))?;
     answer(&lua, ended.map_err(|error: HttpError| told(&lua, error))?)
+}
+
+/// What proves who asks may be a `util.Secret`, a token and the like: they become texts.
+async fn render(lua: &Lua, options: &Table) -> mlua::Result<()> {
+    let shared = Shared::of(lua);
+    for name in ["token", "auth", "headers"] {
+        let value = options.raw_get::<Value>(name)?;
+        if !value.is_userdata() && !value.as_table().is_some_and(holds_objects) {
+            continue;
+        }
+        let told = |error: String| raise(lua, format!("util.http: {name}: {error}"));
+        let early = || told("is rendered in callbacks only, not while the file is loaded".into());
+        let port = shared.options.master.clone().ok_or_else(early)?;
+        let mut args = args_to_json(lua, MultiValue::from_iter([value]))?;
+        args.push("util.http".into());
+        let rendered = Outside::new(&shared, port.call("render", args)).await.map_err(told)?;
+        options.raw_set(name, to_lua(lua, &shared, &rendered)?)?;
+    }
+    Ok(())
+}
+
+fn holds_objects(table: &Table) -> bool {
+    table.pairs::<Value, Value>().flatten().any(|(_, value)| value.is_userdata())
 }
 
 /// Ends the request with the callback that made it.

@@ -138,7 +138,7 @@ impl Generation {
     /// From now on `lunabot.master` works in its functions.
     pub fn connect(&self, data: &Data) {
         if let Some(port) = &self.port {
-            port.connect(data, &self.inner.host, self.config());
+            port.connect(data, &self.inner.host, &self.inner.secrets, self.config());
         }
     }
 }

@@ -101,7 +101,7 @@ impl Simulation {
         });
         let engine = engine.await.map_err(|error| error.to_string())?;
         let script = host.clone() as Arc<dyn ScriptHost>;
-        port.connect(&data, &script, &generation.config);
+        port.connect(&data, &script, &generation.secrets, &generation.config);
         running_reporters.apply(&telling).await.map_err(|error| error.to_string())?;
         engine.apply(generation.clone()).await.map_err(|error| error.to_string())?;
         let builders = builders(&data).await?;

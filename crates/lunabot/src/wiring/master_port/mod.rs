@@ -8,9 +8,10 @@ mod updates;
 use lunabot_data::intake::{Intake, WeakIntake};
 use lunabot_data::{Answer, ControlError, Data, DataError, Memory};
 use lunabot_model::config::Config;
+use lunabot_model::render::ServiceScope;
 use lunabot_model::script::MasterPort;
-use lunabot_model::{BoxFuture, Json, ScriptHost};
-use std::sync::{Arc, OnceLock};
+use lunabot_model::{BoxFuture, Json, ScriptHost, SecretSource};
+use std::sync::{Arc, OnceLock, Weak};
 use subscriptions::Subscriptions;
 
 /// The port of one generation. It answers from the moment the generation is taken up; while its file is loaded there
@@ -20,12 +21,19 @@ use subscriptions::Subscriptions;
 #[derive(Default)]
 pub struct Port {
     intake: OnceLock<WeakIntake>,
+    secrets: OnceLock<Weak<dyn SecretSource>>,
     subscriptions: Subscriptions,
 }
 
 impl Port {
     /// From now on calls are answered.
-    pub fn connect(&self, data: &Data, script: &Arc<dyn ScriptHost>, config: &Config) {
+    pub fn connect(
+        &self,
+        data: &Data,
+        script: &Arc<dyn ScriptHost>,
+        secrets: &Arc<dyn SecretSource>,
+        config: &Config,
+    ) {
         let intake = Intake {
             data: data.clone(),
             script: Arc::clone(script),
@@ -34,6 +42,7 @@ impl Port {
         };
         // A second call would bring the same.
         let _ = self.intake.set(intake.downgrade());
+        let _ = self.secrets.set(Arc::downgrade(secrets));
     }
 
     fn intake(&self) -> Result<&WeakIntake, String> {
@@ -62,6 +71,7 @@ impl Port {
                 self.subscriptions.stop(&next());
                 Ok(Json::Null)
             }
+            "render" => self.render(&next(), &next()).await,
             "state.get" => self.state(&next()).await,
             "state.set" => self.set_state(&next(), next()).await,
             _ => Err(format!("master.{op} is not supported yet")),
@@ -95,6 +105,16 @@ impl Port {
         let _ = data.flush().await;
         let answer = data.control(&query::path(path)?, action, params).await;
         answer.map_err(|error: ControlError| error.to_string())
+    }
+
+    /// What a value yields without a build and its properties; `concerns` says for what it is wanted.
+    async fn render(&self, value: &Json, concerns: &Json) -> Result<Json, String> {
+        let secrets = self.secrets.get().and_then(Weak::upgrade);
+        let secrets = secrets.ok_or("is rendered in callbacks only, not while the file is loaded")?;
+        let script = self.intake()?.upgrade()?.script;
+        let concerns = concerns.as_str().unwrap_or_default().into();
+        let rendered = ServiceScope { script, secrets, concerns }.render(value).await;
+        rendered.map_err(|error| error.to_string())
     }
 
     async fn state(&self, name: &Json) -> Result<Json, String> {
