@@ -421,6 +421,14 @@ mod tests {
         let property = object("util.Property", json!({"key": "x"}));
         for (value, shown) in [
             (json!("x"), json!("x")),
+            (object("util.GitHubAppToken", json!({"key": "text"})), json!("<GitHubAppToken>")),
+            (
+                object(
+                    "util.Interpolate",
+                    json!({"fmtstring": "Bearer %(kw:t)s", "t": object("util.jwt", json!({}))}),
+                ),
+                json!("Bearer <jwt>"),
+            ),
             (object("util.Secret", json!({"secret_name": "pw"})), json!("<pw>")),
             (json!([{"k": format("100%% %(secret:a)s, %(secret:b)s!")}]), json!([{"k": "100% <a>, <b>!"}])),
             (format("%(secret:a)s %(prop:b)s"), format("%(secret:a)s %(prop:b)s")),

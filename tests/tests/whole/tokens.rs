@@ -233,3 +233,32 @@ fn checkconfig_tells_keys_that_are_missing_or_none() -> Result<()> {
     }
     Ok(())
 }
+
+const TESTS: &str = r#"
+local t = require "lunabot.test"
+t.test("a token is a text, unless the test says that there is none", function(m)
+  m:worker("local"):answers{["echo <GitHubAppToken>"] = {rc = 1}}
+  m:force{}
+  t.equal(m:step(m:build(), "jwt").result, "success")
+  t.equal(m:step(m:build(), "app").result, "failure")
+  t.matches(m:log(m:build(), "jwt"), "echo <jwt>")
+  m:secret("util.jwt", false)
+  m:force{}
+  t.equal(m:step(m:build(), "jwt").result, "exception")
+end)
+"#;
+
+/// Neither the key nor the forge is there.
+#[test]
+fn lunabot_test_makes_no_tokens() -> Result<()> {
+    let block = "f:addStep(steps.ShellCommand{name = 'jwt', command = {'echo', util.jwt{key_file = 'gone'}}}) \
+                 f:addStep(steps.ShellCommand{name = 'app', command = {'echo', util.GitHubAppToken{app_id = 1, \
+                 installation_id = 2, key_file = 'gone'}}})";
+    let dir = TempDir::new()?;
+    std::fs::write(dir.path().join("master.lua"), running(block))?;
+    std::fs::write(dir.path().join("master_test.lua"), TESTS)?;
+    let output = Command::new(lunabot_binary()).arg("test").arg(dir.path()).output()?;
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed, 0 failed"), "{said}");
+    Ok(())
+}
