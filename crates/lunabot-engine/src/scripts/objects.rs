@@ -9,7 +9,7 @@ use lunabot_model::config::BuilderConfig;
 use lunabot_model::render::{RenderContext, RenderError, render};
 use lunabot_model::resources::{Change, SourceStamp};
 use lunabot_model::script::{Inert, LiveObject};
-use lunabot_model::{BoxFuture, BuilderId, Callback, Json, Properties, ScriptObject};
+use lunabot_model::{AnyObject, BoxFuture, BuilderId, Callback, Json, Properties, ScriptObject};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -221,6 +221,12 @@ impl RenderContext for RequestView {
 
     fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
         Box::pin(self.builder.generation.secrets.get(name))
+    }
+
+    fn token<'a>(&'a self, declared: &'a AnyObject, options: Json) -> BoxFuture<'a, Result<String, String>> {
+        Box::pin(
+            async move { Ok(self.builder.generation.secrets.token(&declared.kind, options).await?.text) },
+        )
     }
 
     fn call<'a>(
