@@ -2,7 +2,7 @@
 
 use crate::construct::construct;
 use crate::extend;
-use crate::origin::raise;
+use crate::origin::{Origin, raise};
 use crate::state::Shared;
 use lunabot_model::{Category, Kind};
 use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
@@ -25,6 +25,8 @@ pub(crate) struct Extended {
     pub observers: serde_json::Map<String, lunabot_model::Json>,
     /// Its place in the list of extended classes.
     pub index: usize,
+    /// Where it was made.
+    pub at: Origin,
 }
 
 impl Class {

@@ -18,7 +18,7 @@ use std::rc::Rc;
 const NOT_YET: &str = "not supported yet";
 
 /// What was written between the braces.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Written {
     pub positional: Vec<Value>,
     pub named: Vec<(String, Value)>,
@@ -247,7 +247,7 @@ fn not_an_option(
 }
 
 /// Gives positional arguments their names.
-fn named(
+pub(crate) fn named(
     lua: &Lua,
     kind: &'static Kind,
     fields: &Fields,

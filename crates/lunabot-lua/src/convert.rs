@@ -28,6 +28,8 @@ pub(crate) struct Reader<'a> {
     pub poisoned: bool,
     /// Functions are welcome where the shape does not know about them.
     pub functions: bool,
+    /// Renderables are not welcome where the shape does not know about them: nobody renders them.
+    pub unrendered: bool,
     /// What objects that a function made are kept for by whom they are handed to; 0: nobody keeps them.
     pub scope: u64,
     path: Vec<Step>,
@@ -51,6 +53,7 @@ impl<'a> Reader<'a> {
             problems: Vec::new(),
             poisoned: false,
             functions: false,
+            unrendered: false,
             scope: 0,
             path,
             values: 0,
@@ -241,7 +244,7 @@ impl<'a> Reader<'a> {
     ) -> Option<Json> {
         self.poisoned |= declared.poisoned;
         let fits = match declared.kind.category {
-            Category::Renderable => renderable || shape.allows(|f| *f == Form::Any),
+            Category::Renderable => renderable || !self.unrendered && shape.allows(|f| *f == Form::Any),
             _ => shape.allows(|f| matches!(f, Form::Any | Form::Object)),
         };
         if fits {
@@ -280,7 +283,7 @@ impl<'a> Reader<'a> {
             && let Some(made) = crate::custom::renderable(self.lua, self.shared, table)
         {
             return match made {
-                Ok(object) => self.userdata(&object, shape, true),
+                Ok(object) => self.userdata(&object, shape, !self.unrendered),
                 Err(error) => self.problem(crate::failure::message_of(&error)),
             };
         }

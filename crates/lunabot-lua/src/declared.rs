@@ -4,6 +4,7 @@
 use crate::class::Class;
 use crate::construct::{Options, Written, finish, read, report};
 use crate::convert::{Reader, words};
+use crate::copies::Given;
 use crate::origin::{Origin, origin, raise};
 use crate::shape::Shape;
 use crate::state::{Factory, Shared};
@@ -32,6 +33,8 @@ pub(crate) struct Declared {
     pub fields: Option<Table>,
     /// The values of `params`.
     pub params: RefCell<Map<String, Json>>,
+    /// Of objects of extended classes: what they were made of.
+    pub given: RefCell<Option<Rc<Given>>>,
     /// `Base.init` ran.
     pub ready: Cell<bool>,
     /// A function made it, after the file was loaded.
@@ -65,6 +68,7 @@ impl Declared {
             poisoned: options.poisoned,
             fields: class.extended.as_ref().map(|_| lua.create_table()).transpose()?,
             params: RefCell::default(),
+            given: RefCell::default(),
             ready: Cell::new(class.extended.is_none()),
             serving: !shared.loading(),
             proto: None,
@@ -120,6 +124,7 @@ impl Declared {
             poisoned: false,
             fields: None,
             params: RefCell::default(),
+            given: RefCell::default(),
             ready: Cell::new(true),
             serving: !shared.loading(),
             proto: None,
@@ -205,7 +210,7 @@ impl Declared {
     }
 }
 
-fn methods_of(kind: &Kind) -> impl Iterator<Item = &'static str> + use<> {
+pub(crate) fn methods_of(kind: &Kind) -> impl Iterator<Item = &'static str> + use<> {
     let own: &[&str] = match kind.category {
         Category::Factory => &["addStep", "addSteps", "withSecrets"],
         Category::Renderable => &["eq", "ne", "lt", "le", "gt", "ge", "in_", "not_", "withArgs"],
@@ -409,6 +414,9 @@ fn with(lua: &Lua, (this, changes): (Value, Table)) -> mlua::Result<AnyUserData>
     let shared = Shared::of(lua);
     let written = crate::construct::written(&old.class, MultiValue::from_iter([Value::Table(changes)]))
         .map_err(|message| raise(lua, message))?;
+    if old.class.extended.is_some() {
+        return crate::copies::changed(lua, &shared, &old, written);
+    }
     let removed: Vec<String> =
         written.named.iter().filter(|(_, v)| *v == Value::NULL).map(|(name, _)| name.clone()).collect();
     let (new, problems, poisoned) = read(lua, &shared, old.kind, written);
@@ -418,9 +426,7 @@ fn with(lua: &Lua, (this, changes): (Value, Table)) -> mlua::Result<AnyUserData>
     let options = finish(old.kind, args, problems, poisoned || old.poisoned);
     let at = origin(lua);
     report(lua, &shared, &old.class.path(), &at, &options.problems)?;
-    let copy = Declared::make(lua, &shared, &old.class, at, options)?;
-    crate::extend::copy_fields(&old, &*copy.borrow::<Declared>()?)?;
-    Ok(copy)
+    Declared::make(lua, &shared, &old.class, at, options)
 }
 
 /// `r:withArgs(a, b, {k = v})` of a renderer (04.030).

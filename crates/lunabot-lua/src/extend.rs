@@ -2,10 +2,10 @@
 
 use crate::class::{Class, ClassRef, Extended};
 use crate::construct::{Written, report, written};
-use crate::convert::callback_json;
+use crate::convert::{callback_json, words};
 use crate::declared::Declared;
 use crate::modules::Placeholder;
-use crate::origin::{Origin, origin, raise};
+use crate::origin::{Origin, origin, origin_of, raise};
 use crate::state::Shared;
 use lunabot_model::{Category, Json, Problem};
 use mlua::{AnyUserData, Lua, MultiValue, Table, Value};
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Fields of a class that are not attributes.
-const SPECIAL: [&str; 6] = ["params", "check", "init", "observers", "requires", "prohibitArgs"];
+pub(crate) const SPECIAL: [&str; 6] = ["params", "check", "init", "observers", "requires", "prohibitArgs"];
 
 const WORDS_OF: &str = "use reporters.MessageFormatterFunctionRaw{function(master, ctx) … end}";
 
@@ -93,7 +93,7 @@ fn extend(lua: &Lua, (base, a, b): (Value, Value, Value)) -> mlua::Result<AnyUse
     };
     let mut problems = Vec::new();
     let observers = observers(lua, &shared, &fields, &mut problems)?;
-    let class = made(&shared, parent, name, fields, observers);
+    let class = made(lua, &shared, parent, name, fields, observers);
     if let Some(own) = &class.extended {
         crate::plugins::check_version(lua, &shared, &class.path(), &own.fields)?;
     }
@@ -102,6 +102,7 @@ fn extend(lua: &Lua, (base, a, b): (Value, Value, Value)) -> mlua::Result<AnyUse
 }
 
 fn made(
+    lua: &Lua,
     shared: &Shared,
     parent: Rc<Class>,
     name: Option<String>,
@@ -109,7 +110,7 @@ fn made(
     observers: Map<String, Json>,
 ) -> Rc<Class> {
     let index = shared.extended.borrow().len();
-    let extended = Extended { parent, name, fields, observers, index };
+    let extended = Extended { parent, name, fields, observers, index, at: origin(lua) };
     let class = Rc::new(Class { kind: extended.parent.kind, extended: Some(extended) });
     shared.extended.borrow_mut().push(class.clone());
     class
@@ -141,7 +142,7 @@ pub(crate) fn observed(
         all.insert(log, before.into_iter().chain(listed(own)).collect());
     }
     report(lua, shared, &class.path(), at, &problems)?;
-    Ok(Some(made(shared, class.clone(), None, fields, all)))
+    Ok(Some(made(lua, shared, class.clone(), None, fields, all)))
 }
 
 /// One observer, or several.
@@ -165,27 +166,43 @@ fn observers_of(class: &Class) -> Map<String, Json> {
 fn judge(lua: &Lua, shared: &Shared, class: &Class, mut problems: Vec<Problem>) -> mlua::Result<()> {
     let at = origin(lua);
     defaults(lua, shared, class, &mut problems)?;
+    problems.extend(crate::params::judge(lua, shared, class)?);
     report(lua, shared, &class.path(), &at, &problems)?;
     let fields = shared.fields(class.kind);
     let own = class.extended.as_ref().map(|extended| extended.fields.clone());
     for pair in own.iter().flat_map(Table::pairs::<String, Value>) {
         let (name, value) = pair?;
-        if let (Value::Function(method), None) = (&value, fields.get(&name))
-            && let Some(odd) = odd_method(class, &name, method)
-        {
-            shared.warn(&at, &class.path(), odd);
+        let known = fields.get(&name).is_some() || crate::params::declares(class, &name);
+        let plain = !value.is_function() && !known && !SPECIAL.contains(&name.as_str());
+        if let Some(near) = meant(&name, fields.names()).filter(|_| plain) {
+            let told = format!("{name} is an attribute; did you mean the option {near}?");
+            shared.warn(&at, &class.path(), told);
         }
-        let plain = !value.is_function() && fields.get(&name).is_none() && !SPECIAL.contains(&name.as_str());
-        let near = meant(&name, fields.names());
-        if let (true, Some(near)) = (plain, near) {
-            shared.warn(
-                &at,
-                &class.path(),
-                format!("{name} is an attribute; did you mean the option {near}?"),
-            );
+    }
+    for name in class.extended.iter().flat_map(crate::params::names) {
+        if let Some(near) = meant(&name, fields.names()).filter(|near| *near != name) {
+            let told = format!("{name} is a parameter; did you mean the option {near}?");
+            shared.warn(&at, &class.path(), told);
         }
     }
     Ok(())
+}
+
+/// Warns of methods that are odd, once the file has returned: some are added to a class after it is made.
+pub(crate) fn judge_methods(shared: &Shared) {
+    let classes = shared.extended.borrow().clone();
+    for class in classes {
+        let Some(own) = &class.extended else { continue };
+        let fields = shared.fields(class.kind);
+        for (name, value) in own.fields.pairs::<String, Value>().flatten() {
+            let Value::Function(method) = value else { continue };
+            let value = fields.get(&name).is_some() || crate::params::declares(&class, &name);
+            if let Some(odd) = odd_method(&class, &name, &method).filter(|_| !value) {
+                let at = Some(origin_of(&method)).filter(|at| !at.file.is_empty());
+                shared.warn(&at.unwrap_or_else(|| own.at.clone()), &class.path(), odd);
+            }
+        }
+    }
 }
 
 /// What is odd about a method: it has the name of one that is called, but not its arguments, or overrides what is
@@ -258,33 +275,63 @@ pub(crate) fn construct(
     mut given: Written,
     at: Origin,
 ) -> mlua::Result<AnyUserData> {
-    let mut problems = Vec::new();
+    let (written, mut problems) = (given.clone(), Vec::new());
     prohibited(class, &given, &mut problems)?;
-    let (params, values) = params(lua, class, &mut given, &mut problems)?;
-    let blank = crate::construct::Options { args: Map::new(), problems: Vec::new(), poisoned: false };
+    let params = crate::params::take(lua, shared, class, &mut given, &mut problems)?;
+    let poisoned = !problems.is_empty();
+    let blank = crate::construct::Options { args: Map::new(), problems: Vec::new(), poisoned };
     let object = Declared::make(lua, shared, class, at.clone(), blank)?;
     {
         let declared = object.borrow::<Declared>()?;
         if let Some(fields) = &declared.fields {
-            for (name, value) in values {
+            for (name, value) in params.lua {
                 fields.raw_set(name, value)?;
             }
         }
-        *declared.params.borrow_mut() = params;
+        *declared.params.borrow_mut() = params.json;
     }
     report(lua, shared, &class.path(), &at, &problems)?;
-    check(lua, shared, class, &object, &at)?;
-    let args = rest(lua, given)?;
+    initialize(lua, shared, class, &object, rest(lua, given)?)?;
+    crate::copies::remember(lua, &object, written)?;
+    Ok(object)
+}
+
+/// Judges the parameters, and lets the class compute the options of its base from them, if they are good so far.
+fn initialize(
+    lua: &Lua,
+    shared: &Shared,
+    class: &Class,
+    object: &AnyUserData,
+    args: Table,
+) -> mlua::Result<()> {
+    let declared = object.borrow::<Declared>()?;
+    if !declared.poisoned {
+        check(lua, shared, class, &declared)?;
+    }
     match class.field("init")? {
+        Value::Function(_) if declared.poisoned => declared.ready.set(true),
         Value::Function(init) => {
-            init.call::<()>((&object, args))?;
-            if !object.borrow::<Declared>()?.ready.get() {
+            let called = init.call::<()>((object, args));
+            called.map_err(|error| at_once(error, &format!("init of {}", class.path())))?;
+            if !declared.ready.get() {
                 return Err(raise(lua, format!("init of {} did not call its base's init", class.path())));
             }
         }
-        _ => base_init(lua, shared, class, &object, Value::Table(args))?,
+        _ => base_init(lua, shared, class, object, Value::Table(args))?,
     }
-    Ok(object)
+    Ok(())
+}
+
+/// The error of a function that may not wait, in words that name it.
+fn at_once(error: mlua::Error, what: &str) -> mlua::Error {
+    let message = crate::failure::message_of(&error);
+    if !message.contains(crate::failure::CANNOT_WAIT) {
+        return error;
+    }
+    let told = format!(
+        "{what} cannot wait: read before, in the file, what it needs, and hand it over as a parameter"
+    );
+    mlua::Error::RuntimeError(message.replace(crate::failure::CANNOT_WAIT, &told))
 }
 
 /// Options that the class sets itself, and its users must not (05.044).
@@ -337,167 +384,22 @@ pub(crate) fn base_init(
     Ok(())
 }
 
-type Values = Vec<(String, Value)>;
-
-/// Takes the `params` of the class out of what was written, and checks them.
-fn params(
-    lua: &Lua,
-    class: &Class,
-    given: &mut Written,
-    problems: &mut Vec<Problem>,
-) -> mlua::Result<(Map<String, Json>, Values)> {
-    let shared = Shared::of(lua);
-    let (mut json, mut values, mut seen) = (Map::new(), Vec::new(), Vec::new());
-    for extended in class.chain() {
-        let Value::Table(declared) = extended.fields.raw_get::<Value>("params")? else { continue };
-        for pair in declared.pairs::<String, Table>() {
-            let (name, spec) = pair?;
-            if seen.contains(&name) {
-                continue;
+/// `check(args)` of the class and of those that it extends, the base's first, until one has something to tell.
+fn check(lua: &Lua, shared: &Shared, class: &Class, declared: &Declared) -> mlua::Result<()> {
+    let mut chain: Vec<&Extended> = class.chain().collect();
+    chain.reverse();
+    for extended in chain {
+        let Value::Function(check) = extended.fields.raw_get("check")? else { continue };
+        let judged = check.call::<Value>(declared.fields.clone());
+        let told = match judged.map_err(|error| at_once(error, &format!("check of {}", class.path())))? {
+            Value::Nil => continue,
+            Value::String(message) => message.to_string_lossy(),
+            other => {
+                let (at, got) = (origin_of(&check), words(&other));
+                format!("check ({at}) returned {got}; it returns a text that says what is wrong, or nil")
             }
-            seen.push(name.clone());
-            let place = given.named.iter().position(|(known, _)| *known == name);
-            let value = match place {
-                Some(place) => given.named.swap_remove(place).1,
-                None => spec.raw_get("default")?,
-            };
-            if value.is_nil() && spec.raw_get::<bool>("required")? {
-                problems.push(Problem::new(&name, "is missing"));
-            }
-            let mut reader = crate::convert::Reader::new(lua, &shared);
-            let shape = shape_of(&spec).map_err(|error| {
-                raise(lua, format!("{}: params.{name}: {}", class.path(), crate::failure::message_of(&error)))
-            })?;
-            if let Some(read) = reader.option(&name, &value, &shape) {
-                json.insert(name.clone(), read);
-            }
-            problems.append(&mut reader.problems);
-            values.push((name, value));
-        }
-    }
-    Ok((json, values))
-}
-
-/// The names of parameters that are lists.
-fn lists(class: &Class) -> Vec<String> {
-    let mut all = Vec::new();
-    for extended in class.chain() {
-        let Ok(Value::Table(declared)) = extended.fields.raw_get::<Value>("params") else { continue };
-        let lists = declared.pairs::<String, Table>().flatten().filter(|(_, spec)| {
-            spec.raw_get::<Option<String>>("type").is_ok_and(|kind| kind.as_deref() == Some("list"))
-        });
-        all.extend(lists.map(|(name, _)| name));
-    }
-    all.sort_unstable();
-    all
-}
-
-/// What parameters must be that are computed when they are needed, by name.
-fn types(class: &Class) -> Map<String, Json> {
-    let mut all = Map::new();
-    for extended in class.chain() {
-        let Ok(Value::Table(declared)) = extended.fields.raw_get::<Value>("params") else { continue };
-        for (name, spec) in declared.pairs::<String, Table>().flatten() {
-            let kind: Option<String> = spec.raw_get("type").ok().flatten();
-            let computed = spec.raw_get("renderable").is_ok_and(|is: Option<bool>| is == Some(true));
-            if all.contains_key(&name) || !computed && kind.as_deref() != Some("secret") {
-                continue;
-            }
-            let choices = match (numbers_of(&spec), texts_of(&spec)) {
-                (Some(numbers), _) => json!(numbers),
-                (None, texts) => json!(texts.unwrap_or_default()),
-            };
-            all.insert(name, json!({"type": kind.unwrap_or_default(), "choices": choices}));
-        }
-    }
-    all.sort_keys();
-    all
-}
-
-fn shape_of(spec: &Table) -> mlua::Result<crate::shape::Shape> {
-    use crate::shape::{Form, Shape};
-    let plain = |form| Box::new(Shape { form, renderable: false });
-    known_words(spec)?;
-    let kind = spec.raw_get::<Option<String>>("type")?;
-    let form = match kind.as_deref() {
-        kind if spec.contains_key("choices")? => choices_of(spec, kind)?,
-        Some("string" | "secret") => Form::Text { regex: false },
-        Some("integer") => Form::Integer,
-        Some("number") => Form::Number,
-        Some("boolean") => Form::Bool,
-        Some("duration") => Form::Duration,
-        Some("list") => Form::List(plain(Form::Any)),
-        Some("map") => Form::Map(plain(Form::Any)),
-        Some("function") => Form::Callback,
-        Some("step") => Form::Object,
-        None | Some("any") => Form::Any,
-        Some(other) => {
-            let types = "string integer number boolean duration list map function step secret any";
-            return Err(mlua::Error::runtime(format!(
-                "unknown type {other} of a parameter; types are {types}"
-            )));
-        }
-    };
-    let secret = kind.as_deref() == Some("secret");
-    let renderable = secret || spec.raw_get::<Option<bool>>("renderable")?.unwrap_or(false);
-    Ok(Shape { form, renderable })
-}
-
-/// What may be said of a parameter.
-const WORDS: &[&str] = &["type", "choices", "default", "required", "renderable", "doc"];
-
-fn known_words(spec: &Table) -> mlua::Result<()> {
-    for pair in spec.pairs::<String, Value>() {
-        let (word, _) = pair?;
-        if !WORDS.contains(&word.as_str()) {
-            let hint = lunabot_model::kind::nearest(&word, WORDS.iter().copied())
-                .map_or(String::new(), |near| format!(", did you mean {near}?"));
-            return Err(mlua::Error::runtime(format!("a parameter has no {word}{hint}")));
-        }
-    }
-    Ok(())
-}
-
-/// `choices`, if all are numbers. Lua itself would take some texts for numbers, and numbers for texts.
-fn numbers_of(spec: &Table) -> Option<Vec<f64>> {
-    let number = |value: &Value| match value {
-        Value::Integer(number) => Some(*number as f64),
-        Value::Number(number) => Some(*number),
-        _ => None,
-    };
-    spec.raw_get::<Vec<Value>>("choices").ok()?.iter().map(number).collect()
-}
-
-/// The same for texts.
-fn texts_of(spec: &Table) -> Option<Vec<String>> {
-    let all = spec.raw_get::<Vec<Value>>("choices").ok()?;
-    all.iter().map(|value| Some(value.as_string()?.to_string_lossy())).collect()
-}
-
-/// `choices`: all texts, or all numbers, as the type wants.
-fn choices_of(spec: &Table, kind: Option<&str>) -> mlua::Result<crate::shape::Form> {
-    use crate::shape::Form;
-    let (numbers, texts) = (numbers_of(spec), texts_of(spec));
-    match (kind, texts, numbers) {
-        (None | Some("string" | "any"), Some(texts), _) => Ok(Form::Choice(texts)),
-        (None | Some("any" | "number"), _, Some(numbers)) => Ok(Form::OneOf(numbers)),
-        (Some("integer"), _, Some(numbers)) if numbers.iter().all(|number| number.fract() == 0.0) => {
-            Ok(Form::OneOf(numbers))
-        }
-        (Some("string"), None, _) => Err(mlua::Error::runtime("choices of a string are a list of texts")),
-        (Some("integer" | "number"), ..) => {
-            Err(mlua::Error::runtime("choices of this parameter are a list of numbers that fit its type"))
-        }
-        _ => Err(mlua::Error::runtime("choices are a list of texts or a list of numbers")),
-    }
-}
-
-/// The class's own `check(args)`.
-fn check(lua: &Lua, shared: &Shared, class: &Class, object: &AnyUserData, at: &Origin) -> mlua::Result<()> {
-    let Value::Function(check) = class.field("check")? else { return Ok(()) };
-    let fields = object.borrow::<Declared>()?.fields.clone();
-    if let Value::String(message) = check.call::<Value>(fields)? {
-        report(lua, shared, &class.path(), at, &[Problem::new("", message.to_string_lossy())])?;
+        };
+        return report(lua, shared, &class.path(), &declared.at, &[Problem::new("", told)]);
     }
     Ok(())
 }
@@ -515,7 +417,8 @@ pub(crate) fn class_json(shared: &Shared, declared: &Declared) -> Option<Json> {
         for (name, value) in members {
             let Value::Function(function) = value else { continue };
             let special = SPECIAL.contains(&name.as_str()) || options.get(&name).is_some();
-            if !special && !hooks.contains_key(&name) {
+            let value = special || crate::params::declares(&declared.class, &name);
+            if !value && !hooks.contains_key(&name) {
                 hooks.insert(name, callback_json(shared, shared.lifted.lift(&function)));
             }
         }
@@ -537,11 +440,11 @@ pub(crate) fn class_json(shared: &Shared, declared: &Declared) -> Option<Json> {
     let mut params = declared.params.borrow().clone();
     params.sort_keys();
     let mut class = json!({"name": name, "fingerprint": extended.index, "hooks": hooks, "params": params});
-    let lists = lists(&declared.class);
+    let lists = crate::params::lists(&declared.class);
     if !lists.is_empty() {
         class["lists"] = lists.into();
     }
-    let types = types(&declared.class);
+    let types = crate::params::types(&declared.class);
     if !types.is_empty() {
         class["types"] = Json::Object(types);
     }
@@ -566,7 +469,7 @@ fn observers(
         Value::Nil => return Ok(all),
         Value::Table(written) => written,
         other => {
-            let got = crate::convert::words(&other);
+            let got = words(&other);
             problems.push(Problem::new("observers", format!("expected {{stdio = observer}}, got {got}")));
             return Ok(all);
         }
@@ -589,17 +492,4 @@ fn observers(
         all.extend(read.map(|read| (log, read)));
     }
     Ok(all)
-}
-
-/// What `X:with{…}` carries over to the copy.
-pub(crate) fn copy_fields(old: &Declared, new: &Declared) -> mlua::Result<()> {
-    if let (Some(from), Some(to)) = (&old.fields, &new.fields) {
-        for pair in from.pairs::<Value, Value>() {
-            let (name, value) = pair?;
-            to.raw_set(name, value)?;
-        }
-    }
-    *new.params.borrow_mut() = old.params.borrow().clone();
-    new.ready.set(true);
-    Ok(())
 }

@@ -75,6 +75,7 @@ impl Declared {
             poisoned: self.poisoned,
             fields: Some(lua.create_table()?),
             params: RefCell::new(self.params.borrow().clone()),
+            given: RefCell::new(self.given.borrow().clone()),
             ready: Cell::new(true),
             serving: true,
             proto: self.fields.clone(),
@@ -104,7 +105,11 @@ impl Declared {
         let live = self.live.borrow();
         let Some(live) = &*live else { return Ok(None) };
         let of_class = self.class.field(name)?;
-        if of_class.is_function() && Shared::of(lua).fields(self.kind).get(name).is_none() {
+        let value = || {
+            let option = Shared::of(lua).fields(self.kind).get(name).is_some();
+            option || crate::params::declares(&self.class, name)
+        };
+        if of_class.is_function() && !value() {
             return Ok(Some(of_class));
         }
         if let Some(found) = member(lua, live, name)? {

@@ -130,7 +130,9 @@ async fn run_file(vm: &Vm, path: &Path) -> Option<(Vec<u8>, Value)> {
 /// Runs the configuration and reads what it returned.
 async fn load(vm: &Vm) -> Option<Config> {
     let shared = &vm.shared;
-    let (source, value) = run_file(vm, &shared.options.config_file).await?;
+    let ran = run_file(vm, &shared.options.config_file).await;
+    crate::extend::judge_methods(shared);
+    let (source, value) = ran?;
     let at = Origin { file: shown(shared, &shared.options.config_file).as_str().into(), line: None };
     match value {
         Value::Table(table) => match finish(vm, &table, &String::from_utf8_lossy(&source)) {

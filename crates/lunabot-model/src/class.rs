@@ -44,6 +44,11 @@ impl ClassOf {
                 *value = Json::Array(Vec::new());
             }
         }
+        for (name, wanted) in &self.types {
+            if let Some(value) = rendered.get_mut(name) {
+                exact(&wanted.name, value);
+            }
+        }
         rendered
     }
 
@@ -94,6 +99,20 @@ impl ParamType {
             _ => (true, ""),
         };
         (!fits).then(|| words.into())
+    }
+}
+
+/// A value as functions read a parameter of this type: a duration in seconds, an integer without a fraction. What is of
+/// another type stays as it is.
+pub fn exact(kind: &str, value: &mut Json) {
+    let number = match kind {
+        "duration" => Duration::deserialize(&*value).ok().map(Duration::secs),
+        "integer" => value.as_f64().filter(|number| number.fract() == 0.0),
+        _ => None,
+    };
+    let whole = |number: f64| (number.fract() == 0.0 && number.abs() < 9.0e15).then_some(number as i64);
+    if let Some(number) = number.filter(|_| value.as_i64().is_none()) {
+        *value = whole(number).map_or_else(|| number.into(), Json::from);
     }
 }
 

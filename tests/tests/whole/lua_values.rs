@@ -188,7 +188,9 @@ f:addStep(steps.SetProperty{{property = "seen", value = util.renderer(function(p
     p.sourcestamps[1].branch}}
 end)}})
 f:addStep(steps.ShellMixin:extend("Own", {{name = "own", params = {{l = {{type = "list", renderable = true}},
-    m = {{type = "map", renderable = true}}}}, run = function(self)
+    m = {{type = "map", renderable = true}}, every = {{type = "duration", default = "5m"}},
+    rest = {{type = "duration", renderable = true}}, count = {{type = "integer", renderable = true}}}}, run = function(self)
+  assert(self.every == 300 and self.rest == 5400 and math.type(self.count) == "integer")
   assert(util.to_json(self.l) == "[]" and self.m["0"] == "zero" and self.timeout == 1200)
   local cmd = self:makeRemoteShellCommand{{command = {{"sh", "-c", "exit 4", {{}}}}, decodeRC = {{[0] = util.FAILURE, [4] = util.WARNINGS}}}}
   self:runCommand(cmd)
@@ -212,7 +214,7 @@ f:addStep(steps.ShellMixin:extend("Own", {{name = "own", params = {{l = {{type =
     branch = "elsewhere", category = function(change) return "of " .. change.branch end}}
   assert(data.get("changes/" .. id).category == "of elsewhere")
   return util.SUCCESS
-end}}){{l = yields{{}}, m = yields{{[0] = "zero"}}}})
+end}}){{l = yields{{}}, m = yields{{[0] = "zero"}}, rest = util.Interpolate "1h 30m", count = yields(2.0)}})
 f:addStep(steps.ShellCommand{{name = "if", command = {{"true", "story"}}, doStepIf = function() error("no") end}})
 c.builders[1] = util.BuilderConfig{{name = "b", workernames = {{"local"}}, factory = f, tags = {{"t"}}}}
 c.schedulers = {{

@@ -204,6 +204,17 @@ fn base(category: Category) -> &'static str {
     }
 }
 
+/// The fields and methods that all objects of a category have beside their options.
+pub(crate) fn members(category: Category) -> impl Iterator<Item = &'static str> {
+    let named = |text: &str, class: &str| text.split([' ', '\n']).next() == Some(class);
+    let text = move |class: &str| API.split("---@class ").find(|text| named(text, class)).unwrap_or_default();
+    let head = |text: &'static str| text.lines().next()?.split_once(" : ")?.1.split(", ").next();
+    let classes = std::iter::successors(Some(text(base(category))), move |one| head(one).map(text));
+    let fields =
+        classes.flat_map(|one| one.lines().skip(1).map_while(|line| line.strip_prefix("---@field ")));
+    fields.filter_map(|field| field.split([' ', '?']).next()).filter(|name| is_name(name))
+}
+
 fn is_name(text: &str) -> bool {
     const WORDS: [&str; 22] = [
         "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in",

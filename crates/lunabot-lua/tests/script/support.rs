@@ -130,6 +130,16 @@ impl Params for Scheduler {}
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code)]
+pub struct Source {
+    name: String,
+    #[serde(default, rename = "pollInterval")]
+    poll_interval: Option<Duration>,
+}
+impl Params for Source {}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code)]
 pub struct Users {
     users: BTreeMap<String, String>,
 }
@@ -209,6 +219,17 @@ static SAMPLES: &[Kind] = &[
         schema_of::<Scheduler>,
         check_as::<Scheduler>,
     ),
+    Kind {
+        extensible: true,
+        ..kind(
+            "changes",
+            "PollingChangeSource",
+            Category::ChangeSource,
+            &["name"],
+            schema_of::<Source>,
+            check_as::<Source>,
+        )
+    },
     Kind {
         flat: true,
         ..kind("util", "UserPasswordAuth", Category::Value, &["users"], schema_of::<Users>, check_as::<Users>)
