@@ -39,7 +39,12 @@ local g = util.BuilderConfig{name = "b", workernames = {"w"}, factory = util.Bui
   canStartBuild = function(_, wfb, request)
     return wfb.worker.nam == request.propertis
   end}
-return {a, b, d, g, Mine}
+local found = util.re("(?P<n>x+)"):serch("xx")
+local match = util.re("x"):search("x")
+lunabot.master.data.updates.addChnge{author = "me"}
+lunabot.master.data.updates.addBuildset{builderids = {1}, reasn = 5, reason = 5}
+local Picky = steps.ShellMixin:extend("Picky", {prohibitArgs = 5, run = Mine.run})
+return {a, b, d, g, Mine, found, match and match:start("n"), Picky}
 "#;
 
 #[test]
@@ -54,7 +59,7 @@ fn the_language_server_knows_what_the_master_knows() -> Result<()> {
 
     let mistakes = told.remove("mistakes.lua").unwrap_or_default();
     let lines: Vec<u64> = mistakes.iter().map(|one| one.line).collect();
-    assert_eq!(lines, [3, 4, 5, 9, 10, 11, 16, 16], "each at its line: {mistakes:?}");
+    assert_eq!(lines, [3, 4, 5, 9, 10, 11, 16, 16, 18, 20, 21, 22], "each at its line: {mistakes:?}");
     let odd: Vec<_> = told
         .iter()
         .flat_map(|(file, all)| all.iter().map(move |one| (file, one)))
@@ -64,6 +69,7 @@ fn the_language_server_knows_what_the_master_knows() -> Result<()> {
 
     let text = MISTAKES.replace("log:addStdot(\"y\")", "self:").replace("return {a", "steps.\nreturn {a");
     let text = text.replace("{command = 5}", "{ h }");
+    let text = text.replace("local found", "local event = lunabot.webhooks.GitHubEventHandler.\nlocal found");
     let offered = |server: &mut Server, after: &str| server.completions("mistakes.lua", &text, after);
     let methods = offered(&mut server, "    self:\n")?;
     assert!(
@@ -72,6 +78,8 @@ fn the_language_server_knows_what_the_master_knows() -> Result<()> {
     );
     let classes = offered(&mut server, "\nsteps.\n")?;
     assert!(classes.contains_key("ShellCommand") && classes.contains_key("Trigger"), "{classes:?}");
+    let events = offered(&mut server, "GitHubEventHandler.\n")?;
+    assert!(events.contains_key("handle_push") && events.contains_key("getChanges"), "{events:?}");
     let options = offered(&mut server, "ShellCommand{ h")?;
     let named = |name: &str| options.keys().any(|option| option.starts_with(name));
     assert!(named("haltOnFailure") && named("doStepIf") && !named("repourl"), "{options:?}");

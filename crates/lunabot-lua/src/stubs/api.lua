@@ -161,7 +161,7 @@
 ---@field password string
 ---@field masterFQDN string
 
----An own parameter of a class: its type, or a table that says more.
+---An own parameter of a class.
 ---@alias lunabot.Param { type: "string"|"integer"|"number"|"boolean"|"duration"|"list"|"map"|"function"|"step"|"secret"|"any", default?: any, required?: boolean, renderable?: boolean, choices?: any[], doc?: string }
 
 ---A class of one's own: options of the base as defaults, attributes, methods.
@@ -170,6 +170,7 @@
 ---@field check? fun(args: table): string?
 ---@field init? fun(self: any, args: table)
 ---@field requires? string
+---@field prohibitArgs? string[] options of the base that whoever uses the class must not give
 ---@field [string] any
 
 ---@class lunabot.Factory : lunabot.Object
@@ -289,12 +290,49 @@
 ---@field when_timestamp integer
 
 ---@class lunabot.Master
----@field data { get: (fun(path: string|any[], options?: table): any), control: (fun(action: string, args: table, path: string|any[]): any), updates: table<string, function> }
+---@field data { get: (fun(path: string|any[], options?: table): any), control: (fun(action: string, args: table, path: string|any[]): any), updates: lunabot.Updates }
 ---@field state { get: (fun(key: string, default?: any): any), set: (fun(key: string, value: any)), update: (fun(key: string, fn: fun(value: any): any): any) }
 ---@field mq { subscribe: (fun(topic: string|any[], fn: fun(key: string[], message: table)): lunabot.Subscription) }
 ---@field config lunabot.Config
 ---@field basedir string
 ---@field now fun(): number
+
+---What functions may add.
+---@class lunabot.Updates
+---@field addChange fun(change: lunabot.NewChange): any
+---@field addBuildset fun(buildset: lunabot.NewBuildset): integer, table<string, integer> bsid, and the request of each builder
+
+---@class lunabot.NewChange
+---@field author? string
+---@field who? string
+---@field committer? string
+---@field files? string[]
+---@field comments? string
+---@field revision? string
+---@field branch? string|lunabot.Null
+---@field category? string|fun(change: table): string
+---@field src? string
+---@field revlink? string
+---@field project? string
+---@field repository? string
+---@field codebase? string
+---@field properties? table<string, any>
+---@field when_timestamp? number
+---@field [string] any
+
+---@class lunabot.NewBuildset
+---@field builderids integer[]
+---@field scheduler? string
+---@field reason? string
+---@field external_idstring? string
+---@field sourcestamps? (integer|{ revision?: string, branch?: string, repository?: string, project?: string, codebase?: string })[]
+---@field properties? table<string, any>
+---@field priority? integer
+---@field waited_for? boolean
+---@field parent_buildid? integer
+---@field parent_relationship? string
+---@field requestTimeout? number|string
+---@field ignoreOfflineWorkersTimeout? number|string
 
 ---@class lunabot.Subscription
 ---@field stop fun(self: lunabot.Subscription) No call begins after this.
@@ -412,8 +450,29 @@
 ---@field verify? boolean
 ---@field cookies? table<string, string>
 
+---What handles events of forges. Not every class has all of it, and a class may have further ones.
+---@class lunabot.EventHandlers
+---@field handle_push fun(self: any, payload: table, event: string): any, any?
+---@field handle_tag_push fun(self: any, payload: table, event: string): any, any?
+---@field handle_pull_request fun(self: any, payload: table, event: string): any, any?
+---@field handle_merge_request fun(self: any, payload: table, event: string): any, any?
+---@field handle_note fun(self: any, payload: table, event: string): any, any?
+---@field handle_ping fun(self: any, payload: table, event: string): any, any?
+---@field handle_workflow_run fun(self: any, payload: table, event: string): any, any?
+---@field handle_repo_push fun(self: any, payload: table, event: string): any, any?
+---@field handle_repo_refs_changed fun(self: any, payload: table, event: string): any, any?
+---@field handle_pullrequest_created fun(self: any, payload: table, event: string): any, any?
+---@field handle_pullrequest_updated fun(self: any, payload: table, event: string): any, any?
+---@field handle_pullrequest_fulfilled fun(self: any, payload: table, event: string): any, any?
+---@field handle_pullrequest_rejected fun(self: any, payload: table, event: string): any, any?
+---@field handle_pr_opened fun(self: any, payload: table, event: string): any, any?
+---@field handle_pr_from_ref_updated fun(self: any, payload: table, event: string): any, any?
+---@field handle_pr_merged fun(self: any, payload: table, event: string): any, any?
+---@field handle_pr_declined fun(self: any, payload: table, event: string): any, any?
+---@field handle_diagnostics_ping fun(self: any, payload: table, event: string): any, any?
+
 ---What handles the requests of a forge. Not every class has all of it.
----@class lunabot.WebHook : lunabot.Object
+---@class lunabot.WebHook : lunabot.Object, lunabot.EventHandlers
 ---@field pullrequest_ref? "merge"|"head"
 ---@field hasSkip? fun(self: self, message: string): boolean
 ---@field extractProperties? fun(self: self, payload: table): table<string, any>
@@ -430,6 +489,25 @@
 ---@field text string
 ---@field json fun(self: self): any
 ---@field kind? string of the error that pcall gives in its place: timeout, connect …
+
+---A regular expression in Python's spelling.
+---@class lunabot.Pattern
+---@field match fun(self: self, text: string): lunabot.Match? at the start
+---@field search fun(self: self, text: string): lunabot.Match? anywhere
+---@field fullmatch fun(self: self, text: string): lunabot.Match? the whole text
+---@field findall fun(self: self, text: string): any[] texts; lists of them, where there are several groups
+---@field finditer fun(self: self, text: string): fun(): lunabot.Match?
+---@field split fun(self: self, text: string): string[]
+---@field sub fun(self: self, with: string|(fun(match: lunabot.Match): string), text: string, count?: integer): string
+
+---What a pattern has found: its groups by number and name.
+---@class lunabot.Match
+---@field start fun(self: self, group?: integer|string): integer?
+---@field stop fun(self: self, group?: integer|string): integer?
+---@field group fun(self: self, group?: integer|string): string?
+---@field groups fun(self: self): string[]
+---@field [integer] string?
+---@field [string] string?
 
 ---@class lunabot.Task
 ---@field wait fun(self: self): any
@@ -491,8 +569,8 @@
 ---@field parse_git_url fun(url: string): { proto: string, user?: string, domain: string, port?: integer, owner?: string, repo: string }?
 ---@field to_json fun(value: any): string
 ---@field render fun(template: string, vars?: table): string
----@field re fun(pattern: string, flags?: string): table
----@field try_re fun(pattern: string, flags?: string): table?, string?
+---@field re fun(pattern: string, flags?: string): lunabot.Pattern
+---@field try_re fun(pattern: string, flags?: string): lunabot.Pattern?, string?
 ---@field now fun(options?: { tz?: string }): { year: integer, month: integer, day: integer, hour: integer, min: integer, sec: integer, wday: integer, epoch: number, offset: integer }
 ---@field format_time fun(epoch: number, format: string, tz?: string): string
 ---@field parse_date fun(text: string): number

@@ -14,6 +14,9 @@ use types::{of_method, of_option, of_shape, quoted};
 /// Functions of `util`, objects that callbacks get, and the configuration table: what no [`Kind`] declares.
 const API: &str = include_str!("api.lua");
 
+/// Of [`API`]: what classes of web hooks have besides.
+const EVENTS: &str = "lunabot.EventHandlers";
+
 /// What files of tests are written with.
 const TEST: &str = include_str!("test.lua");
 
@@ -95,10 +98,11 @@ fn class(text: &mut String, kind: &Kind) {
     }
     let _ = writeln!(text);
     documented(text, kind.doc);
+    let events = if kind.category == Category::WebHook { format!(", {EVENTS}") } else { String::new() };
     let arguments = arguments(kind, &fields, &path, required(schema).next().is_none());
     let _ = writeln!(
         text,
-        "---@class {path}.Class : lunabot.Class\n---@overload fun({arguments}): {path}\n---@field [string] any"
+        "---@class {path}.Class : lunabot.Class{events}\n---@overload fun({arguments}): {path}\n---@field [string] any"
     );
     if kind.extensible {
         extensible(text, kind, &path);
@@ -142,6 +146,11 @@ fn extensible(text: &mut String, kind: &Kind, path: &str) {
         let _ = writeln!(text, "---@field {} {takes}", hook.name);
     }
     let _ = writeln!(text, "\n---@class {body} : lunabot.Body");
+    if kind.category == Category::WebHook {
+        for handler in fields(of_api(EVENTS)) {
+            let _ = writeln!(text, "---@field {}", handler.replacen(' ', "? ", 1));
+        }
+    }
     observers(text, kind);
     for hook in hooks {
         let takes = of_method(path, kind.category, hook.takes);
@@ -206,13 +215,19 @@ fn base(category: Category) -> &'static str {
 
 /// The fields and methods that all objects of a category have beside their options.
 pub(crate) fn members(category: Category) -> impl Iterator<Item = &'static str> {
-    let named = |text: &str, class: &str| text.split([' ', '\n']).next() == Some(class);
-    let text = move |class: &str| API.split("---@class ").find(|text| named(text, class)).unwrap_or_default();
     let head = |text: &'static str| text.lines().next()?.split_once(" : ")?.1.split(", ").next();
-    let classes = std::iter::successors(Some(text(base(category))), move |one| head(one).map(text));
-    let fields =
-        classes.flat_map(|one| one.lines().skip(1).map_while(|line| line.strip_prefix("---@field ")));
-    fields.filter_map(|field| field.split([' ', '?']).next()).filter(|name| is_name(name))
+    let classes = std::iter::successors(Some(of_api(base(category))), move |one| head(one).map(of_api));
+    classes.flat_map(fields).filter_map(|field| field.split([' ', '?']).next()).filter(|name| is_name(name))
+}
+
+/// What [`API`] says of a class, from its name on.
+fn of_api(class: &str) -> &'static str {
+    let named = |text: &&str| text.split([' ', '\n']).next() == Some(class);
+    API.split("---@class ").find(named).unwrap_or_default()
+}
+
+fn fields(text: &'static str) -> impl Iterator<Item = &'static str> {
+    text.lines().skip(1).map_while(|line| line.strip_prefix("---@field "))
 }
 
 fn is_name(text: &str) -> bool {
