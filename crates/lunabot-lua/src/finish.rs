@@ -4,7 +4,7 @@
 use crate::convert::Reader;
 use crate::declared::Declared;
 use crate::fingerprint::Fingerprints;
-use crate::locate::locate;
+use crate::locate::{locate, locate_whole};
 use crate::shape::{Form, Shape};
 use crate::vm::{Vm, shown};
 use lunabot_model::Json;
@@ -23,6 +23,7 @@ pub(crate) fn finish(vm: &Vm, table: &Table, source: &str) -> mlua::Result<Optio
         prelude.raw_set("config", table)?;
     }
     let mut json = read(vm, table);
+    place_builders(vm, &mut json, source);
     let mut filler = Filler::new(vm, table)?;
     filler.fill(&mut json, 0);
     let read = Config::read(&json);
@@ -74,6 +75,20 @@ fn builders_shape(vm: &Vm) -> Shape {
     let fields = (*vm.shared.fields(kind)).clone();
     let item = Form::Either(vec![plain(Form::Object), plain(Form::Struct(fields)), plain(Form::Null)]);
     plain(Form::List(Box::new(plain(item))))
+}
+
+/// Builders that are plain tables are told where they are written, as far as the source says it.
+fn place_builders(vm: &Vm, json: &mut Json, source: &str) {
+    let file = shown(&vm.shared, &vm.shared.options.config_file);
+    let builders = json.get_mut("builders").and_then(Json::as_array_mut);
+    for (number, builder) in (1..).zip(builders.into_iter().flatten()) {
+        let plain = builder.as_object_mut().filter(|map| !map.contains_key("$kind"));
+        if let Some(map) = plain
+            && let Some(line) = locate_whole(source, &format!("builders[{number}]"))
+        {
+            map.insert("$at".into(), format!("{file}:{line}").into());
+        }
+    }
 }
 
 /// Lists of objects inside lists are spliced in, and `false` items dropped.

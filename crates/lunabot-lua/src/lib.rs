@@ -55,6 +55,7 @@ mod watch;
 
 pub use cached::Kept;
 pub use load::{Host, LoadFailure, LoadOptions, Loaded};
+pub use locate::place;
 pub use profile::ProfileRow;
 pub use records::Records;
 pub use script_errors::ScriptErrorRow;

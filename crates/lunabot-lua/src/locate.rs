@@ -1,5 +1,8 @@
 //! The line of a key of a plain table: plain tables remember no origin, so the source is searched along the path.
 
+use lunabot_model::config::ConfigError;
+use std::path::Path;
+
 /// One thing of Lua's grammar that matters here.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Token<'a> {
@@ -10,20 +13,40 @@ pub(crate) enum Token<'a> {
 
 /// The line where the value at `path` (`www.prot`, `builders[3].name`) is written: of its last part that is found.
 pub(crate) fn locate(source: &str, path: &str) -> Option<u32> {
+    deepest(source, path).map(|(_, line)| line)
+}
+
+/// The same, where the whole path is found.
+pub(crate) fn locate_whole(source: &str, path: &str) -> Option<u32> {
+    deepest(source, path).filter(|(depth, _)| depth + 1 == parts(path).len()).map(|(_, line)| line)
+}
+
+/// Gives mistakes that know their path alone the place of it in the configuration file.
+pub fn place(errors: &mut [ConfigError], file: &Path) {
+    let Ok(source) = std::fs::read_to_string(file) else { return };
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    for error in errors.iter_mut().filter(|error| error.file.is_empty()) {
+        error.file = name.to_string();
+        error.line = locate(&source, &error.path);
+    }
+}
+
+/// How many parts of the path are found below the first, and the line of the last of them.
+fn deepest(source: &str, path: &str) -> Option<(usize, u32)> {
     let tokens = tokens(source);
     let parts = parts(path);
-    let (mut from, mut best) = (0, (0, None));
+    let (mut from, mut best) = (0, None);
     // A key may be assigned several times: the last place where most of the path is found.
     while let Some(Part::Name(top)) = parts.first()
         && let Some(at) = named(&tokens, from, tokens.len(), top, true)
     {
         let (depth, line) = follow(&tokens, at, &parts[1..]);
-        if depth >= best.0 {
-            best = (depth, Some(line));
+        if best.is_none_or(|(deep, _)| depth >= deep) {
+            best = Some((depth, line));
         }
         from = at + 1;
     }
-    best.1
+    best
 }
 
 /// How much of the path is found below the key at `at`, and the line of its end.
@@ -180,7 +203,7 @@ fn quote_end(bytes: &[u8], at: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::locate;
+    use super::{locate, locate_whole};
 
     const SOURCE: &str = r#"local c = {}
 -- www = { prot = 1 }
@@ -205,5 +228,7 @@ c.lua.watch = 3
         assert_eq!(locate("c.a = 1\nc.a = {b = 2}\nc.a = 3", "a"), Some(3));
         assert_eq!(locate("c.a = 1\nc.a = {b = 2}\nc.a = 3", "a.b"), Some(2));
         assert_eq!(locate(SOURCE, "absent"), None);
+        assert_eq!(locate_whole(SOURCE, "builders[2]"), Some(10));
+        assert_eq!(locate_whole(SOURCE, "builders[3]"), None);
     }
 }

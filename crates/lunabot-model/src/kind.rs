@@ -181,6 +181,7 @@ fn friendly(text: &str) -> String {
         ("string", "the text"),
         ("floating point", "the number"),
         ("integer", "the number"),
+        ("a boolean", "true or false"),
         ("boolean", "the boolean"),
     ];
     words.iter().fold(without_types(text), |text, (from, to)| replace_word(&text, from, to))

@@ -227,6 +227,46 @@ fn checked(block: &str, files: &[(&str, &str)]) -> Result<String> {
     Ok(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
 }
 
+/// Plain tables remember no place: it is found in the source, along the path.
+#[test]
+fn mistakes_of_plain_tables_name_their_line() -> Result<()> {
+    for (block, told) in [
+        (
+            "c.www = { port = 0, change_hook_dialects = {\n  base = true,\n  mine = {}, -- HERE\n} }",
+            "www.change_hook_dialects.mine: unknown dialect",
+        ),
+        (
+            "c.www = { port = 0, change_hook_dialects = { g = {\n  class = 5, -- HERE\n} } }",
+            "www.change_hook_dialects.g.class: ",
+        ),
+        (
+            "local function app() return 'x' end\nc.www = { port = 0, dashboards = {\n  util.Dashboard{name = 'z', app = app},\n  \
+             util.Dashboard{name = 'z', app = app}, -- HERE\n} }",
+            "www.dashboards: two dashboards are called z",
+        ),
+        (
+            "local h = util.BuildFactory{}\nc.builders = {\n  { -- HERE\n    name = 'x', workernames = {'nobody'}, factory = h } }",
+            "util.BuilderConfig: builder 'x' uses unknown worker 'nobody'",
+        ),
+        (
+            "local h = util.BuildFactory{}\nc.builders = { { name = 'x',\n  workernames = 5, -- HERE\n  factory = h } }",
+            "builders[1].workernames: ",
+        ),
+        ("c.lua = {\n  watch = 'x', -- HERE\n}", "lua.watch: got the text \"x\", expected true or false"),
+    ] {
+        let output = checked(block, &[])?;
+        let before = running(block);
+        let line = 1 + before.lines().position(|line| line.contains("HERE")).context("the line")?;
+        let told = format!("master.lua:{line}: {told}");
+        assert!(output.contains(&told), "{block}: {told} is not in {output}");
+    }
+    let twice = "c.builders = { c.builders[1]:with{name = 'qq'}, c.builders[1]:with{name = 'qq'} }\n\
+                 c.schedulers = { schedulers.ForceScheduler{name = 'f', builderNames = {'zzzzzzz'}} }";
+    let output = checked(twice, &[])?;
+    assert!(output.contains("; there are qq") && !output.contains("qq, qq"), "{output}");
+    Ok(())
+}
+
 #[test]
 fn mistakes_of_the_file_name_their_place() -> Result<()> {
     let plug_in = |text| vec![("lunabot_plugins/steps/Framboozle.lua", text)];

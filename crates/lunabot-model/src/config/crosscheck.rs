@@ -198,7 +198,15 @@ fn hint(wanted: &str, known: &[&str]) -> String {
     match kind::nearest(wanted, known.iter().copied()) {
         Some(near) => format!(", did you mean '{near}'?"),
         None if known.is_empty() => String::new(),
-        None => format!("; there are {}", known.iter().take(10).copied().collect::<Vec<_>>().join(", ")),
+        None => {
+            let mut told: Vec<&str> = Vec::new();
+            for name in known {
+                if told.len() < 10 && !told.contains(name) {
+                    told.push(name);
+                }
+            }
+            format!("; there are {}", told.join(", "))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::kind::{self, Params};
 use crate::kinds::factories;
 use crate::{AnyObject, Callback, Duration, Endpoint, Json, Problem};
 use serde::Deserialize;
+use serde::de::value::MapDeserializer;
 use serde_json::Map;
 use std::collections::BTreeMap;
 
@@ -368,20 +369,24 @@ fn builder(path: &str, item: &Json) -> Result<DeclaredBuilder, Vec<ConfigError>>
         (Some(kind), _) => {
             return Err(vec![error_at(text("$at"), path, format!("a {kind} is not a builder"))]);
         }
-        (None, _) if item.is_object() => (String::new(), item),
+        (None, _) if item.is_object() => (text("$at").to_string(), item),
         (None, _) => {
             return Err(vec![error(path, format!("expected a util.BuilderConfig, got {}", name_of(item)))]);
         }
     };
+    let declared = item.get("$kind").is_some();
     let tell = |p: Problem| match at.as_str() {
-        "" => error(join(path, &p.path), p.message),
+        _ if !declared => error(join(path, &p.path), p.message),
         at => error_at(
             at,
             join("util.BuilderConfig", &p.path).replace("util.BuilderConfig.", "util.BuilderConfig: "),
             p.message,
         ),
     };
-    let read = serde_path_to_error::deserialize::<_, BuilderConfig>(args);
+    // A plain table has the place among its options, given by whoever has the source.
+    let options = args.as_object().into_iter().flatten().filter(|(name, _)| *name != "$at");
+    let options = MapDeserializer::<_, serde_json::Error>::new(options.map(|(name, value)| (&**name, value)));
+    let read = serde_path_to_error::deserialize::<_, BuilderConfig>(options);
     let config = read.map_err(|e| vec![tell(kind::problem_of(&e, args))])?;
     let problems = config.validate();
     if !problems.is_empty() {

@@ -73,7 +73,8 @@ impl Dashboards {
         for (path, item) in written {
             match read(path, item) {
                 Ok(params) if !names.insert(params.name.clone()) => {
-                    errors.push(at(path, format!("two dashboards are called {}", params.name)));
+                    let told = format!("two dashboards are called {}", params.name);
+                    errors.push(ConfigError { path: path.into(), ..declared_at(item, told) });
                 }
                 Ok(params) => all.push(Dashboard::new(params, folder)),
                 Err(error) => errors.push(error),
@@ -122,6 +123,12 @@ fn read(path: &str, item: &Json) -> Result<DashboardParams, ConfigError> {
     let object =
         object.ok_or_else(|| at(path, "expected a list of util.Dashboard{name = …, app = …}".into()))?;
     serde_json::from_value(object.args).map_err(|error| at(path, error.to_string()))
+}
+
+/// A mistake in a dashboard, at the place where it was declared.
+fn declared_at(item: &Json, message: String) -> ConfigError {
+    let (file, line) = item["$at"].as_str().and_then(|at| at.rsplit_once(':')).unwrap_or_default();
+    ConfigError { file: file.into(), line: line.parse().ok(), path: String::new(), message }
 }
 
 fn at(path: &str, message: String) -> ConfigError {

@@ -242,11 +242,13 @@ impl Loader {
             lunabot_www::Access::default()
         });
         if !errors.is_empty() {
+            lunabot_lua::place(&mut errors, self.base.config());
             return Err(refused(loaded, errors));
         }
         let Loaded { config, host, files, content_hash, mut warnings, tests: _ } = loaded;
         warnings.extend(check::warnings(&config));
         warnings.extend(access.warnings(&config));
+        lunabot_lua::place(&mut warnings, self.base.config());
         let file = self.base.config().file_name().unwrap_or_default().to_string_lossy().into_owned();
         warnings.extend(unusable_keys(declared_values(&config), self.config_folder()).await);
         let (tokens, records) = (Arc::clone(&self.tokens), Arc::clone(&self.records));

@@ -61,6 +61,9 @@ pub async fn load(place: &Place, dir: &Path, clock: VirtualClock) -> Result<Load
             file,
             templates,
         }),
-        _ => Err(errors),
+        _ => {
+            lunabot_lua::place(&mut errors, place.base.config());
+            Err(errors)
+        }
     }
 }
