@@ -4,9 +4,12 @@
 //! coroutine whose budget is used up is dropped without being resumed: `pcall` cannot catch that. The second tier is
 //! for code that cannot yield (comparators of `table.sort`, callbacks of `string.gsub`): past the budget the hook
 //! raises, and is armed anew for each instruction, so that catching the error only meets the next one.
+//!
+//! Few instructions may be much work where each calls a function of the host, or joins long texts. So the hook looks
+//! at the time whenever it runs, and functions whose work may be long ask [`Limits::check`] (`prelude/heavy.lua`).
 
 use crate::origin::Origin;
-use mlua::{AnyUserData, HookTriggers, Lua, VmState};
+use mlua::{AnyUserData, HookTriggers, Lua, Table, VmState};
 use nix::time::{ClockId, clock_gettime};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -19,19 +22,32 @@ use std::time::Duration;
 
 /// Between two runs of the hook.
 const INSTRUCTIONS: u32 = 1000;
-/// Runs of the hook between two looks at the clock.
-const LOOK: u32 = 4;
 /// After this the next callback gets its turn.
 const SLICE: Duration = Duration::from_millis(1);
 /// What code that cannot yield may take beyond its budget.
 const GRACE: Duration = Duration::from_millis(20);
 
+/// Bytes that are worth a look at the time.
+pub(crate) const LONG: usize = 64 << 10;
+
 /// So near to the end of its budget the place of a callback is noted: this may be its last turn.
 const NEAR: Duration = Duration::from_millis(4);
+
+/// A clock that is cheap to ask: by it is decided whether to look at the other.
+fn wall_now() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
+}
 
 /// CPU time of this thread. Not the wall: a busy machine must not fail a callback.
 fn cpu_now() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
+/// The begin of a slice, by both clocks.
+#[derive(Clone, Copy)]
+struct Since {
+    cpu: Duration,
+    wall: Duration,
 }
 
 /// The CPU time of one callback.
@@ -42,9 +58,8 @@ pub(crate) struct Meter {
     per_wait: bool,
     used: Cell<Duration>,
     /// When the hook first ran in this slice.
-    since: Cell<Option<Duration>>,
+    since: Cell<Option<Since>>,
     yielded: Cell<bool>,
-    looks: Cell<u32>,
     exceeded: Cell<bool>,
     last: RefCell<(Origin, String)>,
     /// What the callback has begun.
@@ -106,6 +121,13 @@ impl Limits {
         Ok(limits)
     }
 
+    /// Enters the questions into the prelude.
+    pub fn add(self: &Rc<Self>, host: &Table, lua: &Lua) -> mlua::Result<()> {
+        let (limits, interrupted) = (self.clone(), self.clone());
+        host.raw_set("check", lua.create_function(move |lua, ()| limits.check(lua))?)?;
+        host.raw_set("interrupted", lua.create_function(move |_, ()| Ok(interrupted.interrupted()))?)
+    }
+
     /// Those of this interpreter.
     pub fn of(lua: &Lua) -> mlua::Result<Rc<Limits>> {
         let limits =
@@ -135,13 +157,9 @@ impl Limits {
     /// For a long computation in Rust that cannot yield: an error once the budget of what runs now is used up.
     pub fn check(&self, lua: &Lua) -> mlua::Result<()> {
         let Some(meter) = self.current.borrow().clone() else { return Ok(()) };
-        let now = cpu_now();
-        let Some(since) = meter.since.get() else {
-            meter.since.set(Some(now));
-            return Ok(());
-        };
-        let elapsed = now.saturating_sub(since);
-        if !meter.exceeded.get() && elapsed <= meter.left() + GRACE {
+        if !meter.exceeded.get()
+            && Self::elapsed(&meter).is_none_or(|elapsed| elapsed <= meter.left() + GRACE)
+        {
             return Ok(());
         }
         if !meter.exceeded.replace(true) {
@@ -151,25 +169,41 @@ impl Limits {
         Err(stop_for_good(lua))
     }
 
+    /// A coroutine of the user was interrupted, and what runs it is about to yield for it: that is no wait.
+    fn interrupted(&self) {
+        if let Some(meter) = &*self.current.borrow() {
+            meter.yielded.set(true);
+        }
+    }
+
+    /// CPU time of this slice. `None`: it has just begun.
+    fn elapsed(meter: &Meter) -> Option<Duration> {
+        let Some(since) = meter.since.get() else {
+            meter.since.set(Some(Since { cpu: cpu_now(), wall: wall_now() }));
+            return None;
+        };
+        if wall_now().saturating_sub(since.wall) <= SLICE {
+            return None;
+        }
+        Some(cpu_now().saturating_sub(since.cpu))
+    }
+
+    /// The same before a piece of work on so many bytes: none for a small one.
+    pub fn before(lua: &Lua, bytes: usize) -> mlua::Result<()> {
+        if bytes < LONG {
+            return Ok(());
+        }
+        Limits::of(lua)?.check(lua)
+    }
+
     fn tick(&self, lua: &Lua) -> mlua::Result<VmState> {
         let Some(meter) = self.current.borrow().clone() else { return Ok(VmState::Continue) };
         if meter.exceeded.get() {
             return Err(stop_for_good(lua));
         }
-        let looks = meter.looks.get().wrapping_add(1);
-        meter.looks.set(looks);
-        if looks % LOOK != 1 {
-            return Ok(VmState::Continue);
-        }
-        let now = cpu_now();
-        let Some(since) = meter.since.get() else {
-            meter.since.set(Some(now));
+        let Some(elapsed) = Self::elapsed(&meter).filter(|elapsed| *elapsed > SLICE) else {
             return Ok(VmState::Continue);
         };
-        let elapsed = now.saturating_sub(since);
-        if elapsed <= SLICE {
-            return Ok(VmState::Continue);
-        }
         if elapsed + NEAR >= meter.left() {
             let stack = lua.traceback(None, 0).map(|t| t.to_string_lossy()).unwrap_or_default();
             *meter.last.borrow_mut() = (crate::origin::origin(lua), stack);
@@ -219,11 +253,10 @@ impl<F: Future> Future for Metered<F> {
         let meter = this.meter.clone();
         meter.since.set(None);
         meter.yielded.set(false);
-        meter.looks.set(0);
         let outer = this.limits.current.replace(Some(meter.clone()));
         let polled = inner.as_mut().poll(cx);
         this.limits.current.replace(outer);
-        let elapsed = meter.since.get().map_or(Duration::ZERO, |since| cpu_now().saturating_sub(since));
+        let elapsed = meter.since.get().map_or(Duration::ZERO, |since| cpu_now().saturating_sub(since.cpu));
         // Not before: whoever looks meanwhile must not take it for one that waits.
         this.count(polled.is_pending() && meter.yielded.get());
         if let Poll::Ready(result) = polled {

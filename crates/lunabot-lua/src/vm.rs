@@ -13,6 +13,7 @@ const MAX_SOURCE: usize = 64 << 20;
 
 /// What is written in Lua, in the order in which it runs.
 const PRELUDE: &[(&str, &str)] = &[
+    ("heavy", include_str!("prelude/heavy.lua")),
     ("patterns", include_str!("prelude/patterns.lua")),
     ("environment", include_str!("prelude/environment.lua")),
     ("util", include_str!("prelude/util.lua")),
@@ -37,7 +38,7 @@ impl Vm {
         lua.set_app_data(shared.clone());
         let limits = Limits::install(&lua)?;
         lua.set_app_data(limits.clone());
-        let env = prelude(&lua, &shared)?;
+        let env = prelude(&lua, &shared, &limits)?;
         Ok(Vm { lua, shared, limits, env })
     }
 
@@ -64,7 +65,7 @@ fn interpreter() -> Lua {
     }
 }
 
-fn prelude(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Table> {
+fn prelude(lua: &Lua, shared: &Rc<Shared>, limits: &Rc<Limits>) -> mlua::Result<Table> {
     let host = lua.create_table()?;
     host.raw_set("null", Value::NULL)?;
     host.raw_set("orders", crate::documents::set_up(lua)?)?;
@@ -78,6 +79,7 @@ fn prelude(lua: &Lua, shared: &Rc<Shared>) -> mlua::Result<Table> {
     host.raw_set("reverse_pairs", shared.options.reverse_pairs)?;
     host.raw_set("basedir", shared.options.basedir.to_string_lossy())?;
     add_files(lua, &host)?;
+    limits.add(&host, lua)?;
     crate::declared::add_methods(lua, &host)?;
     crate::props::add_methods(lua, &host)?;
     crate::extend::add_methods(lua, &host)?;

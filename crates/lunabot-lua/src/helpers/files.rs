@@ -2,6 +2,7 @@
 
 use crate::convert::Reader;
 use crate::documents;
+use crate::limits::Limits;
 use crate::origin::raise;
 use crate::shape::Shape;
 use crate::state::Shared;
@@ -53,6 +54,7 @@ fn append(lua: &Lua, (name, text): (String, LuaString)) -> mlua::Result<()> {
 }
 
 fn document(lua: &Lua, file: &str, bytes: &[u8], parse: Parse) -> mlua::Result<Value> {
+    Limits::before(lua, bytes.len())?;
     let text = std::str::from_utf8(bytes).map_err(|_| raise(lua, format!("{file}: not UTF-8")))?;
     match parse(text) {
         Ok(json) => documents::to_lua(lua, &json),
@@ -150,5 +152,7 @@ fn to_json(lua: &Lua, (value, options): (Value, Option<Table>)) -> mlua::Result<
     let json = json_of(lua, &shared, "value", &value)?;
     let indented = options.map(|table| table.raw_get::<bool>("indent")).transpose()?.unwrap_or(false);
     let text = if indented { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) };
-    text.map_err(|error| raise(lua, error))
+    let text = text.map_err(|error| raise(lua, error))?;
+    Limits::before(lua, text.len())?;
+    Ok(text)
 }

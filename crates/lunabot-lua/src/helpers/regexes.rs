@@ -1,5 +1,6 @@
 //! `util.re`: regular expressions in Python's spelling, with look-around and bounded backtracking.
 
+use crate::limits::Limits;
 use crate::origin::raise;
 use fancy_regex::{Captures, Regex, RegexBuilder};
 use lunabot_model::pattern::translate;
@@ -95,13 +96,18 @@ impl UserData for Match {
 }
 
 fn first(lua: &Lua, pattern: &Regex, text: &str) -> mlua::Result<Option<Match>> {
+    Limits::of(lua)?.check(lua)?;
     let found = pattern.captures(text).map_err(|error| raise(lua, error))?;
     Ok(found.map(|captures| Match::of(pattern, &captures)))
 }
 
 fn all(lua: &Lua, pattern: &Regex, text: &str) -> mlua::Result<Vec<Match>> {
-    let found = pattern.captures_iter(text).map(|one| one.map(|captures| Match::of(pattern, &captures)));
-    found.collect::<Result<_, _>>().map_err(|error| raise(lua, error))
+    let limits = Limits::of(lua)?;
+    let found = pattern.captures_iter(text).map(|one| {
+        limits.check(lua)?;
+        one.map(|captures| Match::of(pattern, &captures)).map_err(|error| raise(lua, error))
+    });
+    found.collect()
 }
 
 impl UserData for Pattern {

@@ -4,7 +4,7 @@
 
 mod matcher;
 
-use crate::limits::Limits;
+use crate::limits::{LONG, Limits};
 use crate::origin::raise;
 use matcher::{Capture, Failure, Found, Matcher};
 use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
@@ -114,10 +114,13 @@ fn find_captures(
 
 /// `find` with `plain`: linear, which the stock one is not.
 fn plain_find(
-    _: &Lua,
+    lua: &Lua,
     (text, wanted, init): (LuaString, LuaString, Option<i64>),
 ) -> mlua::Result<(Option<usize>, Option<usize>)> {
     let (text, wanted) = (text.as_bytes(), wanted.as_bytes());
+    if text.len() >= LONG {
+        budget(lua)()?;
+    }
     let start = start_of(text.len(), init);
     let at = start.and_then(|start| Some(start + memchr::memmem::find(&text[start..], &wanted)?));
     Ok((at.map(|at| at + 1), at.map(|at| at + wanted.len())))

@@ -44,7 +44,12 @@ local function forward(thread, ok, mark, ...)
     if co_status(thread) == "dead" then return true, mark, ... end
     local answer
     if co_isyieldable() then
-      if mark == nil then answer = pack(co_yield()) else answer = pack(co_yield(mark, ...)) end
+      if mark == nil then
+        host.interrupted()
+        answer = pack(co_yield())
+      else
+        answer = pack(co_yield(mark, ...))
+      end
     elseif mark ~= nil then
       co.close(thread)
       return false, host.cannot_wait
