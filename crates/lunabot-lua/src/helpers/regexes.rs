@@ -120,9 +120,8 @@ impl UserData for Pattern {
             let mut matches = all(lua, &this.search, &text)?.into_iter();
             lua.create_function_mut(move |_, ()| Ok(matches.next()))
         });
-        methods.add_method("split", |lua, this, text: String| {
-            let parts = this.search.split(&text).map(|part| part.map(str::to_string));
-            parts.collect::<Result<Vec<_>, _>>().map_err(|error| raise(lua, error))
+        methods.add_method("split", |lua, this, (text, most): (String, Option<usize>)| {
+            split(lua, this, &text, most.unwrap_or(0))
         });
         methods.add_method("sub", |lua, this, (with, text, count): (Value, String, Option<usize>)| {
             substitute(lua, this, &with, &text, count.unwrap_or(0))
@@ -143,6 +142,26 @@ fn find_all(lua: &Lua, pattern: &Pattern, text: &str) -> mlua::Result<Table> {
             [] => {}
         }
     }
+    Ok(list)
+}
+
+/// As in Python: what lies between the matches, with their groups; after so many, the rest. 0 is no limit.
+fn split(lua: &Lua, pattern: &Pattern, text: &str, most: usize) -> mlua::Result<Table> {
+    let (list, mut from) = (lua.create_table()?, 0);
+    let most = if most == 0 { usize::MAX } else { most };
+    for one in all(lua, &pattern.search, text)?.into_iter().take(most) {
+        let Some((_, start, end)) = one.groups.first().cloned().flatten() else { continue };
+        list.raw_push(&text[from..start])?;
+        for group in one.groups.into_iter().skip(1) {
+            // A group that took no part leaves its place, so that nothing shifts.
+            match group {
+                Some((group, ..)) => list.raw_push(group)?,
+                None => list.raw_push(Value::NULL)?,
+            }
+        }
+        from = end;
+    }
+    list.raw_push(&text[from..])?;
     Ok(list)
 }
 

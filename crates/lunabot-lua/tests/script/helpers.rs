@@ -153,6 +153,8 @@ assert(util.equal(util.re("[a-z]"):findall "a1b", {"a", "b"}))
 assert(re:sub([[\2/\g<name>]], "12-ab") == "ab/ab")
 assert(util.re("a"):sub(function(m) return m[0]:upper() end, "banana", 2) == "bAnAna")
 assert(util.equal(util.re(",\\s*"):split "a, b,c", {"a", "b", "c"}))
+assert(util.equal(util.re("(,)(;)?"):split "a,b,;c", {"a", ",", util.null, "b", ",", ";", "c"}))
+assert(util.equal(util.re(","):split("a,b,c", 1), {"a", "b,c"}) and util.equal(util.re(","):split("a,b", 0), {"a", "b"}))
 assert(util.re("(?<=x)y"):search "xy" and util.re("ABC", "i"):match "abc")
 local n = 0
 for m in util.re("\\w"):finditer "ab" do n = n + 1 end
