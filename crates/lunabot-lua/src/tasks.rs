@@ -10,7 +10,7 @@ use futures::StreamExt;
 use futures::future::{LocalBoxFuture, join_all};
 use futures::stream::FuturesUnordered;
 use lunabot_model::Json;
-use mlua::{AnyUserData, Function, Lua, MultiValue, Table, UserData, UserDataMethods, Value};
+use mlua::{AnyUserData, Function, Lua, LuaString, MultiValue, Table, UserData, UserDataMethods, Value};
 use std::cell::RefCell;
 use std::future::Future;
 use std::task::{Context, Poll, Waker};
@@ -170,11 +170,11 @@ async fn master(lua: Lua, (op, args): (String, MultiValue)) -> mlua::Result<Valu
     to_lua(&lua, &shared, &answer.map_err(|error| raise(&lua, error))?)
 }
 
-fn log(lua: &Lua, (level, message, fields): (String, String, Value)) -> mlua::Result<()> {
+fn log(lua: &Lua, (level, message, fields): (String, LuaString, Value)) -> mlua::Result<()> {
     let fields = args_to_json(lua, MultiValue::from_iter([fields]))?.pop();
     let fields = fields.filter(Json::is_object).map_or(String::new(), |fields| format!(" {fields}"));
     let at = crate::origin::origin(lua).to_string();
-    let text = format!("{message}{fields}");
+    let text = format!("{}{fields}", message.to_string_lossy());
     let shared = Shared::of(lua);
     let text = shared.options.records.conceal(&text);
     match level.as_str() {

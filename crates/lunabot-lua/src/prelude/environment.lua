@@ -160,6 +160,8 @@ for name in gmatch("math string table utf8", "%S+") do
 end
 env._G = env
 function env.next(t, k) return next(shared[t] or t, k) end
+-- Methods that the user adds are methods of texts.
+getmetatable("").__index = env.string
 env.pcall, env.xpcall = user_pcall, user_xpcall
 env.pairs = pairs
 env.coroutine = coroutine
@@ -220,13 +222,32 @@ function env.loadfile(name, _, scope)
 end
 
 env.os = {}
-for name in gmatch("clock date difftime getenv time tmpname", "%S+") do env.os[name] = G.os[name] end
+for name in gmatch("clock difftime getenv tmpname", "%S+") do env.os[name] = G.os[name] end
+-- Now is what the master's clock says.
+local function now() return host.now() // 1 | 0 end
+function env.os.time(t) return t == nil and now() or G.os.time(t) end
+function env.os.date(form, time) return G.os.date(form or "%c", time or now()) end
 function env.os.rename(a, b) return G.os.rename(host.absolute(a), host.absolute(b)) end
 function env.os.remove(a) return G.os.remove(host.absolute(a)) end
 function env.os.exit() raise("os.exit is not possible in a configuration; raise an error to refuse to load") end
 function env.os.execute() raise("os.execute would block the master; use util.process{command = …}") end
 
-env.io = { type = G.io.type }
+-- Where a program would write: the master's log.
+local Stream = { __name = "FILE*" }
+Stream.__index = Stream
+function Stream:write(...)
+  host.log("info", (gsub(G.table.concat({ ... }), "\n$", "")))
+  return self
+end
+function Stream:flush() return self end
+function Stream.setvbuf() return true end
+function Stream.close() return nil, "the log of the master stays open" end
+
+env.io = { stdout = setmetatable({}, Stream), stderr = setmetatable({}, Stream) }
+function env.io.type(value)
+  if getmetatable(value) == Stream then return "file" end
+  return G.io.type(value)
+end
 function env.io.popen() raise("io.popen would block the master; use util.process{command = …}") end
 function env.io.open(name, mode) return G.io.open(host.absolute(name), mode) end
 function env.io.lines(name, ...)

@@ -1,7 +1,10 @@
 //! The helpers of `util`, as a configuration uses them.
 
-use crate::support::{Folder, HEAD, call};
+use crate::support::{Folder, HEAD, Still, call};
+use lunabot_lua::{Host, LoadOptions};
+use lunabot_model::Time;
 use serde_json::json;
+use std::sync::Arc;
 
 /// Runs `body` at file scope; asserts in it are the test.
 async fn check(body: &str, files: &[(&str, &str)]) {
@@ -165,6 +168,43 @@ assert(bad == nil and message:find "regular expression")
         &[],
     )
     .await;
+}
+
+#[tokio::test]
+async fn texts_have_the_methods_that_a_configuration_adds() {
+    check(
+        r#"
+function string:trim() return self:match "^%s*(.-)%s*$" end
+assert((" a "):trim() == "a" and getmetatable("").__index == string and ("%d"):format(1) == "1")
+"#,
+        &[],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_printed_may_be_any_bytes() {
+    check(
+        r#"
+print("a\xffb", 1)
+util.log.info "a\xffb"
+util.log.warn("a", {b = "c"})
+assert(io.write("a\xff", 1) == io.stdout and io.stderr:write("a\n", 2):write "b" == io.stderr)
+assert(io.stdout:flush() and io.type(io.stderr) == "file" and io.type "x" == nil)
+"#,
+        &[],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_clock_of_os_is_the_masters() {
+    let folder = Folder::new(&format!(
+        "{HEAD}assert(os.time() == 86400 and os.date('!%Y-%m-%d') == '1970-01-02' and os.date('!*t').year == 1970)
+assert(os.time{{year = 2000, month = 1, day = 1}} > 9e8 and os.date('!%d', 0) == '01')\nreturn c\n"
+    ));
+    let clock = Arc::new(Still(Time(86_400_700_000)));
+    Host::load(LoadOptions { clock, ..folder.options() }).await.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 #[tokio::test]

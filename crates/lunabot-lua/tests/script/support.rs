@@ -64,6 +64,22 @@ impl Clock for RealClock {
     }
 }
 
+/// A clock that stands still.
+#[derive(Debug)]
+pub struct Still(pub Time);
+
+impl Clock for Still {
+    fn now(&self) -> Time {
+        self.0
+    }
+    fn mono(&self) -> Mono {
+        Mono(std::time::Duration::ZERO)
+    }
+    fn sleep_until(&self, _: Mono) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code)]
