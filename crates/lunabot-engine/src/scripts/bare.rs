@@ -174,9 +174,33 @@ pub(super) fn arguments(name: &str, args: &Json) -> Result<Dict, String> {
         out.insert("timeout", 60);
     }
     for (key, value) in map {
-        out.insert(key.as_str(), value_of(value));
+        let value = if name == names::SHELL && key == "command" {
+            value_of(&spliced(value))
+        } else {
+            value_of(value)
+        };
+        out.insert(key.as_str(), value);
     }
     Ok(out)
+}
+
+/// The words of a command: lists inside are spliced in, and `false` is nothing, as in options.
+pub(super) fn spliced(words: &Json) -> Json {
+    fn add(items: &[Json], all: &mut Vec<Json>) {
+        for item in items {
+            match item {
+                Json::Bool(false) => {}
+                // A word that is shown as another.
+                Json::Array(word) if word.len() == 3 && word[0] == "obfuscated" => all.push(item.clone()),
+                Json::Array(inner) => add(inner, all),
+                other => all.push(other.clone()),
+            }
+        }
+    }
+    let Json::Array(items) = words else { return words.clone() };
+    let mut all = Vec::with_capacity(items.len());
+    add(items, &mut all);
+    all.into()
 }
 
 fn value_of(json: &Json) -> Value {
@@ -237,4 +261,19 @@ impl CommandSink for Sink {
 fn keep(into: &mut String, text: &str) {
     let room = MAX_TEXT.saturating_sub(into.len());
     into.push_str(&text[..text.floor_char_boundary(room)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_in_commands_are_spliced_in_and_false_is_nothing() {
+        let hidden = json!(["obfuscated", "real", "shown"]);
+        let words = json!(["echo", ["a", ["b"], false], hidden, false]);
+        assert_eq!(spliced(&words), json!(["echo", "a", "b", hidden]));
+        assert_eq!(spliced(&json!("echo a")), json!("echo a"));
+        let dict = arguments(names::SHELL, &json!({"command": ["echo", ["a"]]})).unwrap();
+        assert_eq!(dict.get("command"), Some(&value_of(&json!(["echo", "a"]))));
+    }
 }

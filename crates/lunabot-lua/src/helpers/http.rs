@@ -3,6 +3,7 @@
 //! Statuses are answers; only a request that has no answer raises, with `err.kind`. How the answer looks in Lua is in
 //! `prelude/http.lua`.
 
+use crate::cached::seconds_of;
 use crate::convert::Reader;
 use crate::live::{Outside, args_to_json};
 use crate::origin::raise;
@@ -182,10 +183,11 @@ fn prepare(lua: &Lua, clients: &Clients, options: &Table) -> mlua::Result<(Reque
     request = payload(lua, options, request)?;
     let seconds = match options.raw_get::<Value>("timeout")? {
         Value::Nil => TIMEOUT,
-        Value::Integer(n) if n > 0 => n as f64,
-        Value::Number(n) if n > 0.0 => n,
-        _ => return Err(wrong("timeout is a number of seconds above 0")),
+        given => seconds_of(&given).map_err(|error| wrong(&format!("timeout: {error}")))?,
     };
+    if seconds <= 0.0 {
+        return Err(wrong("timeout is a length of time above 0"));
+    }
     Ok((request, Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
 }
 

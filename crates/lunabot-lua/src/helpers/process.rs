@@ -1,5 +1,6 @@
 //! `util.process`: programs on the master's machine, without blocking it.
 
+use crate::cached::seconds_of;
 use crate::origin::raise;
 use crate::state::Shared;
 use mlua::{Function, Lua, LuaString, Table, Value};
@@ -12,6 +13,8 @@ use tokio::process::{Child, Command};
 
 /// Output that is kept of each stream.
 const MAX_OUTPUT: u64 = 64 << 20;
+/// Lists in lists of a command that are followed.
+const MAX_NESTED: usize = 64;
 /// Longest line that `on_line` gets; a longer one comes in pieces.
 const MAX_LINE: u64 = 1 << 20;
 
@@ -30,6 +33,19 @@ impl Drop for Group {
     }
 }
 
+impl Group {
+    /// A program that was put aside to go on by itself (`setsid program &`) gets the time to leave the group.
+    async fn settle(&self) {
+        // By the machine's own time, whatever the master's clock says: it is programs that are waited for.
+        for pause in [1, 2, 4, 8, 16, 32, 64, 123] {
+            if self.0.is_none_or(|pid| killpg(pid, None).is_err()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+}
+
 struct Wanted {
     command: Command,
     shown: String,
@@ -42,6 +58,9 @@ fn wanted(lua: &Lua, options: &Table) -> mlua::Result<Wanted> {
     let known = ["command", "env", "cwd", "stdin", "timeout", "on_line"];
     for pair in options.pairs::<Value, Value>() {
         let (key, _) = pair?;
+        if key.is_integer() && key != Value::Integer(1) {
+            return Err(raise(lua, "util.process: write the words as one list: command = {\"echo\", \"a\"}"));
+        }
         let name = key.as_string().map(LuaString::to_string_lossy).unwrap_or_default();
         if !known.contains(&name.as_str()) && key != Value::Integer(1) {
             let near = lunabot_model::kind::nearest(&name, known);
@@ -55,7 +74,11 @@ fn wanted(lua: &Lua, options: &Table) -> mlua::Result<Wanted> {
     };
     let argv: Vec<String> = match argv {
         Value::String(text) => vec!["/bin/sh".into(), "-c".into(), text.to_str()?.to_string()],
-        Value::Table(list) => list.sequence_values().collect::<mlua::Result<_>>()?,
+        Value::Table(list) => {
+            let mut all = Vec::new();
+            words(lua, &list, 0, &mut all)?;
+            all
+        }
         _ => return Err(raise(lua, "util.process: command is a text or a list of texts")),
     };
     let Some((program, args)) = argv.split_first() else {
@@ -74,9 +97,14 @@ fn wanted(lua: &Lua, options: &Table) -> mlua::Result<Wanted> {
             (name, _) => return Err(raise(lua, format!("util.process: env.{name} is a text or util.null"))),
         };
     }
-    let timeout = options
-        .get::<Option<f64>>("timeout")?
-        .map(|s| Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX));
+    let timeout = match options.get::<Value>("timeout")? {
+        Value::Nil => None,
+        given => {
+            let seconds =
+                seconds_of(&given).map_err(|e| raise(lua, format!("util.process: timeout: {e}")))?;
+            Some(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
+        }
+    };
     Ok(Wanted {
         command,
         shown: argv.join(" "),
@@ -84,6 +112,27 @@ fn wanted(lua: &Lua, options: &Table) -> mlua::Result<Wanted> {
         timeout,
         on_line: options.get("on_line")?,
     })
+}
+
+/// The words of a command: lists inside are spliced in, and `false` is nothing, as in options.
+fn words(lua: &Lua, list: &Table, depth: usize, all: &mut Vec<String>) -> mlua::Result<()> {
+    let wrong = |what: String| raise(lua, format!("util.process: command: {what}"));
+    if depth > MAX_NESTED {
+        return Err(wrong("lists are nested too deeply".into()));
+    }
+    for item in list.sequence_values::<Value>() {
+        match item? {
+            Value::Boolean(false) => {}
+            Value::Table(inner) => words(lua, &inner, depth + 1, all)?,
+            Value::String(text) => all.push(text.to_str()?.to_string()),
+            number @ (Value::Integer(_) | Value::Number(_)) => all.push(number.to_string()?),
+            other => {
+                let got = crate::convert::words(&other);
+                return Err(wrong(format!("expected texts, lists of texts and false, got {got}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn process(lua: Lua, options: Value) -> mlua::Result<Table> {
@@ -118,6 +167,7 @@ async fn run(lua: &Lua, mut wanted: Wanted) -> mlua::Result<Table> {
     let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
     let output = talk(lua, &mut child, wanted.stdin, wanted.on_line.as_ref()).await;
     let status = child.wait().await;
+    group.settle().await;
     drop(group);
     let ((stdout, stderr), status) =
         (output?, status.map_err(|error| raise(lua, format!("util.process: {error}")))?);

@@ -208,6 +208,37 @@ assert(os.time{{year = 2000, month = 1, day = 1}} > 9e8 and os.date('!%d', 0) ==
 }
 
 #[tokio::test]
+async fn commands_are_spliced_and_times_are_lengths() {
+    check(
+        r#"
+local done = util.process{command = {"echo", {"a", {"b"}, false}, false, 3}, timeout = "5s"}
+assert(done.stdout == "a b 3\n")
+local ok, message = pcall(util.process, {command = "sleep 60", timeout = "0.1s"})
+assert(not ok and message:find "did not end within 0.1 s", message)
+"#,
+        &[],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn programs_that_are_put_aside_go_on() {
+    check(
+        r#"
+for i = 1, 20 do
+  util.process("setsid sh -c 'echo > done." .. i .. "' > /dev/null 2>&1 &")
+end
+util.process{command = "for i in $(seq 20); do until [ -e done.$i ]; do sleep 0.02; done; done", timeout = 30}
+local ended = util.process{command = "sleep 1000 > /dev/null 2>&1 & echo $!"}
+local pid = ended.stdout:match "%d+"
+util.process{command = "while kill -0 " .. pid .. " && ! grep -q '^State:.Z' /proc/" .. pid .. "/status; do sleep 0.02; done", timeout = 30}
+"#,
+        &[],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn times_have_zones() {
     check(
         r#"

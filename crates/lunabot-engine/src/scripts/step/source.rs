@@ -1,6 +1,7 @@
 //! What source steps lend to classes that extend them.
 
 use crate::scripts::args::{Args, Method, NOTHING, Reply, methods, value};
+use crate::scripts::bare::spliced;
 use crate::step::{Step, StepContext, StepError, VcCommand};
 use lunabot_model::{CallError, Json};
 use serde_json::json;
@@ -24,7 +25,7 @@ fn base(cx: &StepContext, args: &Args) -> Result<(Box<dyn Step>, String), CallEr
 async fn vccmd(cx: &StepContext, mut args: Args) -> Reply {
     let (step, _) = base(cx, &args)?;
     let words = args.maybe::<Json>("args")?.unwrap_or_else(|| json!([]));
-    let words = cx.render(&words).await?;
+    let words = spliced(&cx.render(&words).await?);
     let Ok(words) = serde_json::from_value::<Vec<String>>(words) else {
         return Err(args.wrong("args: expected a list of texts, e.g. {\"describe\", \"--tags\"}"));
     };
