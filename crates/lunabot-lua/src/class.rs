@@ -1,11 +1,12 @@
 //! Classes: what a constructor's name stands for in Lua, built in or extended by the configuration (lua-api § 3).
 
 use crate::construct::construct;
+use crate::declared::Declared;
 use crate::extend;
 use crate::origin::{Origin, raise};
 use crate::state::Shared;
 use lunabot_model::{Category, Kind};
-use mlua::{AnyUserData, Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
+use mlua::{Lua, MetaMethod, MultiValue, Table, UserData, UserDataMethods, Value};
 use std::rc::Rc;
 
 /// A built-in kind, or a class that the configuration made of one.
@@ -61,6 +62,11 @@ impl Class {
     }
 }
 
+/// The class that a value is.
+pub(crate) fn class_of(value: &Value) -> Option<Rc<Class>> {
+    Some(value.as_userdata()?.borrow::<ClassRef>().ok()?.0.clone())
+}
+
 /// A class as a Lua value.
 #[derive(Clone)]
 pub(crate) struct ClassRef(pub Rc<Class>);
@@ -69,8 +75,7 @@ impl UserData for ClassRef {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         methods.add_meta_function(MetaMethod::Call, |lua, mut args: MultiValue| {
             let class = args.pop_front();
-            let class = class.as_ref().and_then(Value::as_userdata).and_then(|u| u.borrow::<ClassRef>().ok());
-            let class = class.map(|c| c.0.clone()).ok_or_else(|| raise(lua, "not a class"))?;
+            let class = class.as_ref().and_then(class_of).ok_or_else(|| raise(lua, "not a class"))?;
             construct(lua, &Shared::of(lua), &class, args)
         });
         methods.add_meta_method(MetaMethod::Index, |lua, this, name: String| index(lua, &this.0, &name));
@@ -95,8 +100,12 @@ fn index(lua: &Lua, class: &Rc<Class>, name: &str) -> mlua::Result<Value> {
     }
     if name == "init" {
         let class = class.clone();
-        let init = move |lua: &Lua, (object, args): (AnyUserData, Value)| {
-            extend::base_init(lua, &Shared::of(lua), &class, &object, args)
+        let init = move |lua: &Lua, (object, args): (Value, Value)| {
+            let object = object.as_userdata().filter(|object| object.borrow::<Declared>().is_ok());
+            let written =
+                || format!("is called with a dot and the object: {}.init(self, {{…}})", class.path());
+            let object = object.ok_or_else(|| raise(lua, written()))?;
+            extend::base_init(lua, &Shared::of(lua), &class, object, args)
         };
         return Ok(Value::Function(lua.create_function(init)?));
     }

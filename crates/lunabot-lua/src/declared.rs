@@ -315,7 +315,12 @@ pub(crate) fn add_methods(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
     )?;
     prelude.raw_set(
         "object_addSteps",
-        lua.create_function(|lua, (this, steps, more): (Value, Value, Option<Table>)| {
+        lua.create_function(|lua, (this, steps, more): (Value, Value, Value)| {
+            let more = match more {
+                Value::Nil => None,
+                Value::Table(more) => Some(more),
+                _ => return Err(raise(lua, "addSteps takes one list of steps: f:addSteps({s1, s2})")),
+            };
             let steps = step_list(lua, &steps, 0)?;
             crate::secrets::add_steps(lua, &this, steps, more)
         })?,
@@ -408,8 +413,12 @@ pub(crate) fn add_steps(lua: &Lua, this: &Value, method: &str, steps: Vec<Value>
 }
 
 /// `X:with{k = v}`: a changed copy.
-fn with(lua: &Lua, (this, changes): (Value, Table)) -> mlua::Result<AnyUserData> {
+fn with(lua: &Lua, (this, changes): (Value, Value)) -> mlua::Result<AnyUserData> {
     let object = receiver(lua, &this, "with")?;
+    let Value::Table(changes) = changes else {
+        let got = words(&changes);
+        return Err(raise(lua, format!("with takes one table, got {got}: X:with{{name = …}}")));
+    };
     let old = object.borrow::<Declared>()?;
     let shared = Shared::of(lua);
     let written = crate::construct::written(&old.class, MultiValue::from_iter([Value::Table(changes)]))

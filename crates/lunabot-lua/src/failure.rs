@@ -75,14 +75,22 @@ pub(crate) const CANNOT_WAIT: &str =
 
 fn parts(text: &str) -> (String, String) {
     let text = &text.replace(YIELD, CANNOT_WAIT);
+    let (text, ours) = without_place(text).map_or((text.as_str(), false), |text| (text, true));
     match text.split_once("\nstack traceback:") {
-        Some((message, traceback)) if message == CANNOT_WAIT => {
+        Some((message, traceback)) if ours || message == CANNOT_WAIT => {
             let traceback = tidy(traceback);
             (positioned(message.to_string(), &traceback), traceback)
         }
         Some((message, traceback)) => (cut(message), tidy(traceback)),
         None => (cut(text.trim_end()), String::new()),
     }
+}
+
+/// A message without the place in one of our own files, if it begins with one: it says nothing to the user.
+pub(crate) fn without_place(text: &str) -> Option<&str> {
+    let (_file, rest) = text.strip_prefix("lunabot:")?.split_once(':')?;
+    let (line, message) = rest.split_once(": ")?;
+    line.bytes().all(|byte| byte.is_ascii_digit()).then_some(message)
 }
 
 /// The message with the place at which a function that waits was left.
@@ -97,7 +105,8 @@ fn positioned(message: String, traceback: &str) -> String {
     if crate::script_errors::place_of(&message).is_some() {
         return message;
     }
-    match traceback.lines().find(|line| !line.trim_start().starts_with('[')) {
+    // `[C]:` and `(...tail calls...)` are no lines of a file.
+    match traceback.lines().find(|line| !line.trim_start().starts_with(['[', '('])) {
         Some(line) => {
             let place = line.trim().splitn(3, ':').take(2).collect::<Vec<_>>().join(":");
             if place.contains(':') { format!("{place}: {message}") } else { message }

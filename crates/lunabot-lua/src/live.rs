@@ -370,6 +370,9 @@ async fn call_method(lua: &Lua, this: &Value, name: &str, args: MultiValue) -> m
 }
 
 fn no_receiver(this: &Value, name: &str) -> String {
+    if let Some(class) = crate::class::class_of(this) {
+        return format!("is called with a dot and the object: {}.{name}(self)", class.path());
+    }
     let declared = this.as_userdata().and_then(|object| object.borrow::<Declared>().ok());
     match declared {
         Some(declared) => {

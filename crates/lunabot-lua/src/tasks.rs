@@ -92,6 +92,13 @@ pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
                 }
                 None => Ok(Value::String(lua.create_string(crate::failure::message_of(&error))?)),
             },
+            Value::String(text) => match crate::failure::without_place(&text.to_string_lossy()) {
+                Some(message) => {
+                    let at = crate::origin::origin(lua);
+                    Ok(Value::String(lua.create_string(format!("{at}: {message}"))?))
+                }
+                None => Ok(Value::String(text)),
+            },
             other => Ok(other),
         })?,
     )?;

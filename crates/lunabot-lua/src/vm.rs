@@ -21,6 +21,7 @@ const PRELUDE: &[(&str, &str)] = &[
     ("http", include_str!("prelude/http.lua")),
     ("master", include_str!("prelude/master.lua")),
     ("classes", include_str!("prelude/classes.lua")),
+    ("dots", include_str!("prelude/dots.lua")),
 ];
 
 /// An interpreter, ready to run the configuration file.
@@ -78,8 +79,8 @@ fn prelude(lua: &Lua, shared: &Rc<Shared>, limits: &Rc<Limits>) -> mlua::Result<
     )?;
     host.raw_set("reverse_pairs", shared.options.reverse_pairs)?;
     host.raw_set("basedir", shared.options.basedir.to_string_lossy())?;
-    add_files(lua, &host)?;
     limits.add(&host, lua)?;
+    add_files(lua, &host)?;
     crate::declared::add_methods(lua, &host)?;
     crate::props::add_methods(lua, &host)?;
     crate::extend::add_methods(lua, &host)?;

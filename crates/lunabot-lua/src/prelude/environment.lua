@@ -12,6 +12,8 @@ local null, orders, raise = host.null, host.orders, host.raise
 -- Errors of functions written in Rust are texts to whoever catches them.
 local function plain(err)
   if type(err) == "userdata" then return host.message(err) end
+  -- Of what fails in a function of ours the caller's line is told.
+  if type(err) == "string" and find(err, "^lunabot:") then return host.message(err) end
   if err == "attempt to yield across a C-call boundary" then return host.cannot_wait end
   return err
 end
@@ -158,10 +160,10 @@ for name in gmatch("math string table utf8", "%S+") do
   for k, v in next, G[name] do copy[k] = v end
   env[name] = copy
 end
-env._G = env
-function env.next(t, k) return next(shared[t] or t, k) end
 -- Methods that the user adds are methods of texts.
 getmetatable("").__index = env.string
+env._G = env
+function env.next(t, k) return next(shared[t] or t, k) end
 env.pcall, env.xpcall = user_pcall, user_xpcall
 env.pairs = pairs
 env.coroutine = coroutine
@@ -254,7 +256,7 @@ function env.io.lines(name, ...)
   if name == nil then raise("io.lines needs a file: a master has no standard input") end
   return G.io.lines(host.absolute(name), ...)
 end
-function env.io.write(...) host.log("info", G.table.concat({ ... })) end
+function env.io.write(...) return env.io.stdout:write(...) end
 function env.io.read() raise("io.read is not possible: a master has no standard input") end
 
 -- require: beside master.lua, then the folders of $LUNABOT_LUA_PATH, then the shared ones. Modules may wait.

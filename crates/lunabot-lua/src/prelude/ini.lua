@@ -4,7 +4,8 @@ local rawget, setmetatable, tonumber, math = rawget, setmetatable, tonumber, mat
 local find, gmatch, match = string.find, string.gmatch, string.match
 local raise, orders, util = host.raise, host.orders, host.util_table
 
--- load_ini: sections in their order, values are texts; section:bool/int/list(key, default).
+-- load_ini: sections in their order, values are texts; section:bool/int/list(key, default). A key that is called as one
+-- of these hides it in its section; getmetatable(section).list(section, key) calls it all the same.
 local Section = {}
 -- Where a section is from.
 local places = setmetatable({}, { __mode = "k" })

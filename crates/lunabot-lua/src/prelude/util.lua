@@ -109,6 +109,9 @@ function util.values(t)
   return keys
 end
 function util.sorted(list, less)
+  if less ~= nil and type(less) ~= "function" then
+    raise("util.sorted takes a list and a function that compares two items; for another order: util.sort_by(list, function(item) … end, {reverse = true})")
+  end
   local result = util.concat(want_table(list, "util.sorted"))
   sort(result, less)
   return result
@@ -161,7 +164,12 @@ function svn.split_file_projects_branches(path)
 end
 util.svn = svn
 
+local function want_text(v, what)
+  if type(v) ~= "string" then raise(what .. " takes a text, got " .. (v == null and "util.null" or type(v))) end
+  return v
+end
 function util.split(text, separator, max)
+  want_text(text, "util.split")
   local result, n, from = {}, 0, 1
   if separator == nil then
     for word in gmatch(text, "%S+") do n = n + 1; result[n] = word end
@@ -178,24 +186,29 @@ function util.split(text, separator, max)
   result[n + 1] = sub(text, from)
   return result
 end
-function util.strip(text) return (gsub(gsub(text, "^%s+", ""), "%s+$", "")) end
-function util.startswith(text, start) return sub(text, 1, #start) == start end
-function util.endswith(text, ending) return ending == "" or sub(text, -#ending) == ending end
+function util.strip(text) return (gsub(gsub(want_text(text, "util.strip"), "^%s+", ""), "%s+$", "")) end
+function util.startswith(text, start)
+  return sub(want_text(text, "util.startswith"), 1, #want_text(start, "util.startswith")) == start
+end
+function util.endswith(text, ending)
+  want_text(text, "util.endswith")
+  return want_text(ending, "util.endswith") == "" or sub(text, -#ending) == ending
+end
 
 util.path = {}
 function util.path.join(...)
   local result = ""
   for i = 1, select("#", ...) do
-    local part = select(i, ...)
+    local part = want_text((select(i, ...)), "util.path.join")
     if sub(part, 1, 1) == "/" or result == "" then result = part
     elseif sub(result, -1) == "/" then result = result .. part
     else result = result .. "/" .. part end
   end
   return result
 end
-function util.path.basename(path) return (gsub(path, "^.*/", "")) end
+function util.path.basename(path) return (gsub(want_text(path, "util.path.basename"), "^.*/", "")) end
 function util.path.dirname(path)
-  local folder = string.match(path, "^(.*)/[^/]*$") or ""
+  local folder = match(want_text(path, "util.path.dirname"), "^(.*)/[^/]*$") or ""
   if folder == "" and sub(path, 1, 1) == "/" then return "/" end
   return folder
 end

@@ -1,6 +1,6 @@
 //! The helpers of `util`, as a configuration uses them.
 
-use crate::support::{Folder, HEAD, Still, call};
+use crate::support::{Folder, HEAD, Still, call, function};
 use lunabot_lua::{Host, LoadOptions};
 use lunabot_model::Time;
 use serde_json::json;
@@ -84,6 +84,8 @@ assert(names(y) == "z a" and y.a.b == true)
 assert(names(t) == "z a" and t.a.b == 1.5)
 assert(names(i) == "z a" and i.a:bool "on" and i.a:int("n", 3) == 7 and i.a:list("l")[2] == "y" and i.z.x == "1\n2")
 assert(i.a:int("none", 3) == 3)
+local odd = util.parse_ini("[a]\nlist = 1, 2\n").a
+assert(odd.list == "1, 2" and getmetatable(odd).list(odd, "list")[2] == "2")
 assert(util.to_json{b = 1, a = {1, "x", util.null}} == '{"a":[1,"x",null],"b":1}')
 assert(util.to_json(j) == '{"z":1,"a":[1,null]}')
 assert(util.read_file "a.json" == '{"z":1,"a":[1,null]}')
@@ -182,6 +184,7 @@ assert((" a "):trim() == "a" and getmetatable("").__index == string and ("%d"):f
     .await;
 }
 
+/// Bytes that are no text are shown as far as they can be.
 #[tokio::test]
 async fn what_is_printed_may_be_any_bytes() {
     check(
@@ -197,6 +200,50 @@ assert(io.stdout:flush() and io.type(io.stderr) == "file" and io.type "x" == nil
     .await;
 }
 
+/// What is wrong with a call is told at the caller's line, with what is wanted.
+#[tokio::test]
+async fn mistakes_in_calls_say_how_they_are_written() {
+    check(
+        r#"
+local function told(want, fn, ...)
+  local ok, message = pcall(fn, ...)
+  assert(not ok and tostring(message):find(want, 1, true) and tostring(message):find("^master.lua:%d+: "), tostring(message))
+end
+told("is called with a dot, not a colon: util.merge(…)", function() return (util:merge{}) end)
+told("is called with a dot, not a colon: util.process{…}", function() return (util:process{command = "x"}) end)
+told("is called with a dot, not a colon: util.read_file(…)", function() return (util:read_file "x") end)
+told("is called with a dot, not a colon: util.log.info(…)", function() util.log:info "x" end)
+told("is called with a dot, not a colon: util.path.join(…)", function() return (util.path:join "x") end)
+told("is called with a dot and the object: steps.ShellCommand.run(self)", function() return (steps.ShellCommand:run()) end)
+told("is called with a dot and the object: steps.ShellCommand.init(self, {…})", function() steps.ShellCommand:init{} end)
+told("util.startswith takes a text, got nil", util.startswith, nil, "a")
+told("util.endswith takes a text, got table", util.endswith, "a", {})
+told("util.strip takes a text, got util.null", util.strip, util.null)
+told("util.path.join takes a text, got nil", util.path.join, nil, "a")
+told("util.sort_by(list, function(item)", util.sorted, {3, 1}, {reverse = true})
+told("write the words as one list", util.process, {"echo", "a"})
+told("timeout: expected seconds or a text such as", util.process, {command = "true", timeout = {}})
+told("command: expected texts, lists of texts and false, got true", util.process, {command = {"echo", true}})
+told("timeout: expected seconds or a text such as", util.http.get, {"http://localhost", timeout = {}})
+told("timeout is a length of time above 0", util.http.get, {"http://localhost", timeout = "0s"})
+told("addSteps takes one list of steps", function() f:addSteps(steps.ShellCommand{"a"}, steps.ShellCommand{"b"}) end)
+told("with takes one table, got nil", function() return (f:with()) end)
+told("bad argument #1 to 'find'", string.find, nil, "x")
+"#,
+        &[],
+    )
+    .await;
+}
+
+/// A line of ours would say nothing: the user's is told.
+#[tokio::test]
+async fn what_fails_within_ours_is_told_at_the_line_of_the_caller() {
+    let (loaded, callback) = function("function()\n  return (string.find(nil, 'x')) end").await;
+    let error = call(&loaded, &callback, vec![]).await.unwrap_err();
+    assert!(error.message.starts_with("master.lua:10: bad argument #1 to 'find'"), "{error}");
+}
+
+/// `lunabot test` has a clock that stands still.
 #[tokio::test]
 async fn the_clock_of_os_is_the_masters() {
     let folder = Folder::new(&format!(
@@ -221,6 +268,7 @@ assert(not ok and message:find "did not end within 0.1 s", message)
     .await;
 }
 
+/// They leave their group soon after the program has ended.
 #[tokio::test]
 async fn programs_that_are_put_aside_go_on() {
     check(
