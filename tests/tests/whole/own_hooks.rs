@@ -182,7 +182,7 @@ async fn faults_of_handlers_are_told_and_harm_nothing_else() -> Result<()> {
         ("return {{author = 'x', properties = {p = util.Secret 's'}}}", "properties: p: values are plain"),
         ("request:getHeader()", "getHeader(name): the name of a header is wanted"),
         ("return request.headrs", "request has no headrs, did you mean headers?"),
-        ("local s = {} while true do s[#s + 1] = ('x'):rep(1000000) .. #s end", "memory"),
+        ("local s = {} while true do s[#s + 1] = ('x'):rep(1000):rep(100000) .. #s end", "memory"),
     ] {
         let class = format!(
             "webhooks.BaseHookHandler:extend('X', {{getChanges = function(self, request) {getchanges} end}})"

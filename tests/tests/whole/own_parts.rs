@@ -22,7 +22,7 @@ f:addStep(steps.Git:extend("Ask", {{run = function(self)
   assert(steps.Git.run(self) == util.SUCCESS)
   self:updateSourceProperty("tag", "v1", "tests")
   assert(self:vccmd{{"hash-object", "--stdin"}} == 0)
-  local hash = self:vccmd({{"hash-object", "--stdin"}}, {{collectStdout = true, initialStdin = "x\n"}})
+  local hash = self:vccmd({{"hash-object", {{"--stdin"}}, false}}, {{collectStdout = true, initialStdin = "x\n"}})
   self:setProperty("hash", util.strip(hash), "Ask")
   for _, wrong in ipairs{{5, {{{{}}, 5}}}} do
     local ok, why = pcall(self.vccmd, self, wrong)

@@ -244,7 +244,7 @@ c.builders[2] = { name = "a", workernames = {"local"}, factory = f, tags = {"t"}
 c.schedulers[2] = schedulers.ForceScheduler{name = "more", builderNames = {"a"}}
 b.canStartBuild = function(builder, wfb, req)
   local w = wfb.worker
-  local rc, stdout, stderr = w:shell{command = {"sh", "-c", "mkdir -p sub; echo content > sub/file; echo out; echo err >&2; exit 3"}}
+  local rc, stdout, stderr = w:shell{command = {"sh", {"-c"}, false, "mkdir -p sub; echo content > sub/file; echo out; echo err >&2; exit 3"}}
   assert(rc == 3 and stdout:find("out") and stderr:find("err"))
   local stat = w:stat{file = "sub/file"}
   assert(stat.is_file and not stat.is_dir and stat.size == 8 and w:stat{file = "nothing"} == nil)
