@@ -67,7 +67,7 @@ impl Work {
 
     /// Calls it once.
     async fn run(&self, args: impl IntoLuaMulti) -> Result<(), ScriptError> {
-        let meter = Meter::acting(self.shared.cpu.get(), self.actor.clone());
+        let meter = Meter::acting(self.shared.cpu.get(), self.actor.clone(), None);
         let call = self.call.call_async::<Value>(args);
         match Metered::new(call, meter.clone(), self.limits.clone()).await {
             Some(Ok(_)) => Ok(()),

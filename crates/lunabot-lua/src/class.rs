@@ -22,6 +22,8 @@ pub(crate) struct Extended {
     pub name: Option<String>,
     /// Defaults, attributes and methods, as written.
     pub fields: Table,
+    /// It stands between a class and one object that was given observers of its own.
+    pub of_one: bool,
     /// What its objects begin with: log name → observer.
     pub observers: serde_json::Map<String, lunabot_model::Json>,
     /// Its place in the list of extended classes.

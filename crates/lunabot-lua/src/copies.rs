@@ -49,14 +49,19 @@ pub(crate) fn changed(
         ));
     };
     let at = origin(lua);
-    let class = extend::observed(lua, shared, &old.class, &mut changes, &at)?;
-    let names: Vec<String> = changes.named.iter().map(|(name, _)| name.clone()).collect();
+    let own = old.class.extended.as_ref().filter(|own| own.of_one);
+    let anew = changes.named.iter().any(|(name, _)| name == "observers");
+    let base = own.filter(|_| anew).map_or(&old.class, |own| &own.parent);
+    let class = extend::observed(lua, shared, base, &mut changes, &at)?;
+    let mut names: Vec<String> = changes.named.iter().map(|(name, _)| name.clone()).collect();
+    let positions = old.class.kind.positional.iter().take(changes.positional.len());
+    names.extend(positions.map(|name| (*name).to_string()));
     let written = merged(lua, shared, &old.class, given.written.clone(), changes)
         .map_err(|message| raise(lua, message))?;
     let copy = extend::construct(lua, shared, class.as_ref().unwrap_or(&old.class), written, at)?;
     {
         let new = copy.borrow::<Declared>()?;
-        keep_fields(old, &given, &new)?;
+        keep_fields(old, &given, &new, &names)?;
         keep_args(old, &given, &new, &names);
     }
     Ok(copy)
@@ -91,11 +96,12 @@ fn merged(
     Ok(all)
 }
 
-fn keep_fields(old: &Declared, given: &Given, new: &Declared) -> mlua::Result<()> {
+fn keep_fields(old: &Declared, given: &Given, new: &Declared, changed: &[String]) -> mlua::Result<()> {
     let (Some(from), Some(to)) = (&old.fields, &new.fields) else { return Ok(()) };
     for pair in from.pairs::<Value, Value>() {
         let (name, value) = pair?;
-        if given.fields.raw_get::<Value>(name.clone())? != value {
+        let anew = name.as_string().is_some_and(|name| changed.contains(&name.to_string_lossy()));
+        if !anew && given.fields.raw_get::<Value>(name.clone())? != value {
             to.raw_set(name, value)?;
         }
     }

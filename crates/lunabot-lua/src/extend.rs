@@ -93,7 +93,7 @@ fn extend(lua: &Lua, (base, a, b): (Value, Value, Value)) -> mlua::Result<AnyUse
     };
     let mut problems = Vec::new();
     let observers = observers(lua, &shared, &fields, &mut problems)?;
-    let class = made(lua, &shared, parent, name, fields, observers);
+    let class = made(lua, &shared, parent, name, fields, observers, false);
     if let Some(own) = &class.extended {
         crate::plugins::check_version(lua, &shared, &class.path(), &own.fields)?;
     }
@@ -108,9 +108,10 @@ fn made(
     name: Option<String>,
     fields: Table,
     observers: Map<String, Json>,
+    of_one: bool,
 ) -> Rc<Class> {
     let index = shared.extended.borrow().len();
-    let extended = Extended { parent, name, fields, observers, index, at: origin(lua) };
+    let extended = Extended { parent, name, fields, of_one, observers, index, at: origin(lua) };
     let class = Rc::new(Class { kind: extended.parent.kind, extended: Some(extended) });
     shared.extended.borrow_mut().push(class.clone());
     class
@@ -142,7 +143,7 @@ pub(crate) fn observed(
         all.insert(log, before.into_iter().chain(listed(own)).collect());
     }
     report(lua, shared, &class.path(), at, &problems)?;
-    Ok(Some(made(lua, shared, class.clone(), None, fields, all)))
+    Ok(Some(made(lua, shared, class.clone(), None, fields, all, true)))
 }
 
 /// One observer, or several.
@@ -467,6 +468,7 @@ fn observers(
     let mut all = Map::new();
     let written = match fields.raw_get("observers")? {
         Value::Nil => return Ok(all),
+        null if null == Value::NULL => return Ok(all),
         Value::Table(written) => written,
         other => {
             let got = words(&other);

@@ -4,7 +4,7 @@
 use crate::convert::Reader;
 use crate::declared::Declared;
 use crate::fingerprint::Fingerprints;
-use crate::locate::{locate, locate_whole};
+use crate::locate::{locate, named_items};
 use crate::shape::{Form, Shape};
 use crate::vm::{Vm, shown};
 use lunabot_model::Json;
@@ -81,12 +81,16 @@ fn builders_shape(vm: &Vm) -> Shape {
 fn place_builders(vm: &Vm, json: &mut Json, source: &str) {
     let file = shown(&vm.shared, &vm.shared.options.config_file);
     let builders = json.get_mut("builders").and_then(Json::as_array_mut);
-    for (number, builder) in (1..).zip(builders.into_iter().flatten()) {
-        let plain = builder.as_object_mut().filter(|map| !map.contains_key("$kind"));
-        if let Some(map) = plain
-            && let Some(line) = locate_whole(source, &format!("builders[{number}]"))
-        {
-            map.insert("$at".into(), format!("{file}:{line}").into());
+    let plain = |builder: &Json| builder.is_object() && builder.get("$kind").is_none();
+    let mut plain = builders.into_iter().flatten().filter(|builder| plain(builder)).peekable();
+    if plain.peek().is_none() {
+        return;
+    }
+    let mut lines = named_items(source, "builders");
+    for builder in plain {
+        let line = builder["name"].as_str().and_then(|name| lines.get_mut(name)?.pop_front());
+        if let Some(line) = line {
+            builder["$at"] = format!("{file}:{line}").into();
         }
     }
 }

@@ -9,6 +9,7 @@
 //! at the time whenever it runs, and functions whose work may be long ask [`Limits::check`] (`prelude/heavy.lua`).
 
 use crate::origin::Origin;
+use lunabot_model::LiveObject;
 use mlua::{AnyUserData, HookTriggers, Lua, Table, VmState};
 use nix::time::{ClockId, clock_gettime};
 use std::cell::{Cell, RefCell};
@@ -66,6 +67,8 @@ pub(crate) struct Meter {
     kept: RefCell<Vec<Rc<dyn Kept>>>,
     /// The object that acts in it.
     actor: Option<AnyUserData>,
+    /// What renders for it ([`LiveObject::renders`]).
+    renders: Option<Arc<dyn LiveObject>>,
 }
 
 /// Something that goes on for as long as the callback that began it.
@@ -80,8 +83,12 @@ impl Meter {
     }
 
     /// Of a callback, which gets its budget back by waiting, and in which an object acts.
-    pub fn acting(budget: Duration, actor: Option<AnyUserData>) -> Rc<Self> {
-        Rc::new(Meter { budget, per_wait: true, actor, ..Meter::default() })
+    pub fn acting(
+        budget: Duration,
+        actor: Option<AnyUserData>,
+        renders: Option<Arc<dyn LiveObject>>,
+    ) -> Rc<Self> {
+        Rc::new(Meter { budget, per_wait: true, actor, renders, ..Meter::default() })
     }
 
     /// Where it was stopped, and the stack there.
@@ -143,6 +150,11 @@ impl Limits {
     /// The object that acts in the callback that runs now.
     pub fn actor(&self) -> Option<AnyUserData> {
         self.current.borrow().as_ref()?.actor.clone()
+    }
+
+    /// What renders for the callback that runs now.
+    pub fn renders(&self) -> Option<Arc<dyn LiveObject>> {
+        self.current.borrow().as_ref()?.renders.clone()
     }
 
     /// Keeps something until the callback that runs now has ended.
@@ -252,7 +264,7 @@ impl<F: Future> Future for Metered<F> {
         let Some(inner) = this.inner.as_mut() else { return Poll::Ready(None) };
         let meter = this.meter.clone();
         meter.since.set(None);
-        meter.yielded.set(false);
+        let interrupted = meter.yielded.replace(false);
         let outer = this.limits.current.replace(Some(meter.clone()));
         let polled = inner.as_mut().poll(cx);
         this.limits.current.replace(outer);
@@ -267,6 +279,11 @@ impl<F: Future> Future for Metered<F> {
             if meter.per_wait && !meter.yielded.get() { Duration::ZERO } else { meter.used.get() + elapsed };
         meter.used.set(kept);
         if meter.left() > Duration::ZERO {
+            if interrupted && !meter.yielded.get() {
+                // The hook may have interrupted it between asking what it waits for and yielding: then it has yielded now
+                // without asking, and what has come meanwhile would wake nobody.
+                cx.waker().wake_by_ref();
+            }
             return Poll::Pending;
         }
         meter.exceeded.set(true);

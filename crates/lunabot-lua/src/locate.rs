@@ -1,6 +1,7 @@
 //! The line of a key of a plain table: plain tables remember no origin, so the source is searched along the path.
 
 use lunabot_model::config::ConfigError;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 
 /// One thing of Lua's grammar that matters here.
@@ -16,9 +17,32 @@ pub(crate) fn locate(source: &str, path: &str) -> Option<u32> {
     deepest(source, path).map(|(_, line)| line)
 }
 
-/// The same, where the whole path is found.
-pub(crate) fn locate_whole(source: &str, path: &str) -> Option<u32> {
-    deepest(source, path).filter(|(depth, _)| depth + 1 == parts(path).len()).map(|(_, line)| line)
+/// The lines of the tables in a list that is assigned to `list`, by the `name` that is written in them.
+pub(crate) fn named_items(source: &str, list: &str) -> HashMap<String, VecDeque<u32>> {
+    let tokens = tokens(source);
+    let (mut all, mut from) = (HashMap::<String, VecDeque<u32>>::new(), 0);
+    while let Some(at) = named(&tokens, from, tokens.len(), list, true) {
+        let (start, end) = body(&tokens, at, tokens.len());
+        let (mut depth, mut line) = (0, 0);
+        for (number, (token, here)) in tokens.iter().enumerate().take(end).skip(start) {
+            match token {
+                Token::Sign(b'{' | b'(') => {
+                    line = if depth == 0 { *here } else { line };
+                    depth += 1;
+                }
+                Token::Sign(b'}' | b')') => depth -= 1,
+                Token::Name("name") if depth == 1 => {
+                    let next = |n: usize| tokens.get(number + n).map(|(token, _)| token);
+                    if let (Some(Token::Sign(b'=')), Some(Token::Text(name))) = (next(1), next(2)) {
+                        all.entry((*name).to_string()).or_default().push_back(line);
+                    }
+                }
+                _ => {}
+            }
+        }
+        from = at + 1;
+    }
+    all
 }
 
 /// Gives mistakes that know their path alone the place of it in the configuration file.
@@ -203,7 +227,7 @@ fn quote_end(bytes: &[u8], at: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{locate, locate_whole};
+    use super::{locate, named_items};
 
     const SOURCE: &str = r#"local c = {}
 -- www = { prot = 1 }
@@ -228,7 +252,10 @@ c.lua.watch = 3
         assert_eq!(locate("c.a = 1\nc.a = {b = 2}\nc.a = 3", "a"), Some(3));
         assert_eq!(locate("c.a = 1\nc.a = {b = 2}\nc.a = 3", "a.b"), Some(2));
         assert_eq!(locate(SOURCE, "absent"), None);
-        assert_eq!(locate_whole(SOURCE, "builders[2]"), Some(10));
-        assert_eq!(locate_whole(SOURCE, "builders[3]"), None);
+        let items = named_items(
+            "c.builders = { list, false,\n {name = 'a'}, util.X{name = 'b'},\n{name = 'a'} }",
+            "builders",
+        );
+        assert_eq!((Vec::from(items["a"].clone()), items.len()), (vec![2, 3], 2));
     }
 }

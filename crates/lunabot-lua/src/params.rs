@@ -3,6 +3,7 @@
 use crate::class::{Class, Extended};
 use crate::construct::Written;
 use crate::convert::{Reader, words};
+use crate::instances::read_only;
 use crate::shape::{Form, Shape};
 use crate::state::Shared;
 use crate::values::to_lua;
@@ -83,7 +84,8 @@ pub(crate) fn take(
     for (depth, param) in all(class) {
         let place = given.named.iter().position(|(known, _)| *known == param.name);
         let written = place.map_or(Value::Nil, |place| given.named.swap_remove(place).1);
-        let value = match is_nothing(&written, &param) {
+        let nothing = is_nothing(&written, &param);
+        let value = match nothing {
             true => param.otherwise(class, depth)?,
             false => written,
         };
@@ -93,6 +95,8 @@ pub(crate) fn take(
         let read = param.read(lua, shared, &param.name, &value, problems);
         let exact = read.as_ref().filter(|_| param.is_exact() && !value.is_userdata());
         let value = exact.map_or(Ok(value), |json| to_lua(lua, shared, json))?;
+        // What is said in the class is shared by its objects.
+        let value = if nothing { read_only(shared, &class.path(), &param.name, value)? } else { value };
         values.json.extend(read.map(|read| (param.name.clone(), read)));
         values.lua.push((param.name, value));
     }

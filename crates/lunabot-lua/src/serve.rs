@@ -11,12 +11,13 @@ use crate::vm::Vm;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use lunabot_model::config::LuaLimits;
-use lunabot_model::{Arg, Clock, Json, Mono, ScriptError, ScriptErrorKind};
+use lunabot_model::{Arg, Clock, Json, LiveObject, Mono, ScriptError, ScriptErrorKind, ScriptObject};
 use mlua::{AnyUserData, Function, IntoLuaMulti, MultiValue, Value};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -67,6 +68,7 @@ impl Answer {
 struct Common {
     values: Vec<Value>,
     scope: u64,
+    renders: Option<Arc<dyn LiveObject>>,
 }
 
 /// How often a callback exceeded its limits in a row, and until when it is not called.
@@ -163,7 +165,8 @@ impl Server {
     }
 
     fn common(&self, args: Vec<Arg>) -> Result<Common, ScriptError> {
-        let mut common = Common { scope: scope_of(&args), values: Vec::with_capacity(args.len()) };
+        let (scope, renders) = (scope_of(&args), renders_of(&args));
+        let mut common = Common { scope, renders, values: Vec::with_capacity(args.len()) };
         for arg in args {
             let value = self.value(arg)?;
             Live::share(&value);
@@ -224,6 +227,7 @@ impl Server {
             return Err(error(ScriptErrorKind::Gone, "no such callback".into(), String::new()));
         };
         let scope = if common.scope == 0 { scope_of(&args) } else { common.scope };
+        let renders = common.renders.clone().or_else(|| renders_of(&args));
         let mut lines = None;
         let mut values = MultiValue::with_capacity(common.values.len() + args.len());
         values.extend(common.values.iter().cloned());
@@ -235,8 +239,8 @@ impl Server {
         }
         let call = async {
             match lines {
-                Some(lines) => self.each_line(id, &function, &values, &lines).await,
-                None => self.one_call(id, &function, values, scope).await,
+                Some(lines) => self.each_line(id, &function, &values, &lines, renders).await,
+                None => self.one_call(id, &function, values, scope, renders).await,
             }
         };
         if endless {
@@ -251,9 +255,10 @@ impl Server {
         function: &Function,
         values: MultiValue,
         scope: u64,
+        renders: Option<Arc<dyn LiveObject>>,
     ) -> Result<Json, ScriptError> {
         let actor = values.iter().find_map(acting);
-        let meter = Meter::acting(self.limits.callback_cpu_seconds.std(), actor);
+        let meter = Meter::acting(self.limits.callback_cpu_seconds.std(), actor, renders);
         let call = function.call_async::<MultiValue>(values);
         match Metered::new(call, meter.clone(), self.vm.limits.clone()).await {
             None => Err(self.too_long(id, &meter)),
@@ -281,6 +286,7 @@ impl Server {
         function: &Function,
         values: &MultiValue,
         lines: &str,
+        renders: Option<Arc<dyn LiveObject>>,
     ) -> Result<Json, ScriptError> {
         let (lua, this) = (&self.vm.lua, values.front().cloned().unwrap_or(Value::Nil));
         let driver = self.vm.shared.prelude("each_line").map_err(|e| script_error(&e))?;
@@ -289,7 +295,7 @@ impl Server {
             let batch = lua.create_sequence_from(lines.by_ref().take(LINES)).map_err(|e| script_error(&e))?;
             let args = (function.clone(), this.clone(), batch);
             let args = args.into_lua_multi(lua).map_err(|e| script_error(&e))?;
-            self.one_call(id, &driver, args, 0).await?;
+            self.one_call(id, &driver, args, 0, renders.clone()).await?;
         }
         Ok(Json::Null)
     }
@@ -427,6 +433,24 @@ fn scope_of(args: &[Arg]) -> u64 {
         _ => 0,
     };
     args.iter().map(scope).find(|scope| *scope != 0).unwrap_or(0)
+}
+
+/// What renders for a function that is called with these.
+fn renders_of(args: &[Arg]) -> Option<Arc<dyn LiveObject>> {
+    args.iter().find_map(|arg| match arg {
+        Arg::Object(object) => renders_as(object),
+        Arg::Instance(instance) => renders_as(&instance.live),
+        Arg::Properties(live, _) => live.renders().then(|| live.clone()),
+        _ => None,
+    })
+}
+
+/// Itself, or the step that it is about.
+fn renders_as(object: &ScriptObject) -> Option<Arc<dyn LiveObject>> {
+    if object.handle.renders() {
+        return Some(object.handle.clone());
+    }
+    object.children.iter().find_map(|(_, child)| renders_of(std::slice::from_ref(child)))
 }
 
 fn error(kind: ScriptErrorKind, message: String, traceback: String) -> ScriptError {

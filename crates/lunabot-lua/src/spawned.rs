@@ -97,7 +97,7 @@ fn spawn(lua: &Lua, call: Function) -> mlua::Result<Task> {
         tasks.retain(|(_, over)| !over.get());
         tasks.push((ending.abort.clone(), over.clone()));
     }
-    let meter = Meter::acting(shared.cpu.get(), actor);
+    let meter = Meter::acting(shared.cpu.get(), actor, limits.renders());
     let metered = Metered::new(call.call_async::<MultiValue>(()), meter.clone(), limits.clone());
     shared.tasks.spawn(async move {
         let ended = Abortable::new(metered, registration).await;

@@ -116,7 +116,12 @@ async fn explain_works_by_the_configuration_alone_and_checkconfig_warns_of_open_
         .replace("port = 0", "port = 8010");
     std::fs::write(dir.path().join("master.lua"), open)?;
     let (code, told) = lunabot(&["checkconfig"], dir.path()).await?;
-    assert!(code == Some(0) && told.contains("warning: www: nobody has to log in"), "{told}");
+    assert!(
+        code == Some(0)
+            && told.contains("warning: master.lua:")
+            && told.contains(": www: nobody has to log in"),
+        "{told}"
+    );
     std::fs::write(
         dir.path().join("master.lua"),
         config("").replace("[\"ann@example.org\"] = \"a\"", "userInfoProvider = 3"),

@@ -63,6 +63,7 @@ async fn answer(State(forge): State<Forge>, request: Request) -> axum::response:
             let told = axum::Json(json!({"message": "Bad credentials"}));
             (axum::http::StatusCode::UNAUTHORIZED, told).into_response()
         }
+        ("/echo", _) => request.headers()["x-echo"].to_str().unwrap_or_default().to_string().into_response(),
         _ => axum::Json(json!([])).into_response(),
     }
 }
@@ -103,6 +104,18 @@ f:addStep(steps.BuildStep:extend("Asks", {params = {token = {type = "secret"}}, 
   util.log.warn("asked with " .. self.token)
   return util.SUCCESS
 end}){name = "asks", token = app})
+f:addStep(steps.BuildStep:extend("Echoes", {run = function(self)
+  local own = util.jwt{key_file = "app.pem", issuer = "echo", claims = {builder = util.Property "buildername"}}
+  local res = util.http.get{url .. "/echo", headers = {["X-Echo"] = own}}
+  self:addCompleteLog("echo", #res.body > 100 and res.body)
+  self:setProperty("echoed", res.body)
+  local ok, told = pcall(util.http.get, {url, token = util.Property "not there"})
+  assert(not ok and tostring(told):find("token: yields nothing"), told)
+  ok, told = pcall(util.http.post, {url, json = {t = own}})
+  assert(not ok and tostring(told):find("json holds what has to be rendered"), told)
+  return util.SUCCESS
+end}){name = "echoes"})
+c.logCompressionMethod = "raw"
 f:addStep(steps.ShellCommand{name = "renders", command = util.renderer(function(p) return {"echo", p:render(app)} end)})
 f:addStep(steps.SetProperty{name = "sets", property = "mine", value = bearer})
 f:addStep(steps.Trigger{name = "hands on", schedulerNames = {"child"}, waitForFinish = true, set_properties = {whole = app, part = bearer}})
@@ -142,6 +155,7 @@ async fn a_token_goes_wherever_a_secret_does_and_is_shown_nowhere() -> Result<()
 
     for (build, step, log, shown) in [
         (1, "tell", "stdio", "\n<GitHubAppToken>, 16 letters\n<jwt>\n"),
+        (1, "echoes", "echo", "<jwt>\n"),
         (1, "renders", "stdio", "\n<GitHubAppToken>\n"),
         (1, "shows", "err_text", "the property whole holds <jwt>, which another build cannot make"),
         (2, "whole", "stdio", "\n<GitHubAppToken>, 16 letters\n"),
@@ -151,6 +165,7 @@ async fn a_token_goes_wherever_a_secret_does_and_is_shown_nowhere() -> Result<()
         assert!(text.contains(shown) && !text.contains(TOKEN) && !text.contains(&jwt), "{step}: {text}");
     }
     let properties = master.get("builds/1/properties").await?["properties"][0].clone();
+    assert_eq!(properties["echoed"][0], "<jwt>");
     assert_eq!(properties["mine"][0], "Bearer <GitHubAppToken>");
     let handed = master.get("buildsets/2/properties").await?["properties"][0].clone();
     assert_eq!(handed["whole"][0], "<GitHubAppToken>", "{handed}");
@@ -166,7 +181,9 @@ async fn a_token_goes_wherever_a_secret_does_and_is_shown_nowhere() -> Result<()
 fn holds_none(dir: &Path, texts: &[&str]) -> Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        if path.is_file() {
+        if path.is_dir() {
+            holds_none(&path, texts)?;
+        } else if path.is_file() {
             let bytes = std::fs::read(&path)?;
             let found = |text: &&str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
             assert!(!texts.iter().any(found), "{} holds it", path.display());

@@ -139,6 +139,10 @@ impl LiveObject for PropertiesHandle {
         })
     }
 
+    fn renders(&self) -> bool {
+        true
+    }
+
     fn set(&self, field: &str, _: Json) -> Result<(), String> {
         Err(format!("{field} cannot be assigned; use setProperty"))
     }

@@ -103,6 +103,10 @@ impl LiveObject for BuildHandle {
         })
     }
 
+    fn renders(&self) -> bool {
+        true
+    }
+
     fn field(&self, name: &str) -> Option<Json> {
         let build = self.0.upgrade()?;
         match name {

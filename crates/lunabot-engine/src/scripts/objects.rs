@@ -172,6 +172,10 @@ impl LiveObject for RequestView {
         })
     }
 
+    fn renders(&self) -> bool {
+        true
+    }
+
     fn set(&self, field: &str, _: Json) -> Result<(), String> {
         Err(format!("{field} of a request cannot be assigned"))
     }

@@ -10,8 +10,9 @@ use crate::origin::raise;
 use crate::shape::Shape;
 use crate::state::Shared;
 use crate::values::to_lua;
-use lunabot_model::Json;
 use lunabot_model::kind::nearest;
+use lunabot_model::object::is_dynamic;
+use lunabot_model::{Arg, Json};
 use lunabot_net::http::{self, HttpError};
 use lunabot_net::reqwest::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use lunabot_net::reqwest::{Client, Method, RequestBuilder, cookie::Jar, redirect::Policy};
@@ -113,15 +114,36 @@ async fn render(lua: &Lua, options: &Table) -> mlua::Result<()> {
         if !value.is_userdata() && !value.as_table().is_some_and(holds_objects) {
             continue;
         }
+        let value = args_to_json(lua, MultiValue::from_iter([value]))?.pop().unwrap_or_default();
+        let rendered = rendered(lua, &shared, value).await;
+        let rendered = rendered.and_then(|found| match holds_null(&found) {
+            true => Err("yields nothing".into()),
+            false => Ok(found),
+        });
         let told = |error: String| raise(lua, format!("util.http: {name}: {error}"));
-        let early = || told("is rendered in callbacks only, not while the file is loaded".into());
-        let port = shared.options.master.clone().ok_or_else(early)?;
-        let mut args = args_to_json(lua, MultiValue::from_iter([value]))?;
-        args.push("util.http".into());
-        let rendered = Outside::new(&shared, port.call("render", args)).await.map_err(told)?;
-        options.raw_set(name, to_lua(lua, &shared, &rendered)?)?;
+        options.raw_set(name, to_lua(lua, &shared, &rendered.map_err(told)?)?)?;
     }
     Ok(())
+}
+
+/// What a value yields where the function is called: in a build with its properties, and hidden in its logs.
+async fn rendered(lua: &Lua, shared: &Shared, value: Json) -> Result<Json, String> {
+    let renders = crate::limits::Limits::of(lua).map_err(|error| error.to_string())?.renders();
+    if let Some(live) = renders {
+        let answer = Outside::new(shared, live.invoke("render", vec![Arg::Value(value)])).await;
+        return answer.map_err(|error| error.message)?.into_json();
+    }
+    let early = "is rendered in callbacks only, not while the file is loaded";
+    let port = shared.options.master.clone().ok_or(early)?;
+    Outside::new(shared, port.call("render", vec![value, "util.http".into()])).await
+}
+
+fn holds_null(value: &Json) -> bool {
+    match value {
+        Json::Array(items) => items.iter().any(Json::is_null),
+        Json::Object(named) => named.values().any(Json::is_null),
+        other => other.is_null(),
+    }
 }
 
 fn holds_objects(table: &Table) -> bool {
@@ -231,7 +253,10 @@ fn headers(lua: &Lua, options: &Table) -> mlua::Result<HeaderMap> {
 fn auth(lua: &Lua, options: &Table, request: RequestBuilder) -> mlua::Result<RequestBuilder> {
     let request = match options.raw_get::<Value>("auth")? {
         Value::Nil => request,
-        Value::Table(pair) if pair.raw_len() == 2 => {
+        Value::Table(pair)
+            if pair.raw_len() == 2
+                && pair.sequence_values().all(|part| part.is_ok_and(|p: Value| p.is_string())) =>
+        {
             request.basic_auth(pair.raw_get::<String>(1)?, Some(pair.raw_get::<String>(2)?))
         }
         _ => return Err(raise(lua, "util.http: auth is {\"user\", \"password\"}")),
@@ -252,6 +277,11 @@ fn payload(lua: &Lua, options: &Table, request: RequestBuilder) -> mlua::Result<
             let json = reader.option("json", &value, &Shape::ANY).unwrap_or(Json::Null);
             match reader.problems.first() {
                 Some(problem) => Err(raise(lua, format!("util.http: {}: {}", problem.path, problem.message))),
+                None if is_dynamic(&json) => {
+                    let told = "util.http: json holds what has to be rendered first, as self:render(…) or \
+                                properties:render(…) does";
+                    Err(raise(lua, told))
+                }
                 None => Ok(request.json(&json)),
             }
         }

@@ -7,7 +7,7 @@ local find, match, gmatch, gsub = string.find, string.match, string.gmatch, stri
 -- With k repetitions and q optional items a match takes up to 2^q * n^(k+1) steps, each of which may compare the whole
 -- pattern. How long a text may be for so many.
 local function length_for(steps, pattern)
-  local _, repetitions = gsub(pattern, "[*+-]", "")
+  local _, repetitions = gsub(gsub(pattern, "%%%p", ""), "[*+-]", "")
   local _, balances = gsub(pattern, "%%b", "")
   local _, optional = gsub(pattern, "%?", "")
   local k, size = repetitions + balances, #pattern / 100

@@ -311,3 +311,23 @@ async fn a_class_is_known_by_what_it_holds() {
     let (loaded, callback) = crate::support::function("function() return 1 end").await;
     assert_eq!(call(&loaded, &callback, vec![]).await.unwrap(), json!(1));
 }
+
+#[tokio::test]
+async fn a_copy_has_what_it_was_given_last_and_defaults_are_shared() {
+    let told = errors(
+        r#"
+local A = steps.ShellCommand:extend("A", {params = {n = {type = "integer", default = 1}, l = {type = "list", default = {"a"}}}})
+local s = A{command = "x"}
+s.n = 5
+assert(s.n == 5 and s:with{n = 3}.n == 3 and s:with{command = "y"}.n == 5)
+assert(not pcall(function() s.l[2] = "b" end) and s.l[1] == "a" and #A{command = "x"}.l == 1)
+local BF = util.BuildFactory:extend("BF", {})
+local one = {steps.ShellCommand{command = "1"}}
+local bf = BF{one}
+bf:addStep(steps.ShellCommand{command = "2"})
+assert(#bf.steps == 2 and #bf:with{one}.steps == 1 and #bf:with{steps = one}.steps == 1)
+"#,
+    )
+    .await;
+    assert!(told.is_empty(), "{told:#?}");
+}

@@ -79,6 +79,27 @@ async fn functions_of_the_host_are_stopped_too() {
     }
 }
 
+/// Where the hook interrupts a function just before it waits, what it waits for must still wake it.
+#[tokio::test]
+async fn functions_that_compute_and_wait_in_turn_all_end() {
+    let body = r#"function()
+  local ended = util.gather({1, 2, 3, 4}, function(n)
+    for i = 1, 80 do
+      local t = {}
+      for j = 1, 1500 + 100 * (i % 7) do t[j] = -j end
+      table.sort(t)
+      util.sleep(0.0005)
+    end
+    return n
+  end)
+  return #ended
+end"#;
+    let (loaded, callback) = function_with(body, "").await;
+    let calls = (0..4).map(|_| call(&loaded, &callback, vec![]));
+    let answers = futures::future::join_all(calls).await;
+    assert!(answers.into_iter().all(|answer| answer.unwrap() == 4));
+}
+
 #[tokio::test]
 async fn what_fills_the_memory_is_stopped() {
     let limits = "c.lua = {callback_cpu_seconds = 20, memory_limit = '64 MB'}";
@@ -102,6 +123,9 @@ assert(t[2] == 2 and t[3] == 1 and t[3002] == 3000)
 table.move(t, 3, 3002, 1)
 assert(t[1] == 1 and t[3000] == 3000)
 assert(("ab"):rep(2, ",") == "ab,ab" and (""):rep(3, ",") == ",," and (""):rep(-1, ",") == "" and (""):rep(5) == "")
+table.insert(t, 1, 7)
+assert(t[1] == 7 and t[2] == 1 and table.remove(t, 1) == 7 and t[1] == 1 and table.remove(t) == 3000)
+assert(not pcall(table.move, {}, 1, 5000, 1.5) and not pcall(table.insert, t, 1, 2, 3))
 assert(utf8.len(("ä"):rep(40000)) == 40000 and utf8.offset(("ä"):rep(40000), 3) == 5)
 "#,
     )

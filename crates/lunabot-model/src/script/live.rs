@@ -113,6 +113,12 @@ pub trait LiveObject: Any + Send + Sync {
         None
     }
 
+    /// Whether its method `render` renders what a function that is called with it has in hand: with its properties, and so
+    /// that secrets are hidden where it is told of.
+    fn renders(&self) -> bool {
+        false
+    }
+
     /// All that [`LiveObject::field`] tells.
     fn fields(&self) -> serde_json::Map<String, Json> {
         serde_json::Map::new()

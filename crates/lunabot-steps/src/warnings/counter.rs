@@ -43,7 +43,8 @@ impl Found {
     fn add(&mut self, line: &str, unjudged: Option<Warning>) {
         match unjudged {
             Some(warning) if self.unjudged_bytes < MAX_UNJUDGED => {
-                self.unjudged_bytes += 2 * line.len();
+                // What it takes beside its text.
+                self.unjudged_bytes += 2 * line.len() + 200;
                 self.unjudged.push((warning, line.into()));
             }
             _ => self.kept.add(line),

@@ -21,7 +21,7 @@ impl AllWarnings {
     /// Brings the statistic and the property up to date.
     fn tell(&self, cx: &StepContext) {
         let count = self.count();
-        add_count(cx, count - self.told.swap(count, Ordering::Relaxed));
+        add_count(cx, count.saturating_sub(self.told.fetch_max(count, Ordering::Relaxed)));
     }
 
     /// Runs the step's own command as one of them. The suppressionFile is read now: the class may have made it.
@@ -32,7 +32,7 @@ impl AllWarnings {
         let command = counting.command(cx).await?;
         self.found.lock().judge(&suppressions);
         self.tell(cx);
-        Ok(Counted { command, warnings: self.count() - before })
+        Ok(Counted { command, warnings: self.count().saturating_sub(before) })
     }
 }
 
@@ -63,7 +63,7 @@ impl OverAll for Counting {
         let found = std::mem::take(&mut all.found.lock().kept);
         add_log(cx, &found).await?;
         if found.count() > 0 || cx.get_statistic(WARNINGS).is_none() {
-            add_count(cx, found.count() - all.told.load(Ordering::Relaxed));
+            add_count(cx, found.count().saturating_sub(all.told.load(Ordering::Relaxed)));
         }
         Ok(self.warnings.results(found.count()))
     }

@@ -97,6 +97,10 @@ impl LiveObject for StepHandle {
         }
     }
 
+    fn renders(&self) -> bool {
+        true
+    }
+
     fn field(&self, name: &str) -> Option<Json> {
         if let ("results", Some(results)) = (name, self.1.get()) {
             return Some(results.code().into());

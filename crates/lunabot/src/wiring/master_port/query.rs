@@ -75,7 +75,7 @@ fn unknown(option: &str) -> String {
 }
 
 /// How a field may be compared (09.054).
-const OPERATORS: [&str; 7] = ["eq", "ne", "lt", "le", "gt", "ge", "contains"];
+const OPERATORS: [&str; 9] = ["eq", "ne", "lt", "le", "gt", "ge", "contains", "in", "notin"];
 
 /// `complete = false`, `buildid = {gt = 5}`, `results = {1, 2}`.
 fn filter(query: &mut Serializer<'_, String>, field: &str, wanted: &Json) -> Result<(), String> {
@@ -154,6 +154,9 @@ mod tests {
         assert!(query(&json!({"filter": {}})).unwrap_err().contains("did you mean filters?"));
         assert!(query(&json!({"filters": {"a": {"eq": {"b": 1}}}})).unwrap_err().contains("expected a text"));
         assert!(query(&json!({"filters": {"a": {"gtt": 9}}})).unwrap_err().ends_with("did you mean gt?"));
+        for operator in OPERATORS {
+            assert!(query(&json!({"filters": {"a": {operator: 9}}})).is_ok(), "{operator}");
+        }
         assert!(path(&json!(3)).is_err());
     }
 }
