@@ -132,7 +132,11 @@ impl Limits {
     pub fn add(self: &Rc<Self>, host: &Table, lua: &Lua) -> mlua::Result<()> {
         let (limits, interrupted) = (self.clone(), self.clone());
         host.raw_set("check", lua.create_function(move |lua, ()| limits.check(lua))?)?;
-        host.raw_set("interrupted", lua.create_function(move |_, ()| Ok(interrupted.interrupted()))?)
+        let interrupted = move |_: &Lua, ()| {
+            interrupted.interrupted();
+            Ok(())
+        };
+        host.raw_set("interrupted", lua.create_function(interrupted)?)
     }
 
     /// Those of this interpreter.

@@ -113,11 +113,13 @@ pub struct StepKind {
 }
 
 /// What the options of each kind are where nothing is given, made when they are first asked for.
-static UNSET: LazyLock<Mutex<HashMap<String, Arc<Map<String, Json>>>>> = LazyLock::new(Mutex::default);
+static UNSET: LazyLock<Mutex<HashMap<String, Unset>>> = LazyLock::new(Mutex::default);
+
+type Unset = Arc<Map<String, Json>>;
 
 impl StepKind {
     /// All options, with their defaults or null.
-    pub(crate) fn unset(&self) -> Arc<Map<String, Json>> {
+    pub(crate) fn unset(&self) -> Unset {
         let mut known = UNSET.lock().unwrap_or_else(PoisonError::into_inner);
         let made = || {
             let schema = (self.kind.schema)();

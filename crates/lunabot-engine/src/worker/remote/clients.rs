@@ -74,7 +74,7 @@ struct Declared {
 }
 
 enum What {
-    Changes(PbChangesParams),
+    Changes(Box<PbChangesParams>),
     Try { scheduler: String },
 }
 
@@ -116,7 +116,7 @@ fn declared(config: &Config) -> Vec<Declared> {
             option: "passwd",
             port: own_port(params.port.as_ref()),
             object: object.clone(),
-            what: What::Changes(params),
+            what: What::Changes(Box::new(params)),
         });
     }
     for object in config.schedulers.iter().filter(|object| object.kind == TRY_USERPASS) {
