@@ -16,5 +16,5 @@ pub(crate) use actor::{BuildJob, Orders, run as run_build};
 pub(crate) use machine::Outcome;
 pub(crate) use patience::{Patience, Stop};
 pub(crate) use prospect::Prospect;
-pub(crate) use render::{PropertiesHandle, call_renderer, of_builder};
+pub(crate) use render::PropertiesHandle;
 pub(crate) use shared::{BuildShared, PropertyStore, Services};

@@ -12,7 +12,8 @@ use std::sync::Arc;
 /// See the module. Its properties are those it would begin with; setting one changes nothing.
 pub(crate) struct Prospect {
     pub builder: Arc<BuilderPlan>,
-    pub worker: Arc<WorkerHandle>,
+    /// `None`: it is not known yet.
+    pub worker: Option<Arc<WorkerHandle>>,
     pub properties: Properties,
     /// One per codebase.
     pub sourcestamps: Vec<SourceStamp>,
@@ -28,7 +29,7 @@ impl RenderContext for Prospect {
     }
 
     fn worker_info(&self, name: &str) -> Option<Json> {
-        worker_fact(self.worker.link.info(), name)
+        worker_fact(self.worker.as_ref()?.link.info(), name)
     }
 
     fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {

@@ -73,12 +73,12 @@ impl BuildShared {
 }
 
 /// Where functions in options of a builder are called from.
-pub(crate) fn of_builder(builder: &BuilderPlan) -> CallSite {
+pub(super) fn of_builder(builder: &BuilderPlan) -> CallSite {
     CallSite::new("renderer", format!("builder {}", builder.config.name))
 }
 
 /// Calls a renderer's function, properties first.
-pub(crate) fn call_renderer<'a>(
+pub(super) fn call_renderer<'a>(
     builder: &'a BuilderPlan,
     site: CallSite,
     callback: &'a Callback,

@@ -297,7 +297,7 @@ async fn locks(
     let prospect = Prospect {
         properties: prepared(builder, request, &changes, &worker.plan),
         builder: builder.plan.clone(),
-        worker: worker.handle,
+        worker: Some(worker.handle),
         sourcestamps: request.buildset.sourcestamps.clone(),
     };
     let option = builder.plan.config.locks.as_ref();

@@ -1,15 +1,15 @@
 //! Builders, requests and the master as functions of the configuration see them (lua-api § 2, reference 07.012, 07.015).
 
-use crate::build::{call_renderer, of_builder};
+use crate::build::Prospect;
 use crate::distributor::{Actor, Queue};
 use crate::plan::BuilderPlan;
 use crate::scripts::RequestChanges;
 use lunabot_data::new::PendingRequest;
 use lunabot_model::config::BuilderConfig;
-use lunabot_model::render::{RenderContext, RenderError, render};
+use lunabot_model::render::render;
 use lunabot_model::resources::{Change, SourceStamp};
-use lunabot_model::script::{Inert, LiveObject};
-use lunabot_model::{AnyObject, BoxFuture, BuilderId, Callback, Json, Properties, ScriptObject};
+use lunabot_model::script::LiveObject;
+use lunabot_model::{BoxFuture, BuilderId, Json, ScriptObject};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -152,12 +152,26 @@ const REQUEST_FIELDS: &[&str] = &[
     "changes",
 ];
 
+impl RequestView {
+    /// The build that it may become, as far as it is known.
+    fn prospect(&self) -> Prospect {
+        Prospect {
+            builder: self.builder.clone(),
+            worker: None,
+            properties: self.request.properties.clone(),
+            sourcestamps: self.request.buildset.sourcestamps.clone(),
+        }
+    }
+}
+
 impl LiveObject for RequestView {
     fn call<'a>(&'a self, method: &'a str, args: Vec<Json>) -> BoxFuture<'a, Result<Json, String>> {
         Box::pin(async move {
             match (method, args.as_slice()) {
                 // Of its properties.
-                ("render", [value]) => render(value, self).await.map_err(|error| error.to_string()),
+                ("render", [value]) => {
+                    render(value, &self.prospect()).await.map_err(|error| error.to_string())
+                }
                 ("field", [Json::String(name)]) if matches!(name.as_str(), "sourcestamps" | "changes") => {
                     let of = if name == "changes" { "changes" } else { "sources" };
                     Ok(match self.field(of).unwrap_or_default() {
@@ -205,47 +219,6 @@ impl LiveObject for RequestView {
         let more = REQUEST_FIELDS.iter().filter_map(|name| Some(((*name).to_string(), self.field(name)?)));
         all.extend(more);
         all
-    }
-}
-
-/// What is rendered with the properties of a request.
-impl RenderContext for RequestView {
-    fn properties(&self) -> Properties {
-        self.request.properties.clone()
-    }
-
-    fn source_stamp(&self, codebase: &str) -> Option<SourceStamp> {
-        let mut stamps = self.request.buildset.sourcestamps.iter();
-        stamps.find(|stamp| stamp.codebase == codebase).cloned()
-    }
-
-    fn worker_info(&self, _: &str) -> Option<Json> {
-        None
-    }
-
-    fn secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, String>> {
-        Box::pin(self.builder.generation.secrets.get(name))
-    }
-
-    fn token<'a>(&'a self, declared: &'a AnyObject, options: Json) -> BoxFuture<'a, Result<String, String>> {
-        Box::pin(
-            async move { Ok(self.builder.generation.secrets.token(&declared.kind, options).await?.text) },
-        )
-    }
-
-    fn call<'a>(
-        &'a self,
-        callback: &'a Callback,
-        with_properties: bool,
-        args: Vec<Json>,
-    ) -> BoxFuture<'a, Result<Json, RenderError>> {
-        let properties = with_properties
-            .then(|| (Arc::new(Inert) as Arc<dyn LiveObject>, RenderContext::properties(self)));
-        call_renderer(&self.builder, of_builder(&self.builder), callback, properties, args)
-    }
-
-    fn build_url(&self) -> Option<String> {
-        None
     }
 }
 
