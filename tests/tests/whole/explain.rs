@@ -317,3 +317,40 @@ async fn a_worker_in_its_downtime_says_so_until_it_has_none() -> Result<()> {
     ensure!(!page.contains("downtime"), "{page}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_builder_that_a_function_puts_behind_another_says_so() -> Result<()> {
+    let gate = tempfile::tempdir()?;
+    let master = Master::start(&running(&format!(
+        r#"
+c.workers = {{ worker.LocalWorker{{"local", max_builds = 1}} }}
+f:addStep({wait})
+local function builder(name) return util.BuilderConfig{{name = name, workernames = {{"local"}}, factory = util.BuildFactory{{}}}} end
+c.builders = {{ c.builders[1], builder "low", builder "high" }}
+c.schedulers = {{ schedulers.ForceScheduler{{name = "force", builderNames = {{"runtests", "low", "high"}}}} }}
+c.prioritizeBuilders = function(_, builders)
+  return util.sort_by(builders, function(b) return b.name end)
+end
+"#,
+        wait = gated(gate.path(), "here"),
+    )))
+    .await?;
+    let first = master.force("runtests").await?;
+    master.until(&format!("buildrequests/{first}"), |a| a["buildrequests"][0]["claimed"] == true).await?;
+    let (low, _) = (master.force("low").await?, master.force("high").await?);
+    let text = "says who goes first once a worker is free: 1 other builder that may use the same workers waits as well: high";
+    let mut told = Value::Null;
+    let asking = async {
+        while of_rule(&told["answers"], "prioritizeBuilders")["text"] != text {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            told = explanation(&master, low).await?;
+        }
+        anyhow::Ok(())
+    };
+    match tokio::time::timeout(Duration::from_secs(60), asking).await {
+        Ok(asked) => asked?,
+        Err(_) => anyhow::bail!("{told:#}"),
+    }
+    ensure!(of_rule(&told["answers"], "prioritizeBuilders")["at"].is_string(), "{told:#}");
+    Ok(())
+}

@@ -169,6 +169,8 @@ pub struct Machine {
     pub(super) dirty: BTreeSet<BuilderId>,
     /// Builders that `prioritizeBuilders` left out: they wait for the next occasion.
     pub(super) left_out: BTreeSet<BuilderId>,
+    /// The newest order that `prioritizeBuilders` gave.
+    pub(super) last_order: Vec<BuilderId>,
     pub(super) prioritize: bool,
     /// The builders that are being put in order.
     pub(super) ordering: Option<BTreeSet<BuilderId>>,
@@ -213,6 +215,7 @@ impl Machine {
             places: HashMap::new(),
             dirty: BTreeSet::new(),
             left_out: BTreeSet::new(),
+            last_order: Vec::new(),
             prioritize: false,
             ordering: None,
             reordering: false,

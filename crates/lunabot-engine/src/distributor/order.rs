@@ -39,9 +39,9 @@ impl Machine {
         let Some(order) = order else {
             return self.offer_by_rank(now, batch, effects);
         };
-        for builder in order {
-            if batch.remove(&builder) {
-                self.offer(now, builder, effects);
+        for builder in &order {
+            if batch.remove(builder) {
+                self.offer(now, *builder, effects);
             }
         }
         for id in &batch {
@@ -50,6 +50,7 @@ impl Machine {
             }
         }
         self.left_out = batch;
+        self.last_order = order;
     }
 
     /// 07.013.

@@ -147,34 +147,49 @@ impl Teller<'_> {
                 at: Some(function.at.clone()),
                 ..RuleAnswer::new("prioritizeBuilders", text)
             };
-            return if machine.left_out.contains(&id) {
-                Some(answer("left the builder out").blocking())
-            } else if machine.ordering.as_ref().is_some_and(|batch| batch.contains(&id)) {
-                Some(answer("is being asked for the order of builders").blocking())
-            } else {
-                None
-            };
+            if machine.left_out.contains(&id) {
+                return Some(answer("left the builder out").blocking());
+            }
+            if machine.ordering.as_ref().is_some_and(|batch| batch.contains(&id)) {
+                return Some(answer("is being asked for the order of builders").blocking());
+            }
+            if free {
+                return None;
+            }
+            let order = &machine.last_order;
+            let place = order.iter().position(|other| *other == id).unwrap_or(0);
+            let of = |id: &BuilderId| machine.builder(*id).filter(|other| other.configured);
+            let ahead = order[..place].iter().filter(|other| machine.waiting.contains(other));
+            if let Some(text) = self.sharing(builder, ahead.take(COMPARED).filter_map(of).collect(), BEFORE) {
+                return Some(answer(&format!("said that {text}")).blocking());
+            }
+            let others = machine.waiting.iter().filter(|other| **other != id);
+            let text = self.sharing(builder, others.take(COMPARED).filter_map(of).collect(), AS_WELL)?;
+            return Some(answer(&format!("says who goes first once a worker is free: {text}")));
         }
         if free {
             return None;
         }
+        let goes_before =
+            |other: &&Builder| other.configured && other.setup.id != id && other.rank() < builder.rank();
+        let others = machine.waiting.iter().take(COMPARED).filter_map(|other| machine.builder(*other));
+        let mut before: Vec<&Builder> = others.filter(goes_before).collect();
+        before.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        Some(RuleAnswer::new("queue", self.sharing(builder, before, BEFORE)?).blocking())
+    }
+
+    /// Those of some builders that may use the same workers, in words; `None`: there are none.
+    fn sharing(&self, builder: &Builder, others: Vec<&Builder>, does: [&str; 2]) -> Option<String> {
+        let machine = &self.actor.machine;
         let workers: Vec<_> = builder.setup.workers.iter().filter_map(|id| machine.worker(*id)).collect();
         let shares = |other: &Builder| workers.iter().any(|worker| worker.builders.contains(&other.setup.id));
-        let goes_before = |other: &Builder| {
-            other.configured && other.setup.id != id && other.rank() < builder.rank() && shares(other)
-        };
-        let others = machine.waiting.iter().take(COMPARED).filter_map(|other| machine.builder(*other));
-        let mut before: Vec<&Builder> = others.filter(|other| goes_before(other)).collect();
-        before.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        let before: Vec<&Builder> = others.into_iter().filter(|other| shares(other)).collect();
         let names: Vec<&str> = before.iter().take(NAMED).map(|other| other.setup.name.as_str()).collect();
         let more = if before.len() > NAMED { ", …" } else { "" };
-        let go = if before.len() == 1 { "goes" } else { "go" };
-        let text = format!(
-            "{} that may use the same workers {go} before: {}{more}",
-            counted(before.len(), "other builder"),
-            names.join(", ")
-        );
-        (!before.is_empty()).then(|| RuleAnswer::new("queue", text).blocking())
+        let does = does[usize::from(before.len() != 1)];
+        let others = counted(before.len(), "other builder");
+        let text = format!("{others} that may use the same workers {does}: {}{more}", names.join(", "));
+        (!before.is_empty()).then_some(text)
     }
 
     /// What concerns one request, in the order in which it is asked.
@@ -290,6 +305,10 @@ impl Teller<'_> {
         }
     }
 }
+
+/// What one other builder does, and what several do.
+const BEFORE: [&str; 2] = ["goes before", "go before"];
+const AS_WELL: [&str; 2] = ["waits as well", "wait as well"];
 
 /// Where a request is in its builder's queue (07.014).
 fn place(builder: &Builder, waiting: &Waiting) -> Option<RuleAnswer> {
