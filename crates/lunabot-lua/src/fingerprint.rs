@@ -17,6 +17,9 @@ const MAX_DEPTH: usize = 100;
 /// Values that are followed for one function; what is beyond does not count.
 const MAX_VALUES: usize = 1_000_000;
 
+/// Bytes of a hash that only tells what differs.
+const SHORT: usize = 4;
+
 type Hash = [u8; 32];
 
 /// Takes fingerprints of one generation.
@@ -53,9 +56,29 @@ impl Fingerprints {
         Ok(Fingerprints { get_upvalue, named, known: HashMap::new(), open: HashMap::new(), values: 0 })
     }
 
-    /// Of a function, as text.
+    /// Of a function, as text: `HASH`, then `;=HASH` of its code alone and `;NAME=HASH` of each upvalue, which tell what
+    /// differs where the first does.
     pub fn of(&mut self, function: &Function) -> String {
-        self.text(&Value::Function(function.clone()))
+        let mut text = self.text(&Value::Function(function.clone()));
+        let info = function.info();
+        if info.what == "C" || info.source.as_deref().is_some_and(|source| source.starts_with('=')) {
+            return text;
+        }
+        let mut code = Sha256::new();
+        hash_code(&function.dump(true), &mut code);
+        let short = |hash: Hash| hex(&hash[..SHORT]);
+        text.push_str(&format!(";={}", short(code.finalize().into())));
+        for (name, value) in self.upvalues(function) {
+            let print = self.print(&value);
+            text.push_str(&format!(";{name}={}", short(print.hash)));
+        }
+        text
+    }
+
+    fn upvalues(&self, function: &Function) -> Vec<(String, Value)> {
+        let get = |index: usize| self.get_upvalue.call::<(Option<String>, Value)>((function, index)).ok();
+        let named = |(name, value): (Option<String>, Value)| Some((name?, value));
+        (1..=255).map_while(|index| get(index).and_then(named)).collect()
     }
 
     /// Of any value: a class of the configuration is its table of fields.
@@ -132,14 +155,7 @@ impl Fingerprints {
         }
         hash_code(&function.dump(true), &mut hash);
         let mut reaches = usize::MAX;
-        for index in 1..=255 {
-            let Ok((name, value)) = self.get_upvalue.call::<(Option<String>, Value)>((function, index))
-            else {
-                break;
-            };
-            if name.is_none() {
-                break;
-            }
+        for (_, value) in self.upvalues(function) {
             let print = self.print(&value);
             reaches = reaches.min(print.reaches);
             hash.update(print.hash);

@@ -31,7 +31,8 @@ pub struct CallbackRef {
     pub id: u64,
     /// The number of the loaded configuration that it belongs to.
     pub generation: u64,
-    /// Equal for functions that do the same; decides whether a reload changed something.
+    /// Up to the first `;` equal for functions that do the same: decides whether a reload changed something. The rest
+    /// tells its parts, `NAME=HASH`: its code, which has no name, and its upvalues.
     pub fingerprint: String,
     /// `master.lua:40`.
     pub at: String,
@@ -146,6 +147,11 @@ impl<T> JsonSchema for Object<T> {
     }
 }
 
+/// What of a function's fingerprint counts: the rest of it tells what differs.
+fn print_of(function: &Json) -> Option<&str> {
+    function.get("fingerprint")?.as_str()?.split(';').next()
+}
+
 /// Whether two values declare the same: equal but for identities, origins and the ids of functions
 /// (their fingerprints count), and for the order of keys. This decides what a reload touches (lua-api § 5, 01.011).
 pub fn same(a: &Json, b: &Json) -> bool {
@@ -153,7 +159,7 @@ pub fn same(a: &Json, b: &Json) -> bool {
         (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (Json::Object(a), Json::Object(b)) => {
             if let (Some(a), Some(b)) = (a.get("$fn"), b.get("$fn")) {
-                return a.get("fingerprint") == b.get("fingerprint");
+                return print_of(a) == print_of(b);
             }
             let counted = |key: &&String| *key != "$id" && *key != "$at";
             a.keys().filter(counted).count() == b.keys().filter(counted).count()

@@ -125,3 +125,40 @@ async fn a_new_port_is_taken_and_the_old_one_let_go_while_the_master_runs() -> R
     assert!(master.get("builders").await.is_err(), "nobody listens at the old port any more");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_reload_says_which_upvalue_of_which_method_changed() -> Result<()> {
+    let more = |greeting: &str, rest: &str| {
+        let class = format!(
+            r#"
+local GREETING, other = "{greeting}", {{}}
+local Noter = lunabot.changes.ChangeSource:extend("Noter", {{
+  activate = function(self) self.said = {{GREETING, other}} end,
+  deactivate = function(self) {rest} end,
+}})
+c.change_source = {{ Noter{{name = "noter"}} }}
+local Greets = steps.BuildStep:extend("Greets", {{run = function(self) self:addCompleteLog("x", GREETING) return util.SUCCESS end}})
+c.builders[1].factory:addStep(Greets{{}})
+"#
+        );
+        config(&[("one", "true")], &class)
+    };
+    let master = Master::start(&more("hello", "")).await?;
+    master.rewrite_config(&more("goodbye", ""))?;
+    let (_, told) = reconfig(&master).await?;
+    let why = "changed change source noter: upvalue GREETING of `activate` changed (master.lua:";
+    assert!(told.contains(why), "{told}");
+    assert!(
+        told.contains("changed builder one: upvalue GREETING of `factory.steps[3].run` changed ("),
+        "{told}"
+    );
+    master.rewrite_config(&more("goodbye", "self.said = nil"))?;
+    let (_, told) = reconfig(&master).await?;
+    assert!(told.contains("changed change source noter: function `deactivate` (master.lua:"), "{told}");
+    let (_, told) = reconfig(&master).await?;
+    assert!(
+        told.contains("nothing") || told.contains("unchanged") && !told.contains("changed change"),
+        "{told}"
+    );
+    Ok(())
+}

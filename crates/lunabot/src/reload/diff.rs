@@ -192,7 +192,11 @@ fn differences(before: &Json, after: &Json, path: String, found: &mut Vec<String
     match (before, after) {
         (Json::Object(a), Json::Object(b)) if a.contains_key("$fn") && b.contains_key("$fn") => {
             let at = after.pointer("/$fn/at").and_then(Json::as_str).unwrap_or_default();
-            found.push(format!("function `{path}` ({at})"));
+            found.push(match upvalues(before, after).as_slice() {
+                [] => format!("function `{path}` ({at})"),
+                [one] => format!("upvalue {one} of `{path}` changed ({at})"),
+                several => format!("upvalues {} of `{path}` changed ({at})", several.join(", ")),
+            });
         }
         (Json::Object(a), Json::Object(b)) if a.get("$kind") != b.get("$kind") => {
             found.push(format!("{} is another kind", quoted(&path)));
@@ -200,6 +204,10 @@ fn differences(before: &Json, after: &Json, path: String, found: &mut Vec<String
         (Json::Object(a), Json::Object(b)) => {
             let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
             for key in keys.into_iter().filter(|key| *key != "$id" && *key != "$at") {
+                if let ("$class", Some(a), Some(b)) = (key.as_str(), a.get(key), b.get(key)) {
+                    of_class(a, b, &path, found);
+                    continue;
+                }
                 let inner = if key == "$args" { path.clone() } else { join(&path, key) };
                 let get = |map: &serde_json::Map<String, Json>| map.get(key).cloned().unwrap_or(Json::Null);
                 differences(&get(a), &get(b), inner, found);
@@ -218,10 +226,43 @@ fn differences(before: &Json, after: &Json, path: String, found: &mut Vec<String
     }
 }
 
+/// Methods by their names, then the rest of what a class says.
+fn of_class(before: &Json, after: &Json, path: &str, found: &mut Vec<String>) {
+    let told = found.len();
+    differences(&before["hooks"], &after["hooks"], path.to_string(), found);
+    let rest = |class: &Json| {
+        let mut class = class.clone();
+        class
+            .as_object_mut()
+            .into_iter()
+            .for_each(|class| class.retain(|key, _| !matches!(key.as_str(), "hooks" | "fingerprint")));
+        class
+    };
+    differences(&rest(before), &rest(after), path.to_string(), found);
+    if found.len() == told && !same(before, after) {
+        let of = if path.is_empty() { String::new() } else { format!(" of `{path}`") };
+        found.push(format!("the class{of}"));
+    }
+}
+
+/// The upvalues by which two versions of a function differ, if its code is the same.
+fn upvalues(before: &Json, after: &Json) -> Vec<String> {
+    let parts = |function: &Json| -> BTreeMap<String, String> {
+        let print = function.pointer("/$fn/fingerprint").and_then(Json::as_str).unwrap_or_default();
+        let parts = print.split(';').skip(1).filter_map(|part| part.split_once('='));
+        parts.map(|(name, hash)| (name.to_string(), hash.to_string())).collect()
+    };
+    let (before, after) = (parts(before), parts(after));
+    if before.get("") != after.get("") {
+        return Vec::new();
+    }
+    let differ = after.into_iter().filter(|(name, hash)| before.get(name) != Some(hash));
+    differ.map(|(name, _)| name).collect()
+}
+
 fn join(path: &str, key: &str) -> String {
     match (path, key) {
         ("", key) => key.to_string(),
-        (path, "$class") => format!("{path} (class)"),
         (path, key) => format!("{path}.{key}"),
     }
 }
