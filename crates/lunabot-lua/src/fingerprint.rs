@@ -28,6 +28,8 @@ pub(crate) struct Fingerprints {
     /// Values that count by name alone.
     named: HashMap<*const c_void, &'static str>,
     known: HashMap<*const c_void, Hash>,
+    /// Of functions of the user's that were followed: their code alone.
+    codes: HashMap<*const c_void, Hash>,
     /// What is being followed, with its place on the way: a circle refers to it.
     open: HashMap<*const c_void, usize>,
     values: usize,
@@ -53,21 +55,18 @@ impl Fingerprints {
         for name in crate::modules::MODULES {
             named.insert(lunabot.raw_get::<Table>(name)?.to_pointer(), name);
         }
-        Ok(Fingerprints { get_upvalue, named, known: HashMap::new(), open: HashMap::new(), values: 0 })
+        let (known, codes, open) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Ok(Fingerprints { get_upvalue, named, known, codes, open, values: 0 })
     }
 
     /// Of a function, as text: `HASH`, then `;=HASH` of its code alone and `;NAME=HASH` of each upvalue, which tell what
     /// differs where the first does.
     pub fn of(&mut self, function: &Function) -> String {
         let mut text = self.text(&Value::Function(function.clone()));
-        let info = function.info();
-        if info.what == "C" || info.source.as_deref().is_some_and(|source| source.starts_with('=')) {
-            return text;
-        }
-        let mut code = Sha256::new();
-        hash_code(&function.dump(true), &mut code);
+        // Known where the code is the user's.
+        let Some(code) = self.codes.get(&function.to_pointer()) else { return text };
         let short = |hash: Hash| hex(&hash[..SHORT]);
-        text.push_str(&format!(";={}", short(code.finalize().into())));
+        text.push_str(&format!(";={}", short(*code)));
         for (name, value) in self.upvalues(function) {
             let print = self.print(&value);
             text.push_str(&format!(";{name}={}", short(print.hash)));
@@ -153,7 +152,11 @@ impl Fingerprints {
             hash.update(info.line_defined.unwrap_or_default().to_le_bytes());
             return Print { hash: hash.finalize().into(), reaches: usize::MAX };
         }
-        hash_code(&function.dump(true), &mut hash);
+        let mut code = Sha256::new();
+        hash_code(&function.dump(true), &mut code);
+        let code: Hash = code.finalize().into();
+        hash.update(code);
+        self.codes.insert(function.to_pointer(), code);
         let mut reaches = usize::MAX;
         for (_, value) in self.upvalues(function) {
             let print = self.print(&value);
