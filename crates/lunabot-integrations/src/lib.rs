@@ -29,7 +29,9 @@ mod split_file;
 mod svn_poller;
 pub mod tokens;
 
-pub use change_sources::{Applied, ChangeSources, Environment, Generation, Served, SourceStatus};
+pub use change_sources::{
+    Applied, ChangeSources, Environment, Generation, Served, SourceStatus, taken_names,
+};
 pub use kinds::{CHANGE_SOURCES, ChangeSourceKind, SECRETS, kinds};
 pub use reporters::Reporters;
 pub use secrets::Secrets;

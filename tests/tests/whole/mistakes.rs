@@ -315,6 +315,11 @@ fn mistakes_of_the_file_name_their_place() -> Result<()> {
             "category: ",
         ),
         (
+            "local poll = lunabot.changes.GitPoller\nc.change_source = {poll{'https://example.org/a.git'},\npoll{'https://example.org/a.git'}}",
+            vec![],
+            "changes.GitPoller: the name \"https://example.org/a.git\" is taken by the change source at master.lua:",
+        ),
+        (
             "f:addStep(steps.BuildStep:extend('Idle', {name = 'idle'}){})",
             vec![],
             "steps.BuildStep: does nothing by itself: extend it with a method run",

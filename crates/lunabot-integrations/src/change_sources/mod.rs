@@ -205,29 +205,14 @@ impl ChangeSources {
 
     /// Builds and checks every source, collecting all errors.
     async fn plan(&self, generation: &Generation) -> Result<BTreeMap<String, Planned>, Vec<ConfigError>> {
-        let (mut planned, mut errors) = (BTreeMap::<String, Planned>::new(), Vec::new());
+        let (mut planned, mut errors) = (BTreeMap::new(), Vec::new());
         for object in &generation.sources {
             match self.plan_one(object, generation).await {
-                Ok((name, _)) if generation.elsewhere.contains(&name) => {
-                    let message = format!(
-                        "the name {name:?} is taken by another change source; give one of them a name"
-                    );
-                    errors.push(error_at(object, message));
-                }
-                Ok((name, plan)) => {
-                    if let Some(first) = planned.get(&name) {
-                        let at = first.object["$at"].as_str().unwrap_or_default();
-                        let message = format!(
-                            "the name {name:?} is taken by the change source at {at}; give one of them a name"
-                        );
-                        errors.push(error_at(object, message));
-                    } else {
-                        planned.insert(name, plan);
-                    }
-                }
+                Ok((name, plan)) => drop(planned.insert(name, plan)),
                 Err(mut found) => errors.append(&mut found),
             }
         }
+        errors.extend(taken_names(&generation.sources, &generation.elsewhere));
         if errors.is_empty() { Ok(planned) } else { Err(errors) }
     }
 
@@ -261,11 +246,10 @@ impl ChangeSources {
         object: &AnyObject,
         generation: &Generation,
     ) -> SourceContext {
-        let given = object.arg("name").and_then(Json::as_str).map(String::from);
         let Generation { script, secrets, codebase_generator, revlink, .. } = generation.clone();
         let data = self.env.data.clone();
         SourceContext {
-            name: given.unwrap_or_else(|| (source.default_name)(object)),
+            name: name_of(source, object),
             class: source.kind.name,
             first: true,
             basedir: self.env.basedir.clone(),
@@ -293,6 +277,32 @@ impl ChangeSources {
         };
         Running { object: plan.object, declared: sender, wanted, skips, stop, task: tokio::spawn(task.run()) }
     }
+}
+
+/// The name under which a source keeps what it has seen.
+fn name_of(source: &ChangeSourceKind, object: &AnyObject) -> String {
+    let given = object.arg("name").and_then(Json::as_str).map(String::from);
+    given.unwrap_or_else(|| (source.default_name)(object))
+}
+
+/// Names that two sources have, given or by default. `elsewhere`: those of sources that are served in other rooms.
+pub fn taken_names(sources: &[AnyObject], elsewhere: &[String]) -> Vec<ConfigError> {
+    let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for object in sources {
+        let Some(source) = CHANGE_SOURCES.iter().find(|s| s.kind.path() == object.kind) else { continue };
+        let name = name_of(source, object);
+        let by = match taken.get(&name) {
+            Some(at) => format!("the change source at {at}"),
+            None if elsewhere.contains(&name) => "another change source".into(),
+            None => {
+                taken.insert(name, &object.at);
+                continue;
+            }
+        };
+        errors.push(error_at(object, format!("the name {name:?} is taken by {by}; give one of them a name")));
+    }
+    errors
 }
 
 async fn halt(sources: Vec<Running>) {

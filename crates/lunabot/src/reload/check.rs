@@ -1,8 +1,8 @@
 //! What only the rooms can judge about a configuration that the script host found well-formed.
 
 use lunabot_engine::step::LogEncoding;
-use lunabot_engine::worker::{PB_CHANGES, client_errors, latent_errors};
-use lunabot_integrations::CHANGE_SOURCES;
+use lunabot_engine::worker::{PB_CHANGES, change_source_names, client_errors, latent_errors};
+use lunabot_integrations::{CHANGE_SOURCES, taken_names};
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::{AnyObject, Problem};
 
@@ -41,7 +41,7 @@ fn idle_steps(config: &Config) -> impl Iterator<Item = ConfigError> {
 const IDLE: &str = "does nothing by itself: extend it with a method run";
 
 fn change_sources(config: &Config) -> Vec<ConfigError> {
-    let mut errors = Vec::new();
+    let mut errors = taken_names(&config.change_sources, &change_source_names(config));
     // Those are served at the workers' door.
     for object in config.change_sources.iter().filter(|object| object.kind != PB_CHANGES) {
         match CHANGE_SOURCES.iter().find(|source| source.kind.path() == object.kind) {

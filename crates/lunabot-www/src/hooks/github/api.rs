@@ -1,6 +1,7 @@
 //! What a pull request's payload lacks, asked of GitHub: the message of the head commit, and the files.
 //!
-//! An API that does not answer costs the change its files, not its build.
+//! An API that does not answer, or a token that cannot be had, costs the change its files, not its build: GitHub sends an
+//! event once.
 
 use super::GitHub;
 use crate::hooks::{HookError, HookScope};
@@ -28,13 +29,13 @@ pub fn address(text: &str) -> Result<Url, String> {
     if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(wanted()) }
 }
 
-/// What proves to GitHub who asks; it may depend on the repository's full name (02.033).
-pub async fn token(options: &GitHub, project: &str, scope: &HookScope) -> Result<Option<String>, HookError> {
-    let Some(token) = &options.token else { return Ok(None) };
+/// What proves to GitHub who asks; it may depend on the repository's full name (02.033). `None`, too, where it cannot be
+/// had now: what is public is told without.
+pub async fn token(options: &GitHub, project: &str, scope: &HookScope) -> Option<String> {
     let mut properties = Properties::new();
     properties.set("full_name", project, "change_hook");
-    let value = scope.service.value_of(token, &properties).await;
-    value.map(Some).map_err(|error| HookError::Failed(format!("token: {error}")))
+    let value = scope.service.value_of(options.token.as_ref()?, &properties).await;
+    value.inspect_err(|error| tracing::warn!("change hook github: GitHub is asked without the token: {error}")).ok()
 }
 
 pub struct Api {
@@ -49,7 +50,7 @@ impl Api {
     /// `project`: the repository's full name.
     pub async fn new(options: &GitHub, project: &str, scope: &HookScope) -> Result<Self, HookError> {
         let failed = |error: String| HookError::Failed(error);
-        let token = token(options, project, scope).await?;
+        let token = token(options, project, scope).await;
         let client = http::builder().timeout(TIMEOUT).tls_danger_accept_invalid_certs(!options.verify);
         Ok(Api {
             client: client.build().map_err(|error| failed(error.to_string()))?,

@@ -118,7 +118,7 @@ impl Dialect for GitHub {
     }
 
     async fn fields(&self, scope: &HookScope) -> Result<Map<String, Json>, HookError> {
-        let token = api::token(self, "", scope).await?;
+        let token = api::token(self, "", scope).await;
         let session = json!({"base_url": self.github_api_endpoint, "verify": self.verify, "token": token});
         let fields = json!({"pullrequest_ref": self.pullrequest_ref, "http": session});
         Ok(fields.as_object().cloned().unwrap_or_default())

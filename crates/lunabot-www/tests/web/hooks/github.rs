@@ -325,3 +325,13 @@ async fn a_token_may_depend_on_the_repository_02_033() {
     let asked = api.asked.lock().unwrap().clone();
     assert!(!asked.is_empty() && asked.iter().all(|(_, token)| token == "token of octo/hello"), "{asked:?}");
 }
+
+#[tokio::test]
+async fn an_event_is_taken_without_the_token_that_cannot_be_had_02_033() {
+    let api = Api::start().await;
+    let token = json!({"$kind": "util.Secret", "$id": 1, "$at": "m.lua:1", "$args": {"secret_name": "lost"}});
+    let world = world(json!({"github_api_endpoint": api.address, "token": token})).await;
+    assert_eq!(send(&world, "github", PULL, &payload("github_pull_request")).await, found(1));
+    let asked = api.asked.lock().unwrap().clone();
+    assert!(!asked.is_empty() && asked.iter().all(|(_, token)| token.is_empty()), "{asked:?}");
+}
