@@ -17,12 +17,9 @@ local function plain(err)
   if err == "attempt to yield across a C-call boundary" then return host.cannot_wait end
   return err
 end
-local function caught(ok, err, ...)
-  if ok then return true, err, ... end
-  return false, plain(err)
-end
 local xpcall = G.xpcall
-local function user_pcall(fn, ...) return caught(pcall(fn, ...)) end
+-- Asked where it fails, not where it is caught: the line is that of the former.
+local function user_pcall(fn, ...) return xpcall(fn, plain, ...) end
 local function user_xpcall(fn, handler, ...)
   return xpcall(fn, function(err) return handler(plain(err)) end, ...)
 end

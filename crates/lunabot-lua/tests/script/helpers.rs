@@ -2,7 +2,7 @@
 
 use crate::support::{Folder, HEAD, Still, call, function};
 use lunabot_lua::{Host, LoadOptions};
-use lunabot_model::Time;
+use lunabot_model::{Json, Time};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -241,6 +241,30 @@ async fn what_fails_within_ours_is_told_at_the_line_of_the_caller() {
     let (loaded, callback) = function("function()\n  return (string.find(nil, 'x')) end").await;
     let error = call(&loaded, &callback, vec![]).await.unwrap_err();
     assert!(error.message.starts_with("master.lua:10: bad argument #1 to 'find'"), "{error}");
+    let caught = r#"function()
+  local function deep() return 1 + deep() end
+  local at = {}
+  local cases = {string.find, function() error({n = 1}) end, function() error() end, deep, function() util.sleep(0) error("x", 0) end}
+  for i, fn in ipairs(cases) do
+    local ok, told = pcall(function()
+      return (fn(nil, "x"))
+    end)
+    at[i] = tostring(ok) .. " " .. (type(told) == "table" and "n" .. told.n or tostring(told))
+  end
+  return at
+end"#;
+    let (loaded, callback) = function(caught).await;
+    let told = call(&loaded, &callback, vec![]).await.unwrap();
+    let told: Vec<&str> = told.as_array().unwrap().iter().filter_map(Json::as_str).collect();
+    let wanted = [
+        "false master.lua:15: bad argument #1 to 'find'",
+        "false n1",
+        "false nil",
+        "false master.lua:10: stack overflow",
+        "false x",
+    ];
+    let same = wanted.iter().zip(&told).all(|(wanted, told)| told.starts_with(wanted));
+    assert!(same && told.len() == wanted.len(), "{told:#?}");
 }
 
 /// `lunabot test` has a clock that stands still.

@@ -188,10 +188,8 @@ impl Simulation {
             let before = self.pulse();
             self.look().await;
             let (acting, waiting) = self.shared.commands();
-            let computing = self.computing.load(Ordering::SeqCst);
-            let reads = self.shared.data.reading() > 0;
-            let busy = computing + acting > 0 || reads || self.running_reporters.working();
-            let at_rest = self.pulse() == before && !busy;
+            let busy = self.busy(acting);
+            let at_rest = self.pulse() == before && busy.is_none();
             let now = self.real.mono();
             if !at_rest {
                 (calm, since) = (0, now);
@@ -206,9 +204,21 @@ impl Simulation {
                 self.real.sleep(PAUSE).await;
             }
             if now - begun > RESTLESS {
-                return Err("the master does not come to rest: something in it goes on without end".into());
+                let what = busy.unwrap_or("something in it happens again and again");
+                return Err(format!("the master does not come to rest: {what}"));
             }
         }
+    }
+
+    /// What is under way, in words. `acting`: commands that workers are busy with.
+    fn busy(&self, acting: usize) -> Option<&'static str> {
+        let kinds = [
+            (self.computing.load(Ordering::SeqCst) > 0, "a function computes without end"),
+            (acting > 0, "a command of a worker goes on without end"),
+            (self.shared.data.reading() > 0, "the database is read without end"),
+            (self.running_reporters.working(), "a reporter works without end"),
+        ];
+        kinds.into_iter().find_map(|(busy, what)| busy.then_some(what))
     }
 
     /// Another one whenever something was seen to happen.
