@@ -35,7 +35,9 @@ pub async fn token(options: &GitHub, project: &str, scope: &HookScope) -> Option
     let mut properties = Properties::new();
     properties.set("full_name", project, "change_hook");
     let value = scope.service.value_of(options.token.as_ref()?, &properties).await;
-    value.inspect_err(|error| tracing::warn!("change hook github: GitHub is asked without the token: {error}")).ok()
+    value
+        .inspect_err(|error| tracing::warn!("change hook github: GitHub is asked without the token: {error}"))
+        .ok()
 }
 
 pub struct Api {
