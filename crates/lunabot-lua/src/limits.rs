@@ -283,9 +283,10 @@ impl<F: Future> Future for Metered<F> {
             if meter.per_wait && !meter.yielded.get() { Duration::ZERO } else { meter.used.get() + elapsed };
         meter.used.set(kept);
         if meter.left() > Duration::ZERO {
-            if interrupted && !meter.yielded.get() {
-                // The hook may have interrupted it between asking what it waits for and yielding: then it has yielded now
-                // without asking, and what has come meanwhile would wake nobody.
+            // The hook may have interrupted it between asking what it waits for and yielding: then it has yielded now
+            // without asking, and what has come meanwhile would wake nobody. And where it could not yield when the hook
+            // wanted it to, it may have gone on until it waits: then it does not compute any more.
+            if interrupted || meter.yielded.get() {
                 cx.waker().wake_by_ref();
             }
             return Poll::Pending;

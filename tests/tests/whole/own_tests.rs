@@ -472,6 +472,9 @@ f:addStep(steps.BuildStep:extend("Compute", {run = function(self)
     util.sleep(1)
   end
   compute(0.4)
+  -- Where it cannot be interrupted, shortly before it waits.
+  table.sort({2, 1}, function(a, b) compute(0.05) return a < b end)
+  util.sleep(1)
   return util.WARNINGS
 end}){name = "compute"})
 "#;
@@ -482,9 +485,9 @@ t.test("computes", function(m)
   m:request{builder = "linux"}
   m:advance(1)
   t.equal(m:build().complete, false)
-  m:advance(1)
+  m:advance(2)
   t.equal(m:step(m:build(), "compute").result, "warnings")
-  t.equal(m:build().complete_at, m:build().started_at + 2)
+  t.equal(m:build().complete_at, m:build().started_at + 3)
 end)
 "#,
     )
