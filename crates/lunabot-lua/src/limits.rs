@@ -61,6 +61,8 @@ pub(crate) struct Meter {
     /// When the hook first ran in this slice.
     since: Cell<Option<Since>>,
     yielded: Cell<bool>,
+    /// It is about to yield for a coroutine of the user that was interrupted.
+    yielding: Cell<bool>,
     exceeded: Cell<bool>,
     last: RefCell<(Origin, String)>,
     /// What the callback has begun.
@@ -136,7 +138,11 @@ impl Limits {
             interrupted.interrupted();
             Ok(())
         };
-        host.raw_set("interrupted", lua.create_function(interrupted)?)
+        host.raw_set("interrupted", lua.create_function(interrupted)?)?;
+        let limits = self.clone();
+        let stopped =
+            move |_: &Lua, ()| Ok(limits.current.borrow().as_ref().is_some_and(|m| m.exceeded.get()));
+        host.raw_set("stopped", lua.create_function(stopped)?)
     }
 
     /// Those of this interpreter.
@@ -189,6 +195,7 @@ impl Limits {
     fn interrupted(&self) {
         if let Some(meter) = &*self.current.borrow() {
             meter.yielded.set(true);
+            meter.yielding.set(true);
         }
     }
 
@@ -227,6 +234,10 @@ impl Limits {
         if elapsed > meter.left() + GRACE {
             meter.exceeded.set(true);
             return Err(stop_for_good(lua));
+        }
+        // Else it would yield twice for one interruption, and the second would look like a wait.
+        if meter.yielding.replace(false) {
+            return Ok(VmState::Continue);
         }
         meter.yielded.set(true);
         Ok(VmState::Yield)
@@ -268,25 +279,27 @@ impl<F: Future> Future for Metered<F> {
         let Some(inner) = this.inner.as_mut() else { return Poll::Ready(None) };
         let meter = this.meter.clone();
         meter.since.set(None);
-        let interrupted = meter.yielded.replace(false);
+        let before = meter.yielded.replace(false);
+        meter.yielding.set(false);
         let outer = this.limits.current.replace(Some(meter.clone()));
         let polled = inner.as_mut().poll(cx);
         this.limits.current.replace(outer);
         let elapsed = meter.since.get().map_or(Duration::ZERO, |since| cpu_now().saturating_sub(since.cpu));
-        // Not before: whoever looks meanwhile must not take it for one that waits.
-        this.count(polled.is_pending() && meter.yielded.get());
+        // After an interruption it is asked once more, and computes until then to whoever looks. The hook may have
+        // interrupted it between asking what it waits for and yielding: then it has yielded now without asking, and what
+        // has come meanwhile would wake nobody. And where the hook could not interrupt it, it may have gone on until it
+        // waits.
+        let interrupted = before || meter.yielded.get();
+        this.count(polled.is_pending() && interrupted);
         if let Poll::Ready(result) = polled {
             this.inner = None;
             return Poll::Ready((!meter.exceeded.get()).then_some(result));
         }
-        let kept =
-            if meter.per_wait && !meter.yielded.get() { Duration::ZERO } else { meter.used.get() + elapsed };
+        let waits = meter.per_wait && !meter.yielded.get();
+        let kept = if waits { Duration::ZERO } else { meter.used.get() + elapsed };
         meter.used.set(kept);
         if meter.left() > Duration::ZERO {
-            // The hook may have interrupted it between asking what it waits for and yielding: then it has yielded now
-            // without asking, and what has come meanwhile would wake nobody. And where it could not yield when the hook
-            // wanted it to, it may have gone on until it waits: then it does not compute any more.
-            if interrupted || meter.yielded.get() {
+            if interrupted {
                 cx.waker().wake_by_ref();
             }
             return Poll::Pending;

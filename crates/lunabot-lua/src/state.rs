@@ -13,6 +13,8 @@ use mlua::{AnyUserData, Function, Lua, Table};
 use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -180,7 +182,7 @@ impl Shared {
     /// Reads a file, relative to the configuration's folder, and remembers it for watching.
     pub fn read_file(&self, name: &str) -> std::io::Result<Vec<u8>> {
         let path = self.root.join(name);
-        let result = std::fs::read(&path);
+        let result = read_bounded(&path);
         let hash = result.as_ref().map_or([0; 32], |bytes| Sha256::digest(bytes).into());
         let mut files = self.files.borrow_mut();
         if self.loading() && !files.iter().any(|(known, _)| *known == path) {
@@ -222,4 +224,29 @@ fn config_error(at: &Origin, path: &str, message: impl Into<String>) -> ConfigEr
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Largest file that is read whole, in bytes.
+const LARGEST_FILE: u64 = 512 << 20;
+
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    will_not_block(path)?;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        let text = format!("is larger than {} MB; read it piece by piece with io.lines", LARGEST_FILE >> 20);
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(bytes)
+}
+
+/// A pipe would be waited for, and nothing else would go on in this interpreter.
+pub(crate) fn will_not_block(path: &Path) -> std::io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.file_type().is_fifo() => {
+            let text = "is a pipe, which could block the master; read it with util.process";
+            Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text))
+        }
+        _ => Ok(()),
+    }
 }

@@ -3,7 +3,7 @@
 use crate::limits::Limits;
 use crate::modules;
 use crate::origin::raise;
-use crate::state::Shared;
+use crate::state::{Shared, will_not_block};
 use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -188,6 +188,14 @@ fn add_files(lua: &Lua, host: &Table) -> mlua::Result<()> {
         "absolute",
         lua.create_function(|lua, name: String| {
             Ok(Shared::of(lua).root.join(name).to_string_lossy().into_owned())
+        })?,
+    )?;
+    host.raw_set(
+        "openable",
+        lua.create_function(|lua, name: String| {
+            let path = Shared::of(lua).root.join(&name);
+            will_not_block(&path).map_err(|error| raise(lua, format!("{name}: {error}")))?;
+            Ok(path.to_string_lossy().into_owned())
         })?,
     )
 }

@@ -17,20 +17,46 @@ local function plain(err)
   if err == "attempt to yield across a C-call boundary" then return host.cannot_wait end
   return err
 end
-local xpcall = G.xpcall
+local co, xpcall = G.coroutine, G.xpcall
+local stopped = host.stopped
+
+-- How many calls that catch errors are within one another, in each coroutine. The stack of C, which bounds this where
+-- nothing is interrupted, does not where something is; and an error takes its time to come out of each.
+local CATCHING = 150
+local catching, running = setmetatable({}, { __mode = "k" }), co.running
+local function caught(thread, within, ...)
+  catching[thread] = within
+  return ...
+end
+local function catch(handler, fn, ...)
+  local thread = running()
+  local within = catching[thread]
+  if within == CATCHING then error("pcall within pcall, more than " .. CATCHING .. " deep", 3) end
+  catching[thread] = (within or 0) + 1
+  return caught(thread, within, xpcall(fn, handler, ...))
+end
 -- Asked where it fails, not where it is caught: the line is that of the former.
-local function user_pcall(fn, ...) return xpcall(fn, plain, ...) end
+local function user_pcall(fn, ...) return catch(plain, fn, ...) end
 local function user_xpcall(fn, handler, ...)
-  return xpcall(fn, function(err) return handler(plain(err)) end, ...)
+  return catch(function(err)
+    -- Raised by the hook, within which nothing can be interrupted.
+    if stopped() then return err end
+    return handler(plain(err))
+  end, fn, ...)
 end
 
 -- coroutine: the user's own yields are marked, so that the host's waits pass through to the host.
-local co = G.coroutine
 local co_yield, co_resume, co_isyieldable, co_status = co.yield, co.resume, co.isyieldable, co.status
 local MARK = {}
 local coroutine = {
-  create = co.create, status = co_status, running = co.running, isyieldable = co_isyieldable, close = co.close,
+  create = co.create, status = co_status, running = co.running, isyieldable = co_isyieldable,
 }
+
+-- What is to be closed in one that the hook has ended is not interrupted.
+function coroutine.close(thread)
+  host.check()
+  return co.close(thread)
+end
 
 function coroutine.yield(...)
   return co_yield(MARK, ...)
@@ -248,10 +274,10 @@ function env.io.type(value)
   return G.io.type(value)
 end
 function env.io.popen() raise("io.popen would block the master; use util.process{command = …}") end
-function env.io.open(name, mode) return G.io.open(host.absolute(name), mode) end
+function env.io.open(name, mode) return G.io.open(host.openable(name), mode) end
 function env.io.lines(name, ...)
   if name == nil then raise("io.lines needs a file: a master has no standard input") end
-  return G.io.lines(host.absolute(name), ...)
+  return G.io.lines(host.openable(name), ...)
 end
 function env.io.write(...) return env.io.stdout:write(...) end
 function env.io.read() raise("io.read is not possible: a master has no standard input") end

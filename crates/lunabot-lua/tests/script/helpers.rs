@@ -376,3 +376,23 @@ assert(util.svn.split_file_projects_branches "trunk" == nil)
     )
     .await;
 }
+
+/// What does not end, or is not there yet, stops nobody.
+#[tokio::test]
+async fn files_that_are_none_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let body = r#"
+local function told(want, fn, ...)
+  local ok, message = pcall(fn, ...)
+  assert(not ok and tostring(message):find(want, 1, true), tostring(message))
+end
+for _, read in ipairs{util.read_file, util.load_json, util.load_ini, io.open, io.lines} do
+  told("PIPE: is a pipe, which could block the master; read it with util.process", read, "PIPE")
+end
+told("/dev/zero: is larger than 512 MB", util.read_file, "/dev/zero")
+assert(util.read_file "/dev/null" == "")
+"#;
+    check(&body.replace("PIPE", &pipe.to_string_lossy()), &[]).await;
+}

@@ -36,6 +36,9 @@ async fn runaways_are_stopped_whatever_they_do() {
         ("function() return (('a'):rep(20000):find('a*a*a*b')) end", Cpu),
         ("function() while true do pcall(string.gsub, ('a'):rep(20000), '.-.-.-b', '') end end", Cpu),
         ("function() for x in ('a'):rep(20000):gmatch('a+a+a+b') do end end", Cpu),
+        ("function() xpcall(error, function() while true do end end) end", Cpu),
+        ("function() while true do xpcall(error, function() while true do end end) end end", Cpu),
+        ("function() local function r() pcall(r) return r() end return r() end", Cpu),
         ("function() error 'no' end", Raise),
         ("function() return nil + 1 end", Raise),
         ("function() return function() end end", ScriptErrorKind::Nonsense),
@@ -43,6 +46,21 @@ async fn runaways_are_stopped_whatever_they_do() {
     for (body, kind) in table {
         let (got, message) = fails(body).await;
         assert_eq!(got, kind, "{body}: {message}");
+    }
+}
+
+/// Where it is interrupted often, sometimes that comes just when it yields: that is no wait, which would give it its budget
+/// anew. And errors take their time to come out of what catches them.
+#[tokio::test]
+async fn runaways_with_much_time_are_stopped_too() {
+    let limits = "c.lua = {callback_cpu_seconds = 1, callback_timeout = 300}";
+    for body in [
+        "function() local f = coroutine.wrap(function() while true do end end) f() return 0 end",
+        "function() local function r(n) pcall(r, n + 1) return r(n + 1) end return r(1) end",
+    ] {
+        let (loaded, callback) = function_with(body, limits).await;
+        let error = call(&loaded, &callback, vec![]).await.unwrap_err();
+        assert_eq!(error.kind, Cpu, "{body}: {}", error.message);
     }
 }
 
