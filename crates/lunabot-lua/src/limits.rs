@@ -283,6 +283,10 @@ impl<F: Future> Future for Metered<F> {
         meter.yielding.set(false);
         let outer = this.limits.current.replace(Some(meter.clone()));
         let polled = inner.as_mut().poll(cx);
+        if polled.is_ready() {
+            // What an error has left to be closed is closed now.
+            this.inner = None;
+        }
         this.limits.current.replace(outer);
         let elapsed = meter.since.get().map_or(Duration::ZERO, |since| cpu_now().saturating_sub(since.cpu));
         // After an interruption it is asked once more, and computes until then to whoever looks. The hook may have
@@ -292,7 +296,6 @@ impl<F: Future> Future for Metered<F> {
         let interrupted = before || meter.yielded.get();
         this.count(polled.is_pending() && interrupted);
         if let Poll::Ready(result) = polled {
-            this.inner = None;
             return Poll::Ready((!meter.exceeded.get()).then_some(result));
         }
         let waits = meter.per_wait && !meter.yielded.get();

@@ -192,9 +192,24 @@ env.pairs = pairs
 env.coroutine = coroutine
 env.debug = { traceback = G.debug.traceback }
 
+-- Where the hook has raised, nothing can interrupt what closes variables.
+local bounded = setmetatable({}, { __mode = "k" })
+local function bound(close)
+  if type(close) ~= "function" or bounded[close] then return close end
+  local function closes(...)
+    if not stopped() then return close(...) end
+  end
+  bounded[closes] = true
+  return closes
+end
+
 function env.setmetatable(t, meta)
-  if type(meta) == "table" and rawget(meta, "__gc") ~= nil then
-    raise("__gc is not possible here: nothing could stop it; use a <close> variable")
+  if type(meta) == "table" then
+    if rawget(meta, "__gc") ~= nil then
+      raise("__gc is not possible here: nothing could stop it; use a <close> variable")
+    end
+    local close = rawget(meta, "__close")
+    if close ~= nil then meta.__close = bound(close) end
   end
   return setmetatable(t, meta)
 end

@@ -36,6 +36,18 @@ async fn runaways_are_stopped_whatever_they_do() {
         ("function() return (('a'):rep(20000):find('a*a*a*b')) end", Cpu),
         ("function() while true do pcall(string.gsub, ('a'):rep(20000), '.-.-.-b', '') end end", Cpu),
         ("function() for x in ('a'):rep(20000):gmatch('a+a+a+b') do end end", Cpu),
+        (
+            "function() local t <close> = setmetatable({}, {__close = function() while true do end end}) table.sort({3, 1, 2}, function() while true do end end) end",
+            Cpu,
+        ),
+        (
+            "function() local t <close> = setmetatable({}, {__close = function() while true do end end}) error('no') end",
+            Cpu,
+        ),
+        (
+            "function() local co = coroutine.create(function() local t <close> = setmetatable({}, {__close = function() while true do end end}) table.sort({3, 1, 2}, function() while true do end end) end) coroutine.resume(co) coroutine.close(co) end",
+            Cpu,
+        ),
         ("function() xpcall(error, function() while true do end end) end", Cpu),
         ("function() while true do xpcall(error, function() while true do end end) end end", Cpu),
         ("function() local function r() pcall(r) return r() end return r() end", Cpu),
