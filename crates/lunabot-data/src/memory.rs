@@ -2,7 +2,7 @@
 
 use crate::new::{StateKey, StateValue};
 use crate::{Data, DataError};
-use lunabot_model::Json;
+use lunabot_model::{Callback, Json};
 
 /// The memory of one object. It survives restarts.
 #[derive(Clone)]
@@ -21,6 +21,9 @@ impl Memory {
 
     /// Stored when it returns.
     pub async fn set(&self, key: &str, value: StateValue) -> Result<(), DataError> {
+        if let Some(why) = Callback::not_to_be_stored(&value) {
+            return Err(DataError::BadQuery(format!("{key}: {why}")));
+        }
         self.data.set_state(&self.key(key), value).await?.await
     }
 

@@ -1,16 +1,19 @@
 //! Fingerprints of functions: equal for functions that do the same (lua-api § 5).
 //!
-//! A function's own code, and its upvalues followed through tables and functions. The environment, the modules of
-//! Lunabot and the configuration table count by name, declared objects by kind and options.
+//! A function's own code, and its upvalues followed through tables, functions, classes and declared objects. The
+//! environment, the modules of Lunabot and the configuration table count by name.
 
 use crate::bytecode::hash_code;
-use crate::class::ClassRef;
+use crate::class::{Class, ClassRef};
 use crate::declared::Declared;
-use crate::state::hex;
-use mlua::{Function, Lua, Table, Value};
+use crate::helpers::regexes::Pattern;
+use crate::state::{Shared, hex};
+use lunabot_model::Json;
+use mlua::{AnyUserData, Function, Lua, Table, Value};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::rc::Rc;
 
 /// Tables inside tables that are followed; what is deeper does not count.
 const MAX_DEPTH: usize = 100;
@@ -24,6 +27,7 @@ type Hash = [u8; 32];
 
 /// Takes fingerprints of one generation.
 pub(crate) struct Fingerprints {
+    shared: Rc<Shared>,
     get_upvalue: Function,
     /// Values that count by name alone.
     named: HashMap<*const c_void, &'static str>,
@@ -56,7 +60,7 @@ impl Fingerprints {
             named.insert(lunabot.raw_get::<Table>(name)?.to_pointer(), name);
         }
         let (known, codes, open) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Ok(Fingerprints { get_upvalue, named, known, codes, open, values: 0 })
+        Ok(Fingerprints { shared: Shared::of(lua), get_upvalue, named, known, codes, open, values: 0 })
     }
 
     /// Of a function, as text: `HASH`, then `;=HASH` of its code alone and `;NAME=HASH` of each upvalue, which tell what
@@ -95,13 +99,7 @@ impl Fingerprints {
         match value {
             Value::Table(table) => self.followed(table.to_pointer(), value),
             Value::Function(function) => self.followed(function.to_pointer(), value),
-            Value::UserData(object) => {
-                let text = match object.borrow::<Declared>() {
-                    Ok(declared) => format!("{} {}", declared.kind.path(), plain(&declared)),
-                    Err(_) => object.borrow::<ClassRef>().map_or("object".into(), |class| class.0.path()),
-                };
-                done(&[b"u", text.as_bytes()])
-            }
+            Value::UserData(object) => self.object(object),
             Value::String(text) => done(&[b"s", &text.as_bytes()]),
             Value::Integer(number) => done(&[b"i", &number.to_le_bytes()]),
             Value::Number(number) => done(&[b"n", &number.to_le_bytes()]),
@@ -166,6 +164,64 @@ impl Fingerprints {
         Print { hash: hash.finalize().into(), reaches }
     }
 
+    fn object(&mut self, object: &AnyUserData) -> Print {
+        if let Ok(declared) = object.borrow::<Declared>() {
+            let mut hash = Sha256::new();
+            hash.update(declared.kind.path());
+            let options = Json::Object(declared.args.borrow().clone());
+            let reaches = self.options(&options, &mut hash);
+            return Print { hash: hash.finalize().into(), reaches };
+        }
+        if let Ok(class) = object.borrow::<ClassRef>() {
+            return self.class(&class.0);
+        }
+        match object.borrow::<Pattern>() {
+            Ok(pattern) => done(&[b"r", pattern.text().as_bytes()]),
+            Err(_) => done(&[b"u"]),
+        }
+    }
+
+    /// By its name and its fields, and those of what it extends.
+    fn class(&mut self, class: &Class) -> Print {
+        let (mut hash, mut reaches) = (Sha256::new(), usize::MAX);
+        hash.update(class.path());
+        for extended in class.chain() {
+            let print = self.print(&Value::Table(extended.fields.clone()));
+            hash.update(print.hash);
+            reaches = reaches.min(print.reaches);
+        }
+        Print { hash: hash.finalize().into(), reaches }
+    }
+
+    /// Without what differs between loads; functions count by what they do.
+    fn options(&mut self, value: &Json, hash: &mut Sha256) -> usize {
+        match value {
+            Json::Object(map) => {
+                if let Some(function) = map.get("$fn") {
+                    let lifted = function["id"].as_u64().and_then(|id| self.shared.lifted.get(id));
+                    let print = self.print(&lifted.map_or(Value::Nil, |one| Value::Function(one.function)));
+                    hash.update(print.hash);
+                    return print.reaches;
+                }
+                hash.update(map.len().to_le_bytes());
+                let counts = map.iter().filter(|(name, _)| !["$id", "$at"].contains(&name.as_str()));
+                let reach = |(name, item): (&String, &Json)| {
+                    hash.update(format!("{name:?}"));
+                    self.options(item, hash)
+                };
+                counts.map(reach).min().unwrap_or(usize::MAX)
+            }
+            Json::Array(items) => {
+                hash.update(items.len().to_le_bytes());
+                items.iter().map(|item| self.options(item, hash)).min().unwrap_or(usize::MAX)
+            }
+            plain => {
+                hash.update(plain.to_string());
+                usize::MAX
+            }
+        }
+    }
+
     fn table(&mut self, table: &Table) -> Print {
         let (mut parts, mut reaches) = (Vec::new(), usize::MAX);
         let walked = table.for_each(|key: Value, value: Value| {
@@ -188,25 +244,6 @@ impl Fingerprints {
         }
         Print { hash: hash.finalize().into(), reaches }
     }
-}
-
-/// The options of an object without what differs between loads.
-fn plain(declared: &Declared) -> String {
-    fn clean(json: &mut lunabot_model::Json) {
-        match json {
-            lunabot_model::Json::Object(map) => {
-                for name in ["$id", "$at", "$fn"] {
-                    map.remove(name);
-                }
-                map.values_mut().for_each(clean);
-            }
-            lunabot_model::Json::Array(items) => items.iter_mut().for_each(clean),
-            _ => {}
-        }
-    }
-    let mut json = lunabot_model::Json::Object(declared.args.borrow().clone());
-    clean(&mut json);
-    json.to_string()
 }
 
 fn done(parts: &[&[u8]]) -> Print {

@@ -45,6 +45,7 @@ impl Caller {
         jobs: mpsc::Sender<Job>,
         ended: mpsc::UnboundedSender<u64>,
     ) -> Self {
+        options.records.serves(options.generation, &jobs);
         Caller {
             jobs,
             ended,
@@ -64,15 +65,12 @@ impl Caller {
         args: Vec<Arg>,
         wrap: impl FnOnce(oneshot::Sender<T>) -> Reply,
     ) -> Result<T, ScriptError> {
-        if callback.generation != self.generation {
-            let message = format!("belongs to generation {}, not {}", callback.generation, self.generation);
-            return Err(failed(ScriptErrorKind::Gone, message));
-        }
+        let jobs = self.door(callback)?;
         let gone = |_| failed(ScriptErrorKind::Gone, "the script host ended".into());
         let exchange = async {
             let (reply, answer) = oneshot::channel();
             // Where it is not taken, its reply is dropped.
-            let _ = self.jobs.send(Job { id: callback.id, endless, args, reply: wrap(reply) }).await;
+            let _ = jobs.send(Job { id: callback.id, endless, args, reply: wrap(reply) }).await;
             answer.await.map_err(gone)
         };
         if endless {
@@ -85,6 +83,17 @@ impl Caller {
                 Err(failed(ScriptErrorKind::Deadline, message))
             }
         }
+    }
+
+    /// What goes on over a reload, as schedulers do, hands functions of its own generation to newer ones.
+    fn door(&self, callback: &Callback) -> Result<mpsc::Sender<Job>, ScriptError> {
+        if callback.generation == self.generation {
+            return Ok(self.jobs.clone());
+        }
+        self.records.door(callback.generation).ok_or_else(|| {
+            let message = "is of a configuration that does not serve any more".into();
+            failed(ScriptErrorKind::Gone, message)
+        })
     }
 
     /// Counts calls that have ended, each after this time.

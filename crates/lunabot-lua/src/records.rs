@@ -2,10 +2,13 @@
 
 use crate::profile::{Profile, ProfileRow, Spent};
 use crate::script_errors::{ScriptErrorRow, ScriptErrors};
+use crate::serve::Job;
 use lunabot_model::script::{CallSite, Conceal, ScriptError, ScriptErrorKind};
 use lunabot_model::{Clock, Time, Token};
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
 
 /// The failures of the configuration's functions, and what they cost. Shared by all generations.
 #[derive(Default)]
@@ -13,12 +16,26 @@ pub struct Records {
     errors: ScriptErrors,
     profile: Profile,
     secrets: Option<Arc<dyn Conceal>>,
+    /// The doors of the interpreters that serve, by generation.
+    doors: Mutex<BTreeMap<u64, mpsc::WeakSender<Job>>>,
 }
 
 impl Records {
     /// Such that hide the secrets that they are told of.
     pub fn hiding(secrets: Arc<dyn Conceal>) -> Self {
         Records { secrets: Some(secrets), ..Records::default() }
+    }
+
+    /// An interpreter serves from now on.
+    pub(crate) fn serves(&self, generation: u64, jobs: &mpsc::Sender<Job>) {
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        doors.retain(|_, door| door.strong_count() > 0);
+        doors.insert(generation, jobs.downgrade());
+    }
+
+    /// The door of a generation, if somebody still needs that.
+    pub(crate) fn door(&self, generation: u64) -> Option<mpsc::Sender<Job>> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner).get(&generation)?.upgrade()
     }
 
     /// A secret was asked for.

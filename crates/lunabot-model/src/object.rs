@@ -62,6 +62,12 @@ impl Callback {
         }
     }
 
+    /// Why a value cannot be stored, if it holds a function: that lasts no longer than the configuration that it is in.
+    pub fn not_to_be_stored(value: &Json) -> Option<String> {
+        let function = Self::first_in(value)?;
+        Some(format!("the function at {} cannot be stored; give what it yields", function.at))
+    }
+
     /// A message about the function, with the place where it is written, unless the message begins with one.
     pub fn placed(&self, message: &str) -> String {
         let mut parts = message.splitn(3, ':');

@@ -91,6 +91,14 @@ async fn what_is_called_wrongly_says_so_in_the_users_words() -> Result<()> {
             "setProgress(metric, value): value: got the text \"x\", expected a number",
         ),
         ("self:setProgress('tests', {})", "expected a number"),
+        (
+            "lunabot.master.data.updates.addBuildset{builderids = {1}, properties = {why = util.renderer(print)}}",
+            "addBuildset: properties: why: the function at ",
+        ),
+        (
+            "lunabot.master.state.set('x', {util.renderer(function() return 1 end)})",
+            "cannot be stored; give what it yields",
+        ),
         ("util.sleep('x')", "util.sleep: "),
         ("util.sleep()", "util.sleep: expected seconds or a text such as \"1h 30m\", got nil"),
         ("util.gather(3, function() end)", "takes a list and a function, or a list of functions"),

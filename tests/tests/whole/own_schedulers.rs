@@ -191,6 +191,30 @@ async fn row_01_011_a_reload_touches_a_scheduler_only_where_it_differs() -> Resu
     Ok(())
 }
 
+/// Its functions are those of the generation that made it.
+#[tokio::test]
+async fn row_03_005_a_scheduler_renders_what_it_has_captured_after_a_reload_too() -> Result<()> {
+    let body = "
+gotChange = (function()
+  local why = util.renderer(function(p) return 'as ' .. p.scheduler end)
+  return function(self, change)
+    self:addBuildsetForChanges{changeids = {change.changeid}, properties = {why = why}}
+  end
+end)()";
+    let config = own(body, "");
+    let master = Master::start(&config).await?;
+    for (generation, comments) in ["one", "two"].into_iter().enumerate() {
+        change(&master, comments, "[]").await?;
+        let sets = master.until("buildsets", |all| all["meta"]["total"] == generation + 1).await?;
+        assert_eq!(sets["meta"]["total"], generation + 1);
+        let properties = master.get(&format!("buildsets/{}/properties", generation + 1)).await?;
+        assert_eq!(properties["properties"][0]["why"][0], "as own", "{properties}");
+        let told = reconfig(&master)?;
+        assert!(told.contains("unchanged: "), "{told}");
+    }
+    Ok(())
+}
+
 /// Waits in the first change until the file `go` is there.
 const SLOW: &str = "
 gotChange = function(self, change)

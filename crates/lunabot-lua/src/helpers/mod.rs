@@ -5,7 +5,7 @@ mod files;
 mod git_url;
 pub(crate) mod http;
 mod process;
-mod regexes;
+pub(crate) mod regexes;
 mod text;
 mod time;
 mod xml;

@@ -25,10 +25,17 @@ pub(super) fn add(lua: &Lua, util: &Table) -> mlua::Result<()> {
 }
 
 /// A pattern, as it is, at the start, and as a whole.
-struct Pattern {
+pub(crate) struct Pattern {
     search: Regex,
     start: Regex,
     full: Regex,
+}
+
+impl Pattern {
+    /// With its flags.
+    pub fn text(&self) -> &str {
+        self.search.as_str()
+    }
 }
 
 /// Flags are the letters of Python's: `i m s x`.

@@ -224,8 +224,26 @@ async fn fingerprints_follow_what_a_function_does() {
     ] {
         assert_ne!(print(other).await, base, "{other}");
     }
+    // What is behind objects counts too.
+    for behind in [
+        "util.re('one')",
+        "util.renderer(function() return 'one' end)",
+        "util.Transform{function(x) return x .. 'one' end, util.Property 'x'}",
+        "util.ChangeFilter{filter_fn = function(ch) return ch.branch == 'one' end}",
+        "steps.ShellCommand{command = 'x', doStepIf = function(step) return 'one' end}",
+        "steps.ShellCommand{command = 'one'}",
+        "steps.ShellCommand:extend('X', {helper = function(self) return 'one' end})",
+        "steps.ShellCommand:extend('X', {helper = 'one'}):extend('Y', {})",
+    ] {
+        let with =
+            |value: &str| format!("(function() local o = {value} return function() return o end end)()");
+        assert_eq!(print(&with(behind)).await, print(&with(behind)).await, "{behind}");
+        assert_ne!(print(&with(behind)).await, print(&with(&behind.replace("one", "two"))).await, "{behind}");
+    }
     // Circles, the environment and the configuration table end the walk.
     let circle = "(function() local t = {} t.t = t; t.c = c; t.g = _G return function() return t end end)()";
+    assert_eq!(print(circle).await, print(circle).await);
+    let circle = "(function() local X, o X = steps.ShellCommand:extend('X', {helper = function() return o, X end}) o = X{command = 'x'} return function() return o end end)()";
     assert_eq!(print(circle).await, print(circle).await);
 }
 

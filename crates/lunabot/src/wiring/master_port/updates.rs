@@ -4,7 +4,7 @@ use lunabot_data::Data;
 use lunabot_data::intake::{ChangeFunctions, Intake, read_change};
 use lunabot_data::new::{NewBuildset, NewSourceStamp, Patience, StampRef};
 use lunabot_model::kind;
-use lunabot_model::{Duration, Id, Json, Properties};
+use lunabot_model::{Callback, Duration, Id, Json, Properties};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -75,6 +75,11 @@ pub(super) async fn add_buildset(data: &Data, args: Json) -> Result<Json, String
             "addBuildset: builderids is missing or empty; name what is to be built, such as builderids = {1}"
                 .into(),
         );
+    }
+    for (name, value) in &args.properties {
+        if let Some(why) = Callback::not_to_be_stored(value) {
+            return Err(format!("addBuildset: properties: {name}: {why}"));
+        }
     }
     let mut properties = Properties::from_plain(&args.properties, "Scheduler");
     for (name, value) in &args.properties {
