@@ -137,25 +137,31 @@ impl LogHandle {
 
     /// Writes what is left of an unfinished line and closes the log. The engine does this for logs left open.
     pub async fn finish(&self) -> Result<(), StepError> {
-        let mut text = self.0.text.lock().await;
-        let Some(mut log) = text.take() else { return Ok(()) };
-        let (mut out, mut news) = (String::new(), Vec::new());
-        log.finish(&self.0.masks, &mut out, &mut |channel, lines| self.note(channel, lines, &mut news));
-        self.store(out).await?;
-        self.0.data.finish_log(self.0.id).boxed().await?.detach();
-        self.0.audience.post(news.into_iter().chain([News::Finished]));
-        drop(text);
-        self.0.audience.tell(self.source()).await;
-        Ok(())
+        self.end(true).await
     }
 
     /// Writes what is left of an unfinished line, which observers then have seen; the log stays open.
     pub(crate) async fn end_lines(&self) -> Result<(), StepError> {
+        self.end(false).await
+    }
+
+    /// Ends the newest line, and the log too if `for_good`.
+    async fn end(&self, for_good: bool) -> Result<(), StepError> {
         let mut text = self.0.text.lock().await;
         let Some(log) = text.as_mut() else { return Ok(()) };
         let (mut out, mut news) = (String::new(), Vec::new());
-        log.end_lines(&self.0.masks, &mut out, &mut |channel, lines| self.note(channel, lines, &mut news));
+        let mut note = |channel, lines: &str| self.note(channel, lines, &mut news);
+        if for_good {
+            log.finish(&self.0.masks, &mut out, &mut note);
+            *text = None;
+        } else {
+            log.end_lines(&self.0.masks, &mut out, &mut note);
+        }
         self.store(out).await?;
+        if for_good {
+            self.0.data.finish_log(self.0.id).boxed().await?.detach();
+            news.push(News::Finished);
+        }
         self.0.audience.post(news);
         drop(text);
         self.0.audience.tell(self.source()).await;
