@@ -38,7 +38,7 @@ async fn row_05_017_a_class_chooses_the_steps() -> Result<()> {
 #[tokio::test]
 async fn rows_05_010_05_007_faults_of_a_class_of_builds() -> Result<()> {
     for (methods, state, told) in [
-        ("getNextStep = function() error('oh') end", "build exception", "oh"),
+        ("getNextStep = function() error('<oh> & no') end", "build exception", "<oh> & no"),
         ("getNextStep = function() return 3 end", "build exception", "getNextStep returned 3"),
         ("getNextStep = function() while true do end end", "build exception", "computed longer"),
         ("getNextStep = function() return steps.ShellCommand{} end", "build exception", "command is missing"),
@@ -58,6 +58,9 @@ async fn rows_05_010_05_007_faults_of_a_class_of_builds() -> Result<()> {
         let of = if methods.contains("setupBuild") { "worker_preparation" } else { "getNextStep" };
         let page = master.step_log(1, of, "err_text").await?;
         assert!(page.contains(told) && page.contains("master.lua:"), "{methods}: {page}");
+        let html = master.step_log(1, of, "err_html").await?;
+        let told = told.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        assert!(html.contains(&told), "{methods}: {html}");
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use super::{BuildShared, Outcome, PropertyStore, Services, properties};
 use crate::logs::Masks;
 use crate::plan::{BuilderPlan, WorkerPlan};
 use crate::step::run::{StepEnd, always_runs, run_step};
+use crate::step::summary::preformatted;
 use crate::step::{BuildInfo, StepError, with_traceback};
 use crate::worker::WorkerHandle;
 use lunabot_data::new::{NewBuild, PendingRequest};
@@ -528,8 +529,7 @@ async fn show_no_step(build: &BuildShared, error: &StepError) -> Result<(), Data
 /// Why a step failed, in the logs that tell it (05c).
 async fn add_error(data: &Data, step: StepId, why: &str) -> Result<(), DataError> {
     add_text(data, step, "err.text", LogType::Text, why).await?;
-    let html = format!("<pre>{}</pre>", why.replace('&', "&amp;").replace('<', "&lt;"));
-    add_text(data, step, "err.html", LogType::Html, &html).await
+    add_text(data, step, "err.html", LogType::Html, &preformatted(why)).await
 }
 
 pub(super) async fn add_text(

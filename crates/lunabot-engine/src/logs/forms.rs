@@ -87,6 +87,11 @@ fn lower_hex(encoded: &str) -> String {
     out
 }
 
+/// Text inside of HTML. All that is escaped here is escaped so: in other forms masks would not find a secret.
+pub(crate) fn html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 /// JSON, Python's texts and bytes, a shell's quotes, HTML.
 fn escaped(value: &str, all: &mut BTreeSet<String>) {
     let breaks = with_breaks_escaped(value);
@@ -95,7 +100,7 @@ fn escaped(value: &str, all: &mut BTreeSet<String>) {
     all.insert(shown_bytes(value.as_bytes()));
     all.insert(value.replace('\'', "'\"'\"'"));
     all.insert(value.replace('\'', "'\\''"));
-    let html = value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let html = html(value);
     all.insert(html.replace('"', "&quot;"));
     all.insert(html);
     all.insert(breaks);

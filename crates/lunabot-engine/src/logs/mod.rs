@@ -7,6 +7,7 @@ mod lines;
 mod mask;
 mod text;
 
+pub(crate) use forms::html;
 pub(crate) use lines::Lines;
 pub(crate) use mask::Masker;
 pub use mask::Masks;

@@ -24,7 +24,7 @@ mod shell;
 mod source;
 mod split;
 mod sub;
-mod summary;
+pub(crate) mod summary;
 mod test_results;
 mod trigger;
 

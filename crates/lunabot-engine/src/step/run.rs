@@ -500,7 +500,7 @@ pub(super) async fn fail(cx: &StepContext, error: &StepError) -> Results {
 
 async fn tell(cx: &StepContext, text: &str) -> Result<(), StepError> {
     cx.add_complete_log("err.text", text).await?;
-    cx.add_html_log("err.html", &format!("<pre>{}</pre>", summary::escape(text))).await
+    cx.add_html_log("err.html", &summary::preformatted(text)).await
 }
 
 fn flags_of(base: &BaseStepParams, class: ResultFlags) -> ResultFlags {

@@ -115,9 +115,9 @@ pub(crate) fn counts_for_build(policy: Option<&SummaryPolicy>, flags: ResultFlag
     }
 }
 
-/// Text for an HTML log.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+/// Text for an HTML log, as it stands.
+pub(crate) fn preformatted(text: &str) -> String {
+    format!("<pre>{}</pre>", crate::logs::html(text))
 }
 
 #[cfg(test)]
