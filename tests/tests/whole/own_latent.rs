@@ -228,6 +228,26 @@ fn a_latent_worker_that_cannot_start_anything_is_a_mistake() -> Result<()> {
             "worker.LatentWorker:extend('X', {start_instance = function() end}){'x1'}",
             "start_instance and stop_instance",
         ),
+#[tokio::test]
+async fn a_build_that_is_cancelled_answers_until_start_instance_has_returned() -> Result<()> {
+    let methods = "start_instance = function(self, build)
+          repeat util.sleep(0.05) until pcall(util.read_file, 'go')
+          local rendered = build:render(util.Interpolate('%(prop:buildername)s!'))
+          util.append_file('calls', rendered .. build:getProperty('workername') .. build.properties.buildername .. '\\n')
+          return {id = 7}
+        end,
+        stop_instance = function(self) util.append_file('calls', 'stop ' .. self.instance.id .. '\\n') end";
+    let master = Master::start(&faulty(methods)).await?;
+    master.force("runtests").await?;
+    becomes(&master, "substantiating").await?;
+    master.control("builds/1", "stop", json!({"reason": "enough"})).await?;
+    assert_eq!(master.finished_build(1).await?["results"], 6);
+    std::fs::write(master.dir().join("go"), "")?;
+    becomes(&master, "not substantiated").await?;
+    assert_eq!(calls(master.dir()), ["runtests!x1runtests", "stop 7"], "{}", master.log());
+    Ok(())
+}
+
         ("worker.LatentWorker:extend('X', {missing_timeout = 0}){'x1'}", "must be more than 0 seconds"),
         (
             "worker.LatentWorker:extend('X', {start_instance = print, stop_instance = print}){'x1', build_wait = 3}",

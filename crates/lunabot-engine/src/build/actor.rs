@@ -382,7 +382,7 @@ impl Actor {
 
     fn substantiate(&self) -> Option<Event> {
         let (services, inbox) = (self.services.clone(), self.inbox.clone());
-        let build = crate::scripts::build_object(self.shared.as_ref()?);
+        let build = self.shared.clone()?;
         let (worker, request) = (self.worker.id, self.request.request.buildrequestid);
         tokio::spawn(async move {
             let ready = services.latents.substantiate(worker, request, build).await;

@@ -4,10 +4,11 @@
 use super::actor::Actor;
 use super::messages::{Message, Plan};
 use super::units::{Suits, Unit};
+use crate::build::BuildShared;
 use crate::engine::{Stop, announce_missing};
 use crate::worker::WorkerHandle;
 use crate::worker::latent::{self, Effect, Event, Failure, LatentClass, State};
-use lunabot_model::{BuildRequestId, ScriptObject, StringOrList, WorkerId};
+use lunabot_model::{BuildRequestId, StringOrList, WorkerId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -67,7 +68,7 @@ impl Actor {
         &mut self,
         worker: WorkerId,
         request: BuildRequestId,
-        build: ScriptObject,
+        build: Arc<BuildShared>,
         reply: oneshot::Sender<Result<(), Failure>>,
     ) {
         // One that is gone drops the reply, which says so. So does a build that is over already.

@@ -4,7 +4,7 @@ use super::builder::Asks;
 use super::keys::Keyed;
 use super::{BuilderLocks, BuilderSetup, Event, LockSetup, Waiting, WorkerSetup};
 use crate::Generation;
-use crate::build::Outcome;
+use crate::build::{BuildShared, Outcome};
 use crate::collapse::{Candidate, Group};
 use crate::engine::{EngineError, EngineStatus, Stop};
 use crate::locks::Holder;
@@ -15,7 +15,7 @@ use crate::worker::{WorkerHandle, WorkerLink, latent};
 use lunabot_data::Data;
 use lunabot_data::new::PendingRequest;
 use lunabot_model::explanation::Explanation;
-use lunabot_model::{BuildId, BuildRequestId, Json, Results, ScriptObject, WorkerId, locks};
+use lunabot_model::{BuildId, BuildRequestId, Json, Results, WorkerId, locks};
 use lunabot_proto::{Value, WorkerInfo};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ pub(crate) enum Message {
     Substantiate {
         worker: WorkerId,
         request: BuildRequestId,
-        build: ScriptObject,
+        build: Arc<BuildShared>,
         reply: oneshot::Sender<Result<(), latent::Failure>>,
     },
     /// A call of a latent worker's class has been answered.

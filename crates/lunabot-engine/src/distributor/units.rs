@@ -1,15 +1,16 @@
 //! What the distributor keeps of its latent workers.
 
+use crate::build::BuildShared;
 use crate::worker::WorkerHandle;
 use crate::worker::latent::{Call, Effect, Failure, LatentClass, Machine, Record, State};
-use lunabot_model::{BuildRequestId, Mono, ScriptObject, WorkerId};
+use lunabot_model::{BuildRequestId, Mono, WorkerId};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-/// A build that waits, as `start_instance` sees it, and how it is told.
-pub(super) type Waiter = (ScriptObject, oneshot::Sender<Result<(), Failure>>);
+/// A build that waits, and how it is told.
+pub(super) type Waiter = (Arc<BuildShared>, oneshot::Sender<Result<(), Failure>>);
 
 /// What is to be done about a build that a latent worker might take.
 pub(crate) enum Suits {

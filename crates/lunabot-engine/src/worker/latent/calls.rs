@@ -4,16 +4,18 @@
 
 use super::passwords::random_password;
 use super::{Event, Failure, LatentClass, Passwords, Record};
+use crate::build::BuildShared;
+use crate::scripts::build_object;
 use crate::worker::remote::rendered_password;
 use lunabot_data::Data;
-use lunabot_model::ScriptObject;
+use std::sync::Arc;
 
-/// Starts an instance for a build.
+/// Starts an instance for a build, which answers until the class has, whatever becomes of it meanwhile.
 pub(crate) async fn start(
     class: &LatentClass,
     data: &Data,
     passwords: &Passwords,
-    build: ScriptObject,
+    build: Arc<BuildShared>,
 ) -> Event {
     Event::Started(try_start(class, data, passwords, build).await)
 }
@@ -22,7 +24,7 @@ async fn try_start(
     class: &LatentClass,
     data: &Data,
     passwords: &Passwords,
-    build: ScriptObject,
+    build: Arc<BuildShared>,
 ) -> Result<(), Failure> {
     let name = &class.spec.params.name;
     let password = match &class.spec.params.password {
@@ -35,7 +37,7 @@ async fn try_start(
     Record::default().store(data, name).await.map_err(|error| Failure::new(error.to_string()))?;
     class.current.begin(&password);
     passwords.set(name, &password);
-    let started = class.start(build).await;
+    let started = class.start(build_object(&build)).await;
     let record = Record { instance: class.current.instance() };
     if let Err(error) = record.store(data, name).await {
         tracing::error!(worker = name, "could not store what start_instance has returned: {error}");

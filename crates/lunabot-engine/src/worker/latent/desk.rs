@@ -1,8 +1,9 @@
 //! How builds ask the distributor for the instance of a latent worker (reference 08.041).
 
 use super::{Failure, Passwords};
+use crate::build::BuildShared;
 use crate::distributor::Message;
-use lunabot_model::{BuildRequestId, ScriptObject, WorkerId};
+use lunabot_model::{BuildRequestId, WorkerId};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,7 +23,7 @@ impl LatentDesk {
         &self,
         worker: WorkerId,
         request: BuildRequestId,
-        build: ScriptObject,
+        build: Arc<BuildShared>,
     ) -> Result<(), Failure> {
         let (reply, ready) = oneshot::channel();
         // A distributor that is gone starts nothing.
