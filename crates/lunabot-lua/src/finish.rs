@@ -1,14 +1,15 @@
 //! From the table that the file returned to the plain configuration: what could change until now is filled in
 //! (steps of factories, fingerprints), then everything is checked together.
 
+use crate::class::Class;
 use crate::convert::Reader;
 use crate::declared::Declared;
 use crate::fingerprint::Fingerprints;
 use crate::locate::{locate, named_items};
 use crate::shape::{Form, Shape};
 use crate::vm::{Vm, shown};
-use lunabot_model::Json;
 use lunabot_model::config::{Config, ConfigError};
+use lunabot_model::{Category, Json};
 use mlua::{Table, Value};
 use serde_json::Map;
 use std::collections::HashMap;
@@ -122,17 +123,42 @@ struct Filler<'a> {
     factories: HashMap<u64, Json>,
 }
 
+/// What tells versions of a class apart: its fields, and those of what it extends. Not the options of a worker among
+/// them, which its objects have: it depends on the option whether an instance is another one for it.
+fn telling(vm: &Vm, class: &Class) -> mlua::Result<Vec<Table>> {
+    let options = vm.shared.fields(class.kind);
+    let mut all = Vec::new();
+    for one in class.chain() {
+        if class.kind.category != Category::Worker {
+            all.push(one.fields.clone());
+            continue;
+        }
+        let kept = vm.lua.create_table()?;
+        for pair in one.fields.pairs::<Value, Value>() {
+            let (name, value) = pair?;
+            let of_object =
+                name.as_string().is_some_and(|name| options.get(&name.to_string_lossy()).is_some());
+            if !of_object {
+                kept.raw_set(name, value)?;
+            }
+        }
+        all.push(kept);
+    }
+    Ok(all)
+}
+
 impl<'a> Filler<'a> {
     fn new(vm: &'a Vm, table: &Table) -> mlua::Result<Self> {
         let mut fingerprints = Fingerprints::new(&vm.lua, &vm.env, table)?;
         let prints = vm.shared.lifted.map(|one| fingerprints.of(&one.function));
         let extended = vm.shared.extended.borrow();
-        let tables =
-            |class: &crate::class::Class| class.chain().map(|one| one.fields.clone()).collect::<Vec<_>>();
-        let classes = extended
+        // All at once: fingerprints know tables by where they are, and no two may have been in one place.
+        let tables: Vec<Vec<Table>> =
+            extended.iter().map(|class| telling(vm, class)).collect::<mlua::Result<_>>()?;
+        let classes = tables
             .iter()
-            .map(|class| {
-                tables(class).iter().map(|table| fingerprints.of_table(table)).collect::<Vec<_>>().join(".")
+            .map(|of_class| {
+                of_class.iter().map(|table| fingerprints.of_table(table)).collect::<Vec<_>>().join(".")
             })
             .collect();
         Ok(Filler { vm, prints, classes, factories: HashMap::new() })

@@ -108,6 +108,14 @@ async fn a_reload_keeps_the_instance_until_its_class_changes_or_its_worker_goes(
     master.force("runtests").await?;
     assert_eq!(master.finished_build(2).await?["results"], 0);
     assert_eq!(calls(master.dir()), ["start"]);
+    // A default of its class that says how it is used counts as the option does.
+    let kept = config.replace("Machine\", {\n", "Machine\", {\n  max_builds = 3, keepalive_interval = 77,\n");
+    master.rewrite_config(&kept)?;
+    let told = reconfig(&master)?;
+    assert!(told.contains("changed worker machine1") && !told.contains("the class"), "{told}");
+    master.force("runtests").await?;
+    assert_eq!(master.finished_build(3).await?["results"], 0);
+    assert_eq!(calls(master.dir()), ["start"]);
     let changed = config
         .replace("local dir = \"machines/\" .. self.name", "local dir = \"machines/\" .. self.workername");
     master.rewrite_config(&changed)?;
@@ -115,7 +123,7 @@ async fn a_reload_keeps_the_instance_until_its_class_changes_or_its_worker_goes(
     becomes(&master, "not substantiated").await?;
     assert_eq!(calls(master.dir()), ["start", "stop"]);
     master.force("runtests").await?;
-    assert_eq!(master.finished_build(3).await?["results"], 0, "{}", master.log());
+    assert_eq!(master.finished_build(4).await?["results"], 0, "{}", master.log());
     // Configured away.
     master.rewrite_config(&running(""))?;
     let told = reconfig(&master)?;
@@ -220,14 +228,6 @@ async fn row_08_044_one_that_waits_for_ever_is_given_up_and_its_stop_is_repeated
     Ok(())
 }
 
-#[test]
-fn a_latent_worker_that_cannot_start_anything_is_a_mistake() -> Result<()> {
-    for (worker, told) in [
-        ("worker.AbstractLatentWorker{'x1'}", "starts nothing by itself: extend it with the methods"),
-        (
-            "worker.LatentWorker:extend('X', {start_instance = function() end}){'x1'}",
-            "start_instance and stop_instance",
-        ),
 #[tokio::test]
 async fn a_build_that_is_cancelled_answers_until_start_instance_has_returned() -> Result<()> {
     let methods = "start_instance = function(self, build)
@@ -248,6 +248,14 @@ async fn a_build_that_is_cancelled_answers_until_start_instance_has_returned() -
     Ok(())
 }
 
+#[test]
+fn a_latent_worker_that_cannot_start_anything_is_a_mistake() -> Result<()> {
+    for (worker, told) in [
+        ("worker.AbstractLatentWorker{'x1'}", "starts nothing by itself: extend it with the methods"),
+        (
+            "worker.LatentWorker:extend('X', {start_instance = function() end}){'x1'}",
+            "start_instance and stop_instance",
+        ),
         ("worker.LatentWorker:extend('X', {missing_timeout = 0}){'x1'}", "must be more than 0 seconds"),
         (
             "worker.LatentWorker:extend('X', {start_instance = print, stop_instance = print}){'x1', build_wait = 3}",
