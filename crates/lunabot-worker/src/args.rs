@@ -57,16 +57,15 @@ impl<'a> Args<'a> {
     }
 }
 
-/// Required arguments: each entry is satisfied by any of its names, PB's first, msgpack's last.
+/// Required arguments: each entry is satisfied by any of its names. What is missing is told by the first, which is PB's and
+/// the one that people write.
 pub(crate) fn require(
     class: &'static str,
     command: &Command,
     required: &[&[&'static str]],
 ) -> Result<(), CommandError> {
     let absent = |names: &&&[&'static str]| names.iter().all(|name| command.args.get(name).is_none());
-    let pb = command.builddir.is_some();
-    let name = |names: &&[&'static str]| if pb { names[0] } else { names[names.len() - 1] };
-    let missing: Vec<_> = required.iter().filter(absent).map(name).collect();
+    let missing: Vec<_> = required.iter().filter(absent).map(|names| names[0]).collect();
     if missing.is_empty() { Ok(()) } else { Err(CommandError::MissingArgs { command: class, missing }) }
 }
 

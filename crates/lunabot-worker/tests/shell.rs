@@ -133,6 +133,12 @@ async fn refusals_report_nothing() {
     assert_eq!(start("nonsense", Dict::new()), Err(unknown));
     let missing = start("shell", Dict::new()).unwrap_err();
     assert_eq!(missing.to_string(), "WorkerShellCommand is missing args: workdir, command");
+    let missing = start("stat", Dict::new()).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "StatFile is missing args: file",
+        "as people write it, whatever the protocol"
+    );
     bench.start("one", "shell", shell_args(sh("sleep 1000")));
     let again =
         bench.core.start(Command::new("one", "glob", Dict::new().with("path", "*")), bench.master.clone());
