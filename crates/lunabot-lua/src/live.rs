@@ -203,7 +203,7 @@ impl Live {
         match self.field(name, |value| field(lua, object, value)) {
             Some(found) => found,
             None if object.assignable.contains(&name) => Ok(Value::Nil),
-            None => Err(raise(lua, format!("{} has no {name}{}", object.class, hint(object, name)))),
+            None => Err(raise(lua, missing(object, name))),
         }
     }
 
@@ -263,12 +263,16 @@ fn method_or_child(lua: &Lua, object: &ScriptObject, name: &str) -> mlua::Result
     child.map(|(_, child)| arg_to_lua(lua, &Shared::of(lua), child.clone())).transpose()
 }
 
-fn hint(object: &ScriptObject, name: &str) -> String {
+fn missing(object: &ScriptObject, name: &str) -> String {
+    if let Some(why) = object.handle.absent(name) {
+        return format!("{name}: {why}");
+    }
     let all = object.all_fields();
     let fields = all.as_object().into_iter().flat_map(|map| map.keys().map(String::as_str));
     let children = object.children.iter().map(|(name, _)| *name);
     let near = nearest(name, fields.chain(object.methods.iter().copied()).chain(children));
-    near.map_or(String::new(), |near| format!(", did you mean {near}?"))
+    let hint = near.map_or(String::new(), |near| format!(", did you mean {near}?"));
+    format!("{} has no {name}{hint}", object.class)
 }
 
 fn field(lua: &Lua, object: &ScriptObject, value: &Json) -> mlua::Result<Value> {

@@ -250,8 +250,17 @@ b.canStartBuild = function(builder, wfb, req)
   assert(stat.is_file and not stat.is_dir and stat.size == 8 and w:stat{file = "nothing"} == nil)
   assert(w:listdir{dir = "sub"}[1] == "file")
   assert(w:glob{path = "sub/*"}[1]:find("sub/file$"))
-  local cmd = w:run(util.RemoteCommand{"shell", {command = {"sh", "-c", "echo hello; exit 5"}}, collectStdout = true,
-                                       decodeRC = {[5] = util.WARNINGS}})
+  local given = util.RemoteCommand{"shell", {command = {"sh", "-c", "echo hello; exit 5"}}, collectStdout = true,
+                                   decodeRC = {[5] = util.WARNINGS}, ignore_updates = {"elapsed"}}
+  for _, early in ipairs{function() return given.rc end, function() return given:didFail() end} do
+    local ok, why = pcall(early)
+    assert(not ok and why:find("has not run yet") and not why:find("remote_command"), why)
+  end
+  local cmd = w:run(given)
+  for _, both in ipairs{cmd, given} do
+    assert(both.rc == 5 and both:results() == util.WARNINGS and both:didFail() == false and both.stdout:find("hello"))
+    assert(both.updates.rc[1] == 5 and both.updates.elapsed == nil)
+  end
   assert(cmd.rc == 5 and cmd.stdout:find("hello") and cmd.stderr == nil)
   assert(cmd:results() == util.WARNINGS and cmd:didFail() == false and cmd.updates.rc[1] == 5)
   local listed = w:run(util.RemoteCommand{"stat", {file = "sub"}})

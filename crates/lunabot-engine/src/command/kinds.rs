@@ -34,10 +34,9 @@ pub struct RemoteCommandParams {
 
 impl RemoteCommandParams {
     /// 05.038.
-    pub fn results(&self, rc: Option<i64>) -> Results {
-        let usual = BTreeMap::from([(0, 0)]);
-        let code = rc.and_then(|rc| self.decode_rc.as_ref().unwrap_or(&usual).get(&rc).copied());
-        code.and_then(Results::from_code).unwrap_or(Results::Failure)
+    pub fn decoded(&self) -> BTreeMap<i64, Results> {
+        let Some(codes) = &self.decode_rc else { return BTreeMap::from([(0, Results::Success)]) };
+        codes.iter().filter_map(|(rc, code)| Some((*rc, Results::from_code(*code)?))).collect()
     }
 }
 

@@ -1,15 +1,14 @@
 //! Commands on a worker outside any build: no step, no log (reference 07.018).
 
 use crate::build::Services;
-use crate::command::{Dict, RemoteCommandParams};
+use crate::command::{Dict, FinishedCommand, RemoteCommandParams};
 use crate::plan::BuilderPlan;
 use crate::worker::{CommandSink, WorkerHandle};
 use async_trait::async_trait;
 use bytes::Bytes;
-use lunabot_model::{Json, Results};
+use lunabot_model::Json;
 use lunabot_proto::{Command, Stat, Transfer, Update, Value, names};
 use serde_json::{Map, json};
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -23,24 +22,22 @@ const MAX_UPDATES: usize = 10_000;
 /// What came of a command.
 #[derive(Debug, Default)]
 pub(crate) struct Bare {
-    rc: Option<i64>,
-    stdout: String,
-    stderr: String,
-    stat: Option<Stat>,
-    files: Vec<String>,
-    /// By key, as a RemoteCommand shows them.
-    updates: BTreeMap<String, Vec<Json>>,
+    finished: FinishedCommand,
+    /// Keys of updates that are dropped.
+    ignored: Vec<String>,
     count: usize,
 }
 
 impl Bare {
     pub fn shell(self) -> Json {
-        json!({"rc": self.rc, "stdout": self.stdout, "stderr": self.stderr})
+        let FinishedCommand { rc, stdout, stderr, .. } = self.finished;
+        json!({"rc": rc, "stdout": stdout, "stderr": stderr})
     }
 
     /// Nil for a file that is not there.
     pub fn stat(self) -> Json {
-        let Some(stat) = self.stat.filter(|_| self.rc == Some(0)) else { return Json::Null };
+        let FinishedCommand { rc: Some(0), stats, .. } = self.finished else { return Json::Null };
+        let Some(stat) = stats.last() else { return Json::Null };
         json!({
             "mode": stat.mode, "size": stat.size, "mtime": stat.mtime,
             "is_dir": stat.is_dir(), "is_file": stat.is_file(),
@@ -48,49 +45,47 @@ impl Bare {
     }
 
     pub fn files(self) -> Json {
-        self.files.into()
+        self.finished.files.into()
     }
 
-    /// The finished RemoteCommand.
-    pub fn command(mut self, params: &RemoteCommandParams) -> Json {
-        let results = params.results(self.rc);
-        self.updates.retain(|key, _| !params.ignore_updates.contains(key));
-        json!({
-            "rc": self.rc, "updates": self.updates,
-            "stdout": params.collect_stdout.then_some(self.stdout),
-            "stderr": params.collect_stderr.then_some(self.stderr),
-            "$answers": {"results": results.code(), "didFail": results == Results::Failure},
-        })
+    /// The finished RemoteCommand, with what it was told to collect.
+    pub fn command(self, params: &RemoteCommandParams) -> FinishedCommand {
+        let mut finished = self.finished;
+        if !params.collect_stdout {
+            finished.stdout.clear();
+        }
+        if !params.collect_stderr {
+            finished.stderr.clear();
+        }
+        FinishedCommand { decode_rc: params.decoded(), ..finished }
     }
 
     fn take(&mut self, update: Update) {
+        if self.ignored.iter().any(|key| key == update.key()) {
+            return;
+        }
+        let finished = &mut self.finished;
         match update {
-            Update::Stdout(text) => keep(&mut self.stdout, &text),
-            Update::Stderr(text) => keep(&mut self.stderr, &text),
-            Update::Rc(rc) => {
-                self.rc = Some(rc);
-                self.note("rc", rc.into());
-            }
-            Update::Stat(stat) => {
-                self.stat = Some(stat);
-                self.note("stat", numbers(&stat));
-            }
+            Update::Stdout(text) => keep(&mut finished.stdout, &text),
+            Update::Stderr(text) => keep(&mut finished.stderr, &text),
+            Update::Rc(rc) => finished.rc = Some(rc),
+            Update::Elapsed(seconds) => finished.elapsed = Some(seconds),
+            Update::FailureReason(reason) => finished.failure_reason = Some(reason),
             Update::Files(files) => {
-                self.note("files", files.clone().into());
-                self.files.extend(files);
+                finished.listed = true;
+                finished.files.extend(files);
             }
-            Update::Elapsed(seconds) => self.note("elapsed", seconds.into()),
-            Update::FailureReason(reason) => self.note("failure_reason", reason.as_str().into()),
-            Update::Other { key, value } => self.note(&key, value_to_json(&value)),
-            Update::Header(_) | Update::Log { .. } => {}
+            Update::Stat(stat) if self.has_room() => self.finished.stats.push(stat),
+            Update::Other { key, value } if self.has_room() => {
+                self.finished.updates.entry(key).or_default().push(value);
+            }
+            Update::Stat(_) | Update::Other { .. } | Update::Header(_) | Update::Log { .. } => {}
         }
     }
 
-    fn note(&mut self, key: &str, value: Json) {
+    fn has_room(&mut self) -> bool {
         self.count += 1;
-        if self.count <= MAX_UPDATES {
-            self.updates.entry(key.into()).or_default().push(value);
-        }
+        self.count <= MAX_UPDATES
     }
 }
 
@@ -99,13 +94,15 @@ pub(super) fn numbers(s: &Stat) -> Json {
     json!([s.mode, s.ino, s.dev, s.nlink, s.uid, s.gid, s.size, s.atime, s.mtime, s.ctime])
 }
 
-/// Runs a command in the builder's folder. The error text is raised in the function that asked.
+/// Runs a command in the builder's folder, without the updates of these keys. The error text is raised in the function
+/// that asked.
 pub(crate) async fn run(
     services: &Services,
     worker: &WorkerHandle,
     builder: &BuilderPlan,
     name: &str,
     args: &Json,
+    ignored: &[String],
 ) -> Result<Bare, String> {
     let args = arguments(name, args)?;
     let known = &worker.link.info().worker_commands;
@@ -115,7 +112,8 @@ pub(crate) async fn run(
     let id = services.command_id();
     let command = Command::new(id.clone(), name, args).in_builddir(builder.workerbuilddir());
     let (done, ended) = oneshot::channel();
-    let sink = Arc::new(Sink { bare: Mutex::default(), done: Mutex::new(Some(done)) });
+    let bare = Bare { ignored: ignored.to_vec(), ..Bare::default() };
+    let sink = Arc::new(Sink { bare: Mutex::new(bare), done: Mutex::new(Some(done)) });
     let link = worker.link.clone();
     let started = link.start_command(&builder.config.name, command, sink.clone()).await;
     started.map_err(|error| error.to_string())?;

@@ -15,6 +15,12 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 /// The log of a command's own output.
 const STDIO: &str = "stdio";
 
+/// What a command has once it has run.
+const OUTCOME: &[&str] = &["rc", "stdout", "stderr", "updates"];
+
+const NOT_RUN: &str =
+    "the command has not run yet: in a step self:runCommand(cmd), elsewhere worker:run(cmd)";
+
 /// `util.RemoteCommand{…}` inside functions.
 pub static REMOTE_COMMANDS: &[LiveKind] = &[LiveKind { path: "util.RemoteCommand", make }];
 
@@ -84,6 +90,11 @@ impl ScriptCommand {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A worker has run it without a build.
+    pub fn end(&self, finished: FinishedCommand) {
+        self.state().finished = Some(finished);
+    }
+
     /// As it was declared, for a worker without a build.
     pub fn params(&self) -> Option<RemoteCommandParams> {
         match &self.state().todo {
@@ -148,10 +159,7 @@ async fn declared(
     command.ignore_updates.clone_from(&params.ignore_updates);
     command.collect_stdout = params.collect_stdout;
     command.collect_stderr = params.collect_stderr;
-    if let Some(codes) = &params.decode_rc {
-        let codes = codes.iter().filter_map(|(rc, code)| Some((*rc, Results::from_code(*code)?)));
-        command.decode_rc = codes.collect();
-    }
+    command.decode_rc = params.decoded();
     if own_log {
         let log = cx.log_for_commands(params.stdio_log_name.as_deref().unwrap_or(STDIO)).await?;
         command = command.use_log(log, false);
@@ -177,10 +185,24 @@ impl LiveObject for ScriptCommand {
         })
     }
 
-    fn fields(&self) -> serde_json::Map<String, Json> {
-        let all = ["remote_command", "rc", "stdout", "stderr", "updates"];
-        all.into_iter().filter_map(|name| Some((name.to_string(), self.field(name)?))).collect()
+    fn absent(&self, name: &str) -> Option<&'static str> {
+        OUTCOME.contains(&name).then_some(NOT_RUN)
     }
+
+    fn fields(&self) -> serde_json::Map<String, Json> {
+        let all = ["remote_command"].into_iter().chain(OUTCOME.iter().copied());
+        all.filter_map(|name| Some((name.to_string(), self.field(name)?))).collect()
+    }
+}
+
+/// The finished command that a worker has run without a build. What was not collected is nil.
+pub(crate) fn outcome_of(finished: &FinishedCommand, params: &RemoteCommandParams) -> Json {
+    json!({
+        "rc": finished.rc, "updates": updates(finished),
+        "stdout": params.collect_stdout.then_some(&finished.stdout),
+        "stderr": params.collect_stderr.then_some(&finished.stderr),
+        "$answers": {"results": finished.results().code(), "didFail": finished.did_fail()},
+    })
 }
 
 /// What the worker told, by key.
@@ -209,7 +231,7 @@ fn updates(finished: &FinishedCommand) -> Json {
 
 fn outcome(command: &ScriptCommand) -> Result<Results, CallError> {
     let results = command.state().finished.as_ref().map(FinishedCommand::results);
-    results.ok_or_else(|| "the command has not run yet: self:runCommand(cmd)".into())
+    results.ok_or_else(|| NOT_RUN.into())
 }
 
 impl ScriptCommand {

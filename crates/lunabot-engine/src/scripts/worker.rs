@@ -1,7 +1,7 @@
 //! Workers as functions of the configuration see them: what they may do to an idle one (reference 07.018).
 
 use super::bare::{self, Bare};
-use super::command::ScriptCommand;
+use super::command::{ScriptCommand, outcome_of};
 use crate::build::Services;
 use crate::command::RemoteCommandParams;
 use crate::distributor::{Actor, Event, Message, Run, WorkerOrder};
@@ -64,15 +64,17 @@ impl WorkerView {
     }
 
     async fn run(&self, name: &str, args: &Json) -> Result<Bare, String> {
-        bare::run(&self.services, &self.handle, &self.builder, name, args).await
+        bare::run(&self.services, &self.handle, &self.builder, name, args, &[]).await
     }
 
     /// Runs a command that a function has made, or that was declared before.
     async fn command(&self, command: Option<&Arg>) -> Result<Json, String> {
+        let mut made = None;
         let params = match command {
             Some(Arg::Object(object)) => {
                 let handle: Arc<dyn std::any::Any + Send + Sync> = object.handle.clone();
-                handle.downcast::<ScriptCommand>().ok().and_then(|command| command.params())
+                made = handle.downcast::<ScriptCommand>().ok();
+                made.as_ref().and_then(|command| command.params())
             }
             Some(Arg::Value(json)) => AnyObject::from_json(json)
                 .filter(|object| object.kind == "util.RemoteCommand")
@@ -83,7 +85,14 @@ impl WorkerView {
         };
         let params = params.ok_or("run takes a util.RemoteCommand{name, {…}}")?;
         let args = serde_json::to_value(&params.args).unwrap_or_default();
-        Ok(self.run(&params.remote_command, &args).await?.command(&params))
+        let (name, ignored) = (&params.remote_command, &params.ignore_updates);
+        let ran = bare::run(&self.services, &self.handle, &self.builder, name, &args, ignored).await?;
+        let finished = ran.command(&params);
+        let told = outcome_of(&finished, &params);
+        if let Some(made) = made {
+            made.end(finished);
+        }
+        Ok(told)
     }
 
     async fn pause(&self, paused: bool, reason: Option<&str>) -> Result<Json, String> {

@@ -113,6 +113,12 @@ pub trait LiveObject: Any + Send + Sync {
         None
     }
 
+    /// Why this field is not there yet, or any more, and what to do; `None`: there is no such field.
+    fn absent(&self, name: &str) -> Option<&'static str> {
+        let _ = name;
+        None
+    }
+
     /// Whether its method `render` renders what a function that is called with it has in hand: with its properties, and so
     /// that secrets are hidden where it is told of.
     fn renders(&self) -> bool {
