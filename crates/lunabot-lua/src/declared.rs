@@ -33,6 +33,8 @@ pub(crate) struct Declared {
     pub fields: Option<Table>,
     /// The values of `params`.
     pub params: RefCell<Map<String, Json>>,
+    /// Observers of a step that its `init` has given to its base.
+    pub observers: RefCell<Map<String, Json>>,
     /// Of objects of extended classes: what they were made of.
     pub given: RefCell<Option<Rc<Given>>>,
     /// `Base.init` ran.
@@ -68,6 +70,7 @@ impl Declared {
             poisoned: options.poisoned,
             fields: class.extended.as_ref().map(|_| lua.create_table()).transpose()?,
             params: RefCell::default(),
+            observers: RefCell::default(),
             given: RefCell::default(),
             ready: Cell::new(class.extended.is_none()),
             serving: !shared.loading(),
@@ -124,6 +127,7 @@ impl Declared {
             poisoned: false,
             fields: None,
             params: RefCell::default(),
+            observers: RefCell::default(),
             given: RefCell::default(),
             ready: Cell::new(true),
             serving: !shared.loading(),
@@ -160,6 +164,10 @@ impl Declared {
         let fields = shared.fields(self.kind);
         match fields.get(name) {
             Some(field) => field.default.as_ref().map_or(Ok(Value::Nil), |json| to_lua(lua, &shared, json)),
+            // It says that it cannot be called yet.
+            None if self.kind.category == Category::Step && WHILE_IT_RUNS.contains(&name) => {
+                crate::live::method(lua, name)
+            }
             None if self.fields.is_some() => Ok(Value::Nil),
             None => {
                 let methods: Vec<&str> = methods_of(self.kind).collect();
@@ -209,6 +217,19 @@ impl Declared {
         Ok(())
     }
 }
+
+/// Methods of a step that runs which are likely to be tried in its `init`.
+const WHILE_IT_RUNS: &[&str] = &[
+    "addLogObserver",
+    "addLog",
+    "addURL",
+    "getProperty",
+    "setProperty",
+    "render",
+    "setStatistic",
+    "makeRemoteShellCommand",
+    "runCommand",
+];
 
 pub(crate) fn methods_of(kind: &Kind) -> impl Iterator<Item = &'static str> + use<> {
     let own: &[&str] = match kind.category {

@@ -125,6 +125,23 @@ pub(crate) fn observed(
     given: &mut Written,
     at: &Origin,
 ) -> mlua::Result<Option<Rc<Class>>> {
+    let mut problems = Vec::new();
+    let Some((fields, own)) = given_observers(lua, shared, class, given, &mut problems)? else {
+        return Ok(None);
+    };
+    report(lua, shared, &class.path(), at, &problems)?;
+    let all = beside(observers_of(class), own);
+    Ok(Some(made(lua, shared, class.clone(), None, fields, all, true)))
+}
+
+/// Takes the option `observers` of a step: as it was written, and read.
+fn given_observers(
+    lua: &Lua,
+    shared: &Shared,
+    class: &Class,
+    given: &mut Written,
+    problems: &mut Vec<Problem>,
+) -> mlua::Result<Option<(Table, Map<String, Json>)>> {
     let place = given.named.iter().position(|(name, _)| name == "observers");
     let Some(place) = place.filter(|_| class.kind.category == Category::Step && class.kind.extensible) else {
         return Ok(None);
@@ -136,14 +153,17 @@ pub(crate) fn observed(
     }
     let fields = lua.create_table()?;
     fields.raw_set("observers", given.named.remove(place).1)?;
-    let mut problems = Vec::new();
-    let mut all = observers_of(class);
-    for (log, own) in observers(lua, shared, &fields, &mut problems)? {
+    let own = observers(lua, shared, &fields, problems)?;
+    Ok(Some((fields, own)))
+}
+
+/// Those of a class, and those of one object after them.
+fn beside(mut all: Map<String, Json>, own: Map<String, Json>) -> Map<String, Json> {
+    for (log, own) in own {
         let before = all.remove(&log).map(listed).unwrap_or_default();
         all.insert(log, before.into_iter().chain(listed(own)).collect());
     }
-    report(lua, shared, &class.path(), at, &problems)?;
-    Ok(Some(made(lua, shared, class.clone(), None, fields, all, true)))
+    all
 }
 
 /// One observer, or several.
@@ -367,10 +387,13 @@ pub(crate) fn base_init(
     if declared.ready.get() {
         return Err(raise(lua, format!("{}: init was called already", class.path())));
     }
-    let given = written(class, MultiValue::from_iter([args])).map_err(|message| raise(lua, message))?;
+    let mut given = written(class, MultiValue::from_iter([args])).map_err(|message| raise(lua, message))?;
     let mut problems = Vec::new();
     let mut all = defaults(lua, shared, &declared.class, &mut problems)?;
     problems.clear(); // told where the class was made
+    if let Some((_, own)) = given_observers(lua, shared, class, &mut given, &mut problems)? {
+        *declared.observers.borrow_mut() = own;
+    }
     let (read, wrong, poisoned) = crate::construct::read(lua, shared, declared.kind, given);
     problems.extend(wrong);
     all.extend(read);
@@ -449,7 +472,7 @@ pub(crate) fn class_json(shared: &Shared, declared: &Declared) -> Option<Json> {
     if !types.is_empty() {
         class["types"] = Json::Object(types);
     }
-    let observers = observers_of(&declared.class);
+    let observers = beside(observers_of(&declared.class), declared.observers.borrow().clone());
     if !observers.is_empty() {
         class["observers"] = Json::Object(observers);
     }

@@ -75,6 +75,7 @@ impl Declared {
             poisoned: self.poisoned,
             fields: Some(lua.create_table()?),
             params: RefCell::new(self.params.borrow().clone()),
+            observers: RefCell::default(),
             given: RefCell::new(self.given.borrow().clone()),
             ready: Cell::new(true),
             serving: true,

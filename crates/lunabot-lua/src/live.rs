@@ -380,7 +380,13 @@ fn no_receiver(this: &Value, name: &str) -> String {
     let declared = this.as_userdata().and_then(|object| object.borrow::<Declared>().ok());
     match declared {
         Some(declared) => {
-            format!("{}: {name} works while it runs, not before", declared.class.path())
+            let instead = match name {
+                "addLogObserver" => {
+                    "; in init write args.observers = {stdio = …} before Base.init(self, args)"
+                }
+                _ => "",
+            };
+            format!("{}: {name} works while it runs, not before{instead}", declared.class.path())
         }
         None => format!("call it with a colon: x:{name}(…)"),
     }

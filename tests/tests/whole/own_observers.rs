@@ -59,6 +59,12 @@ local function keeps(name)
 end
 local One, Two, Three = keeps("one"), keeps("two"), keeps("three")
 local Both = steps.ShellCommand:extend("Both", {observers = {stdio = {One, Two{}}}})
+local Six = Both:extend("Six", {init = function(self, args)
+  args.observers = {stdio = {keeps(args.name)}}
+  Both.init(self, args)
+end})
+f:addStep(Six{command = "echo d", name = "six"})
+f:addStep(Six{command = "echo e", name = "seven", observers = {stdio = keeps("eight")}}:with{logEnviron = false})
 f:addStep(Both{command = "echo a"})
 f:addStep(Both{command = "echo b", observers = {stdio = Three}})
 f:addStep(steps.SetPropertyFromCommand{command = "echo c", property = "four",
@@ -68,9 +74,10 @@ f:addStep(steps.SetPropertyFromCommand{command = "echo c", property = "four",
     assert_eq!(build["results"], 0, "{build}");
     let answer = master.get("builds/1/properties").await?;
     let of = |name: &str| answer["properties"][0][name][0].clone();
-    assert_eq!(["one", "two", "three", "four", "five"].map(of), ["b", "b", "c", "c", "c"].map(|v| json!(v)));
+    let names = ["one", "two", "three", "four", "five", "six", "seven", "eight"];
+    assert_eq!(names.map(of), ["b", "b", "c", "c", "c", "d", "e", "e"].map(|v| json!(v)));
     let all = steps(&master, 1).await?;
-    assert_eq!(all[2].0, "setproperty", "{all:?}");
+    assert_eq!(all[4].0, "setproperty", "{all:?}");
     Ok(())
 }
 

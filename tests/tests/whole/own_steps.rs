@@ -708,6 +708,14 @@ fn odd_classes_are_told_when_the_file_is_loaded() -> Result<()> {
         ("util.LogLineObserver:extend('X', {}){frob = 1}", "frob: unknown option"),
         ("util.PatternObserver{'('}", "util.PatternObserver: pattern:"),
         ("util.PatternObserver{'x'}", "says nothing of what to do"),
+        (
+            "local X = steps.ShellCommand:extend('X', {init = function(self, args) self:addLogObserver('stdio', 1) end}) X{}",
+            "X: addLogObserver works while it runs, not before; in init write args.observers = {stdio = …}",
+        ),
+        (
+            "local X = steps.BuildStep:extend('X', {init = function(self, args) steps.BuildStep.init(self, {observers = 3}) end}) X{}",
+            "X: observers: expected {stdio = observer}, got the number 3",
+        ),
     ] {
         let output = checked(block)?;
         assert!(output.contains(told), "{block}: {output}");
