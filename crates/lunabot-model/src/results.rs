@@ -33,6 +33,12 @@ impl Results {
         usize::try_from(code).ok().and_then(|index| Self::ALL.get(index).copied())
     }
 
+    /// What a function says by its number, however that is written (`2.0` is FAILURE too).
+    pub fn from_json(code: &serde_json::Value) -> Option<Results> {
+        let number = code.as_f64()?;
+        Self::ALL.into_iter().find(|results| results.code() as f64 == number)
+    }
+
     /// `success`, `warnings`, `failure`, `skipped`, `exception`, `retry`, `cancelled`.
     pub const fn name(self) -> &'static str {
         match self {

@@ -458,6 +458,8 @@ async fn faults_of_run_have_their_outcome_and_say_where() -> Result<()> {
         ("", "", 4, "run returned nothing; return a result such as util.SUCCESS"),
         ("return 'fine'", "", 4, "run returned \\\"fine\\\""),
         ("return 17", "", 4, "run returned 17"),
+        ("return 2.5", "", 4, "run returned 2.5"),
+        ("return 0, 1", "", 4, "run returned 2 values, 0 and 1; return a result"),
         ("while true do end", "", 4, "computed longer than"),
         (
             "local t = {} while true do t[#t + 1] = ('x'):rep(1000):rep(100000) .. #t end",

@@ -4,7 +4,7 @@
 
 use crate::step::StepError;
 use lunabot_model::script::LiveObject;
-use lunabot_model::{Arg, BoxFuture, CallError, Callback, Json, ScriptErrorKind};
+use lunabot_model::{Arg, BoxFuture, CallError, Callback, Json, Results, ScriptErrorKind};
 use serde::de::DeserializeOwned;
 use std::any::Any;
 use std::sync::Arc;
@@ -149,6 +149,13 @@ impl Args {
 
     pub fn text(&mut self, name: &str) -> Result<String, CallError> {
         self.need(name)
+    }
+
+    /// A result by its number, that must be given.
+    pub fn results(&mut self, name: &str) -> Result<Results, CallError> {
+        let code: Json = self.need(name)?;
+        let told = || self.wrong(&format!("{name}: {code} is no result; write util.SUCCESS and the like"));
+        Results::from_json(&code).ok_or_else(told)
     }
 
     /// Bytes, which a text is too.

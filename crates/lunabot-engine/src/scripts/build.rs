@@ -10,7 +10,7 @@ use crate::step::run::StepEnd;
 use crate::worker::WorkerHandle;
 use lunabot_model::resources::{Change, SourceStamp};
 use lunabot_model::script::{Inert, LiveObject};
-use lunabot_model::{AnyObject, Arg, BoxFuture, CallError, Json, Properties, Results, ScriptObject, spliced};
+use lunabot_model::{AnyObject, Arg, BoxFuture, CallError, Json, Properties, ScriptObject, spliced};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, Weak};
@@ -241,11 +241,7 @@ async fn add_steps_after_last(build: &BuildShared, mut args: Args) -> Reply {
 
 /// The build ends with this or worse: only steps with `alwaysRun` still run.
 async fn finish(build: &BuildShared, mut args: Args) -> Reply {
-    let result: i64 = args.need("result")?;
-    let Some(results) = Results::from_code(result) else {
-        return Err(args.wrong(&format!("result: {result} is no result; write util.WARNINGS and the like")));
-    };
-    build.remaining().finish = Some(results);
+    build.remaining().finish = Some(args.results("result")?);
     Ok(NOTHING)
 }
 

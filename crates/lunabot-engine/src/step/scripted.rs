@@ -146,10 +146,16 @@ impl Scripted {
         answer: Result<Json, StepError>,
     ) -> Result<Results, StepError> {
         let answer = answer?;
-        if let Some(results) = answer.as_i64().and_then(Results::from_code) {
+        if let Some(results) = Results::from_json(&answer) {
             return Ok(results);
         }
-        let got = cx.shown(&answer);
+        let got = match &answer {
+            Json::Array(several) if several.len() > 1 => {
+                let all: Vec<String> = several.iter().map(|one| cx.shown(one)).collect();
+                format!("{} values, {}", several.len(), all.join(" and "))
+            }
+            one => cx.shown(one),
+        };
         let text = format!("{}: {method} returned {got}; return a result such as util.SUCCESS", callback.at);
         Err(cx.nonsense(callback, method, text))
     }

@@ -4,7 +4,7 @@ use super::{ENDED, logs};
 use crate::scripts::args::{Args, Method, NOTHING, Reply, call, methods, names};
 use crate::step::{BaseStepParams, Inner, StepContext};
 use lunabot_model::script::LiveObject;
-use lunabot_model::{Arg, BoxFuture, CallError, Renderable, Results, ScriptObject, StringOrList};
+use lunabot_model::{Arg, BoxFuture, CallError, Renderable, ScriptObject, StringOrList};
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::{Arc, LazyLock, Weak};
@@ -67,10 +67,7 @@ fn alive(step: &Weak<Inner>) -> Result<StepContext, CallError> {
 }
 
 async fn finish(this: &SubStep, mut args: Args) -> Reply {
-    let code: i64 = args.need("result")?;
-    let Some(results) = Results::from_code(code) else {
-        return Err(args.wrong(&format!("result: {code} is no result; write util.SUCCESS and the like")));
-    };
+    let results = args.results("result")?;
     alive(&this.parent)?.finish_sub_step(&alive(&this.sub)?, results).await?;
     Ok(NOTHING)
 }
