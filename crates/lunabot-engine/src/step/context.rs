@@ -98,6 +98,10 @@ pub(crate) struct Inner {
     pub subs: Mutex<Vec<(StepContext, Texts)>>,
     /// Makes an observer for each log that commands print into.
     pub of_commands: OnceLock<(MakeObserver, Mutex<HashSet<LogId>>)>,
+    /// Its options, rendered, where the class of its build may read them.
+    pub options: OnceLock<Json>,
+    /// What it ends with, as far as it is known: for those that are asked about its end.
+    pub results: Mutex<Option<Results>>,
     /// How it ended, for who still has it then.
     pub result: Arc<OnceLock<Results>>,
     /// What its built-in class keeps from run to run.
@@ -145,6 +149,8 @@ impl StepContext {
             at_best: Mutex::default(),
             subs: Mutex::default(),
             of_commands: OnceLock::new(),
+            options: OnceLock::new(),
+            results: Mutex::default(),
             result: Arc::default(),
             kept: OnceLock::new(),
         }))
@@ -163,6 +169,15 @@ impl StepContext {
 
     pub fn step_id(&self) -> StepId {
         self.0.step_id
+    }
+
+    /// What it ends with, for those that are asked about its end.
+    pub(crate) fn set_results(&self, results: Results) {
+        *self.0.results.lock().unwrap_or_else(PoisonError::into_inner) = Some(results);
+    }
+
+    pub(crate) fn known_results(&self) -> Option<Results> {
+        *self.0.results.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The step's unique name.

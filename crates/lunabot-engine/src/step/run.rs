@@ -471,6 +471,7 @@ async fn decide(
     match cx.call(&callback, option, args).await? {
         Json::Bool(truth) => Ok(truth),
         Json::Null => Ok(false),
+    cx.set_results(results);
         other => {
             let text = format!("{option} returned {}; return true, false or nil", cx.shown(&other));
             Err(cx.nonsense(&callback, option, text))
@@ -575,7 +576,7 @@ async fn finish(
 /// What a class of the configuration says of its end (05.025).
 async fn own_summary(cx: &StepContext, results: Results) -> Result<Option<OwnSummary>, StepError> {
     let Some(script) = cx.0.script.get() else { return Ok(None) };
-    script.set_results(results);
+    cx.set_results(results);
     script.result_summary(cx).await
 }
 

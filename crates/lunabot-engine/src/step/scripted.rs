@@ -33,7 +33,6 @@ pub(crate) struct Scripted {
     base: tokio::sync::Mutex<Option<Box<dyn Step>>>,
     /// What the class assigned while it ran.
     assigned: Mutex<Map<String, Json>>,
-    results: Mutex<Option<Results>>,
     base_result: Mutex<Option<Results>>,
     last_command: Mutex<Option<FinishedCommand>>,
     /// True once the method `interrupt` has returned.
@@ -63,7 +62,6 @@ impl Scripted {
             instance: std::sync::OnceLock::new(),
             base: tokio::sync::Mutex::default(),
             assigned: Mutex::default(),
-            results: Mutex::default(),
             base_result: Mutex::default(),
             last_command: Mutex::default(),
             interrupted: watch::channel(false).0,
@@ -378,14 +376,6 @@ impl Scripted {
             warn_on_failure: flag("warnOnFailure", flags.warn_on_failure),
             warn_on_warnings: flag("warnOnWarnings", flags.warn_on_warnings),
         }
-    }
-
-    pub fn results(&self) -> Option<Results> {
-        *lock(&self.results)
-    }
-
-    pub fn set_results(&self, results: Results) {
-        *lock(&self.results) = Some(results);
     }
 }
 

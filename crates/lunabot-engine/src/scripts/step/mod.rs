@@ -109,12 +109,7 @@ impl LiveObject for StepHandle {
         match name {
             "stopped" => Some(cx.is_interrupted().into()),
             // Nothing before its end.
-            "results" => Some(
-                cx.0.script
-                    .get()
-                    .and_then(|script| script.results())
-                    .map_or(Json::Null, |known| known.code().into()),
-            ),
+            "results" => Some(cx.known_results().map_or(Json::Null, |known| known.code().into())),
             "properties" => Some(json!({"$properties": cx.properties()})),
             _ => None,
         }
