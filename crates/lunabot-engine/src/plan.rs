@@ -64,6 +64,12 @@ pub(crate) struct PlannedStep {
 }
 
 impl PlannedStep {
+    /// Its name as far as it is known before it runs.
+    pub fn name(&self) -> String {
+        let given = self.base.name.as_ref().and_then(lunabot_model::Renderable::literal);
+        given.unwrap_or_else(|| self.kind.defaults.name.to_string())
+    }
+
     /// Its options as functions read them: as they were rendered, else their defaults; nil where there is none.
     pub fn readable(&self, rendered: &Json) -> Json {
         let mut all = (*self.kind.unset()).clone();

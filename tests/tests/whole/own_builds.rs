@@ -82,6 +82,118 @@ f:addStep(steps.ShellCommand{command = "true", name = "always", alwaysRun = true
     Ok(())
 }
 
+/// A build of a class with these methods; of the factory's steps the second runs always.
+fn of_class(methods: &str) -> String {
+    running(&format!(
+        "local made = 0
+f.buildClass = util.Build:extend('B', {{{methods}}})
+f:addStep(steps.ShellCommand{{command = 'true', name = 'not'}})
+f:addStep(steps.ShellCommand{{command = 'true', name = 'always', alwaysRun = true}})"
+    ))
+}
+
+#[tokio::test]
+async fn a_class_may_end_its_build_before_and_between_steps() -> Result<()> {
+    let extra =
+        "made = made + 1 if made < 4 then return steps.ShellCommand{command = 'true', name = 'extra'} end";
+    let rest = "return util.Build.getNextStep(self, last)";
+    for (methods, results, ran, told) in [
+        ("setupBuild = function(self) self:finish(util.WARNINGS) end".to_string(), 1, vec!["always"], None),
+        (format!("getNextStep = function(self, last) self:finish(2.0) {rest} end"), 2, vec!["always"], None),
+        (
+            format!("getNextStep = function(self, last) self:finish(util.WARNINGS) {extra} {rest} end"),
+            1,
+            vec!["always"],
+            Some("build:finish was called"),
+        ),
+        (
+            format!(
+                "getNextStep = function(self, last) if not last then return steps.ShellCommand{{command = 'false', \
+                 name = 'halt', haltOnFailure = true}} end {extra} {rest} end"
+            ),
+            2,
+            vec!["halt", "always"],
+            Some("a step has ended the build"),
+        ),
+    ] {
+        let (master, build) = built(&of_class(&methods)).await?;
+        assert_eq!(build["results"], results, "{methods}: {build}");
+        let names: Vec<String> = steps(&master, 1).await?.into_iter().map(|step| step.0).collect();
+        assert_eq!(names, ran, "{methods}");
+        let log = master.log();
+        let warnings: Vec<&str> = log.lines().filter(|line| line.contains("does not run, because")).collect();
+        match told {
+            None => assert_eq!(warnings, [""; 0], "what the factory has is left out as always"),
+            Some(why) => {
+                assert_eq!(warnings.len(), 1, "{methods}: {warnings:?}");
+                let parts = ["WARN", "build 1 of builder runtests", "the step extra (master.lua:", why];
+                assert!(parts.iter().all(|part| warnings[0].contains(part)), "{methods}: {warnings:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_step_that_has_ended_tells_what_it_was() -> Result<()> {
+    let block = r#"
+local One = steps.ShellMixin:extend("One", {name = "one", params = {arch = {type = "string", renderable = true}}, run = function(self)
+  self:setStatistic("tests", 7)
+  self:setProperty("ran", true)
+  return 2.0
+end})
+f.buildClass = util.Build:extend("B", {getNextStep = function(self, last)
+  if last and last.name == "one" then
+    local function error_of(f, ...) return (select(2, pcall(f, ...)):gsub("^.-: ", "")) end
+    self:setProperty("told", {
+      last.results, last.number, last.stopped, last.workdir, last.state_string, last.haltOnFailure, last.arch,
+      last:getStatistic("tests"), last:getStatistic("none", 0), last:hasStatistic("tests"), last:getProperty("ran"),
+      last.properties.ran, last.build.number, last.worker.name,
+    })
+    self:setProperty("errors", {
+      error_of(last.addURL, last, "a", "http://x/"), error_of(function() return last.nubmer end),
+      error_of(function() last.results = 0 end), tostring(last),
+    })
+  elseif last then
+    return last
+  end
+  return util.Build.getNextStep(self, last)
+end})
+f:addStep(One{workdir = "sub", haltOnFailure = false, flunkOnFailure = false, arch = util.Property("buildername")})
+f:addStep(steps.ShellCommand{command = "true", name = "two"})
+"#;
+    let (master, build) = built(&running(block)).await?;
+    assert_eq!(build["state_string"], "build exception", "a step that has run is none to run: {build}");
+    let properties = &master.get("builds/1/properties").await?["properties"][0];
+    let told = json!([
+        2,
+        1,
+        false,
+        "sub",
+        "finished (failure)",
+        false,
+        "runtests",
+        7,
+        0,
+        true,
+        true,
+        true,
+        1,
+        "local"
+    ]);
+    assert_eq!(properties["told"][0], told);
+    let errors = json!([
+        "the step has ended",
+        "step has no nubmer, did you mean number?",
+        "step.results cannot be assigned",
+        "step step:one",
+    ]);
+    assert_eq!(properties["errors"][0], errors);
+    let told = master.step_log(1, "getNextStep", "err_text").await?;
+    assert!(told.contains("getNextStep returned the object step two"), "{told}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_class_of_factories_adds_steps_and_has_fields() -> Result<()> {
     let more = r#"

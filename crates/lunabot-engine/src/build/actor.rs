@@ -443,8 +443,8 @@ impl Actor {
         let (inbox, last) = (self.inbox.clone(), self.last.clone());
         let work = tokio::spawn(async move {
             let before = last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let step = match shared.next_step(before.as_ref()).await {
-                Ok(Some(step)) => step,
+            let (step, made) = match shared.next_step(before.as_ref()).await {
+                Ok(Some(next)) => next,
                 Ok(None) => return Event::NoStep(shared.remaining().finish),
                 Err(error) => {
                     if !shared.patience().gave_up(&error) {
@@ -456,8 +456,12 @@ impl Actor {
                     return Event::Broken;
                 }
             };
-            let only_if_always = only_if_always || stopped.borrow().is_some();
-            if only_if_always && !always_runs(&shared, &step).await {
+            if let Some(why) = shared.over(only_if_always)
+                && !always_runs(&shared, &step).await
+            {
+                if made {
+                    shared.tell_passed(&step, why);
+                }
                 return Event::StepPassed;
             }
             let end = run_step(shared.clone(), step, stopped).await;
@@ -477,6 +481,7 @@ impl Actor {
                     summary: Some(format!("internal error: {error}")),
                     finish: None,
                     lost: false,
+                    facts: Json::Null,
                 })
             });
             let _ = inbox.send(event).await;

@@ -21,6 +21,8 @@ pub(crate) struct Remaining {
     /// Steps that a class was given to look at, by the number in their key.
     shown: HashMap<u64, Arc<PlannedStep>>,
     asked: usize,
+    /// Whether it was told that a step which the class returned did not run.
+    told_passed: bool,
     /// How functions want the build to end.
     pub finish: Option<Results>,
 }
@@ -77,8 +79,13 @@ impl BuildShared {
         Ok(())
     }
 
+    /// Which build it is, in words.
+    fn concerns(&self) -> String {
+        format!("build {} of builder {}", self.info.number, self.info.builder)
+    }
+
     fn hook_site(&self, method: &str) -> CallSite {
-        CallSite::new(method, format!("build {} of builder {}", self.info.number, self.info.builder))
+        CallSite::new(method, self.concerns())
     }
 
     /// Calls a method of the build's class, if it has it.
@@ -95,11 +102,15 @@ impl BuildShared {
         })
     }
 
-    /// The step to run next, as the build's class says, or else the next of those that are left.
-    pub async fn next_step(&self, last: Option<&StepEnd>) -> Result<Option<Arc<PlannedStep>>, StepError> {
-        let last = last.map_or(Arg::Value(Json::Null), |end| Arg::Object(done_step(end)));
+    /// The step to run next, as the build's class says, or else the next of those that are left; and whether the class has
+    /// made it.
+    pub async fn next_step(
+        &self,
+        last: Option<&StepEnd>,
+    ) -> Result<Option<(Arc<PlannedStep>, bool)>, StepError> {
+        let last = last.map_or(Arg::Value(Json::Null), |end| Arg::Object(done_step(self, end)));
         let Some(answer) = self.hook("getNextStep", vec![last]).await? else {
-            return Ok(self.remaining().next());
+            return Ok(self.remaining().next().map(|step| (step, false)));
         };
         let step = self.read_step(&answer)?;
         let mut remaining = self.remaining();
@@ -112,7 +123,31 @@ impl BuildShared {
         Ok(step)
     }
 
-    fn read_step(&self, answer: &Json) -> Result<Option<Arc<PlannedStep>>, StepError> {
+    /// Why only steps with `alwaysRun` may follow, if so; `ended`: a step has ended the build.
+    pub fn over(&self, ended: bool) -> Option<&'static str> {
+        if self.orders.borrow().stop.is_some() {
+            return Some("the build was stopped");
+        }
+        if self.remaining().finish.is_some() {
+            return Some("build:finish was called");
+        }
+        ended.then_some("a step has ended the build (haltOnFailure, EXCEPTION and the like)")
+    }
+
+    /// Tells once that a step which the class has made does not run: a class may return more of them until it is done.
+    pub fn tell_passed(&self, step: &PlannedStep, why: &str) {
+        if std::mem::replace(&mut self.remaining().told_passed, true) {
+            return;
+        }
+        let (of, name) = (self.concerns(), step.name());
+        tracing::warn!(
+            "{of}: the step {name} ({}) that getNextStep returned does not run, because {why}; only steps with \
+             alwaysRun do",
+            step.at
+        );
+    }
+
+    fn read_step(&self, answer: &Json) -> Result<Option<(Arc<PlannedStep>, bool)>, StepError> {
         if answer.is_null() {
             return Ok(None);
         }
@@ -120,7 +155,7 @@ impl BuildShared {
         if let Some(id) = shown.and_then(|id| id.parse::<u64>().ok())
             && let Some(step) = self.remaining().shown.remove(&id)
         {
-            return Ok(Some(step));
+            return Ok(Some((step, false)));
         }
         let object = AnyObject::from_json(answer).ok_or_else(|| {
             let got = self.builder.generation.host.shown(answer);
@@ -131,7 +166,7 @@ impl BuildShared {
             self.builder.generation.host.nonsense(callback, self.hook_site("getNextStep"), &text);
             StepError::Exception(callback.placed(&text))
         })?;
-        self.plan(&object).map(Some)
+        Ok(Some((self.plan(&object)?, true)))
     }
 
     /// A step that a function has made.

@@ -6,7 +6,6 @@ use crate::build::scripted::show_next;
 use crate::build::{BuildShared, PropertiesHandle};
 use crate::distributor::info_json;
 use crate::plan::PlannedStep;
-use crate::step::run::StepEnd;
 use crate::worker::WorkerHandle;
 use lunabot_model::resources::{Change, SourceStamp};
 use lunabot_model::script::{Inert, LiveObject};
@@ -15,7 +14,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, Weak};
 
-static METHODS: &[Method<BuildShared>] = methods! {
+pub(super) static METHODS: &[Method<BuildShared>] = methods! {
     "getProperty"("name", "default*") => get_property,
     "hasProperty"("name") => has_property,
     "setProperty"("name", "value*", "source") => set_property,
@@ -259,15 +258,8 @@ async fn next_step(build: &BuildShared, mut args: Args) -> Reply {
 /// A step that was not run yet, as a build's class sees it.
 pub(crate) fn planned_step(id: u64, step: &PlannedStep) -> ScriptObject {
     let mut fields = step.args.as_object().cloned().unwrap_or_default();
-    let name = step.base.name.as_ref().and_then(lunabot_model::Renderable::literal);
-    fields.insert("name".into(), name.unwrap_or_else(|| step.kind.defaults.name.to_string()).into());
+    fields.insert("name".into(), step.name().into());
     ScriptObject::new("plannedstep", format!("planned:{id}"), fields.into(), Arc::new(Inert))
-}
-
-/// A step that has run, as a build's class sees it.
-pub(crate) fn done_step(end: &StepEnd) -> ScriptObject {
-    let fields = json!({"name": end.name, "results": end.results.code()});
-    ScriptObject::new("finishedstep", "finishedstep", fields, Arc::new(Inert))
 }
 
 /// Who wrote the changes and the patches, each once.

@@ -35,6 +35,8 @@ pub(crate) struct StepEnd {
     pub finish: Option<Results>,
     /// Its worker was lost: nothing more can run there. A result of RETRY alone does not say so.
     pub lost: bool,
+    /// What the class of its build may read of it besides.
+    pub facts: Json,
 }
 
 /// Whether a step runs although the build has ended; renderables are asked (04.038). One that cannot be rendered counts
@@ -61,7 +63,7 @@ pub(crate) async fn run_step(
 ) -> StepEnd {
     let mut flags = step.kind.defaults.flags;
     match begin(&build, &step, stopped).await {
-        Ok(cx) => {
+        Ok((cx, number)) => {
             let ran = AssertUnwindSafe(perform(&cx, &step, &mut flags)).catch_unwind().await;
             let (results, texts, hidden) = match ran {
                 Ok(ended) => ended,
@@ -70,7 +72,7 @@ pub(crate) async fn run_step(
                     (Results::Exception, Texts::default(), false)
                 }
             };
-            let end = finish(&cx, &step, results, flags, texts, hidden).await;
+            let end = finish(&cx, &step, results, flags, texts, hidden, number).await;
             cx.0.ended.cancel();
             super::locks::release(&cx);
             end
@@ -85,6 +87,7 @@ pub(crate) async fn run_step(
                 summary: Some(text),
                 finish: None,
                 lost: false,
+                facts: Json::Null,
             }
         }
     }
@@ -95,7 +98,7 @@ async fn begin(
     build: &Arc<BuildShared>,
     step: &PlannedStep,
     stopped: watch::Receiver<Option<Arc<str>>>,
-) -> Result<StepContext, StepError> {
+) -> Result<(StepContext, i64), StepError> {
     let patience = build.patience_of(Stop::Step(stopped.clone()));
     let name = name_of(build, step, &patience).await;
     let data = &build.services.data;
@@ -107,7 +110,7 @@ async fn begin(
         let metrics = step.base.progress_metrics.as_ref().map_or(&[][..], |metrics| &metrics.0);
         build.progress.begin(cx.name(), metrics, cx.0.output.clone());
     }
-    Ok(cx)
+    Ok((cx, row.number))
 }
 
 /// The name before it is made unique: the one given, else the class's; of a step that is named after an option, with
@@ -141,6 +144,10 @@ async fn perform(
         Err(error) => return (fail(cx, &error).await, Texts::default(), false),
     };
     *flags = flags_of(&prepared.base, step.kind.defaults.flags);
+    if cx.0.build.script.get().is_some() {
+        // Set here only.
+        let _ = cx.0.options.set(prepared.readable(step));
+    }
     let (texts, mut results) = match work(cx, step, &prepared).await {
         Ok(ended) => ended,
         Err(error) => (Texts::of(&prepared.base, &step.kind.defaults), fail(cx, &error).await),
@@ -182,6 +189,17 @@ struct Prepared {
     rendered: Json,
     /// Of its class.
     params: Json,
+}
+
+impl Prepared {
+    /// All of them, as functions read them.
+    fn readable(&self, step: &PlannedStep) -> Json {
+        let mut all = step.readable(&self.rendered);
+        if let (Json::Object(all), Json::Object(params)) = (&mut all, &self.params) {
+            all.extend(params.clone());
+        }
+        all
+    }
 }
 
 /// Item 3: all options at once, before anything else sees them (04.037).
@@ -453,6 +471,7 @@ async fn hides(
     results: Results,
 ) -> Result<bool, StepError> {
     let Some(switch) = &with.base.hide_step_if else { return Ok(false) };
+    cx.set_results(results);
     decide(cx, step, with, switch, "hideStepIf", vec![Arg::Value(results.code().into())]).await
 }
 
@@ -471,7 +490,6 @@ async fn decide(
     match cx.call(&callback, option, args).await? {
         Json::Bool(truth) => Ok(truth),
         Json::Null => Ok(false),
-    cx.set_results(results);
         other => {
             let text = format!("{option} returned {}; return true, false or nil", cx.shown(&other));
             Err(cx.nonsense(&callback, option, text))
@@ -526,6 +544,7 @@ async fn finish(
     flags: ResultFlags,
     texts: Texts,
     hidden: bool,
+    number: i64,
 ) -> StepEnd {
     if let Err(error) = cx.finish_logs().await {
         tracing::error!(step = cx.step_id(), "could not finish the logs of the step: {error}");
@@ -560,6 +579,7 @@ async fn finish(
         tracing::error!(step = cx.step_id(), "could not store the end of the step: {error}");
     }
     cx.0.build.progress.end(cx.name(), results);
+    let facts = crate::scripts::facts_of(cx, number, &text);
     let policy = step.base.update_build_summary_policy.as_ref();
     let counts = summary::counts_for_build(policy, flags, results);
     let of_class = own.and_then(|own| own.build).map(mask);
@@ -570,6 +590,7 @@ async fn finish(
         summary: of_class.or(counts.then_some(text)),
         finish: cx.0.build.remaining().finish,
         lost: cx.0.lost.load(Ordering::Relaxed) || cx.0.build.worker.lost.is_cancelled(),
+        facts,
     }
 }
 

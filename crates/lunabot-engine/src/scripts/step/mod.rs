@@ -2,11 +2,14 @@
 
 mod base;
 mod commands;
+mod ended;
 mod facts;
 mod files;
 mod logs;
 mod source;
 mod sub;
+
+pub(crate) use ended::{done_step, facts_of};
 
 use super::args::{Method, call, names};
 use super::build::{self, build_object, worker_of};
@@ -43,15 +46,20 @@ pub(crate) const ASSIGNABLE: &[&str] = &[
 /// Fields that no option hides.
 const RESERVED: &[&str] = &["build", "worker", "stopped", "results", "properties"];
 
-/// The step, with these fields besides its own.
-pub(crate) fn step_object(cx: &StepContext, more: Json) -> ScriptObject {
+/// What is known of a step at any time, with these fields besides.
+fn plain_fields(cx: &StepContext, more: Json) -> serde_json::Map<String, Json> {
     let mut fields = match more {
         Json::Object(more) => more,
         _ => serde_json::Map::new(),
     };
     fields.retain(|name, _| !RESERVED.contains(&name.as_str()) && !NAMES.contains(&name.as_str()));
-    let own = json!({"name": cx.name(), "workdir": cx.workdir()});
-    fields.extend(own.as_object().cloned().unwrap_or_default());
+    fields.extend([("name".into(), cx.name().into()), ("workdir".into(), cx.workdir().into())]);
+    fields
+}
+
+/// The step, with these fields besides its own.
+pub(crate) fn step_object(cx: &StepContext, more: Json) -> ScriptObject {
+    let fields = plain_fields(cx, more);
     let handle = Arc::new(StepHandle(Arc::downgrade(&cx.0), cx.0.result.clone()));
     ScriptObject {
         children: vec![("build", Arg::Object(build_object(&cx.0.build))), ("worker", worker_of(&cx.0.build))],
