@@ -340,3 +340,33 @@ impl<F: Future> Drop for Metered<F> {
         self.end();
     }
 }
+
+/// One of several coroutines that a function waits for at once, each with a waker of its own: it is asked once more after an
+/// interruption, as [`Metered`] is.
+pub(crate) struct Part<F: Future> {
+    inner: Pin<Box<F>>,
+    limits: Rc<Limits>,
+    interrupted: bool,
+}
+
+impl<F: Future> Part<F> {
+    pub fn new(inner: F, limits: Rc<Limits>) -> Self {
+        Part { inner: Box::pin(inner), limits, interrupted: false }
+    }
+}
+
+impl<F: Future> Future for Part<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.get_mut();
+        let Some(meter) = this.limits.current.borrow().clone() else { return this.inner.as_mut().poll(cx) };
+        let others = meter.yielded.replace(false);
+        let polled = this.inner.as_mut().poll(cx);
+        let interrupted = meter.yielded.replace(others || meter.yielded.get());
+        if std::mem::replace(&mut this.interrupted, interrupted) || interrupted {
+            cx.waker().wake_by_ref();
+        }
+        polled
+    }
+}

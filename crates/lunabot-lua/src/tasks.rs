@@ -2,6 +2,7 @@
 //! the master.
 
 use crate::declared::Declared;
+use crate::limits::{Limits, Part};
 use crate::live::{Outside, args_to_json};
 use crate::origin::raise;
 use crate::state::Shared;
@@ -124,7 +125,9 @@ async fn gather(lua: Lua, calls: Table) -> mlua::Result<Table> {
             format!("util.gather takes at most {MAX_GATHER} items, got {}", calls.len()),
         ));
     }
-    let results = join_all(calls.iter().map(|call| call.call_async::<Value>(()))).await;
+    let limits = Limits::of(&lua)?;
+    let part = |call: &Function| Part::new(call.call_async::<Value>(()), limits.clone());
+    let results = join_all(calls.iter().map(part)).await;
     let list = lua.create_table_with_capacity(results.len(), 0)?;
     for (index, result) in results.into_iter().enumerate() {
         let value = match result? {

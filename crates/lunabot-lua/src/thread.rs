@@ -29,13 +29,19 @@ const LOAD_MEMORY: usize = 1 << 30;
 /// The interpreter recurses on it (patterns, nested calls of C functions).
 const STACK: usize = 16 << 20;
 
+/// After so many slices at most it is seen whose wait is over, where some function always computes.
+const LOOKS_FOR_EVENTS: u32 = 4;
+
 type Reply = oneshot::Sender<Result<Loaded, LoadFailure>>;
 
 /// Starts the thread. The answer comes by `reply`.
 pub(crate) fn start(options: LoadOptions, outside: Option<tokio::runtime::Handle>, reply: Reply) {
     let name = format!("lua-{}", options.generation);
     let main = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .event_interval(LOOKS_FOR_EVENTS)
+            .build();
         match runtime {
             Ok(runtime) => runtime.block_on(run(options, outside, reply)),
             Err(error) => tracing::error!("no runtime for the script host: {error}"),

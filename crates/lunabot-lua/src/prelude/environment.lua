@@ -24,16 +24,18 @@ local stopped = host.stopped
 -- nothing is interrupted, does not where something is; and an error takes its time to come out of each.
 local CATCHING = 150
 local catching, running = setmetatable({}, { __mode = "k" }), co.running
-local function caught(thread, within, ...)
-  catching[thread] = within
-  return ...
-end
+-- Also where it is dropped while it waits: the coroutine may be used again.
+local LEAVES = setmetatable({}, { __close = function()
+  local thread = running()
+  catching[thread] = catching[thread] - 1
+end })
 local function catch(handler, fn, ...)
   local thread = running()
-  local within = catching[thread]
-  if within == CATCHING then error("pcall within pcall, more than " .. CATCHING .. " deep", 3) end
-  catching[thread] = (within or 0) + 1
-  return caught(thread, within, xpcall(fn, handler, ...))
+  local within = catching[thread] or 0
+  if within == CATCHING then error("pcall within pcall, more than " .. CATCHING .. " deep", 2) end
+  catching[thread] = within + 1
+  local leaves <close> = LEAVES
+  return xpcall(fn, handler, ...)
 end
 -- Asked where it fails, not where it is caught: the line is that of the former.
 local function user_pcall(fn, ...) return catch(plain, fn, ...) end

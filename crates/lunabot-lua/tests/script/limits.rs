@@ -76,6 +76,32 @@ async fn runaways_with_much_time_are_stopped_too() {
     }
 }
 
+/// What is dropped while it catches does not count for the next function, which may have its coroutine.
+#[tokio::test]
+async fn pcall_within_pcall_has_a_bound_that_ends_with_it() {
+    let body = r#"function()
+  for _ = 1, 200 do
+    local task = util.spawn(function() pcall(pcall, util.sleep, 1000) end)
+    util.sleep(0)
+    task:cancel()
+  end
+  local deepest = 0
+  local function deeper(n)
+    deepest = n
+    local ok, told = pcall(deeper, n + 1)
+    if not ok then error(told, 0) end
+  end
+  return util.gather({1, 2, 3}, function()
+    local ok, told = pcall(deeper, 1)
+    return {ok, told, deepest}
+  end)
+end"#;
+    let (loaded, callback) = function_with(body, "").await;
+    let told = call(&loaded, &callback, vec![]).await.unwrap();
+    let each = serde_json::json!([false, "master.lua:18: pcall within pcall, more than 150 deep", 150]);
+    assert_eq!(told, serde_json::json!([each, each, each]));
+}
+
 /// A few calls of functions of the host, each of which is over before the hook runs once, or runs for ever.
 #[tokio::test]
 async fn functions_of_the_host_are_stopped_too() {
@@ -112,10 +138,14 @@ async fn functions_of_the_host_are_stopped_too() {
 /// Where the hook interrupts a function just before it waits, what it waits for must still wake it.
 #[tokio::test]
 async fn functions_that_compute_and_wait_in_turn_all_end() {
-    let body = r#"function()
-  local ended = util.gather({1, 2, 3, 4}, function(n)
-    for i = 1, 80 do
-      local t = {}
+    for (many, times) in [(4, 80), (40, 8)] {
+        let body = format!(
+            r#"function()
+  local items = {{}}
+  for i = 1, {many} do items[i] = i end
+  local ended = util.gather(items, function(n)
+    for i = 1, {times} do
+      local t = {{}}
       for j = 1, 1500 + 100 * (i % 7) do t[j] = -j end
       table.sort(t)
       util.sleep(0.0005)
@@ -123,11 +153,13 @@ async fn functions_that_compute_and_wait_in_turn_all_end() {
     return n
   end)
   return #ended
-end"#;
-    let (loaded, callback) = function_with(body, "").await;
-    let calls = (0..4).map(|_| call(&loaded, &callback, vec![]));
-    let answers = futures::future::join_all(calls).await;
-    assert!(answers.into_iter().all(|answer| answer.unwrap() == 4));
+end"#
+        );
+        let (loaded, callback) = function_with(&body, "").await;
+        let calls = (0..4).map(|_| call(&loaded, &callback, vec![]));
+        let answers = futures::future::join_all(calls).await;
+        assert!(answers.into_iter().all(|answer| answer.unwrap() == many));
+    }
 }
 
 #[tokio::test]
