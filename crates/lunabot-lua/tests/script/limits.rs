@@ -85,13 +85,13 @@ async fn pcall_within_pcall_has_a_bound_that_ends_with_it() {
     util.sleep(0)
     task:cancel()
   end
-  local deepest = 0
-  local function deeper(n)
-    deepest = n
-    local ok, told = pcall(deeper, n + 1)
-    if not ok then error(told, 0) end
-  end
   return util.gather({1, 2, 3}, function()
+    local deepest = 0
+    local function deeper(n)
+      deepest = n
+      local ok, told = pcall(deeper, n + 1)
+      if not ok then error(told, 0) end
+    end
     local ok, told = pcall(deeper, 1)
     return {ok, told, deepest}
   end)
