@@ -6,7 +6,7 @@ use super::scripted::Remaining;
 use super::{BuildShared, Outcome, PropertyStore, Services, properties};
 use crate::logs::Masks;
 use crate::plan::{BuilderPlan, WorkerPlan};
-use crate::step::run::{StepEnd, always_runs, run_step};
+use crate::step::run::{Facts, StepEnd, always_runs, run_step};
 use crate::step::summary::preformatted;
 use crate::step::{BuildInfo, StepError, with_traceback};
 use crate::worker::WorkerHandle;
@@ -481,7 +481,7 @@ impl Actor {
                     summary: Some(format!("internal error: {error}")),
                     finish: None,
                     lost: false,
-                    facts: Json::Null,
+                    facts: Facts::default(),
                 })
             });
             let _ = inbox.send(event).await;

@@ -20,7 +20,7 @@ fn ended(results: Results, flags: ResultFlags, summary: Option<&str>) -> Event {
         summary: summary.map(str::to_string),
         finish: None,
         lost: false,
-        facts: lunabot_model::Json::Null,
+        facts: crate::step::run::Facts::default(),
     })
 }
 
@@ -341,7 +341,7 @@ fn row_05_010_a_class_that_breaks_ends_the_build_and_one_may_say_how_it_ends() {
         summary: None,
         finish: Some(Results::Warnings),
         lost: false,
-        facts: lunabot_model::Json::Null,
+        facts: crate::step::run::Facts::default(),
     };
     assert_eq!(wanted.handle(NOW, Event::StepEnded(end)), run(true));
     assert_eq!(last(wanted.handle(NOW, Event::NoStep(None))), finish("warnings", Results::Warnings, false));

@@ -36,7 +36,17 @@ pub(crate) struct StepEnd {
     /// Its worker was lost: nothing more can run there. A result of RETRY alone does not say so.
     pub lost: bool,
     /// What the class of its build may read of it besides.
-    pub facts: Json,
+    pub facts: Facts,
+}
+
+/// What a step leaves to be read, by name. Not for logs: options may hold secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Facts(pub serde_json::Map<String, Json>);
+
+impl std::fmt::Debug for Facts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Facts")
+    }
 }
 
 /// Whether a step runs although the build has ended; renderables are asked (04.038). One that cannot be rendered counts
@@ -87,7 +97,7 @@ pub(crate) async fn run_step(
                 summary: Some(text),
                 finish: None,
                 lost: false,
-                facts: Json::Null,
+                facts: Facts::default(),
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::build::BuildShared;
 use crate::scripts::args::{Args, Method, Reply, call, methods, value};
 use crate::scripts::build::{self, build_object, worker_of};
 use crate::step::StepContext;
-use crate::step::run::StepEnd;
+use crate::step::run::{Facts, StepEnd};
 use lunabot_model::script::LiveObject;
 use lunabot_model::{Arg, BoxFuture, CallError, Json, ScriptObject};
 use serde_json::json;
@@ -21,19 +21,19 @@ static METHODS: &[Method<Ended>] = methods! {
 const OF_BUILD: &[&str] = &["getProperty", "hasProperty", "getProperties"];
 
 /// What a step leaves to be read, where somebody may: its options and how it ended.
-pub(crate) fn facts_of(cx: &StepContext, number: i64, state: &str) -> Json {
+pub(crate) fn facts_of(cx: &StepContext, number: i64, state: &str) -> Facts {
     if cx.0.build.script.get().is_none() {
-        return Json::Null;
+        return Facts::default();
     }
     let mut fields = plain_fields(cx, cx.0.options.get().cloned().unwrap_or_default());
     let stopped = cx.0.stopped.borrow().is_some();
     let own = [("number", number.into()), ("stopped", stopped.into()), ("state_string", state.into())];
     fields.extend(own.map(|(name, value)| (name.to_string(), value)));
-    fields.into()
+    Facts(fields)
 }
 
 pub(crate) fn done_step(build: &BuildShared, end: &StepEnd) -> ScriptObject {
-    let mut fields = end.facts.as_object().cloned().unwrap_or_default();
+    let Facts(mut fields) = end.facts.clone();
     let own = [("name", json!(end.name)), ("results", end.results.code().into())];
     fields.extend(own.map(|(name, value)| (name.to_string(), value)));
     let handle = Arc::new(EndedHandle { build: Weak::clone(&build.itself), name: end.name.clone() });
