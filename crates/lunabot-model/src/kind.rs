@@ -165,6 +165,11 @@ fn friendly(text: &str) -> String {
     if let Some(field) = text.strip_prefix("missing field `") {
         return format!("{} is missing", field.trim_end_matches('`'));
     }
+    if let Some(lengths) = text.strip_prefix("invalid length ")
+        && let Some((got, expected)) = lengths.split_once(", expected a tuple of size ")
+    {
+        return format!("expected a list of {expected} items, got {got}");
+    }
     let words = [
         ("invalid type: ", "got "),
         ("invalid value: ", "got "),
@@ -202,10 +207,29 @@ fn replace_word(text: &str, from: &str, to: &str) -> String {
     text.split_inclusive(", ").map(|part| part.replacen(from, to, 1)).collect()
 }
 
-/// The name most like `wanted`, if one is near enough to be meant.
+/// Longest name for which others are looked up, in bytes: nobody mistypes a name so long.
+const MAX_NAME: usize = 64;
+/// Shortest beginning of a name that stands for it.
+const MIN_START: usize = 4;
+
+/// The name most like `wanted`, if one is near enough to be meant: in another case, in few other letters, or longer or
+/// shorter by its end.
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = names.into_iter().map(|name| (score(wanted, name), name));
-    scored.filter(|(score, _)| *score > 0.7).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+    let sensible = |name: &&str| name.len() <= MAX_NAME && wanted.len() <= MAX_NAME;
+    let far = names.into_iter().filter(sensible).filter_map(|name| Some((distance(wanted, name)?, name)));
+    far.min_by_key(|(far, _)| *far).map(|(_, name)| name)
+}
+
+/// How far two names are from each other; `None`: too far.
+fn distance(wanted: &str, name: &str) -> Option<usize> {
+    let plain = |name: &str| name.replace('_', "").to_lowercase();
+    if plain(wanted) == plain(name) {
+        return Some(0);
+    }
+    let letters = strsim::damerau_levenshtein(&wanted.to_lowercase(), &name.to_lowercase());
+    let longest = wanted.chars().count().max(name.chars().count());
+    let begins = |one: &str, other: &str| one.len() >= MIN_START && other.starts_with(one);
+    (letters <= longest / 3 || begins(wanted, name) || begins(name, wanted)).then_some(letters)
 }
 
 /// The name that `written` is likely a mistyped form of: another in few letters, and not merely its plural.
@@ -220,15 +244,9 @@ pub fn typo_of<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> O
         false => strsim::damerau_levenshtein(written, name),
     };
     let plural = |name: &str| written.strip_suffix('s') == Some(name);
-    let near = names.into_iter().filter(|name| !plural(name)).map(|name| (far(name), name));
+    let sensible = |name: &&str| written.len() <= MAX_NAME && name.len() <= MAX_NAME && !plural(name);
+    let near = names.into_iter().filter(sensible).map(|name| (far(name), name));
     near.filter(|(far, _)| *far <= most).min_by_key(|(far, _)| *far).map(|(_, name)| name)
-}
-
-fn score(wanted: &str, name: &str) -> f64 {
-    if wanted.eq_ignore_ascii_case(name) {
-        return 2.0;
-    }
-    strsim::jaro_winkler(wanted, name).max(strsim::normalized_damerau_levenshtein(wanted, name))
 }
 
 #[cfg(test)]
@@ -249,6 +267,24 @@ mod tests {
     fn unknown_options_name_the_nearest() {
         let problems = check_as::<Sample>(&json!({"command": [], "timout": 3}));
         assert_eq!(problems, [Problem::new("timout", "unknown option, did you mean timeout?")]);
+    }
+
+    #[test]
+    fn only_names_that_can_be_meant_are_suggested() {
+        let names =
+            ["flunkOnWarnings", "warnOnWarnings", "timeout", "failing", "all", "JSONPropertiesDownload"];
+        for (written, meant) in [
+            ("unknwn", None),
+            ("Nope", None),
+            ("warningPattern", None),
+            ("al", Some("all")),
+            ("timout", Some("timeout")),
+            ("warn_on_warnings", Some("warnOnWarnings")),
+            ("JSONProperties", Some("JSONPropertiesDownload")),
+            (&"timeout".repeat(20_000), None),
+        ] {
+            assert_eq!(nearest(written, names), meant, "{written:.20}");
+        }
     }
 
     #[test]

@@ -19,6 +19,15 @@ pub fn shortened_to(most: usize, text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A name as messages repeat it: not too long, and on one line.
+pub fn named(name: &str) -> String {
+    let escaped = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    shortened(name).chars().map(escaped).collect()
+}
+
 /// What a function of the configuration returned, as a message repeats it: what is no plain value is told in words. `hide`
 /// takes the secrets out of a text, before it is cut: of one that is cut nobody would know what it was.
 pub fn returned(value: &Json, hide: &dyn Fn(&str) -> String) -> String {
