@@ -84,7 +84,10 @@ impl UserData for ClassRef {
         methods.add_meta_method(
             MetaMethod::NewIndex,
             |lua, this, (name, value): (String, Value)| match &this.0.extended {
-                Some(extended) => extended.fields.raw_set(name, value),
+                Some(extended) => match extend::no_function(&Shared::of(lua), &this.0, &name, &value) {
+                    Some(wrong) => return Err(raise(lua, format!("{}: {wrong}", this.0.path()))),
+                    None => extended.fields.raw_set(name, value),
+                },
                 None => Err(raise(lua, format!("{} is built in; extend it to add {name}", this.0.path()))),
             },
         );
@@ -107,6 +110,7 @@ fn index(lua: &Lua, class: &Rc<Class>, name: &str) -> mlua::Result<Value> {
             let written =
                 || format!("is called with a dot and the object: {}.init(self, {{…}})", class.path());
             let object = object.ok_or_else(|| raise(lua, written()))?;
+            extends(&*object.borrow::<Declared>()?, &class).map_err(|told| raise(lua, told))?;
             extend::base_init(lua, &Shared::of(lua), &class, object, args)
         };
         return Ok(Value::Function(lua.create_function(init)?));
@@ -122,6 +126,17 @@ fn index(lua: &Lua, class: &Rc<Class>, name: &str) -> mlua::Result<Value> {
     let path = class.path();
     let message = format!("{path}.{name} is not known, or calling it on the class is not supported yet");
     Err(raise(lua, message))
+}
+
+/// Whether the class is one of the object's: another's constructor has other options.
+fn extends(object: &Declared, class: &Rc<Class>) -> Result<(), String> {
+    let own = object.class.chain().any(|one| Rc::ptr_eq(&one.parent, class));
+    if own || Rc::ptr_eq(&object.class, class) {
+        return Ok(());
+    }
+    let (name, other) = (object.class.path(), class.path());
+    let base = object.class.extended.as_ref().map_or_else(String::new, |own| own.parent.path());
+    Err(format!("{name} does not extend {other}; its base is {base}: {base}.init(self, {{…}})"))
 }
 
 /// What Buildbot has as a function of a class of steps (`steps.Compile.warnExtractFromRegexpGroups`) is a value of `util`.

@@ -10,7 +10,7 @@ use crate::state::Shared;
 use mlua::{AnyUserData, Function, Lua, MultiValue, Table, Value};
 
 /// The kind that classes of configurators extend.
-const KIND: &str = "util.Configurator";
+pub(crate) const KIND: &str = "util.Configurator";
 const KEY: &str = "configurators";
 /// Lists in lists that are followed.
 const MAX_NESTED: usize = 16;

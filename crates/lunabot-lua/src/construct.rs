@@ -9,6 +9,7 @@ use crate::origin::{Origin, origin, raise};
 use crate::shape::{Fields, Form, Shape};
 use crate::state::Shared;
 use lunabot_model::script::LiveKind;
+use lunabot_model::text::named as shown;
 use lunabot_model::{Category, Json, Kind, Problem};
 use mlua::{AnyUserData, Lua, MultiValue, Table, Value};
 use serde_json::Map;
@@ -39,7 +40,12 @@ pub(crate) fn construct(
     class: &Rc<Class>,
     args: MultiValue,
 ) -> mlua::Result<AnyUserData> {
-    let at = origin(lua);
+    // What is made of a bare class once the file has returned is told where the class is written.
+    let found = origin(lua);
+    let at = match &class.extended {
+        Some(own) if found.file.is_empty() => own.at.clone(),
+        _ => found,
+    };
     let any_time = matches!(
         class.kind.category,
         Category::Renderable | Category::Command | Category::Step | Category::Observer
@@ -89,7 +95,10 @@ pub(crate) fn report(
     problems: &[Problem],
 ) -> mlua::Result<()> {
     for problem in problems {
-        let place = if problem.path.is_empty() { String::new() } else { format!("{}: ", problem.path) };
+        let place = match problem.path.as_str() {
+            "" => String::new(),
+            path => format!("{}: ", shown(path)),
+        };
         let message = format!("{place}{}", problem.message);
         if !shared.loading() {
             return Err(raise(lua, format!("{path}: {message}")));
@@ -269,7 +278,8 @@ pub(crate) fn named(
                 let allowed = kind.positional.len();
                 let list =
                     if allowed == 0 { String::new() } else { format!(" ({})", kind.positional.join(", ")) };
-                return Err(format!("takes {allowed} positional arguments{list}, got {given}"));
+                let s = if allowed == 1 { "" } else { "s" };
+                return Err(format!("takes {allowed} positional argument{s}{list}, got {given}"));
             }
         }
     }

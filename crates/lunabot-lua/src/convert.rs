@@ -10,6 +10,7 @@ use crate::shape::{Fields, Form, ITEMS, Shape};
 use crate::state::Shared;
 use lunabot_model::kind::nearest;
 use lunabot_model::object::MARKS;
+use lunabot_model::text::named;
 use lunabot_model::{Category, Duration, Json, Problem};
 use mlua::{AnyUserData, Lua, LuaSerdeExt, Table, Value};
 use serde_json::Map;
@@ -18,6 +19,7 @@ use serde_json::Map;
 const MAX_DEPTH: usize = 64;
 /// Values that one argument may hold.
 const MAX_VALUES: usize = 2_000_000;
+const TOO_LARGE: &str = "too large: a value holds two million others at most";
 
 /// Turns Lua values into JSON and collects what is wrong with them.
 pub(crate) struct Reader<'a> {
@@ -30,6 +32,8 @@ pub(crate) struct Reader<'a> {
     pub functions: bool,
     /// Renderables are not welcome where the shape does not know about them: nobody renders them.
     pub unrendered: bool,
+    /// Inside a value that is rendered: of objects, only renderables are welcome where the shape does not want others.
+    rendered: bool,
     /// What objects that a function made are kept for by whom they are handed to; 0: nobody keeps them.
     pub scope: u64,
     path: Vec<Step>,
@@ -54,6 +58,7 @@ impl<'a> Reader<'a> {
             poisoned: false,
             functions: false,
             unrendered: false,
+            rendered: false,
             scope: 0,
             path,
             values: 0,
@@ -82,7 +87,7 @@ impl<'a> Reader<'a> {
                     if !text.is_empty() {
                         text.push('.');
                     }
-                    text.push_str(name);
+                    text.push_str(&named(name));
                 }
             }
         }
@@ -93,10 +98,17 @@ impl<'a> Reader<'a> {
     pub fn value(&mut self, value: &Value, shape: &Shape, renderable: bool) -> Option<Json> {
         self.values += 1;
         if self.path.len() > MAX_DEPTH || self.values > MAX_VALUES {
-            let what = if self.values > MAX_VALUES { "too large" } else { "nested too deeply, or a circle" };
+            let what = if self.values > MAX_VALUES { TOO_LARGE } else { "nested too deeply, or a circle" };
             return self.problem(what);
         }
-        let renderable = renderable || shape.renderable;
+        let outer = self.rendered;
+        self.rendered |= shape.rendered;
+        let read = self.of_type(value, shape, renderable || shape.renderable);
+        self.rendered = outer;
+        read
+    }
+
+    fn of_type(&mut self, value: &Value, shape: &Shape, renderable: bool) -> Option<Json> {
         match value {
             Value::Nil => None,
             Value::LightUserData(pointer) if pointer.0.is_null() => {
@@ -245,7 +257,7 @@ impl<'a> Reader<'a> {
         self.poisoned |= declared.poisoned;
         let fits = match declared.kind.category {
             Category::Renderable => renderable || !self.unrendered && shape.allows(|f| *f == Form::Any),
-            _ => shape.allows(|f| matches!(f, Form::Any | Form::Object)),
+            _ => shape.allows(|f| *f == Form::Object || *f == Form::Any && !self.rendered),
         };
         if fits {
             if let Err(message) = declared.keep(self.shared, object, self.scope) {
@@ -265,7 +277,7 @@ impl<'a> Reader<'a> {
         let name = class.0.path();
         let free = match class.0.kind.category {
             Category::Renderable => renderable,
-            _ => shape.allows(|f| *f == Form::Any),
+            _ => !self.rendered && shape.allows(|f| *f == Form::Any),
         };
         if !free && !shape.allows(|f| *f == Form::Object) {
             return self.mismatch(shape, format!("the class {name}; an object of it is {name}{{…}}"));
@@ -287,8 +299,9 @@ impl<'a> Reader<'a> {
                 Err(error) => self.problem(crate::failure::message_of(&error)),
             };
         }
-        let Some(parts) = self.parts(table) else {
-            return self.problem("keys must be texts or whole numbers");
+        let parts = match self.parts(table) {
+            Ok(parts) => parts,
+            Err(told) => return self.problem(told),
         };
         // What came from outside, e.g. as JSON, must not pass for an object or a function of the configuration.
         if let Some((name, _)) = parts.named.iter().find(|(name, _)| MARKS.contains(&name.as_str())) {
@@ -319,7 +332,10 @@ impl<'a> Reader<'a> {
         self.mismatch(shape, got.to_string())
     }
 
-    fn parts(&self, table: &Table) -> Option<Parts> {
+    fn parts(&self, table: &Table) -> Result<Parts, String> {
+        if table.raw_len() > MAX_VALUES {
+            return Err(TOO_LARGE.into());
+        }
         let mut parts = Parts {
             is_list: table.metatable().is_some_and(|meta| meta == self.lua.array_metatable()),
             ..Parts::default()
@@ -336,6 +352,7 @@ impl<'a> Reader<'a> {
             }
             Ok(())
         });
+        each.map_err(|error| crate::failure::message_of(&error))?;
         parts.items.sort_by_key(|(number, _)| *number);
         let order = crate::documents::order_of(self.lua, table);
         match order {
@@ -344,7 +361,7 @@ impl<'a> Reader<'a> {
             }
             None => parts.named.sort_by(|a, b| a.0.cmp(&b.0)),
         }
-        (good && each.is_ok()).then_some(parts)
+        good.then_some(parts).ok_or_else(|| "keys must be texts or whole numbers".into())
     }
 
     fn free(&mut self, parts: Parts, renderable: bool) -> Option<Json> {
@@ -355,9 +372,9 @@ impl<'a> Reader<'a> {
         // Whoever wants a list of it tells what is wrong with the numbers.
         let numbered = parts.items.first().is_some_and(|(number, _)| *number != 1);
         if (parts.items.is_empty() || numbered) && !parts.is_list {
-            return self.map(parts, &Shape { form: Form::Any, renderable }, renderable);
+            return self.map(parts, &Shape { renderable, ..Shape::ANY }, renderable);
         }
-        self.list(parts, &Shape { form: Form::Any, renderable }, renderable)
+        self.list(parts, &Shape { renderable, ..Shape::ANY }, renderable)
     }
 
     fn list(&mut self, parts: Parts, item: &Shape, renderable: bool) -> Option<Json> {
@@ -405,7 +422,7 @@ impl<'a> Reader<'a> {
 
     fn spliced(&mut self, table: &Table, item: &Shape, renderable: bool, all: &mut Vec<Json>) {
         match self.parts(table) {
-            Some(parts) if parts.named.is_empty() && self.path.len() <= MAX_DEPTH => {
+            Ok(parts) if parts.named.is_empty() && self.path.len() <= MAX_DEPTH => {
                 self.items(parts, item, renderable, all);
             }
             _ => {
@@ -469,6 +486,23 @@ pub(crate) fn unknown_option(name: &str, fields: &Fields) -> String {
         Some(near) => format!("unknown option, did you mean {near}?"),
         None => "unknown option".to_string(),
     }
+}
+
+/// Whether an object is of a category; it is told if not.
+pub(crate) fn fits(
+    shared: &Shared,
+    object: &Json,
+    category: Category,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) -> bool {
+    let Some(name) = object["$kind"].as_str() else { return true };
+    let fits = shared.kind(name).is_some_and(|kind| kind.category == category);
+    if !fits {
+        let wanted = if category == Category::Observer { "an observer" } else { "a step" };
+        problems.push(Problem::new(path, format!("expected {wanted}, got {name}")));
+    }
+    fits
 }
 
 /// The tagged form of a lifted function; its fingerprint follows when the file has returned.

@@ -5,7 +5,7 @@ use crate::class::Class;
 use crate::construct::{Options, Written, finish, read, report};
 use crate::convert::{Reader, words};
 use crate::copies::Given;
-use crate::origin::{Origin, origin, raise};
+use crate::origin::{Origin, no_more, origin, raise};
 use crate::shape::Shape;
 use crate::state::{Factory, Shared};
 use crate::values::to_lua;
@@ -210,7 +210,11 @@ impl Declared {
 
     fn set_option(&self, lua: &Lua, shared: &Shared, name: &str, value: Value) -> mlua::Result<()> {
         let written = Written { positional: Vec::new(), named: vec![(name.to_string(), value)] };
-        let (new, problems, _) = read(lua, shared, self.kind, written);
+        let (new, mut problems, poisoned) = read(lua, shared, self.kind, written);
+        if problems.is_empty() && !poisoned {
+            let judged = (self.kind.check)(&Json::Object(new.clone())).into_iter();
+            problems.extend(judged.filter(|problem| problem.path == name));
+        }
         report(lua, shared, &self.class.path(), &origin(lua), &problems)?;
         self.args.borrow_mut().remove(name);
         self.args.borrow_mut().extend(new);
@@ -330,13 +334,15 @@ pub(crate) fn add_methods(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
     }
     prelude.raw_set(
         "object_addStep",
-        lua.create_function(|lua, (this, step): (Value, Value)| {
+        lua.create_function(|lua, (this, step, more): (Value, Value, MultiValue)| {
+            no_more(lua, &more, "addStep takes one step; for several write f:addSteps{s1, s2}")?;
             add_steps(lua, &this, "addStep", vec![step])
         })?,
     )?;
     prelude.raw_set(
         "object_addSteps",
-        lua.create_function(|lua, (this, steps, more): (Value, Value, Value)| {
+        lua.create_function(|lua, (this, steps, more, others): (Value, Value, Value, MultiValue)| {
+            no_more(lua, &others, "addSteps takes one list of steps: f:addSteps({s1, s2})")?;
             let more = match more {
                 Value::Nil => None,
                 Value::Table(more) => Some(more),
@@ -408,7 +414,7 @@ pub(crate) fn add_steps(lua: &Lua, this: &Value, method: &str, steps: Vec<Value>
     factory.want_init(lua, method)?;
     for step in steps {
         let mut reader = Reader::new(lua, &shared);
-        let shape = Shape { form: crate::shape::Form::Object, renderable: false };
+        let shape = Shape::plain(crate::shape::Form::Object);
         let read = match &step {
             Value::UserData(_) => reader.option("step", &step, &shape),
             other => {
@@ -416,14 +422,12 @@ pub(crate) fn add_steps(lua: &Lua, this: &Value, method: &str, steps: Vec<Value>
                 None
             }
         };
-        let named = read.as_ref().and_then(|json| json["$kind"].as_str());
-        let is_step = named.and_then(|name| shared.kind(name)).is_some_and(|k| k.category == Category::Step);
-        if let (Some(name), false) = (named, is_step) {
-            reader.problems.push(Problem::new("step", format!("expected a step, got {name}")));
-        }
+        let is_step =
+            |json: &Json| crate::convert::fits(&shared, json, Category::Step, "step", &mut reader.problems);
+        let read = read.filter(is_step);
         let path = format!("{}:{method}", factory.class.path());
         report(lua, &shared, &path, &origin(lua), &reader.problems)?;
-        if let Some(json) = read.filter(|_| is_step) {
+        if let Some(json) = read {
             let mut args = factory.args.borrow_mut();
             if let Json::Array(all) = args.entry("steps").or_insert_with(|| json!([])) {
                 all.push(json);
@@ -434,8 +438,9 @@ pub(crate) fn add_steps(lua: &Lua, this: &Value, method: &str, steps: Vec<Value>
 }
 
 /// `X:with{k = v}`: a changed copy.
-fn with(lua: &Lua, (this, changes): (Value, Value)) -> mlua::Result<AnyUserData> {
+fn with(lua: &Lua, (this, changes, more): (Value, Value, MultiValue)) -> mlua::Result<AnyUserData> {
     let object = receiver(lua, &this, "with")?;
+    no_more(lua, &more, "with takes one table: X:with{name = …}")?;
     let Value::Table(changes) = changes else {
         let got = words(&changes);
         return Err(raise(lua, format!("with takes one table, got {got}: X:with{{name = …}}")));

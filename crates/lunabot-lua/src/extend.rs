@@ -2,11 +2,12 @@
 
 use crate::class::{Class, ClassRef, Extended};
 use crate::construct::{Written, report, written};
-use crate::convert::{callback_json, words};
+use crate::convert::{callback_json, unknown_option, words};
 use crate::declared::Declared;
 use crate::modules::Placeholder;
-use crate::origin::{Origin, origin, origin_of, raise};
+use crate::origin::{Origin, no_more, origin, origin_of, raise};
 use crate::state::Shared;
+use lunabot_model::text::named;
 use lunabot_model::{Category, Json, Problem};
 use mlua::{AnyUserData, Lua, MultiValue, Table, Value};
 use serde_json::{Map, json};
@@ -69,8 +70,9 @@ pub(crate) fn add_methods(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
     prelude.raw_set("extend", lua.create_function(extend)?)
 }
 
-fn extend(lua: &Lua, (base, a, b): (Value, Value, Value)) -> mlua::Result<AnyUserData> {
+fn extend(lua: &Lua, (base, a, b, more): (Value, Value, Value, MultiValue)) -> mlua::Result<AnyUserData> {
     let shared = Shared::of(lua);
+    no_more(lua, &more, "extend takes a name and a table: Base:extend(\"Name\", {…})")?;
     let base = base.as_userdata().and_then(|u| u.borrow::<ClassRef>().ok()).map(|class| class.0.clone());
     let Some(parent) = base else {
         return Err(raise(lua, "call it with a colon: Base:extend(\"Name\", {…})"));
@@ -91,6 +93,10 @@ fn extend(lua: &Lua, (base, a, b): (Value, Value, Value)) -> mlua::Result<AnyUse
         (Value::Table(fields), Value::Nil) => (None, fields),
         _ => return Err(raise(lua, "takes a name and a table: Base:extend(\"Name\", {…})")),
     };
+    if let Some((odd, _)) = fields.pairs::<Value, Value>().flatten().find(|(name, _)| !name.is_string()) {
+        let told = format!("the fields of a class have names, got {} as a name", words(&odd));
+        return Err(raise(lua, told));
+    }
     let mut problems = Vec::new();
     let observers = observers(lua, &shared, &fields, &mut problems)?;
     let class = made(lua, &shared, parent, name, fields, observers, false);
@@ -188,11 +194,19 @@ fn judge(lua: &Lua, shared: &Shared, class: &Class, mut problems: Vec<Problem>) 
     let at = origin(lua);
     defaults(lua, shared, class, &mut problems)?;
     problems.extend(crate::params::judge(lua, shared, class)?);
+    let own = class.extended.as_ref().map(|extended| extended.fields.clone());
+    for (name, value) in own.iter().flat_map(Table::pairs::<String, Value>).flatten() {
+        problems.extend(no_function(shared, class, &name, &value));
+    }
+    prohibiting(shared, class, &mut problems)?;
+    problems.sort_by(|a, b| a.path.cmp(&b.path));
     report(lua, shared, &class.path(), &at, &problems)?;
     let fields = shared.fields(class.kind);
-    let own = class.extended.as_ref().map(|extended| extended.fields.clone());
     for pair in own.iter().flat_map(Table::pairs::<String, Value>) {
         let (name, value) = pair?;
+        if let Some(told) = hidden(shared, class, &name) {
+            shared.warn(&at, &class.path(), told);
+        }
         let known = fields.get(&name).is_some() || crate::params::declares(class, &name);
         let plain = !value.is_function() && !known && !SPECIAL.contains(&name.as_str());
         if let Some(near) = meant(&name, fields.names()).filter(|_| plain) {
@@ -204,6 +218,51 @@ fn judge(lua: &Lua, shared: &Shared, class: &Class, mut problems: Vec<Problem>) 
         if let Some(near) = meant(&name, fields.names()).filter(|near| *near != name) {
             let told = format!("{name} is a parameter; did you mean the option {near}?");
             shared.warn(&at, &class.path(), told);
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with a member that has the name of a method which the master calls, and is no function.
+pub(crate) fn no_function(shared: &Shared, class: &Class, name: &str, value: &Value) -> Option<Problem> {
+    let hooks = lunabot_model::class::hooks(class.kind.category);
+    let configure = name == "configure" && class.kind.path() == crate::configurators::KIND;
+    let called = configure || ["check", "init"].contains(&name) || hooks.iter().any(|hook| hook.name == name);
+    let other = value.is_function() || value.is_nil() || shared.fields(class.kind).get(name).is_some();
+    (called && !other).then(|| Problem::new(name, format!("expected a function, got {}", words(value))))
+}
+
+/// What is odd about a member that has the name of something which objects have from the master.
+fn hidden(shared: &Shared, class: &Class, name: &str) -> Option<String> {
+    let hooks = lunabot_model::class::hooks(class.kind.category);
+    let free = SPECIAL.contains(&name)
+        || shared.fields(class.kind).get(name).is_some()
+        || hooks.iter().any(|hook| hook.name == name);
+    let taken = !free && crate::stubs::members(class.kind.category).any(|member| member == name);
+    taken.then(|| format!("self.{name} is something else already; use another name"))
+}
+
+/// Judges `prohibitArgs`: names of options, or of parameters, that users of the class must not give.
+fn prohibiting(shared: &Shared, class: &Class, problems: &mut Vec<Problem>) -> mlua::Result<()> {
+    let Some(own) = &class.extended else { return Ok(()) };
+    let (told, names) = ("prohibitArgs", own.fields.raw_get::<Value>("prohibitArgs")?);
+    let list = match &names {
+        Value::Nil => return Ok(()),
+        Value::Table(list) => list.sequence_values::<Value>().collect::<mlua::Result<Vec<_>>>()?,
+        _ => vec![names.clone()],
+    };
+    if !names.is_table() || !list.iter().all(Value::is_string) {
+        let got = list.iter().find(|name| !name.is_string()).map_or_else(|| words(&names), words);
+        problems.push(Problem::new(told, format!("expected a list of names of options, got {got}")));
+        return Ok(());
+    }
+    let fields = shared.fields(class.kind);
+    for name in list.iter().filter_map(Value::as_string).map(mlua::LuaString::to_string_lossy) {
+        let known = fields.get(&name).is_some()
+            || crate::params::declares(class, &name)
+            || crate::modules::known_option(&class.kind.path(), &name);
+        if !known {
+            problems.push(Problem::new(format!("{told}: {}", named(&name)), unknown_option(&name, &fields)));
         }
     }
     Ok(())
@@ -297,6 +356,9 @@ pub(crate) fn construct(
     at: Origin,
 ) -> mlua::Result<AnyUserData> {
     let (written, mut problems) = (given.clone(), Vec::new());
+    if class.chain().any(|one| shared.broken.borrow().contains(&one.at.to_string())) {
+        shared.broken.borrow_mut().insert(at.to_string());
+    }
     prohibited(class, &given, &mut problems)?;
     let params = crate::params::take(lua, shared, class, &mut given, &mut problems)?;
     let poisoned = !problems.is_empty();
@@ -358,7 +420,8 @@ fn at_once(error: mlua::Error, what: &str) -> mlua::Error {
 /// Options that the class sets itself, and its users must not (05.044).
 fn prohibited(class: &Class, given: &Written, problems: &mut Vec<Problem>) -> mlua::Result<()> {
     for extended in class.chain() {
-        let names: Option<Vec<String>> = extended.fields.raw_get("prohibitArgs")?;
+        // What else it is was told where the class was made.
+        let names = extended.fields.raw_get::<Option<Vec<String>>>("prohibitArgs").unwrap_or_default();
         let written = |name: &String| given.named.iter().any(|(known, _)| known == name);
         let names = names.into_iter().flatten().filter(written);
         problems
@@ -506,14 +569,18 @@ fn observers(
             continue;
         };
         let log = log.to_string_lossy();
-        let one = Shape { form: Form::Object, renderable: false };
+        let one = Shape::plain(Form::Object);
         let shape = match observer {
-            Value::Table(_) => Shape { form: Form::List(Box::new(one)), renderable: false },
+            Value::Table(_) => Shape::plain(Form::List(Box::new(one))),
             _ => one,
         };
         let mut reader = crate::convert::Reader::new(lua, shared);
-        let read = reader.option(&format!("observers.{log}"), &observer, &shape);
+        let path = format!("observers.{log}");
+        let read = reader.option(&path, &observer, &shape);
         problems.append(&mut reader.problems);
+        for one in read.clone().map(listed).unwrap_or_default() {
+            crate::convert::fits(shared, &one, Category::Observer, &path, problems);
+        }
         all.extend(read.map(|read| (log, read)));
     }
     Ok(all)

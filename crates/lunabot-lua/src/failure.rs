@@ -1,5 +1,6 @@
 //! Errors of the interpreter in the user's words: message with position, traceback without our own frames.
 
+use crate::state::Shared;
 use lunabot_model::text::shortened_to;
 use lunabot_model::{ScriptError, ScriptErrorKind};
 use mlua::{Error, Lua, ObjectLike, Table, Thread};
@@ -29,6 +30,23 @@ impl std::fmt::Display for Marked {
 }
 
 impl std::error::Error for Marked {}
+
+/// The message alone, with what is in a table that was raised.
+pub(crate) fn told(shared: &Shared, error: &Error) -> String {
+    with_fields(shared, message_of(error))
+}
+
+/// A table that was raised, as what it holds.
+pub(crate) fn with_fields(shared: &Shared, message: String) -> String {
+    if !message.contains(TABLE) {
+        return message;
+    }
+    let shown = shared.prelude("with_fields").and_then(|show| show.call(message.as_str()));
+    shown.unwrap_or(message)
+}
+
+/// How Lua tells a table.
+const TABLE: &str = "table: 0x";
 
 /// The message alone: `master.lua:12: …`.
 pub(crate) fn message_of(error: &Error) -> String {
@@ -64,6 +82,13 @@ fn split(error: &Error) -> (String, String) {
             (positioned(message, &traceback), traceback)
         }
         Error::WithContext { cause, .. } => split(cause),
+        Error::BadArgument { pos, cause, .. } => {
+            let (message, traceback) = split(cause);
+            (format!("argument {pos}: {message}"), traceback)
+        }
+        Error::FromLuaConversionError { from, to, message } => {
+            (converted(from, to, message.as_deref()), String::new())
+        }
         other => parts(&other.to_string()),
     }
 }
@@ -77,13 +102,47 @@ fn parts(text: &str) -> (String, String) {
     let text = &text.replace(YIELD, CANNOT_WAIT);
     let (text, ours) = without_place(text).map_or((text.as_str(), false), |text| (text, true));
     match text.split_once("\nstack traceback:") {
-        Some((message, traceback)) if ours || message == CANNOT_WAIT => {
+        Some((message, traceback)) if ours || message == CANNOT_WAIT || is_value(message) => {
             let traceback = tidy(traceback);
+            let message = if message == "nil" { "an error without a text was raised" } else { message };
             (positioned(message.to_string(), &traceback), traceback)
         }
         Some((message, traceback)) => (cut(message), tidy(traceback)),
         None => (cut(text.trim_end()), String::new()),
     }
+}
+
+/// Whether what was raised is no text, to which Lua would have added the line.
+fn is_value(message: &str) -> bool {
+    message == "nil" || message.starts_with(TABLE)
+}
+
+/// An argument of another type, in the user's words.
+fn converted(from: &str, to: &str, message: Option<&str>) -> String {
+    let wanted = match to {
+        "String" | "string" | "str" | "&str" if from == "string" => {
+            return "expected text in UTF-8, got other bytes".into();
+        }
+        "String" | "string" | "str" | "&str" => "a text",
+        "f32" | "f64" | "number" => "a number",
+        "table" | "Table" => "a table",
+        "function" | "Function" => "a function",
+        "bool" | "boolean" => "true or false",
+        to if to.starts_with(['i', 'u']) && to[1..].bytes().all(|byte| byte.is_ascii_digit()) => {
+            "a whole number"
+        }
+        _ => message.unwrap_or("something else"),
+    };
+    let got = match from {
+        "nil" => "nothing",
+        "string" => "a text",
+        "integer" | "number" => "a number",
+        "boolean" => "true or false",
+        "table" => "a table",
+        "function" => "a function",
+        _ => "an object",
+    };
+    format!("expected {wanted}, got {got}")
 }
 
 /// A message without the place in one of our own files, if it begins with one: it says nothing to the user.

@@ -6,7 +6,7 @@ use crate::convert::Reader;
 use crate::declared::Declared;
 use crate::fingerprint::Fingerprints;
 use crate::locate::{locate, named_items};
-use crate::shape::{Form, Shape};
+use crate::shape::{Form, HOLD_VALUES, Shape};
 use crate::vm::{Vm, shown};
 use lunabot_model::config::{Config, ConfigError};
 use lunabot_model::{Category, Json};
@@ -54,7 +54,10 @@ fn read(vm: &Vm, table: &Table) -> Json {
     });
     entries.sort_by(|a, b| a.0.cmp(&b.0));
     for (name, value) in entries {
-        let shape = if name == "builders" { builders_shape(vm) } else { Shape::ANY };
+        let shape = match name.as_str() {
+            "builders" => builders_shape(vm),
+            name => Shape { rendered: HOLD_VALUES.contains(&name), ..Shape::ANY },
+        };
         if let Some(json) = reader.option(&name, &value, &shape) {
             map.insert(name, flat(json));
         }
@@ -71,7 +74,7 @@ fn error(path: &str, message: String) -> ConfigError {
 
 /// Entries may be plain tables; those are read as the options of a builder.
 fn builders_shape(vm: &Vm) -> Shape {
-    let plain = |form| Shape { form, renderable: false };
+    let plain = Shape::plain;
     let Some(kind) = vm.shared.kind("util.BuilderConfig") else { return Shape::ANY };
     let fields = (*vm.shared.fields(kind)).clone();
     let item = Form::Either(vec![plain(Form::Object), plain(Form::Struct(fields)), plain(Form::Null)]);
@@ -215,7 +218,9 @@ impl<'a> Filler<'a> {
 /// Adds a mistake unless it only follows from one that is already told.
 fn keep(vm: &Vm, error: ConfigError) {
     let at = error.line.map_or(error.file.clone(), |line| format!("{}:{line}", error.file));
-    let judged = error.message.ends_with("is missing") || error.path.starts_with("util.BuilderConfig: ");
+    let idle = error.message.starts_with("does nothing by itself");
+    let judged =
+        idle || error.message.ends_with("is missing") || error.path.starts_with("util.BuilderConfig: ");
     let follows = judged && vm.shared.broken.borrow().contains(&at);
     let mut errors = vm.shared.errors.borrow_mut();
     if !follows && !errors.contains(&error) {

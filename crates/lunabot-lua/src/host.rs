@@ -227,17 +227,3 @@ impl ScriptHost for Caller {
         })
     }
 }
-
-/// Bytes, or text such as `"512 MB"`.
-pub(crate) fn bytes_of(limit: &Json) -> Option<u64> {
-    let Json::String(text) = limit else { return limit.as_u64() };
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
-    let scale: u64 = match unit.trim().to_ascii_uppercase().as_str() {
-        "" | "B" => 1,
-        "K" | "KB" => 1 << 10,
-        "M" | "MB" => 1 << 20,
-        "G" | "GB" => 1 << 30,
-        _ => return None,
-    };
-    number.trim().parse::<u64>().ok()?.checked_mul(scale)
-}

@@ -105,7 +105,7 @@ fn told(lua: &Lua, reader: &Reader<'_>) -> mlua::Result<()> {
 }
 
 /// Arguments of a method with what JSON cannot hold. Objects that are handed over are kept for `scope`.
-fn args_of(lua: &Lua, mut args: MultiValue, scope: u64) -> mlua::Result<Vec<Arg>> {
+fn args_of(lua: &Lua, method: &str, mut args: MultiValue, scope: u64) -> mlua::Result<Vec<Arg>> {
     while args.back().is_some_and(Value::is_nil) {
         args.pop_back();
     }
@@ -113,16 +113,17 @@ fn args_of(lua: &Lua, mut args: MultiValue, scope: u64) -> mlua::Result<Vec<Arg>
     let mut reader = Reader::new(lua, &shared);
     reader.scope = scope;
     let mut all = Vec::with_capacity(args.len());
-    for value in &args {
+    for (number, value) in (1..).zip(&args) {
+        let path = format!("{method}: argument {number}");
         all.push(match value {
             Value::String(text) if text.to_str().is_err() => Arg::Bytes(text.as_bytes().to_vec()),
             Value::Function(function) if scope != 0 => Arg::Function(lent(&shared, function, scope)?),
             // Given back as it was lent, in the call of a base's method.
             Value::Table(table) if is_master(&shared, table) => Arg::Object(ScriptObject::master(0)),
-            Value::Table(table) if scope != 0 => Arg::Value(table_of(lua, &mut reader, table)?),
+            Value::Table(table) if scope != 0 => Arg::Value(table_of(lua, &mut reader, table, &path)?),
             other => match live_of(other) {
                 Some(object) => Arg::Object(object),
-                None => Arg::Value(reader.value(other, &Shape::ANY, true).unwrap_or(Json::Null)),
+                None => Arg::Value(reader.option(&path, other, &Shape::ANY).unwrap_or(Json::Null)),
             },
         });
     }
@@ -144,10 +145,10 @@ pub(crate) fn lent(shared: &Shared, function: &mlua::Function, scope: u64) -> ml
 }
 
 /// A table, which may name arguments: functions are welcome in it, not deeper.
-fn table_of(lua: &Lua, reader: &mut Reader<'_>, table: &Table) -> mlua::Result<Json> {
+fn table_of(lua: &Lua, reader: &mut Reader<'_>, table: &Table, path: &str) -> mlua::Result<Json> {
     let whole = |reader: &mut Reader<'_>, table: &Table| {
         let value = Value::Table(table.clone());
-        reader.value(&value, &Shape::ANY, true).unwrap_or(Json::Null)
+        reader.option(path, &value, &Shape::ANY).unwrap_or(Json::Null)
     };
     if table.metatable().is_some() {
         return Ok(whole(reader, table));
@@ -364,7 +365,7 @@ async fn call_method(lua: &Lua, this: &Value, name: &str, args: MultiValue) -> m
         let message = format!("call it with a colon: x:{name}(…); a {} has no method {name}", object.class);
         return Err(raise(lua, message));
     }
-    let args = args_of(lua, args, object.scope)?;
+    let args = args_of(lua, name, args, object.scope)?;
     let shared = Shared::of(lua);
     let answer = Outside::new(&shared, object.handle.invoke(name, args)).await;
     match answer.map_err(|error| raised(lua, error))? {

@@ -49,6 +49,11 @@ pub(crate) fn origin_of(function: &mlua::Function) -> Origin {
     Origin { file: file.into(), line: info.line_defined.and_then(|line| u32::try_from(line).ok()) }
 }
 
+/// Refuses arguments that mean nothing; `remedy` says what the function takes.
+pub(crate) fn no_more(lua: &Lua, more: &mlua::MultiValue, remedy: &str) -> mlua::Result<()> {
+    if more.iter().all(mlua::Value::is_nil) { Ok(()) } else { Err(raise(lua, remedy)) }
+}
+
 /// An error that is raised at the caller's line.
 pub(crate) fn raise(lua: &Lua, message: impl fmt::Display) -> mlua::Error {
     let at = origin(lua);

@@ -8,7 +8,7 @@ use crate::shape::{Form, Shape};
 use crate::state::Shared;
 use crate::values::to_lua;
 use lunabot_model::kind::nearest;
-use lunabot_model::{Json, Problem};
+use lunabot_model::{Category, Json, Problem};
 use mlua::{Lua, Table, Value};
 use serde_json::{Map, json};
 
@@ -170,6 +170,7 @@ fn judge_one(
     };
     let param = Param { name, spec: spec.clone() };
     problems.extend(taken(shared, class, &param.name).map(|told| Problem::new(&path, told)));
+    problems.extend(differs(class, &param).map(|told| Problem::new(&path, told)));
     let told = param.mistakes()?;
     let good = told.is_empty();
     problems.extend(told.into_iter().map(|told| Problem::new(&path, told)));
@@ -177,6 +178,19 @@ fn judge_one(
         param.read(lua, shared, &format!("{path}.default"), &spec.raw_get("default")?, problems);
     }
     Ok(())
+}
+
+/// Why a parameter cannot be declared anew as it is: what the base's methods read would be something else.
+fn differs(class: &Class, param: &Param) -> Option<String> {
+    let base = &class.extended.as_ref()?.parent;
+    let (_, known) = all(base).into_iter().find(|(_, known)| known.name == param.name)?;
+    let (of_base, own) = (known.kind().unwrap_or_else(|| "any".into()), param.kind()?);
+    let narrower = [("any", own.as_str()), ("number", "integer"), ("string", "secret")];
+    if of_base == own || narrower.contains(&(&of_base, &own)) {
+        return None;
+    }
+    let base = base.path();
+    Some(format!("is {own} here, but {of_base} in {base}, whose methods read it; use another name"))
 }
 
 fn is_name(text: &str) -> bool {
@@ -218,13 +232,13 @@ impl Param {
     fn shape(&self) -> Shape {
         let secret = self.kind().as_deref() == Some("secret");
         match self.form() {
-            Ok(form) => Shape { form, renderable: secret || self.flag("renderable") },
+            Ok(form) => Shape { renderable: secret || self.flag("renderable"), ..Shape::plain(form) },
             Err(_) => Shape::ANY,
         }
     }
 
     fn form(&self) -> Result<Form, String> {
-        let plain = |form| Box::new(Shape { form, renderable: false });
+        let plain = |form| Box::new(Shape::plain(form));
         let kind = self.kind();
         Ok(match kind.as_deref() {
             kind if self.has("choices") => self.choices(kind)?,
@@ -347,8 +361,15 @@ impl Param {
         reader.unrendered = !shape.renderable && matches!(shape.form, Form::List(_) | Form::Map(_));
         let mut read = reader.option(path, value, &shape);
         problems.append(&mut reader.problems);
+        if self.kind().as_deref() == Some("step") {
+            read = read.filter(|json| crate::convert::fits(shared, json, Category::Step, path, problems));
+        }
         if let Some(json) = read.as_mut().filter(|_| self.is_exact()) {
             lunabot_model::class::exact(&self.kind().unwrap_or_default(), json);
+        }
+        let negative = |json: &Json| json.as_f64().is_some_and(|seconds| seconds < 0.0);
+        if self.kind().as_deref() == Some("duration") && read.as_ref().is_some_and(negative) {
+            problems.push(Problem::new(path, "expected a duration of 0 seconds or more"));
         }
         read
     }

@@ -269,14 +269,8 @@ impl Server {
 
     /// A table that was raised, as what it holds.
     fn with_fields(&self, error: ScriptError) -> ScriptError {
-        if !error.message.contains("table: 0x") {
-            return error;
-        }
-        let shown = self.vm.shared.prelude("with_fields").and_then(|show| show.call(error.message.as_str()));
-        match shown {
-            Ok(message) => ScriptError { message, ..error },
-            Err(_) => error,
-        }
+        let message = crate::failure::with_fields(&self.vm.shared, error.message);
+        ScriptError { message, ..error }
     }
 
     /// Calls the function for each line, so many at a time that the way between the threads does not count.

@@ -14,6 +14,8 @@ pub(crate) struct Shape {
     pub form: Form,
     /// A renderable is welcome here and inside.
     pub renderable: bool,
+    /// What is here is rendered, whatever it is: it may hold plain values and renderables, and no other objects.
+    pub rendered: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -71,10 +73,10 @@ impl Fields {
 }
 
 impl Shape {
-    pub const ANY: Shape = Shape { form: Form::Any, renderable: true };
+    pub const ANY: Shape = Shape { form: Form::Any, renderable: true, rendered: false };
 
-    fn plain(form: Form) -> Self {
-        Shape { form, renderable: false }
+    pub fn plain(form: Form) -> Self {
+        Shape { form, renderable: false, rendered: false }
     }
 
     /// The alternatives, itself if it is only one.
@@ -168,7 +170,7 @@ impl SchemaReader<'_> {
     fn shape(&self, schema: &Json, depth: usize) -> Shape {
         let mut shape = self.form(schema, depth);
         if schema.get("x-renderable").is_some() {
-            shape.renderable = true;
+            (shape.renderable, shape.rendered) = (true, true);
         }
         shape
     }
@@ -248,11 +250,17 @@ impl SchemaReader<'_> {
         let field = |(name, inner): (&String, &Json)| {
             let shape = self.shape(inner, depth + 1);
             let shape = if holds_patterns(name) { of_patterns(shape) } else { shape };
+            let shape =
+                if HOLD_VALUES.contains(&name.as_str()) { Shape { rendered: true, ..shape } } else { shape };
             Field { name: name.clone(), shape, default: inner.get("default").cloned() }
         };
         Form::Struct(Fields { known: properties.iter().map(field).collect(), rest })
     }
 }
+
+/// Options with values of properties are called so, everywhere.
+pub(crate) const HOLD_VALUES: [&str; 4] =
+    ["properties", "defaultProperties", "default_properties", "set_properties"];
 
 /// Options with regular expressions are called so, everywhere.
 fn holds_patterns(option: &str) -> bool {
@@ -276,6 +284,7 @@ fn of_patterns(shape: Shape) -> Shape {
 fn either(shapes: Vec<Shape>) -> Shape {
     let mut all: Vec<Shape> = Vec::new();
     let renderable = shapes.iter().any(|shape| shape.renderable && shape.form != Form::Any);
+    let rendered = shapes.iter().any(|shape| shape.rendered);
     for shape in shapes {
         match shape.form {
             Form::Either(inner) => all.extend(inner),
@@ -283,10 +292,10 @@ fn either(shapes: Vec<Shape>) -> Shape {
         }
     }
     if all.iter().any(|shape| shape.form == Form::Any) {
-        return Shape::ANY;
+        return Shape { rendered, ..Shape::ANY };
     }
     if all.len() == 1 {
         return all.remove(0);
     }
-    Shape { form: Form::Either(all), renderable }
+    Shape { form: Form::Either(all), renderable, rendered }
 }

@@ -219,7 +219,8 @@ impl Shared {
 }
 
 fn config_error(at: &Origin, path: &str, message: impl Into<String>) -> ConfigError {
-    ConfigError { file: at.file.to_string(), line: at.line, path: path.to_string(), message: message.into() }
+    let path = lunabot_model::text::named(path);
+    ConfigError { file: at.file.to_string(), line: at.line, path, message: message.into() }
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

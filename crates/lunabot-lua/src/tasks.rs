@@ -105,7 +105,8 @@ pub(crate) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
     )?;
     host.raw_set(
         "fail",
-        lua.create_function(|lua, message: String| -> mlua::Result<()> {
+        lua.create_function(|lua, message: mlua::LuaString| -> mlua::Result<()> {
+            let message = message.to_string_lossy();
             if Shared::of(lua).loading() {
                 return Err(raise(lua, message));
             }

@@ -83,7 +83,7 @@ async fn run(options: LoadOptions, outside: Option<tokio::runtime::Handle>, repl
 }
 
 fn memory_bytes(limits: &LuaLimits) -> usize {
-    let bytes = crate::host::bytes_of(&limits.memory_limit).unwrap_or(512 << 20);
+    let bytes = limits.memory_bytes().unwrap_or(512 << 20);
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
@@ -183,7 +183,7 @@ async fn execute(vm: &Vm, name: &str, source: &[u8]) -> Result<Value, String> {
         futures::future::Either::Left((Some(Ok(mut values)), _)) => {
             Ok(values.pop_front().unwrap_or(Value::Nil))
         }
-        futures::future::Either::Left((Some(Err(error)), _)) => Err(message_of(&error)),
+        futures::future::Either::Left((Some(Err(error)), _)) => Err(crate::failure::told(&vm.shared, &error)),
         futures::future::Either::Left((None, _)) => {
             let place = meter.place().0;
             let seconds = LOAD_CPU.as_secs();

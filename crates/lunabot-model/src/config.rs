@@ -4,6 +4,7 @@
 //! collects every mistake (01.001–01.009). It never stops at the first.
 
 mod crosscheck;
+mod idle;
 mod janitor;
 mod keys;
 pub mod protocols;
@@ -97,6 +98,46 @@ pub struct LuaLimits {
     pub memory_limit: Json,
     /// Reload when a file of the configuration changes.
     pub watch: bool,
+}
+
+impl LuaLimits {
+    /// Bytes that a configuration needs at least.
+    pub const MIN_MEMORY: u64 = 16 << 20;
+
+    /// [`LuaLimits::memory_limit`] in bytes; `None`: it is no number of bytes.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        let Json::String(text) = &self.memory_limit else { return self.memory_limit.as_u64() };
+        let (number, unit) =
+            text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+        let scale: u64 = match unit.trim().to_ascii_uppercase().as_str() {
+            "" | "B" => 1,
+            "K" | "KB" => 1 << 10,
+            "M" | "MB" => 1 << 20,
+            "G" | "GB" => 1 << 30,
+            _ => return None,
+        };
+        number.trim().parse::<u64>().ok()?.checked_mul(scale)
+    }
+}
+
+impl crate::kind::Params for LuaLimits {
+    fn validate(&self) -> Vec<crate::Problem> {
+        /// Longer than anything that is meant.
+        const YEAR: f64 = 366.0 * 86_400.0;
+        let times = [
+            ("callback_cpu_seconds", self.callback_cpu_seconds),
+            ("callback_timeout", self.callback_timeout),
+        ];
+        let wrong = times.into_iter().filter(|(_, time)| !(time.0 > 0.0 && time.0 <= YEAR));
+        let told = "expected more than 0 seconds and at most a year";
+        let mut problems: Vec<_> = wrong.map(|(name, _)| crate::Problem::new(name, told)).collect();
+        if self.memory_bytes().is_none_or(|bytes| bytes < Self::MIN_MEMORY) {
+            let got = &self.memory_limit;
+            let told = format!("expected bytes or a text such as \"512 MB\", and at least 16 MB, got {got}");
+            problems.push(crate::Problem::new("memory_limit", told));
+        }
+        problems
+    }
 }
 
 impl Default for LuaLimits {

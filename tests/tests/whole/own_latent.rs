@@ -251,10 +251,13 @@ async fn a_build_that_is_cancelled_answers_until_start_instance_has_returned() -
 #[test]
 fn a_latent_worker_that_cannot_start_anything_is_a_mistake() -> Result<()> {
     for (worker, told) in [
-        ("worker.AbstractLatentWorker{'x1'}", "starts nothing by itself: extend it with the methods"),
+        (
+            "worker.AbstractLatentWorker{'x1'}",
+            "does nothing by itself: extend it with the methods start_instance and stop_instance",
+        ),
         (
             "worker.LatentWorker:extend('X', {start_instance = function() end}){'x1'}",
-            "start_instance and stop_instance",
+            "X: does nothing by itself: give it a method stop_instance",
         ),
         ("worker.LatentWorker:extend('X', {missing_timeout = 0}){'x1'}", "must be more than 0 seconds"),
         (

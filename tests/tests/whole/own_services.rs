@@ -260,7 +260,7 @@ fn row_01_024_mistakes_in_services_name_their_line() -> Result<()> {
         ),
         (
             "c.services = { util.BuildbotService:extend('X', {stopService = print}){} }",
-            "does nothing by itself: extend it with a method startService",
+            "X: does nothing by itself: give it a method startService",
         ),
         (
             "c.services = { util.BuildbotService:extend({startService = print}){} }",

@@ -11,9 +11,10 @@ mod time;
 mod xml;
 
 use crate::cached::seconds_of;
+use crate::convert::words;
 use crate::origin::raise;
 use crate::state::Shared;
-use mlua::{Lua, LuaSerdeExt, Table, Value};
+use mlua::{FromLua, Lua, LuaSerdeExt, Table, Value};
 use std::time::Duration;
 
 /// The functions, by their names in `util`.
@@ -32,8 +33,15 @@ pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
     Ok(util)
 }
 
+/// An argument of one of our functions; the error says whose, what is wanted and what came.
+fn arg<T: FromLua>(lua: &Lua, value: Value, takes: &str) -> mlua::Result<T> {
+    let got = words(&value);
+    T::from_lua(value, lua).map_err(|_| raise(lua, format!("{takes}, got {got}")))
+}
+
 /// `util.list{…}`: a list even where it is empty.
-fn list(lua: &Lua, table: Option<Table>) -> mlua::Result<Table> {
+fn list(lua: &Lua, table: Value) -> mlua::Result<Table> {
+    let table: Option<Table> = arg(lua, table, "util.list takes a list: util.list{a, b}")?;
     let copy = lua.create_table()?;
     for value in table.iter().flat_map(Table::sequence_values::<Value>) {
         copy.raw_push(value?)?;

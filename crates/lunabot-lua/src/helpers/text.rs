@@ -1,18 +1,24 @@
 //! Text: shell words and file name patterns.
 
+use super::arg;
 use crate::origin::raise;
-use mlua::{Lua, Table};
+use mlua::{Lua, Table, Value};
 
 pub(super) fn add(lua: &Lua, util: &Table) -> mlua::Result<()> {
     util.raw_set(
         "fnmatch",
-        lua.create_function(|_, (name, pattern): (String, String)| {
+        lua.create_function(|lua, (name, pattern): (Value, Value)| {
+            let takes = "util.fnmatch takes a name and a pattern, both texts";
+            let (name, pattern): (String, String) = (arg(lua, name, takes)?, arg(lua, pattern, takes)?);
             Ok(lunabot_model::glob::matches(&pattern, &name))
         })?,
     )?;
     util.raw_set(
         "shlex_split",
-        lua.create_function(|lua, text: String| words(&text).map_err(|message| raise(lua, message)))?,
+        lua.create_function(|lua, text: Value| {
+            let text: String = arg(lua, text, "util.shlex_split takes a text")?;
+            words(&text).map_err(|message| raise(lua, message))
+        })?,
     )
 }
 

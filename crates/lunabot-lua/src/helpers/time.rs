@@ -1,5 +1,6 @@
 //! The date and its spelling.
 
+use super::arg;
 use crate::origin::raise;
 use crate::state::Shared;
 use jiff::{Timestamp, ZonedDateTime, tz::TimeZone};
@@ -22,12 +23,16 @@ fn zone(lua: &Lua, name: Option<&str>) -> mlua::Result<TimeZone> {
 
 fn at(lua: &Lua, seconds: f64, tz: TimeZone) -> mlua::Result<ZonedDateTime> {
     let micros = (seconds * 1e6).round();
-    let stamp = Timestamp::from_microsecond(micros as i64).map_err(|error| raise(lua, error))?;
+    let stamp = Timestamp::from_microsecond(micros as i64);
+    let told = || format!("{seconds} seconds since 1970 are in no year from -9999 to 9999");
+    let stamp = stamp.map_err(|_| raise(lua, told()))?;
     Ok(stamp.to_zoned_datetime(tz))
 }
 
 /// `util.now{tz=}`; Monday is 0.
-fn now(lua: &Lua, options: Option<Table>) -> mlua::Result<Table> {
+fn now(lua: &Lua, options: Value) -> mlua::Result<Table> {
+    let options: Option<Table> =
+        arg(lua, options, "util.now takes a table: util.now{tz = \"Europe/Berlin\"}")?;
     let name: Option<String> = options.map(|table| table.raw_get("tz")).transpose()?.flatten();
     let epoch = Shared::of(lua).options.clock.now().secs_f64();
     let time = at(lua, epoch, zone(lua, name.as_deref())?)?;
@@ -46,13 +51,20 @@ fn now(lua: &Lua, options: Option<Table>) -> mlua::Result<Table> {
     Ok(table)
 }
 
-fn format_time(lua: &Lua, (epoch, format, tz): (f64, String, Option<String>)) -> mlua::Result<String> {
+fn format_time(lua: &Lua, (epoch, format, tz): (Value, Value, Value)) -> mlua::Result<String> {
+    let epoch: f64 = arg(lua, epoch, "util.format_time takes seconds since 1970 first")?;
+    let format: String = arg(lua, format, "util.format_time takes a text such as \"%Y-%m-%d\" second")?;
+    let tz: Option<String> =
+        arg(lua, tz, "util.format_time takes a time zone such as \"Europe/Berlin\" third")?;
     let time = at(lua, epoch, zone(lua, tz.as_deref())?)?;
     jiff::fmt::strtime::format(&format, &time).map_err(|error| raise(lua, error))
 }
 
 /// Seconds since 1970 of a date in the forms of ISO 8601 and of mail, or in a given one.
-fn parse_date(lua: &Lua, (text, format): (String, Option<String>)) -> mlua::Result<Value> {
+fn parse_date(lua: &Lua, (text, format): (Value, Value)) -> mlua::Result<Value> {
+    let text: String = arg(lua, text, "util.parse_date takes a text first")?;
+    let format: Option<String> =
+        arg(lua, format, "util.parse_date takes a text such as \"%Y-%m-%d\" second")?;
     let seconds = |stamp: Timestamp| stamp.as_microsecond() as f64 / 1e6;
     if let Some(format) = format {
         let time = jiff::fmt::strtime::parse(&format, &text);

@@ -107,6 +107,6 @@ function methods.shell(worker, ...)
 end
 
 function methods.runCommand(step, cmd, ...)
-  if select("#", ...) > 0 then raise("runCommand(cmd): takes 1 arguments, got " .. 1 + select("#", ...)) end
+  if select("#", ...) > 0 then raise("runCommand(cmd): takes 1 argument, got " .. 1 + select("#", ...)) end
   return host.plain_runCommand(step, cmd, cmd ~= nil and makers[cmd] or nil)
 end

@@ -92,6 +92,58 @@ async fn mistakes_in_classes_and_their_objects_are_told() {
             "f:addStep(steps.ShellCommand:extend('X', {init = function() end}){'a'})",
             "init of X did not call its base's init",
         ),
+        (
+            "steps.ShellCommand:extend('X', {evaluateCommand = 5})",
+            "X: evaluateCommand: expected a function, got the number 5",
+        ),
+        ("steps.ShellCommand:extend('X', {run = true})", "X: run: expected a function, got true"),
+        ("steps.ShellCommand:extend('X', {init = 3})", "X: init: expected a function, got the number 3"),
+        (
+            "steps.ShellCommand:extend('X', {check = 'x'})",
+            "X: check: expected a function, got the text \"x\"",
+        ),
+        (
+            "local X = steps.ShellCommand:extend('X', {}) X.run = 5",
+            "X: run: expected a function, got the number 5",
+        ),
+        ("util.Build:extend('X', {setupBuild = {}})", "X: setupBuild: expected a function, got a table"),
+        (
+            "lunabot.changes.PollingChangeSource:extend('X', {poll = 5})",
+            "X: poll: expected a function, got the number 5",
+        ),
+        (
+            "steps.ShellCommand:extend('X', {prohibitArgs = {'comand'}})",
+            "X: prohibitArgs: comand: unknown option, did you mean command?",
+        ),
+        (
+            "steps.ShellCommand:extend('X', {prohibitArgs = 'command'})",
+            "X: prohibitArgs: expected a list of names of options, got the text \"command\"",
+        ),
+        (
+            "steps.ShellCommand:extend('X', {[true] = 1})",
+            "the fields of a class have names, got true as a name",
+        ),
+        (
+            "Annotate:extend('X', {params = {what = {type = 'integer'}}})",
+            "X: params.what: is integer here, but string in Annotate, whose methods read it; use another name",
+        ),
+        (
+            "local Other = steps.ShellCommand:extend('Other', {})\n\
+             local X = steps.ShellCommand:extend('X', {init = function(self, args) Other.init(self, args) end}) X{'a'}",
+            "X does not extend Other; its base is steps.ShellCommand: steps.ShellCommand.init(self, {…})",
+        ),
+        (
+            "f:addStep(steps.ShellCommand:extend('X', {params = {s = {type = 'step'}}}){'a', s = f})",
+            "X: s: expected a step, got util.BuildFactory",
+        ),
+        (
+            "f:addStep(steps.ShellCommand:extend('X', {params = {d = {type = 'duration'}}}){'a', d = -1})",
+            "X: d: expected a duration of 0 seconds or more",
+        ),
+        (
+            "f:addStep(steps.ShellCommand{'a', observers = {stdio = steps.ShellCommand{'b'}}})",
+            "observers.stdio: expected an observer, got steps.ShellCommand",
+        ),
     ] {
         let told = errors(&format!("{ANNOTATE}\n{extra}")).await;
         assert!(told.iter().any(|line| line.ends_with(expected)), "{extra}: {told:#?}");

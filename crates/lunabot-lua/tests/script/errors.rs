@@ -74,7 +74,7 @@ async fn mistakes_are_told_with_place_path_and_remedy() {
         ),
         (
             "f:addStep(steps.ShellCommand{'a', 'b'})",
-            "master.lua:@1: steps.ShellCommand: takes 1 positional arguments (command), got 2",
+            "master.lua:@1: steps.ShellCommand: takes 1 positional argument (command), got 2",
         ),
         (
             "f:addStep(steps.ShellCommand('a', 'b'))",
@@ -165,6 +165,67 @@ async fn mistakes_are_told_with_place_path_and_remedy() {
         ("local x = nil + 1", "master.lua:@1: attempt to perform arithmetic on a nil value"),
         ("x = = 1", "master.lua:@1: unexpected symbol near '='"),
         ("error 'my own'", "master.lua:@1: my own"),
+        ("\nerror({code = 1})", "master.lua:@2: {\"code\":1}"),
+        ("\nerror()", "master.lua:@2: an error without a text was raised"),
+        (
+            "f:addStep(steps.ShellCommand{'a'}, steps.ShellCommand{'b'})",
+            "master.lua:@1: addStep takes one step; for several write f:addSteps{s1, s2}",
+        ),
+        ("local x = f:with({}, {})", "master.lua:@1: with takes one table: X:with{name = …}"),
+        (
+            "steps.ShellCommand:extend('E', {}, {})",
+            "master.lua:@1: extend takes a name and a table: Base:extend(\"Name\", {…})",
+        ),
+        (
+            "f.buildClass = util.BuildFactory{}",
+            "master.lua:@1: util.BuildFactory: buildClass: expected a class that extends util.Build, got util.BuildFactory",
+        ),
+        (
+            "local x = util.BuildFactory{buildClass = util.ChangeFilter{}}",
+            "master.lua:@1: util.BuildFactory: buildClass: expected a class that extends util.Build, got util.ChangeFilter",
+        ),
+        ("c.properties = {a = f}", "master.lua:@1: properties.a: expected a value, got util.BuildFactory"),
+        (
+            "c.builders[1] = c.builders[1]:with{properties = {a = {b = f}}}",
+            "master.lua:@1: util.BuilderConfig: properties.a.b: expected a value, got util.BuildFactory",
+        ),
+        (
+            "c.lua = {callback_cpu_seconds = 0}",
+            "master.lua:@1: lua.callback_cpu_seconds: expected more than 0 seconds and at most a year",
+        ),
+        (
+            "c.lua = {callback_cpu_seconds = 1e300}",
+            "master.lua:@1: lua.callback_cpu_seconds: expected more than 0 seconds and at most a year",
+        ),
+        (
+            "c.lua = {callback_timeout = -1}",
+            "master.lua:@1: lua.callback_timeout: expected more than 0 seconds and at most a year",
+        ),
+        (
+            "c.lua = {memory_limit = 1}",
+            "master.lua:@1: lua.memory_limit: expected bytes or a text such as \"512 MB\", and at least 16 MB, got 1",
+        ),
+        (
+            "c.lua = {memory_limit = 'lots'}",
+            "master.lua:@1: lua.memory_limit: expected bytes or a text such as \"512 MB\", and at least 16 MB, got \"lots\"",
+        ),
+        (
+            "util.now(5)",
+            "master.lua:@1: util.now takes a table: util.now{tz = \"Europe/Berlin\"}, got the number 5",
+        ),
+        ("util.list(5)", "master.lua:@1: util.list takes a list: util.list{a, b}, got the number 5"),
+        ("util.md5()", "master.lua:@1: util.md5 takes a text, got nil"),
+        (
+            "util.format_time('x')",
+            "master.lua:@1: util.format_time takes seconds since 1970 first, got the text \"x\"",
+        ),
+        ("util.timedelta{days = 'x'}", "master.lua:@1: util.timedelta: days: expected a number, got a text"),
+        ("util.read_file()", "master.lua:@1: argument 1: expected a text, got nothing"),
+        ("util.fail('a\\xff')", "master.lua:@1: a\u{fffd}"),
+        (
+            "f:addStep(steps.ShellCommand{'a', ['b\\nc'] = 1})",
+            "master.lua:@1: steps.ShellCommand: b\\nc: unknown option",
+        ),
     ];
     for (extra, expected) in table {
         check(extra, expected).await;

@@ -141,8 +141,10 @@ async fn filters_ask_their_functions_03_027_03_028() {
         ("filter_fn = function(c) return 'yes' end", json!(null), false),
         ("filter_fn = function(c) error('boom') end", json!(null), false),
     ] {
-        let loaded = load(&format!("c.properties = {{v = util.ChangeFilter{{{options}}}}}")).await;
-        let object = AnyObject::from_json(&loaded.config.properties["v"]).unwrap();
+        let scheduler =
+            "schedulers.SingleBranchScheduler{name = 's', builderNames = {'one'}, change_filter = ";
+        let loaded = load(&format!("c.schedulers[2] = {scheduler}util.ChangeFilter{{{options}}}}}")).await;
+        let object = AnyObject::from_json(loaded.config.schedulers[1].arg("change_filter").unwrap()).unwrap();
         let filter = ChangeFilter::read(&object).unwrap();
         let found = filter.matches(&change(branch.clone()), &*loaded.host, "scheduler s").await;
         assert_eq!(found, want, "{options} {branch}");

@@ -15,6 +15,7 @@ pub(super) fn check(config: &Config, table: &Map<String, Json>, errors: &mut Vec
     names(config, errors);
     builders(config, table, errors);
     codebases(config, errors);
+    super::idle::check(config, errors);
     services(config, table, errors);
     schedulers(config, table, errors);
     locks(config, errors);
@@ -302,16 +303,10 @@ const WATCHERS: [&str; 2] = ["util.OldBuildCanceller", "util.FailingBuildsetCanc
 /// What a class of the configuration extends to be a service (01.024).
 const OWN_SERVICE: &str = "util.BuildbotService";
 
-/// A service of one's own has a class that starts something, and a name.
+/// A service of one's own has a name. One without a class is told as idle.
 fn own_service(service: &AnyObject) -> Option<&'static str> {
-    let starts = service.class.as_ref().and_then(|class| class.pointer("/hooks/startService"));
-    match starts {
-        None => Some("does nothing by itself: extend it with a method startService"),
-        Some(_) if service_name(service).as_deref() == Some(OWN_SERVICE) => {
-            Some("name is missing; give it one, or give its class one: Base:extend(\"Name\", {…})")
-        }
-        Some(_) => None,
-    }
+    let nameless = service.class.is_some() && service_name(service).as_deref() == Some(OWN_SERVICE);
+    nameless.then_some("name is missing; give it one, or give its class one: Base:extend(\"Name\", {…})")
 }
 
 /// What belongs into `c.services`, and the builders that are named there.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::kind::{self, Params};
 use crate::kinds::factories;
-use crate::{AnyObject, Callback, Duration, Endpoint, Json, Problem};
+use crate::{AnyObject, Callback, Duration, Endpoint, Json, Problem, text};
 use serde::Deserialize;
 use serde::de::value::MapDeserializer;
 use serde_json::Map;
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
                     None => "unknown configuration key".to_string(),
                 },
             };
-            self.errors.push(error(key.clone(), message));
+            self.errors.push(error(text::named(key), message));
         }
     }
 
@@ -356,6 +356,7 @@ fn wanted(prefix: &str) -> String {
         "changes" => "a change source such as changes.GitPoller{…}".into(),
         "schedulers" => "a scheduler such as schedulers.ForceScheduler{…}".into(),
         "secrets" => "a provider such as secrets.SecretInAFile{…}".into(),
+        "util" => "a configurator such as util.JanitorConfigurator{…}".into(),
         kind => format!("a {kind}"),
     }
 }
@@ -419,7 +420,6 @@ fn slashed(mut url: String) -> String {
     url
 }
 
-impl Params for LuaLimits {}
 impl Params for WwwConfig {
     fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

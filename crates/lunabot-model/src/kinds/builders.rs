@@ -1,5 +1,6 @@
 //! Kinds of builders and factories (reference 1c, 5g).
 
+use crate::AnyObject;
 use crate::config::{BuilderConfig, FactoryConfig};
 use crate::kind::{CallbackSpec, Category, Kind, Params, Problem, check_as, schema_of};
 
@@ -36,7 +37,16 @@ impl Params for BuilderConfig {
     }
 }
 
-impl Params for FactoryConfig {}
+impl Params for FactoryConfig {
+    fn validate(&self) -> Vec<Problem> {
+        let other = self.build_class.as_ref().filter(|class| class.kind != "util.Build");
+        let told = |class: &AnyObject| {
+            let told = format!("expected a class that extends util.Build, got {}", class.kind);
+            Problem::new("buildClass", told)
+        };
+        other.map(told).into_iter().collect()
+    }
+}
 
 /// `util.BuilderConfig`.
 pub const BUILDER_CONFIG: Kind = Kind {

@@ -11,7 +11,6 @@ pub fn all(config: &Config) -> Vec<ConfigError> {
     let mut errors = change_sources(config);
     errors.extend(client_errors(config));
     errors.extend(latent_errors(config));
-    errors.extend(idle_steps(config));
     errors.extend(lunabot_www::hook_errors(&config.www));
     errors.extend(lunabot_www::Badges::load(&config.www).err().into_iter().flatten());
     errors.extend(log_encoding(config));
@@ -28,17 +27,6 @@ fn log_encoding(config: &Config) -> Option<ConfigError> {
     let message = LogEncoding::from_json(&config.log_encoding).err()?;
     Some(ConfigError { file: String::new(), line: None, path: "logEncoding".into(), message })
 }
-
-/// Steps of one's own that do nothing.
-fn idle_steps(config: &Config) -> impl Iterator<Item = ConfigError> {
-    let steps = config.builders.iter().flat_map(|builder| &builder.factory.steps);
-    let bases = steps.filter(|step| ["steps.BuildStep", "steps.ShellMixin"].contains(&&*step.kind));
-    let runs =
-        |step: &AnyObject| step.class.as_ref().is_some_and(|class| class["hooks"].get("run").is_some());
-    bases.filter(move |step| !runs(step)).map(|step| error_at(step, Problem::new("", IDLE)))
-}
-
-const IDLE: &str = "does nothing by itself: extend it with a method run";
 
 fn change_sources(config: &Config) -> Vec<ConfigError> {
     let mut errors = taken_names(&config.change_sources, &change_source_names(config));
