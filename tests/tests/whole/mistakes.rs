@@ -330,7 +330,7 @@ fn mistakes_of_the_file_name_their_place() -> Result<()> {
         (
             "f:addStep(steps.BuildStep:extend('Idle', {name = 'idle'}){})",
             vec![],
-            "steps.BuildStep: does nothing by itself: extend it with a method run",
+            "Idle: does nothing by itself: give it a method run",
         ),
         (
             "steps.ShellCommand:extend('X', {getResultSumary = function() end})",
@@ -357,9 +357,112 @@ fn mistakes_of_the_file_name_their_place() -> Result<()> {
             vec![],
             "start is a method of your own, which nothing calls; write run = function(self) … end",
         ),
+        (
+            "util.LogLineObserver:extend('X', {outLineReceived = 5})",
+            vec![],
+            "X: outLineReceived: expected a function, got the number 5",
+        ),
+        (
+            "schedulers.BaseBasicScheduler:extend('X', {gotChange = 5})",
+            vec![],
+            "X: gotChange: expected a function, got the number 5",
+        ),
+        (
+            "lunabot.worker.AbstractLatentWorker:extend('X', {check_instance = 5})",
+            vec![],
+            "X: check_instance: expected a function, got the number 5",
+        ),
+        (
+            "steps.BuildStep:extend('X', {run = print, addLog = print})",
+            vec![],
+            "X: self.addLog is something else already; use another name",
+        ),
+        (
+            "f:addStep(steps.ShellCommand{command = {'echo', util.BuildFactory{}}})",
+            vec![],
+            "command[2]: expected a value, got util.BuildFactory",
+        ),
+        (
+            "f:addStep(steps.ShellCommand{command = 'a', env = {A = util.BuildFactory{}}})",
+            vec![],
+            "env.A: expected a ",
+        ),
+        (
+            "f:addStep(steps.ShellSequence{commands = {util.BuildFactory{}}})",
+            vec![],
+            "commands[1]: expected a value, got util.BuildFactory",
+        ),
+        (
+            "f:addStep(steps.SetProperty{property = 'a', value = util.ChangeFilter{branch = 'x'}})",
+            vec![],
+            "value: expected a value, got util.ChangeFilter",
+        ),
+        ("f:addStep(steps.Assert{f})", vec![], "check: expected a value, got util.BuildFactory"),
+        (
+            "f:addStep(steps.ShellCommand{command = 'a', observers = {stdio = f}})",
+            vec![],
+            "observers.stdio: expected an observer, got util.BuildFactory",
+        ),
+        (
+            "f:addStep(steps.ShellCommand{command = 'a', timeout = -5, maxTime = -1})",
+            vec![],
+            "timeout: expected 0 seconds or more, got -5",
+        ),
+        ("f:addStep(steps.POST{'http://x', timeout = -5})", vec![], "timeout: expected 0 seconds or more"),
+        (
+            "c.schedulers[2] = schedulers.Dependent{name = 'p', builderNames = {'one'}, upstream = f}",
+            vec![],
+            "upstream: expected a scheduler or the name of one, got an object of util.BuildFactory",
+        ),
+        (
+            "local p = util.StringParameter{name = 'a'}\n\
+             c.schedulers[2] = schedulers.ForceScheduler{name = 'p', builderNames = {'one'}, properties = {p, p}}",
+            vec![],
+            "properties: two parameters have the name a",
+        ),
+        (
+            "util.ChoiceStringParameter{name = 'a', choices = {}}",
+            vec![],
+            "choices: is empty: list what can be chosen",
+        ),
+        (
+            "f:addStep(steps.Git{repourl = 'x', retry = {1}})",
+            vec![],
+            "retry: expected a list of 2 items, got 1",
+        ),
+        ("f:addStep(steps.Nope{})", vec![], "steps.Nope: unknown name\n"),
+        ("c.configurators = {5}", vec![], "expected a configurator such as util.JanitorConfigurator{…}"),
     ] {
         let output = checked(block, &files)?;
         assert!(output.contains(told) && output.contains("master.lua:"), "{block}: {output}");
     }
+    Ok(())
+}
+
+/// Classes that lack what they are for are told together, each where it is made, by their own names.
+#[test]
+fn idle_classes_are_told_by_name_whatever_they_are() -> Result<()> {
+    let output = checked(
+        r#"
+local S = util.BuildbotService:extend("S", {stopService = print})
+local P = lunabot.changes.PollingChangeSource:extend("P", {})
+local W = lunabot.worker.AbstractLatentWorker:extend("W", {start_instance = print})
+local unrelated = util.Property("x")
+c.services = { S }
+c.change_source = { P{} }
+c.workers[#c.workers + 1] = W{"w"}"#,
+        &[],
+    )?;
+    for told in [
+        "S: does nothing by itself: give it a method startService",
+        "P: does nothing by itself: give it a method poll",
+        "W: does nothing by itself: give it a method stop_instance",
+    ] {
+        assert!(output.contains(told), "{told}: {output}");
+    }
+    let line = |what: &str| output.lines().find(|line| line.contains(what)).map(str::to_string);
+    let (bare, made) = (line("S: does").context("S")?, line("P: does").context("P")?);
+    let number = |line: &str| line.split(':').nth(1).and_then(|number| number.trim().parse::<u32>().ok());
+    assert_eq!(number(&bare).map(|line| line + 5), number(&made), "the class, and the constructor: {output}");
     Ok(())
 }

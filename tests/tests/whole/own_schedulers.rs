@@ -274,7 +274,7 @@ async fn faults_of_got_change_are_told_and_the_next_change_is_built() -> Result<
             "there is no builder runtest, did you mean runtests?",
         ),
         ("self:addBuildsetForChanges(1)", "addBuildsetForChanges(options): options"),
-        ("self:addBuildsetForChanges({}, {})", "takes 1 arguments, got 2"),
+        ("self:addBuildsetForChanges({}, {})", "takes 1 argument, got 2"),
         ("self:addBuildsetForChanges{properties = {x = function() end}}", "function"),
         (
             "self:addBuildsetForSourceStampsWithDefaults{sourcestamps = {{codebase = 'a'}, {codebase = 'a'}}}",

@@ -14,7 +14,7 @@ use crate::worker::latent::LatentDesk;
 use lunabot_data::Data;
 use lunabot_model::locks::LockUse;
 use lunabot_model::script::Keep;
-use lunabot_model::{Clock, Crosses, Json, Properties, Property};
+use lunabot_model::{Category, Clock, Crosses, Json, Properties, Property};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -184,6 +184,13 @@ impl PropertyStore {
 
     /// Sets a property while the build runs (04.003). A value equal to the old one is no change.
     pub fn set(&mut self, name: &str, value: Json, source: &str) -> Result<(), String> {
+        if name.is_empty() {
+            return Err("a property's name is not empty".into());
+        }
+        if let Some(object) = object_in(&value) {
+            let got = lunabot_model::text::returned(object, &|text| text.into());
+            return Err(format!("property {name}: expected a plain value, got {got}"));
+        }
         if name.chars().count() > MAX_PROPERTY_NAME {
             return Err(format!("a property's name has at most {MAX_PROPERTY_NAME} characters: {name:.60}…"));
         }
@@ -216,6 +223,23 @@ impl PropertyStore {
             }
         }
         out
+    }
+}
+
+/// An object of the master or of the configuration in a value, which is no value by itself and yields none.
+fn object_in(value: &Json) -> Option<&Json> {
+    let yields = |kind: &str| {
+        let mut kinds = lunabot_model::kinds::KINDS.iter();
+        kinds.any(|known| known.category == Category::Renderable && known.path() == kind)
+    };
+    match value {
+        Json::Array(items) => items.iter().find_map(object_in),
+        Json::Object(map) if map.contains_key("$ref") => Some(value),
+        Json::Object(map) => match map.get("$kind").and_then(Json::as_str) {
+            Some(kind) => (!yields(kind)).then_some(value),
+            None => map.values().find_map(object_in),
+        },
+        _ => None,
     }
 }
 

@@ -40,7 +40,8 @@ impl<'de> Deserialize<'de> for Upstream {
             _ => None,
         };
         name.map(Upstream).ok_or_else(|| {
-            serde::de::Error::custom(format!("expected a scheduler or the name of one, not {value}"))
+            let got = lunabot_model::text::returned(&value, &|text| text.into());
+            serde::de::Error::custom(format!("expected a scheduler or the name of one, got {got}"))
         })
     }
 }

@@ -70,7 +70,8 @@ impl Args {
                 let keeps = takes[place].ends_with('*') || !matches!(arg, Arg::Value(Json::Null));
                 bound.given[place] = keeps.then_some(arg);
             } else {
-                return Err(bound.wrong(&format!("takes {} arguments, got {count}", takes.len())));
+                let s = if takes.len() == 1 { "" } else { "s" };
+                return Err(bound.wrong(&format!("takes {} argument{s}, got {count}", takes.len())));
             }
         }
         Ok(bound)

@@ -232,6 +232,14 @@ impl ShellParams {
             let remedy = bare.map_or("write KILL, TERM, INT …".into(), |bare| format!("write {bare}"));
             problems.push(Problem::new("interruptSignal", format!("there is no signal {signal}; {remedy}")));
         }
+        let times =
+            [("timeout", &self.timeout), ("maxTime", &self.max_time), ("sigtermTime", &self.sigterm_time)];
+        for (name, time) in times {
+            if let Some(time) = given(time).flatten().filter(|time| time.0 < 0.0) {
+                let told = format!("expected 0 seconds or more, got {}", time.0);
+                problems.push(Problem::new(name, told));
+            }
+        }
         problems
     }
 

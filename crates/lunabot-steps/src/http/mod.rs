@@ -73,7 +73,9 @@ macro_rules! http_params {
             fn problems(&self) -> Vec<Problem> {
                 let both = self.json.is_some() && (self.data.is_some() || self.files.is_some());
                 let pair = |auth: &Renderable<Vec<String>>| auth.literal().is_none_or(|pair| pair.len() == 2);
+                let negative = |time: &Renderable<Duration>| time.literal().is_some_and(|time| time.0 < 0.0);
                 let told = [
+                    (self.timeout.as_ref().is_some_and(negative), "timeout", "expected 0 seconds or more"),
                     (self.hooks.is_some(), "hooks", "not supported yet"),
                     (self.stream.is_some(), "stream", "has no use: the answer is read to its end; leave it out"),
                     (both, "json", "excludes data and files"),

@@ -71,6 +71,7 @@ impl Form {
         for (index, object) in params.properties.iter().enumerate() {
             properties.extend(read_parameter(&format!("properties[{index}]"), object, &mut problems));
         }
+        problems.extend(twice(&properties));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -185,6 +186,15 @@ fn reason_text(params: &ForceParams, owner: &str, reason: &str) -> Result<String
 
 fn read_parameter(path: &str, object: &AnyObject, problems: &mut Vec<Problem>) -> Option<Parameter> {
     Parameter::read(object).map_err(|error| problems.push(Problem::new(path, error))).ok()
+}
+
+/// Parameters that have the name of one before them: one of both would be lost.
+fn twice(properties: &[Parameter]) -> Vec<Problem> {
+    let mut known = BTreeSet::new();
+    let again =
+        properties.iter().filter(|parameter| !parameter.name.is_empty() && !known.insert(&parameter.name));
+    let told = |parameter: &Parameter| format!("two parameters have the name {}", parameter.name);
+    again.map(|parameter| Problem::new("properties", told(parameter))).collect()
 }
 
 fn read_codebases(given: Option<&[Json]>, problems: &mut Vec<Problem>) -> Vec<Parameter> {

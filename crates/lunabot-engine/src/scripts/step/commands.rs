@@ -88,7 +88,11 @@ fn overlaid(mut own: Map<String, Json>, options: Map<String, Json>) -> Result<(S
         }
     }
     let output = lunabot_model::kind::read(&output.into()).map_err(told)?;
-    Ok((ShellParams::read(&own.into())?, output))
+    let shell = ShellParams::read(&own.into())?;
+    match shell.problems().into_iter().next() {
+        Some(problem) => Err(told(problem)),
+        None => Ok((shell, output)),
+    }
 }
 
 fn told(problem: lunabot_model::Problem) -> String {
