@@ -85,7 +85,7 @@ impl UserData for ClassRef {
             MetaMethod::NewIndex,
             |lua, this, (name, value): (String, Value)| match &this.0.extended {
                 Some(extended) => match extend::no_function(&Shared::of(lua), &this.0, &name, &value) {
-                    Some(wrong) => return Err(raise(lua, format!("{}: {wrong}", this.0.path()))),
+                    Some(wrong) => Err(raise(lua, format!("{}: {wrong}", this.0.path()))),
                     None => extended.fields.raw_set(name, value),
                 },
                 None => Err(raise(lua, format!("{} is built in; extend it to add {name}", this.0.path()))),
