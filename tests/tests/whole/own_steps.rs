@@ -512,7 +512,6 @@ async fn faults_of_run_have_their_outcome_and_say_where() -> Result<()> {
             "timeout: expected 0 seconds or more, got -4",
         ),
         ("self:makeRemoteShellCommand{command = {}}", "", 4, "command: is empty: name a program"),
-        ("util.fail('a\\xff')", "", 2, "a\u{fffd}"),
         ("steps.BuildStep.frob(self)", "", 4, "step has no method frob"),
         ("self:trigger{scheduler = 'nobody'}", "", 4, "nobody"),
         ("util.Property{}", "", 4, "key is missing"),
