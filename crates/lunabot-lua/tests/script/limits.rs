@@ -98,7 +98,7 @@ async fn pcall_within_pcall_has_a_bound_that_ends_with_it() {
 end"#;
     let (loaded, callback) = function_with(body, "").await;
     let told = call(&loaded, &callback, vec![]).await.unwrap();
-    let each = serde_json::json!([false, "master.lua:18: pcall within pcall, more than 150 deep", 150]);
+    let each = serde_json::json!([false, "master.lua:19: pcall within pcall, more than 150 deep", 150]);
     assert_eq!(told, serde_json::json!([each, each, each]));
 }
 
