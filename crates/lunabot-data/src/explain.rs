@@ -101,12 +101,15 @@ impl Data {
         }
     }
 
-    /// `runtests #41 ended with success`.
+    /// `runtests #41 ended with success`; of one that runs no steps yet, what it waits for.
     fn told(&self, build: &Build) -> String {
         let name = format!("{} #{}", self.builder_name(build.builderid), build.number);
         match build.results {
             Some(results) => format!("{name} ended with {}", results.name()),
-            None => format!("{name} is running"),
+            None => match build.state_string.as_str() {
+                "" | "created" | "building" => format!("{name} is running"),
+                state => format!("{name} is running: {state}"),
+            },
         }
     }
 

@@ -20,6 +20,7 @@ c.protocols = {{ pb = {{ port = "127.0.0.1:0" }} }}
 c.workers = {{
   worker.Worker{{"away", "{PASSWORD}"}}, worker.Worker{{"one", "{PASSWORD}", max_builds = 1}},
   worker.LocalWorker{{"local"}}, worker.LocalWorker{{"still"}}, worker.LocalWorker{{"ill"}},
+  worker.LocalWorker{{"odd"}},
 }}
 local db = util.MasterLock{{"db"}}
 local names = {{}}
@@ -43,6 +44,7 @@ builder("ill", "ill", {{canStartBuild = function(_, wfb)
   wfb.worker:putInQuarantine(3600)
   return false
 end}})
+builder("odd", "odd", {{locks = function() error("no such lock") end}})
 builder("refused", "local", {{
   canStartBuild = function() return false end,
 }})
@@ -138,6 +140,15 @@ async fn every_rule_that_keeps_a_request_waiting_is_named() -> Result<()> {
     let refused = of_rule(&told["history"], "canStartBuild");
     ensure!(refused["text"] == "returned false" && refused["worker"] == "ill", "{told:#}");
 
+    let odd = master.force("odd").await?;
+    let ended = |answer: &Value| answer["buildrequests"][0]["complete"] == true;
+    master.until(&format!("buildrequests/{odd}"), ended).await?;
+    let odd = master.force("odd").await?;
+    let quarantined = "worker odd is in quarantine (it could not be prepared: builder odd: ";
+    let told = sums_up_so(&master, odd, quarantined).await?;
+    let line = format!("{}: no such lock) until ", line_of(&config, "no such lock")?);
+    ensure!(told["summary"].as_str().is_some_and(|text| text.contains(&line)), "{told:#}");
+
     // Builds that run, and what they hold.
     let (long, holder) = (master.force("long").await?, master.force("holder").await?);
     for request in [long, holder] {
@@ -157,9 +168,12 @@ async fn every_rule_that_keeps_a_request_waiting_is_named() -> Result<()> {
     let computed = master.force("computed").await?;
     sums_up(&master, computed, "lock \"db\" is held by holder #1 on local for worker local").await?;
     let full = master.force("full").await?;
-    sums_up(&master, full, "worker one has all builds it may have (max_builds = 1): long #1").await?;
+    let told =
+        sums_up(&master, full, "worker one has all builds it may have (max_builds = 1): long #1").await?;
+    ensure!(told["since"].is_i64(), "{told:#}");
     let next = master.force("long").await?;
-    sums_up(&master, next, "worker one has a build of this builder: long #1").await?;
+    let told = sums_up(&master, next, "worker one has a build of this builder: long #1").await?;
+    ensure!(told["since"].is_i64(), "{told:#}");
     let (first, zfull) = (master.force("zfull").await?, master.force("zfull").await?);
     let told =
         sums_up(&master, zfull, "worker one has all builds it may have (max_builds = 1): long #1").await?;
@@ -203,7 +217,7 @@ async fn every_rule_that_keeps_a_request_waiting_is_named() -> Result<()> {
     let ends = of_rule(&told["answers"], "ignoreOfflineWorkersTimeout");
     ensure!(ends["until"].is_i64() && ends["blocks"] == false, "{told:#}");
     let ahead = of_rule(&told["answers"], "queue");
-    ensure!(ahead["text"] == "1 request of the builder goes before it", "{told:#}");
+    ensure!(ahead["text"] == format!("1 request of the builder goes before it: {away}"), "{told:#}");
 
     by_every_door(&master, locked).await?;
 
@@ -213,7 +227,8 @@ async fn every_rule_that_keeps_a_request_waiting_is_named() -> Result<()> {
 
     // A clean stop: what runs goes on, nothing new starts.
     master.signal(nix::sys::signal::Signal::SIGUSR1)?;
-    sums_up(&master, full, "the master is stopping: it starts no new builds").await?;
+    let told = sums_up(&master, full, "the master is stopping: it starts no new builds").await?;
+    ensure!(told["since"].is_i64(), "{told:#}");
     open(gate.path())?;
     ensure!(master.ended().await? == Some(0));
     Ok(())
@@ -319,9 +334,22 @@ async fn a_worker_in_its_downtime_says_so_until_it_has_none() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_builder_that_a_function_puts_behind_another_says_so() -> Result<()> {
+async fn what_prioritize_builders_does_with_a_builder_is_told() -> Result<()> {
+    let sorted = "return util.sort_by(builders, function(b) return b.name end)";
+    let others = "says who goes first once a worker is free: 1 other builder that may use the same workers waits as well: high";
+    let failed = "failed: master.lua:LINE: cannot prioritize; builders go by the default order";
+    let nonsense = "failed: prioritizeBuilders returned 3; expected a list of builders; builders go by the default order";
+    let cases = [(sorted, others), ("error(\"cannot prioritize\")", failed), ("return 3", nonsense)];
+    for (body, text) in cases {
+        prioritized(body, text).await?;
+    }
+    Ok(())
+}
+
+/// What is told of a builder behind a busy worker, with this body of `prioritizeBuilders`.
+async fn prioritized(body: &str, text: &str) -> Result<()> {
     let gate = tempfile::tempdir()?;
-    let master = Master::start(&running(&format!(
+    let config = running(&format!(
         r#"
 c.workers = {{ worker.LocalWorker{{"local", max_builds = 1}} }}
 f:addStep({wait})
@@ -329,19 +357,19 @@ local function builder(name) return util.BuilderConfig{{name = name, workernames
 c.builders = {{ c.builders[1], builder "low", builder "high" }}
 c.schedulers = {{ schedulers.ForceScheduler{{name = "force", builderNames = {{"runtests", "low", "high"}}}} }}
 c.prioritizeBuilders = function(_, builders)
-  return util.sort_by(builders, function(b) return b.name end)
+  {body}
 end
 "#,
         wait = gated(gate.path(), "here"),
-    )))
-    .await?;
+    ));
+    let text = text.replace("master.lua:LINE", &line_of(&config, body)?);
+    let master = Master::start(&config).await?;
     let first = master.force("runtests").await?;
     master.until(&format!("buildrequests/{first}"), |a| a["buildrequests"][0]["claimed"] == true).await?;
     let (low, _) = (master.force("low").await?, master.force("high").await?);
-    let text = "says who goes first once a worker is free: 1 other builder that may use the same workers waits as well: high";
     let mut told = Value::Null;
     let asking = async {
-        while of_rule(&told["answers"], "prioritizeBuilders")["text"] != text {
+        while of_rule(&told["answers"], "prioritizeBuilders")["text"] != text.as_str() {
             tokio::time::sleep(Duration::from_millis(20)).await;
             told = explanation(&master, low).await?;
         }

@@ -14,9 +14,13 @@ use lunabot_data::new::{NewBuild, PendingRequest};
 use lunabot_data::{Data, DataError};
 use lunabot_model::resources::{Build, Change, LogType};
 use lunabot_model::script::CallSite;
+use lunabot_model::text::shortened_to;
 use lunabot_model::{Arg, BuildId, Callback, Json, Results, StepId, object::is_dynamic};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
+
+/// Longest reason for a quarantine, in characters.
+const LONGEST_WHY: usize = 300;
 
 /// Answers that may wait for the actor; it takes each at once, and at most one is outstanding at a time.
 const INBOX: usize = 4;
@@ -42,7 +46,8 @@ pub(crate) struct BuildJob {
 }
 
 /// Runs a build from its row to its end, request settled included.
-pub(crate) async fn run(job: BuildJob) -> Outcome {
+/// With what to say of it, should it put its worker into quarantine.
+pub(crate) async fn run(job: BuildJob) -> (Outcome, Option<Box<str>>) {
     let (machine, first) = Machine::new(job.worker_plan.latent.is_some());
     let (inbox, answers) = mpsc::channel(INBOX);
     let (interrupt, _) = watch::channel(None);
@@ -61,10 +66,12 @@ pub(crate) async fn run(job: BuildJob) -> Outcome {
         preparation: None,
         lock_step: None,
         outcome: None,
+        why: None,
         undecided: None,
         last: Arc::default(),
     };
-    actor.live(machine, first, answers, orders).await
+    let outcome = actor.live(machine, first, answers, orders).await;
+    (outcome, actor.why)
 }
 
 pub(super) struct Actor {
@@ -86,6 +93,8 @@ pub(super) struct Actor {
     /// The step `locks_acquire`, until it has ended.
     pub(super) lock_step: Option<LockStep>,
     outcome: Option<Outcome>,
+    /// What keeps its worker from being used, masked and short.
+    why: Option<Box<str>>,
     /// Why it is not known whether the build is wanted.
     undecided: Option<StepError>,
     /// How the newest step ended.
@@ -420,7 +429,15 @@ impl Actor {
         None
     }
 
+    /// The first one counts, and the first line of it.
+    fn blame(&mut self, why: &str) {
+        let masked = self.shared.as_ref().map_or_else(|| why.into(), |shared| shared.masks.mask(why));
+        let line = masked.lines().next().unwrap_or_default();
+        self.why.get_or_insert_with(|| shortened_to(LONGEST_WHY, line).into());
+    }
+
     async fn end_preparation(&mut self, results: Results, why: Option<String>) -> Result<(), DataError> {
+        why.iter().for_each(|why| self.blame(why));
         let Some(step) = self.preparation.take() else { return Ok(()) };
         let data = self.data();
         if let Some(why) = why {
@@ -494,6 +511,9 @@ impl Actor {
         let unused = self.end_locks(Results::Skipped, None).await;
         self.note("step locks_acquire", unused);
         self.outcome = Some(outcome);
+        if outcome.quarantines() {
+            self.blame(text);
+        }
         let result = self.store_end(text, outcome).await;
         self.note("end", result)
     }

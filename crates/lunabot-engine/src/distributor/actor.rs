@@ -182,7 +182,7 @@ impl Actor {
                 self.runs.added(request, build);
                 self.event(Event::Began(build));
             }
-            Message::BuildEnded { request, outcome } => self.ended(request, outcome),
+            Message::BuildEnded { request, outcome, why } => self.ended(request, outcome, why),
             Message::AskLocks { ask, reply } => self.ask_locks(ask, reply),
             Message::GiveUpLocks(holder) => self.give_up_locks(holder),
             Message::Explain { requests, reply } => {
@@ -302,7 +302,7 @@ impl Actor {
 
     fn gone(&mut self, ids: Vec<BuildRequestId>) {
         for id in &ids {
-            if !self.claiming.contains(id) {
+            if !self.claiming.contains(id) && !self.runs.is_running(*id) {
                 self.forget(*id);
             }
         }
@@ -367,13 +367,15 @@ impl Actor {
 
     /// What a function said is kept as long as somebody may want to know.
     fn answered(&mut self, question: u64, reply: Reply) {
-        if let Some(noted) = reply.noted
-            && match noted.request {
+        let now = self.services.clock.mono();
+        for noted in reply.noted {
+            let wanted = match noted.request {
                 Some(request) => self.details.get(request).is_some(),
                 None => self.details.any(noted.builder),
+            };
+            if wanted {
+                self.remarks.note(now, noted);
             }
-        {
-            self.remarks.note(self.services.clock.mono(), noted);
         }
         self.event(Event::Answered { question, answer: reply.answer });
     }

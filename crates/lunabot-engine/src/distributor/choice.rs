@@ -148,7 +148,7 @@ impl Machine {
                 Stage::Check(pair, worker)
             }
             (Stage::AskedStart(pair, worker), Answer::Start(true)) => {
-                self.start(builder, pair, worker, effects)
+                self.start(now, builder, pair, worker, effects)
             }
             (Stage::AskedCompatible(pair, worker), Answer::Start(true)) => Stage::Compatible(pair, worker),
             (Stage::AskedLocks(pair, worker), Answer::Locks(uses)) => {
@@ -357,7 +357,7 @@ impl Machine {
         effects: &mut Vec<Effect>,
     ) -> Stage {
         if !self.asks(id).can_start_build {
-            return self.start(id, pair, worker, effects);
+            return self.start(now, id, pair, worker, effects);
         }
         self.hold(choice, id, &[worker], now + HOLD_FOR_CHECK);
         self.ask(id, Question::CanStart { builder: id, request: pair.request, worker }, effects);
@@ -365,7 +365,14 @@ impl Machine {
     }
 
     /// Takes the pair, if both are still there.
-    fn start(&mut self, id: BuilderId, mut pair: Pair, worker: WorkerId, effects: &mut Vec<Effect>) -> Stage {
+    fn start(
+        &mut self,
+        now: Mono,
+        id: BuilderId,
+        mut pair: Pair,
+        worker: WorkerId,
+        effects: &mut Vec<Effect>,
+    ) -> Stage {
         let waiting = self.builders.get(&id).and_then(|builder| builder.queue.get(pair.request));
         if !waiting.is_some_and(|waiting| self.may_offer(waiting.parent)) {
             return Stage::Request;
@@ -379,7 +386,7 @@ impl Machine {
             return Stage::Worker(pair);
         }
         let locks = computed.unwrap_or_else(|| self.desk.claims(id, worker));
-        self.take(id, pair.request, worker, locks, effects);
+        self.take(now, id, pair.request, worker, locks, effects);
         Stage::Request
     }
 

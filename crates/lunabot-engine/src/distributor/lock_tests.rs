@@ -82,7 +82,12 @@ fn ask(holder: Holder, builder: i64, worker: i64, uses: Vec<LockUse>) -> Event {
 }
 
 fn ended(builder: i64, worker: i64) -> Event {
-    Event::Ended { builder, worker, outcome: Outcome { results: Results::Success, unprepared: false } }
+    Event::Ended {
+        builder,
+        worker,
+        outcome: Outcome { results: Results::Success, unprepared: false },
+        why: None,
+    }
 }
 
 /// The worker of the build that `effects` claims a request for.

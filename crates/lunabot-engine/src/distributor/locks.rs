@@ -4,7 +4,7 @@
 use super::machine::{Effect, Machine};
 use crate::locks::client::Ask;
 use crate::locks::{Claim, Holder, Key, Locks, Users};
-use lunabot_model::locks::{LockScope, LockUse};
+use lunabot_model::locks::{LockMode, LockScope, LockUse};
 use lunabot_model::{BuilderId, Mono, WorkerId};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -131,6 +131,12 @@ impl Desk {
     /// Who has a lock or is about to take it, and how many wait for it in builds.
     pub fn users(&self, key: &Key) -> Users {
         self.locks.users(key)
+    }
+
+    /// How much of a lock a build of this builder wants, where that is known without rendering.
+    pub fn wanted(&self, builder: BuilderId, key: &Key) -> Option<u32> {
+        let counting = |one: &&LockUse| one.lock == key.lock && one.mode == LockMode::Counting;
+        self.fixed(builder).iter().find(counting).map(|one| one.count)
     }
 
     /// The builder is looked at again when one of these is released.

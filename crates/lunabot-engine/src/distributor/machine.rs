@@ -2,6 +2,7 @@
 
 use super::builder::{Builder, BuilderSetup, Waiting};
 use super::choice::Choice;
+use super::explain::Past;
 use super::locks::{Desk, LockSetup};
 use super::worker::{Why, Worker, WorkerSetup};
 use crate::build::Outcome;
@@ -68,6 +69,8 @@ pub enum Event {
         builder: BuilderId,
         worker: WorkerId,
         outcome: Outcome,
+        /// Why, where that is known: told of a quarantine.
+        why: Option<Box<str>>,
     },
     /// A build or a step asks for locks; answered by [`Effect::Lock`].
     AskLocks(Ask),
@@ -174,18 +177,24 @@ pub struct Machine {
     pub(super) prioritize: bool,
     /// The builders that are being put in order.
     pub(super) ordering: Option<BTreeSet<BuilderId>>,
+    /// Since when.
+    pub(super) ordering_since: Mono,
     /// The order is being asked for once more, because others came while it was.
     pub(super) reordering: bool,
     pub(super) choices: HashMap<BuilderId, Choice>,
     questions: BTreeMap<u64, Asked>,
     next_question: u64,
     claims: HashMap<BuildRequestId, Taking>,
+    /// Of requests that have waited, and whose builds run or are tried again.
+    past: HashMap<BuildRequestId, Past>,
     /// Builds that run: while the master stops, requests that they wait for are still offered (07.029).
     running: HashSet<BuildId>,
     pub(super) quarantined: BTreeSet<WorkerId>,
     pub(super) desk: Desk,
     pub(super) rng: SmallRng,
     pub(super) stopping: Stopping,
+    /// Since when.
+    pub(super) stopping_since: Mono,
 }
 
 /// Whether the master stops, and how (07.029).
@@ -218,16 +227,19 @@ impl Machine {
             last_order: Vec::new(),
             prioritize: false,
             ordering: None,
+            ordering_since: Mono(Duration::ZERO),
             reordering: false,
             choices: HashMap::new(),
             questions: BTreeMap::new(),
             next_question: 0,
             claims: HashMap::new(),
+            past: HashMap::new(),
             running: HashSet::new(),
             quarantined: BTreeSet::new(),
             desk: Desk::default(),
             rng: SmallRng::seed_from_u64(seed),
             stopping: Stopping::No,
+            stopping_since: Mono(Duration::ZERO),
         }
     }
 
@@ -260,14 +272,15 @@ impl Machine {
             }
             Event::Answered { question, answer } => self.answered(now, question, answer, &mut effects),
             Event::Claimed { request, ours } => self.claimed(request, ours, &mut effects),
-            Event::Ended { builder, worker, outcome } => {
-                self.ended(now, builder, worker, outcome, &mut effects);
+            Event::Ended { builder, worker, outcome, why } => {
+                self.rate(now, worker, outcome, why);
+                self.vacate(builder, worker, &mut effects);
             }
             Event::AskLocks(ask) => self.ask_locks(&ask),
             Event::GiveUpLocks(holder) => self.give_up_locks(holder),
             Event::Began(build) => drop(self.running.insert(build)),
             Event::Over(build) => drop(self.running.remove(&build)),
-            Event::Stopping { quick } => self.stop(quick),
+            Event::Stopping { quick } => self.stop(now, quick),
         }
         self.tell_locks(&mut effects);
         self.settle(now, &mut effects);
@@ -319,6 +332,16 @@ impl Machine {
         self.claims.contains_key(&request)
     }
 
+    /// What kept a request waiting before its last build began.
+    pub fn past(&self, request: BuildRequestId) -> Option<&Past> {
+        self.past.get(&request)
+    }
+
+    /// The request is over.
+    pub fn forget_past(&mut self, request: BuildRequestId) {
+        self.past.remove(&request);
+    }
+
     /// Requests in the queues.
     pub fn pending(&self) -> usize {
         self.places.len()
@@ -351,7 +374,10 @@ impl Machine {
         }
     }
 
-    fn stop(&mut self, quick: bool) {
+    fn stop(&mut self, now: Mono, quick: bool) {
+        if self.stopping == Stopping::No {
+            self.stopping_since = now;
+        }
         if quick || self.stopping == Stopping::No {
             self.stopping = if quick { Stopping::Quick } else { Stopping::Soft };
         }
@@ -395,20 +421,19 @@ impl Machine {
         self.vacate(builder, worker, effects);
     }
 
-    fn ended(
-        &mut self,
-        now: Mono,
-        builder: BuilderId,
-        worker: WorkerId,
-        outcome: Outcome,
-        effects: &mut Vec<Effect>,
-    ) {
-        if let Some(why) = Why::of(outcome) {
-            self.quarantine(now, worker, why, None);
-        } else if outcome.resets_quarantine() {
-            self.with(worker, |worker| worker.quarantine.reset());
+    /// What the end of a build means for its worker.
+    fn rate(&mut self, now: Mono, id: WorkerId, outcome: Outcome, reason: Option<Box<str>>) {
+        let Some(why) = Why::of(outcome) else {
+            if outcome.resets_quarantine() {
+                self.with(id, |worker| worker.quarantine.reset());
+            }
+            return;
+        };
+        let first = self.workers.get(&id).is_some_and(|worker| worker.quarantine.until.is_none());
+        self.quarantine(now, id, why, None);
+        if first {
+            self.with(id, |worker| worker.quarantine.reason = reason);
         }
-        self.vacate(builder, worker, effects);
     }
 
     /// Gives back the place of a build.
@@ -433,6 +458,7 @@ impl Machine {
     /// Takes a place for a build and asks for its request (07c item 7).
     pub(super) fn take(
         &mut self,
+        now: Mono,
         builder: BuilderId,
         request: BuildRequestId,
         worker: WorkerId,
@@ -440,6 +466,12 @@ impl Machine {
         effects: &mut Vec<Effect>,
     ) {
         let parent = self.builders.get(&builder).and_then(|builder| builder.queue.get(request)?.parent);
+        let past = self.past.remove(&request).unwrap_or_default();
+        let known = self.builders.get(&builder);
+        let past = known.map(|known| past.and(&known.looks, known.computed.get(&request)).ended(now));
+        if let Some(past) = past.filter(|past| !past.is_empty()) {
+            self.past.insert(request, past);
+        }
         self.dequeue(request);
         self.desk.take(builder, worker, locks);
         if let Some(builder) = self.builders.get_mut(&builder) {

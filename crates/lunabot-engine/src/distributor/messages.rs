@@ -106,6 +106,8 @@ pub(crate) enum Message {
     BuildEnded {
         request: BuildRequestId,
         outcome: Outcome,
+        /// What to say of it, should it put its worker into quarantine.
+        why: Option<Box<str>>,
     },
     AskLocks {
         ask: Ask,

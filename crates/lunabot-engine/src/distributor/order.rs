@@ -24,7 +24,7 @@ impl Machine {
         batch.append(&mut self.left_out);
         batch.retain(|id| self.waiting.contains(id));
         self.put(Asked::ForOrder, Question::Order(batch.iter().copied().collect()), effects);
-        self.ordering = Some(batch);
+        (self.ordering, self.ordering_since) = (Some(batch), now);
     }
 
     pub(super) fn ordered(&mut self, now: Mono, order: Option<Vec<BuilderId>>, effects: &mut Vec<Effect>) {

@@ -57,8 +57,15 @@ impl Actor {
     }
 
     pub(super) fn forget(&mut self, request: BuildRequestId) -> Option<Arc<PendingRequest>> {
-        self.deadlines.remove(request);
         self.remarks.forget_request(request);
+        self.machine.forget_past(request);
+        self.let_go(request)
+    }
+
+    /// The request waits no longer; why it did is still to be told, should a build of it end with *retry*.
+    pub(super) fn let_go(&mut self, request: BuildRequestId) -> Option<Arc<PendingRequest>> {
+        self.deadlines.remove(request);
+        self.remarks.end_request(self.services.clock.mono(), request);
         let details = self.details.remove(request)?;
         if !self.details.any(details.request.builderid) {
             self.remarks.forget_builder(details.request.builderid);

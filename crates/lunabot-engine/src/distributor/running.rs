@@ -1,7 +1,7 @@
 //! The builds that run, found by request or by build.
 
 use crate::build::Orders;
-use lunabot_model::{BuildId, BuildRequestId, BuilderId, Results, WorkerId};
+use lunabot_model::{BuildId, BuildRequestId, BuilderId, Mono, Results, WorkerId};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -12,6 +12,7 @@ pub(crate) struct Run {
     pub worker: WorkerId,
     /// A parent build waits for it (07.029).
     pub waited_for: bool,
+    pub since: Mono,
     /// Once it has a row.
     pub build: Option<BuildId>,
     pub orders: watch::Sender<Orders>,

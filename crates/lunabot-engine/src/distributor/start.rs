@@ -21,12 +21,13 @@ impl Actor {
             return self.not_started(request, builder, worker);
         };
         let (plan, worker_plan, handle) = (plan.clone(), worker_plan.clone(), handle.clone());
-        let Some(details) = self.forget(request) else {
+        let Some(details) = self.let_go(request) else {
             return self.not_started(request, builder, worker);
         };
         let stop = self.cancelled.remove(&request).map(|reason| (reason, Results::Cancelled));
         let (orders, receiver) = watch::channel(Orders { count: u64::from(stop.is_some()), stop });
-        let run = Run { builder, worker, waited_for: details.request.waited_for, build: None, orders };
+        let (since, waited_for) = (self.services.clock.mono(), details.request.waited_for);
+        let run = Run { builder, worker, waited_for, since, build: None, orders };
         if run.orders.borrow().stop.is_some() {
             // A receiver sees only what is sent after it was made.
             run.orders.send_modify(|orders| orders.count += 1);
@@ -57,11 +58,11 @@ impl Actor {
                 Some(build)
             };
             let (ran, build) = futures::join!(AssertUnwindSafe(run_build(job)).catch_unwind(), announce);
-            let outcome = match ran {
-                Ok(outcome) => outcome,
-                Err(_) => after_panic(&data, request, build).await,
+            let (outcome, why) = match ran {
+                Ok(ended) => ended,
+                Err(_) => (after_panic(&data, request, build).await, None),
             };
-            Some(Message::BuildEnded { request, outcome })
+            Some(Message::BuildEnded { request, outcome, why })
         });
     }
 
@@ -69,19 +70,25 @@ impl Actor {
     fn not_started(&mut self, request: BuildRequestId, builder: BuilderId, worker: WorkerId) {
         self.unclaim(request);
         let outcome = Outcome { results: Results::Retry, unprepared: false };
-        self.event(Event::Ended { builder, worker, outcome });
+        self.event(Event::Ended { builder, worker, outcome, why: None });
     }
 
-    pub fn ended(&mut self, request: BuildRequestId, outcome: Outcome) {
+    /// `why`: what to say of it, should it put its worker into quarantine.
+    pub fn ended(&mut self, request: BuildRequestId, outcome: Outcome, why: Option<Box<str>>) {
         let Some(run) = self.runs.remove(request) else { return };
         metrics::counter!("lunabot_builds_total", "results" => outcome.results.name()).increment(1);
         metrics::gauge!("lunabot_builds_running").set(self.runs.len() as f64);
+        if outcome.results != Results::Retry {
+            self.forget(request);
+        }
         self.newest_complete.insert(run.builder, self.services.clock.now().secs());
         if let Some(build) = run.build {
             self.event(Event::Over(build));
         }
         self.tell_latent(run.worker, latent::Event::Over(request));
-        self.event(Event::Ended { builder: run.builder, worker: run.worker, outcome });
+        let name = self.services.data.builder_name(run.builder);
+        let why = why.map(|why| format!("builder {name}: {why}").into());
+        self.event(Event::Ended { builder: run.builder, worker: run.worker, outcome, why });
         let configured = self.workers.contains_key(&run.worker);
         if !configured && self.runs.on_worker(run.worker).next().is_none() {
             self.drop_if_needless(run.worker);
@@ -101,9 +108,9 @@ impl Actor {
 impl Actor {
     /// Operators wonder why a worker takes no builds.
     fn tell_quarantine(&self, worker: WorkerId, outcome: Outcome) {
-        let (Some(why), Some(state)) = (Why::of(outcome), self.machine.worker(worker)) else { return };
-        let Some(until) = state.quarantine.until else { return };
-        let (seconds, why) = ((until - self.services.clock.mono()).as_secs(), why.told());
+        let (Some(_), Some(state)) = (Why::of(outcome), self.machine.worker(worker)) else { return };
+        let (Some(until), Some(why)) = (state.quarantine.until, state.quarantine.told()) else { return };
+        let seconds = (until - self.services.clock.mono()).as_millis().div_ceil(1000) as u64;
         tracing::warn!(worker = state.setup.name, seconds, "quarantine: {why}; unpausing the worker ends it");
     }
 }

@@ -75,7 +75,7 @@ fn answer(machine: &mut Machine, effects: &[Effect], answer: Answer) -> Vec<Effe
 }
 
 fn ended(builder: i64, worker: i64, results: Results) -> Event {
-    Event::Ended { builder, worker, outcome: Outcome { results, unprepared: false } }
+    Event::Ended { builder, worker, outcome: Outcome { results, unprepared: false }, why: None }
 }
 
 const PLAIN: Asks = Asks { next_build: false, next_worker: false, can_start_build: false };

@@ -148,18 +148,20 @@ impl Why {
 }
 
 /// The series of a worker's quarantines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantine {
     pub until: Option<Mono>,
     /// Of the newest.
     pub why: Option<Why>,
+    /// The error, where there was one.
+    pub reason: Option<Box<str>>,
     /// How long the next one lasts.
     pub timeout: Duration,
 }
 
 impl Default for Quarantine {
     fn default() -> Self {
-        Quarantine { until: None, why: None, timeout: FIRST_QUARANTINE }
+        Quarantine { until: None, why: None, reason: None, timeout: FIRST_QUARANTINE }
     }
 }
 
@@ -169,7 +171,7 @@ impl Quarantine {
         if self.until.is_some() {
             return;
         }
-        self.why = Some(why);
+        (self.why, self.reason) = (Some(why), None);
         self.until = Some(now + once.unwrap_or(self.timeout));
         if once.is_none() {
             self.timeout = (self.timeout * 2).min(LONGEST_QUARANTINE);
@@ -179,6 +181,15 @@ impl Quarantine {
     /// 07.022: the next one is short again; a present one goes on.
     pub fn reset(&mut self) {
         self.timeout = FIRST_QUARANTINE;
+    }
+
+    /// Why it was put there, in words.
+    pub fn told(&self) -> Option<String> {
+        let why = self.why?.told();
+        Some(match &self.reason {
+            Some(reason) => format!("{why}: {reason}"),
+            None => why.into(),
+        })
     }
 
     /// Ends a quarantine that is over; true if it just ended.
@@ -214,7 +225,7 @@ mod tests {
 
     #[test]
     fn row_07_022_a_reset_shortens_only_the_next() {
-        let mut quarantine = Quarantine { until: None, why: None, timeout: Duration::from_secs(640) };
+        let mut quarantine = Quarantine { timeout: Duration::from_secs(640), ..Quarantine::default() };
         quarantine.enter(Mono(Duration::ZERO), Why::Function, None);
         quarantine.reset();
         assert!(!quarantine.expire(Mono(Duration::from_secs(639))));

@@ -70,6 +70,9 @@ pub struct Users {
     pub promised: Vec<Holder>,
     /// How many wait for it in builds that run.
     pub waiting: usize,
+    /// How much of it is taken or about to be, and how much there is.
+    pub taken: u64,
+    pub max: u32,
 }
 
 /// The place that a holder belongs to.
@@ -180,11 +183,20 @@ impl Locks {
 
     /// Who has a lock or is about to take it, and how many wait for it. Looks at all requests: for people who ask.
     pub fn users(&self, key: &Key) -> Users {
-        let mut users = Users::default();
+        let mut users = Users { max: self.max(key), ..Users::default() };
+        let max = users.max;
+        let part = |claim: &Claim| if claim.mode == LockMode::Exclusive { max } else { claim.count };
+        let of = |claims: &[Claim]| -> u64 {
+            claims.iter().filter(|claim| claim.key == *key).map(|claim| u64::from(part(claim))).sum()
+        };
         let has = |claims: &[Claim]| claims.iter().any(|claim| claim.key == *key);
+        users.taken = self.promises.values().map(|claims| of(claims)).sum();
         for (holder, request) in self.requests.iter().filter(|(_, request)| has(&request.claims)) {
             match request.state {
-                State::Holds(since) => users.holders.push((place_of(*holder, &request.beside), since)),
+                State::Holds(since) => {
+                    users.taken += of(&request.claims);
+                    users.holders.push((place_of(*holder, &request.beside), since));
+                }
                 State::Lacks(_) => users.waiting += 1,
             }
         }

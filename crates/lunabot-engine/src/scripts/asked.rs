@@ -58,7 +58,7 @@ enum About {
 /// An answer, and what a function said to it.
 pub(crate) struct Reply {
     pub answer: Answer,
-    pub noted: Option<Noted>,
+    pub noted: Vec<Noted>,
 }
 
 /// What a function answered, and what that means; `None`: there is no function.
@@ -66,13 +66,13 @@ type Told = Option<(Answer, Remark)>;
 
 impl Reply {
     fn plain(answer: Answer) -> Self {
-        Reply { answer, noted: None }
+        Reply { answer, noted: Vec::new() }
     }
 
     /// `request`: the one that was asked about; `None`: all of the builder.
     fn told(told: Told, default: Answer, builder: BuilderId, request: Option<BuildRequestId>) -> Self {
         match told {
-            Some((answer, remark)) => Reply { answer, noted: Some(Noted { builder, request, remark }) },
+            Some((answer, remark)) => Reply { answer, noted: vec![Noted { builder, request, remark }] },
             None => Reply::plain(default),
         }
     }
@@ -88,7 +88,7 @@ impl Asked {
     pub async fn answer(self) -> Reply {
         let Asked { generation, data, about } = self;
         match about {
-            About::Order(builders) => Reply::plain(order(&generation, builders).await),
+            About::Order(builders) => order(&generation, builders).await,
             About::Request { builder, requests } => {
                 let told = next_build(&generation, &data, &builder, &requests).await;
                 Reply::told(told, Answer::Request(None), builder.plan.id, None)
@@ -177,28 +177,37 @@ impl About {
 }
 
 /// 07.011.
-async fn order(generation: &Generation, builders: Vec<BuilderView>) -> Answer {
-    let Some(callback) = &generation.config.prioritize_builders else { return Answer::Order(None) };
+async fn order(generation: &Generation, builders: Vec<BuilderView>) -> Reply {
+    let Some(callback) = &generation.config.prioritize_builders else {
+        return Reply::plain(Answer::Order(None));
+    };
+    let (order, verdict) = match ordered(generation, callback, &builders).await {
+        Ok(order) => (Some(order), Verdict::Ordered),
+        Err(failed) => (None, failed),
+    };
+    let remark = remark(callback, "prioritizeBuilders", verdict);
+    let of = |view: &BuilderView| Noted { builder: view.plan.id, request: None, remark: remark.clone() };
+    Reply { answer: Answer::Order(order), noted: builders.iter().map(of).collect() }
+}
+
+async fn ordered(
+    generation: &Generation,
+    callback: &Callback,
+    builders: &[BuilderView],
+) -> Result<Vec<BuilderId>, Verdict> {
     let site = CallSite::new("prioritizeBuilders", "the master");
     let objects = builders.iter().map(builder_object).collect();
     let args = vec![Arg::Object(master_object()), Arg::List(objects)];
-    let Ok(result) = generation.host.call(callback, site.clone(), args).await else {
-        return Answer::Order(None);
-    };
+    let result = generation.host.call(callback, site.clone(), args).await;
+    let result = result.map_err(|error| Verdict::failed(&error.message))?;
     let items = match &result {
         Json::Array(items) => items.as_slice(),
         // An empty table is an empty list.
         Json::Object(map) if map.is_empty() => &[],
-        _ => {
-            nonsense(generation, callback, site, &result, "a list of builders");
-            return Answer::Order(None);
-        }
+        _ => return Err(nonsense(generation, callback, site, &result, "a list of builders")),
     };
     let order: Option<Vec<BuilderId>> = items.iter().map(|item| id_of(item, "builder")).collect();
-    if order.is_none() {
-        nonsense(generation, callback, site, &result, "a list of the builders given");
-    }
-    Answer::Order(order)
+    order.ok_or_else(|| nonsense(generation, callback, site, &result, "a list of the builders given"))
 }
 
 /// Records a result that means nothing.

@@ -77,6 +77,28 @@ async fn equal_answers_are_one_with_its_times() {
 }
 
 #[tokio::test]
+async fn what_kept_a_request_waiting_is_known_when_its_build_is_tried_again() {
+    let options = json!({"name": "b", "workernames": ["w"], "canStartBuild": callback(1)});
+    let setup = Setup::new(&["w"]).builder(builder_with(options, vec![step("hold b")]));
+    let mut master = Master::start(builders(setup)).await;
+    master.host.set(1, |_| Ok(json!(true)));
+    let request = master.request("b").await;
+    let start = explained(&master, request, |told| told.summary == "worker w is not connected").await.since;
+    master.clock.advance(Duration::from_secs(60));
+    let w = master.worker("w").await;
+    let _held = w.held("b").await;
+    master.clock.advance(Duration::from_secs(60));
+    master.detach("w", &w).await;
+    let told = explained(&master, request, |told| told.summary == "worker w is not connected").await;
+    let away = of_rule(&told.history, "worker");
+    assert_eq!((away[0].since, away[0].times > 1, away[0].until), (start, true, None), "{told:?}");
+    let asked = of_rule(&told.history, "canStartBuild");
+    assert!(asked[0].text == "returned true" && asked[0].until.is_some(), "{told:?}");
+    assert_eq!(of_rule(&told.history, "build")[0].text, "b #1 ended with retry");
+    master.stop().await;
+}
+
+#[tokio::test]
 async fn functions_that_fail_or_choose_otherwise_are_told() {
     let next = json!({"name": "next", "workernames": ["w"], "nextBuild": callback(1)});
     let choosy = json!({"name": "choosy", "workernames": ["w"], "nextWorker": callback(2)});
@@ -123,7 +145,7 @@ async fn what_has_waited_longer_or_matters_more_goes_before() {
         queue,
         [
             "1 other builder that may use the same workers goes before: a",
-            "1 request of the builder goes before it"
+            &format!("1 request of the builder goes before it: {low}")
         ]
     );
     let told = explain(&master, high).await;

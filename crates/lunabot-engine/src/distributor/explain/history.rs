@@ -12,13 +12,15 @@ impl Teller<'_> {
     pub(super) fn history(&self, builder: BuilderId, id: BuildRequestId, submitted: i64) -> Vec<RuleAnswer> {
         let mut all = Vec::new();
         if let Some(state) = self.actor.machine.builder(builder) {
-            all.extend(state.looks.iter().map(|entry| self.look(entry)));
-            let computed = state.computed.get(&id).into_iter().flat_map(super::ring::Ring::iter);
-            all.extend(computed.map(|entry| self.computed_then(entry)));
+            let past = self.actor.machine.past(id).cloned().unwrap_or_default();
+            let past = past.and(&state.looks, state.computed.get(&id));
+            all.extend(past.looks.iter().map(|entry| self.look(entry)));
+            all.extend(past.computed.iter().map(|entry| self.computed_then(entry)));
         }
         let remarks = &self.actor.remarks;
         let given = remarks.of_builder(builder).chain(remarks.of_request(id));
         all.extend(given.map(|entry| self.remark(entry, Some(id))));
+        all.extend(self.open_question(builder, id));
         all.retain(|answer| answer.until.is_none_or(|until| until >= submitted));
         for answer in &mut all {
             answer.since = answer.since.map(|since| since.max(submitted));

@@ -5,11 +5,13 @@
 
 mod history;
 mod look;
+mod past;
 mod remark;
 mod ring;
 mod tell;
 mod workers;
 
 pub use look::{Cause, Causes, Computed, Look};
+pub use past::Past;
 pub use remark::{Noted, Remark, Remarks, Verdict};
 pub use ring::Ring;

@@ -19,6 +19,8 @@ pub enum Verdict {
     Worker(WorkerId),
     /// It failed, or answered something else; what is done then is documented.
     Failed(Box<str>),
+    /// `prioritizeBuilders` gave an order.
+    Ordered,
 }
 
 impl Verdict {
@@ -63,6 +65,13 @@ impl Remarks {
         };
         let (rule, worker) = (noted.remark.rule, noted.remark.worker);
         ring.note(now, noted.remark, |other| other.rule == rule && other.worker == worker);
+    }
+
+    /// A build of it begins: nothing that was answered holds any longer.
+    pub fn end_request(&mut self, now: Mono, request: BuildRequestId) {
+        if let Some(ring) = self.requests.get_mut(&request) {
+            ring.end(now);
+        }
     }
 
     pub fn forget_request(&mut self, request: BuildRequestId) {

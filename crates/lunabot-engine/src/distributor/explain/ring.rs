@@ -19,7 +19,7 @@ pub struct Entry<T> {
 }
 
 /// Different answers, in the order in which they were last given.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ring<T>(Vec<Entry<T>>);
 
 impl<T> Default for Ring<T> {
@@ -53,6 +53,25 @@ impl<T: PartialEq> Ring<T> {
             self.0.remove(0);
         }
         self.0.push(entry);
+    }
+
+    /// Takes over what was answered later; equal answers become one.
+    pub fn absorb(&mut self, later: &Ring<T>)
+    where
+        T: Clone,
+    {
+        for entry in &later.0 {
+            let mut entry = entry.clone();
+            if let Some(at) = self.0.iter().position(|old| old.answer == entry.answer) {
+                let old = self.0.remove(at);
+                if old.since < entry.since {
+                    entry.since = old.since;
+                    entry.times = entry.times.saturating_add(old.times);
+                }
+            }
+            self.0.push(entry);
+        }
+        self.0.drain(..self.0.len().saturating_sub(KEPT));
     }
 
     /// Nothing that was answered holds any longer.
@@ -108,6 +127,23 @@ mod tests {
             shown(&ring),
             [((1, false), 1, Some(3), 1), ((1, true), 3, None, 1), ((2, false), 2, None, 2)]
         );
+    }
+
+    #[test]
+    fn what_was_answered_before_goes_on_with_what_is_answered_later() {
+        let ring = |answers: &[(u64, char)]| {
+            let mut ring = Ring::default();
+            answers.iter().for_each(|(now, answer)| ring.note(at(*now), *answer, |_| true));
+            ring
+        };
+        let mut before = ring(&[(1, 'a'), (2, 'b')]);
+        before.end(at(3));
+        let later = ring(&[(5, 'b'), (6, 'c')]);
+        before.absorb(&later);
+        let wanted = [('a', 1, Some(2), 1), ('b', 2, Some(6), 2), ('c', 6, None, 1)];
+        assert_eq!(shown(&before), wanted);
+        before.absorb(&later);
+        assert_eq!(shown(&before).len(), 3);
     }
 
     #[test]

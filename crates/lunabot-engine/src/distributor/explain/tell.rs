@@ -1,13 +1,16 @@
 //! Tells why requests wait, as things are now.
 
+use super::look::Look;
 use super::remark::{Remark, Verdict};
 use super::ring::Entry;
 use super::workers::{Workers, counted};
+use crate::distributor::Suits;
 use crate::distributor::actor::Actor;
 use crate::distributor::builder::{Builder, Waiting};
+use crate::distributor::choice::Open;
 use crate::distributor::deadlines::Why;
 use lunabot_model::explanation::{Explanation, RequestState, RuleAnswer};
-use lunabot_model::{BuildRequestId, BuilderId, Mono, WorkerId};
+use lunabot_model::{BuildRequestId, BuilderId, Callback, Mono, WorkerId};
 use std::collections::HashMap;
 
 /// Builders that wait are compared with at most so many others.
@@ -103,7 +106,9 @@ impl Teller<'_> {
     fn stopping(&self, builder: BuilderId, id: BuildRequestId) -> Option<RuleAnswer> {
         let (_, waiting) = self.waiting(builder, id)?;
         let stops = !self.actor.machine.may_offer(waiting.parent);
-        stops.then(|| RuleAnswer::new("master", "is stopping: it starts no new builds").blocking())
+        let since = Some(self.wall_at(self.actor.machine.stopping_since));
+        let text = "is stopping: it starts no new builds";
+        stops.then(|| RuleAnswer { since, ..RuleAnswer::new("master", text) }.blocking())
     }
 
     fn of_builder(&self, id: BuilderId) -> OfBuilder {
@@ -118,7 +123,7 @@ impl Teller<'_> {
         let mut summary = (!free).then(|| self.no_worker(id, ids, &causes));
         let lacking = machine.desk.lacking_everywhere(id);
         if !lacking.is_empty() {
-            let (text, since) = self.locks(&lacking);
+            let (text, since) = self.locks(id, &lacking);
             summary = summary.or_else(|| Some((text.clone(), since)));
             answers.push(RuleAnswer { since, ..RuleAnswer::new("lock", text) }.blocking());
         }
@@ -148,13 +153,20 @@ impl Teller<'_> {
                 ..RuleAnswer::new("prioritizeBuilders", text)
             };
             if machine.left_out.contains(&id) {
-                return Some(answer("left the builder out").blocking());
+                let left_out = |entry: &&Entry<Look>| entry.answer == Look::LeftOut;
+                let since = builder.looks.iter().find(left_out).map(|entry| self.wall_at(entry.since));
+                return Some(RuleAnswer { since, ..answer("left the builder out") }.blocking());
             }
             if machine.ordering.as_ref().is_some_and(|batch| batch.contains(&id)) {
-                return Some(answer("is being asked for the order of builders").blocking());
+                let since = Some(self.wall_at(machine.ordering_since));
+                let text = "is being asked for the order of builders";
+                return Some(RuleAnswer { since, ..answer(text) }.blocking());
             }
             if free {
                 return None;
+            }
+            if self.order_failed(id) {
+                return self.before(builder);
             }
             let order = &machine.last_order;
             let place = order.iter().position(|other| *other == id).unwrap_or(0);
@@ -167,9 +179,20 @@ impl Teller<'_> {
             let text = self.sharing(builder, others.take(COMPARED).filter_map(of).collect(), AS_WELL)?;
             return Some(answer(&format!("says who goes first once a worker is free: {text}")));
         }
-        if free {
-            return None;
-        }
+        if free { None } else { self.before(builder) }
+    }
+
+    /// Whether `prioritizeBuilders` failed when it was last asked about a builder.
+    fn order_failed(&self, builder: BuilderId) -> bool {
+        let mut holds = self.actor.remarks.of_builder(builder).filter(|entry| entry.until.is_none());
+        let failed = |verdict: &Verdict| matches!(verdict, Verdict::Failed(_));
+        holds.any(|entry| entry.answer.rule == "prioritizeBuilders" && failed(&entry.answer.verdict))
+    }
+
+    /// The builders for the same workers that go before by the default order (07.013).
+    fn before(&self, builder: &Builder) -> Option<RuleAnswer> {
+        let machine = &self.actor.machine;
+        let id = builder.setup.id;
         let goes_before =
             |other: &&Builder| other.configured && other.setup.id != id && other.rank() < builder.rank();
         let others = machine.waiting.iter().take(COMPARED).filter_map(|other| machine.builder(*other));
@@ -201,7 +224,9 @@ impl Teller<'_> {
             answers.push(RuleAnswer::new("build", "a build is being started"));
         }
         let remarks = &self.actor.remarks;
-        let chosen = remarks.of_builder(builder).filter(|entry| entry.until.is_none());
+        // That it gave an order is told with what the order is.
+        let told = |entry: &&Entry<Remark>| entry.answer.verdict != Verdict::Ordered;
+        let chosen = remarks.of_builder(builder).filter(|entry| entry.until.is_none()).filter(told);
         answers.extend(chosen.map(|entry| self.remark(entry, Some(id))));
         if let Some(state) = self.actor.machine.builder(builder) {
             answers.extend(self.computed(state, id));
@@ -218,7 +243,7 @@ impl Teller<'_> {
         let entries = builder.computed.get(&id).into_iter().flat_map(super::ring::Ring::iter);
         let lacking = entries.filter(|entry| entry.until.is_none() && !entry.answer.lacking.is_empty());
         let answer = |entry: &Entry<super::Computed>| {
-            let (text, since) = self.locks(&entry.answer.lacking);
+            let (text, since) = self.locks(builder.setup.id, &entry.answer.lacking);
             let worker = Some(self.worker_name(entry.answer.worker));
             RuleAnswer { worker, since, ..RuleAnswer::new("lock", text) }.blocking()
         };
@@ -226,15 +251,38 @@ impl Teller<'_> {
     }
 
     /// A function that is being asked now.
-    fn open_question(&self, builder: BuilderId, id: BuildRequestId) -> Option<RuleAnswer> {
+    pub(super) fn open_question(&self, builder: BuilderId, id: BuildRequestId) -> Option<RuleAnswer> {
         let open = self.actor.machine.choices.get(&builder)?.open_question()?;
         let about = open.request.is_none_or(|request| request == id);
+        let (rule, at) = self.function(builder, &open);
         about.then(|| RuleAnswer {
             worker: open.worker.map(|worker| self.worker_name(worker)),
             since: Some(self.wall_at(open.since)),
             blocks: true,
-            ..RuleAnswer::new(open.rule, "is being asked")
+            at,
+            ..RuleAnswer::new(rule, "is being asked")
         })
+    }
+
+    /// The option whose function is asked, and where the function is.
+    fn function(&self, builder: BuilderId, open: &Open) -> (&'static str, Option<String>) {
+        let Some(plan) = self.actor.builders.get(&builder) else { return (open.rule, None) };
+        let (config, global) = (&plan.config, &plan.generation.config);
+        let at = |function: &Option<Callback>| function.as_ref().map(|function| function.at.clone());
+        match open.rule {
+            "nextBuild" => (open.rule, at(&config.next_build)),
+            "nextWorker" if config.next_worker.is_none() => {
+                ("select_next_worker", at(&global.select_next_worker))
+            }
+            "nextWorker" => (open.rule, at(&config.next_worker)),
+            "canStartBuild" => (open.rule, at(&config.can_start_build)),
+            "locks" => (open.rule, at(&config.locks.as_ref().and_then(Callback::first_in))),
+            "isCompatibleWithBuild" => match open.worker.map(|worker| self.actor.suits(worker)) {
+                Some(Suits::Ask(class)) => (open.rule, Some(class.place(open.rule).into())),
+                _ => (open.rule, None),
+            },
+            rule => (rule, None),
+        }
     }
 
     fn deadline(&self, id: BuildRequestId) -> Option<RuleAnswer> {
@@ -258,7 +306,11 @@ impl Teller<'_> {
             Verdict::Request(chosen) if Some(*chosen) == request => ("chose this request".into(), false),
             Verdict::Request(chosen) => (format!("chose request {chosen}"), true),
             Verdict::Worker(chosen) => (format!("chose worker {}", self.worker_name(*chosen)), false),
+            Verdict::Failed(error) if *rule == "prioritizeBuilders" => {
+                (format!("failed: {error}; builders go by the default order"), false)
+            }
             Verdict::Failed(error) => (format!("failed: {error}"), true),
+            Verdict::Ordered => ("gave an order".into(), false),
         };
         RuleAnswer {
             worker: worker.map(|worker| self.worker_name(worker)),
@@ -291,7 +343,7 @@ impl Teller<'_> {
             return ("a build is being started".into(), None);
         }
         if let Some(stopping) = first.first().filter(|answer| answer.rule == "master") {
-            return (stopping.told(), None);
+            return (stopping.told(), stopping.since);
         }
         if let Some(line) = &shared.summary {
             return line.clone();
@@ -324,7 +376,11 @@ fn place(builder: &Builder, waiting: &Waiting) -> Option<RuleAnswer> {
         ahead => {
             let before = counted(ahead, "request");
             let go = if ahead == 1 { "goes" } else { "go" };
-            RuleAnswer::new("queue", format!("{before} of the builder {go} before it{priority}")).blocking()
+            let first = builder.queue.by_priority().take(NAMED.min(ahead)).map(|other| other.id.to_string());
+            let first = first.collect::<Vec<_>>().join(", ");
+            let more = if ahead > NAMED { ", …" } else { "" };
+            let text = format!("{before} of the builder {go} before it{priority}: {first}{more}");
+            RuleAnswer::new("queue", text).blocking()
         }
     })
 }

@@ -82,30 +82,30 @@ impl Teller<'_> {
         let max = state.and_then(|worker| worker.setup.max_builds).unwrap_or_default();
         match cause {
             Cause::Paused => {
-                let why = self.actor.services.data.pause_reason(id);
+                let why = self.actor.services.data.pause_reason(id).filter(|why| !why.trim().is_empty());
                 (format!("is paused{}", why.map(|why| format!(": {why}")).unwrap_or_default()), since)
             }
             Cause::Disconnected => {
                 (format!("is {}", cause.told()), state.map(|worker| self.wall_at(worker.connection_since)))
             }
             Cause::Quarantined => {
-                let why = state.and_then(|worker| worker.quarantine.why);
-                let why = why.map(|why| format!(" ({})", why.told())).unwrap_or_default();
+                let why = state.and_then(|worker| worker.quarantine.told());
+                let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
                 (format!("is {}{why}", cause.told()), since)
             }
             Cause::Graceful | Cause::Lingering | Cause::Downtime => (format!("is {}", cause.told()), since),
             Cause::Building => (
                 format!("has a build of this builder: {}", self.builds(id, |run| run.builder == builder)),
-                None,
+                self.begun(id, |run| run.builder == builder),
             ),
             Cause::Full => (
                 format!("has all builds it may have (max_builds = {max}): {}", self.builds(id, |_| true)),
-                None,
+                self.begun(id, |_| true),
             ),
-            Cause::Asked => (format!("is {}", cause.told()), None),
+            Cause::Asked => (format!("is {}", cause.told()), self.asked_since(id)),
             Cause::Locked => {
-                let (text, since) = self.locks(&self.actor.machine.desk.lacking_on(builder, id));
-                (format!("lacks {text}"), since)
+                let (text, since) = self.locks(builder, &self.actor.machine.desk.lacking_on(builder, id));
+                (format!("lacks a lock: {text}"), since)
             }
             Cause::Gone => (format!("is {}", cause.told()), None),
         }
@@ -120,6 +120,19 @@ impl Teller<'_> {
             [] => "one is being started".into(),
             _ => names.join(", "),
         }
+    }
+
+    /// When the newest of the builds on a worker began: since then it has them all.
+    fn begun(&self, worker: WorkerId, wanted: impl Fn(&Run) -> bool) -> Option<i64> {
+        let runs = self.actor.runs.on_worker(worker).filter(|run| wanted(run));
+        runs.map(|run| self.wall_at(run.since)).max()
+    }
+
+    /// Since when a worker is kept for questions about other builders.
+    fn asked_since(&self, worker: WorkerId) -> Option<i64> {
+        let machine = &self.actor.machine;
+        let asking = machine.worker(worker)?.asked_by.iter().filter_map(|id| machine.choices.get(id));
+        asking.filter_map(|choice| Some(self.wall_at(choice.open_question()?.since))).max()
     }
 
     fn run_name(&self, run: &Run) -> String {
@@ -156,13 +169,14 @@ impl Teller<'_> {
         until.map(|until| format!(" until {}", lunabot_model::clock::ctime(until))).unwrap_or_default()
     }
 
-    /// `lock "db" is held by runtests #41`, and since when.
-    pub(super) fn locks(&self, keys: &[Key]) -> Line {
-        let (texts, times): (Vec<String>, Vec<Option<i64>>) = keys.iter().map(|key| self.lock(key)).unzip();
+    /// `lock "db" is held by runtests #41`, and since when; `builder`: the one that lacks it.
+    pub(super) fn locks(&self, builder: BuilderId, keys: &[Key]) -> Line {
+        let (texts, times): (Vec<String>, Vec<Option<i64>>) =
+            keys.iter().map(|key| self.lock(builder, key)).unzip();
         (texts.join("; "), times.into_iter().flatten().min())
     }
 
-    fn lock(&self, key: &Key) -> Line {
+    fn lock(&self, builder: BuilderId, key: &Key) -> Line {
         let users = self.actor.machine.desk.users(key);
         let mut parts = Vec::new();
         let held = users.holders.iter().map(|(holder, _)| *holder);
@@ -175,6 +189,11 @@ impl Teller<'_> {
             parts.push("is not available".into());
         }
         let since = users.holders.first().map(|(_, since)| self.wall_at(*since));
+        if users.max > 1 {
+            let wanted = self.actor.machine.desk.wanted(builder, key);
+            let wanted = wanted.map(|wanted| format!(", {wanted} wanted")).unwrap_or_default();
+            parts.push(format!("{} of {} taken{wanted}", users.taken.min(users.max.into()), users.max));
+        }
         (format!("{key} {}", parts.join(", ")), since)
     }
 
