@@ -126,6 +126,72 @@ async fn a_new_port_is_taken_and_the_old_one_let_go_while_the_master_runs() -> R
     Ok(())
 }
 
+/// What the command says a reload would do; whether it would.
+async fn plan(master: &Master) -> Result<(bool, String)> {
+    let output =
+        Command::new(lunabot_binary()).args(["reconfig", "--plan"]).arg(master.dir()).output().await?;
+    let told = [&output.stdout[..], &output.stderr[..]].concat();
+    Ok((output.status.success(), String::from_utf8_lossy(&told).into_owned()))
+}
+
+#[tokio::test]
+async fn a_plan_refuses_what_the_reload_refuses_with_the_same_lines() -> Result<()> {
+    let builders = [("one", "echo one")];
+    let master = Master::start(&config(&builders, "")).await?;
+    let taken = [std::net::TcpListener::bind("127.0.0.1:0")?, std::net::TcpListener::bind("127.0.0.1:0")?];
+    let at = taken.iter().map(|port| Ok(port.local_addr()?)).collect::<Result<Vec<_>>>()?;
+    let text = config(
+        &builders,
+        &format!("c.www.port = \"{}\"\nc.protocols = {{ pb = {{\n  port = \"{}\" }} }}", at[0], at[1]),
+    );
+    master.rewrite_config(&text)?;
+    let line = |part: &str| text.lines().position(|line| line.contains(part)).map_or(0, |line| line + 1);
+    let wanted = [
+        format!("master.lua:{}: www.port: ", line("c.www.port")),
+        format!("master.lua:{}: protocols.pb.port: ", line("  port = ")),
+    ];
+    let (would, planned) = plan(&master).await?;
+    let (did, told) = reconfig(&master).await?;
+    for (ok, told) in [(would, planned), (did.status.success(), told)] {
+        assert!(!ok, "{told}");
+        for wanted in &wanted {
+            let found = told.lines().find(|line| line.starts_with(wanted.as_str()));
+            assert!(found.is_some_and(|line| line.contains("already in use")), "{wanted}: {told}");
+        }
+    }
+    drop(taken);
+    let other = config(&builders, "c.db = { db_url = \"sqlite:///other.sqlite\" }");
+    master.rewrite_config(&other)?;
+    let line = other.lines().position(|line| line.contains("db_url")).map_or(0, |line| line + 1);
+    let (would, planned) = plan(&master).await?;
+    assert!(
+        !would && planned.contains(&format!("master.lua:{line}: db.db_url: cannot be changed")),
+        "{planned}"
+    );
+    // Nothing is left of the attempts.
+    master.rewrite_config(&text)?;
+    assert!(plan(&master).await?.0 && reconfig(&master).await?.0.status.success(), "{}", master.log());
+    Ok(())
+}
+
+#[tokio::test]
+async fn requests_that_a_removed_builder_leaves_waiting_are_told() -> Result<()> {
+    let master = Master::start(&config(&[("gone", "true"), ("stays", "true")], "")).await?;
+    master.control("workers/local", "pause", json!({"reason": "disk"})).await?;
+    master.force("gone").await?;
+    master.force("gone").await?;
+    master.rewrite_config(&config(&[("stays", "true")], ""))?;
+    let wanted = "of builder gone wait";
+    let (would, planned) = plan(&master).await?;
+    assert!(
+        would && planned.contains(wanted) && planned.contains("configure the builder again"),
+        "{planned}"
+    );
+    let (did, told) = reconfig(&master).await?;
+    assert!(did.status.success() && told.contains(wanted), "{told}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_reload_says_which_upvalue_of_which_method_changed() -> Result<()> {
     let more = |greeting: &str, rest: &str| {

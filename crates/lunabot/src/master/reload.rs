@@ -1,13 +1,15 @@
 //! Reloading: all or nothing, and only what differs (lua-api § 5, 01.010).
 
 use super::rooms::Rooms;
+use super::web::Place;
 use crate::control::Outcome;
 use crate::reload::diff::{Plan, Tense};
-use crate::reload::generation::Generation;
+use crate::reload::generation::{Generation, unplaced};
 use crate::reload::history::Load;
 use crate::reload::queue::Reloader;
 use crate::reload::running;
 use crate::supervisor;
+use lunabot_engine::worker::{Prepared, RemoteError};
 use lunabot_model::BoxFuture;
 use lunabot_model::config::ConfigError;
 use std::path::PathBuf;
@@ -21,19 +23,9 @@ impl Rooms {
         if !refused.is_empty() {
             return self.refused(Load { errors: refused, ..record }, &generation.files);
         }
-        let place = match self.web.prepare(&generation.config().www, &self.loader.config_folder()).await {
-            Ok(place) => place,
-            Err(error) => {
-                let error = at(&generation, "www.port", format!("{error:#}"));
-                return self.refused(Load { errors: vec![error], ..record }, &generation.files);
-            }
-        };
-        let workers = match self.prepare_workers(&generation).await {
-            Ok(workers) => workers,
-            Err(error) => {
-                let error = at(&generation, "protocols", format!("{error:#}"));
-                return self.refused(Load { errors: vec![error], ..record }, &generation.files);
-            }
+        let (place, workers) = match self.take_places(&generation).await {
+            Ok(places) => places,
+            Err(errors) => return self.refused(Load { errors, ..record }, &generation.files),
         };
         let plan = Plan::between(old.config(), generation.config());
         let (number, generation) = (record.number, Arc::new(generation));
@@ -44,9 +36,43 @@ impl Rooms {
         }
         self.history.add(record);
         let mut lines = plan.lines(Tense::Did);
+        lines.extend(self.stranded(&plan).await);
         lines.iter().for_each(|line| tracing::info!("{line}"));
         lines.push(format!("configuration update complete: generation {number} serves"));
         Outcome { ok: true, lines }
+    }
+
+    /// Binds what the generation listens at and the present one does not. Nothing is served there before it is taken up.
+    async fn take_places(&self, generation: &Generation) -> Result<(Place, Prepared), Vec<ConfigError>> {
+        let place = self.web.prepare(&generation.config().www, &self.loader.config_folder()).await;
+        let workers = self.prepare_workers(generation).await;
+        let mut errors = Vec::new();
+        errors.extend(place.as_ref().err().map(|error| unplaced("www.port", format!("{error:#}"))));
+        errors.extend(workers.as_ref().err().map(of_workers));
+        match (place, workers) {
+            (Ok(place), Ok(workers)) => Ok((place, workers)),
+            _ => Err(self.loader.placed(errors)),
+        }
+    }
+
+    /// A line for each builder that goes while requests of it wait.
+    async fn stranded(&self, plan: &Plan) -> Vec<String> {
+        let gone: Vec<&str> = plan.removed_builders().collect();
+        if gone.is_empty() {
+            return Vec::new();
+        }
+        let waiting = self.data().pending_requests(None).await.unwrap_or_default();
+        let names: Vec<String> =
+            waiting.iter().map(|one| self.data().builder_name(one.request.builderid)).collect();
+        let count = |builder: &str| names.iter().filter(|name| *name == builder).count();
+        let told = |builder: &str| match count(builder) {
+            0 => None,
+            1 => Some(format!("1 request of builder {builder} waits, and is not built; {CANCEL_IT}")),
+            many => {
+                Some(format!("{many} requests of builder {builder} wait, and are not built; {CANCEL_THEM}"))
+            }
+        };
+        gone.into_iter().filter_map(told).collect()
     }
 
     /// What cannot be changed while the master runs (16.029), and what the change sources find.
@@ -55,9 +81,9 @@ impl Rooms {
         errors.extend(new.missing_secrets().await);
         if old.config().db_url != new.config().db_url {
             let remedy = "cannot be changed while the master runs; restart it to go over to another database";
-            errors.push(at(new, "db.db_url", remedy.to_string()));
+            errors.push(unplaced("db.db_url", remedy.to_string()));
         }
-        errors
+        self.loader.placed(errors)
     }
 
     /// The old generation goes on.
@@ -102,10 +128,16 @@ impl Reloader for Rooms {
             let errors = match self.loader.check(false).await {
                 Ok(generation) => {
                     let old = self.current();
-                    let errors = self.refuse(&old, &generation).await;
+                    let mut errors = self.refuse(&old, &generation).await;
+                    if errors.is_empty() {
+                        // Let go again at once.
+                        errors.extend(self.take_places(&generation).await.err().into_iter().flatten());
+                    }
                     if errors.is_empty() {
                         let (before, after) = (old.config(), generation.config());
-                        let mut lines = Plan::between(before, after).lines(Tense::Would);
+                        let plan = Plan::between(before, after);
+                        let mut lines = plan.lines(Tense::Would);
+                        lines.extend(self.stranded(&plan).await);
                         let folders = self.workers.folders().await;
                         lines.extend(running::lines(before, after, &self.data().running_builds(), &folders));
                         return Outcome { ok: true, lines };
@@ -168,7 +200,21 @@ impl Reloader for Rooms {
     }
 }
 
-/// A mistake in a place of the configuration.
-fn at(generation: &Generation, path: &str, message: String) -> ConfigError {
-    ConfigError { file: generation.inner.file.clone(), line: None, path: path.into(), message }
+const CANCEL_IT: &str = "cancel it, or configure the builder again";
+const CANCEL_THEM: &str = "cancel them, or configure the builder again";
+
+/// What keeps workers and clients from being served.
+fn of_workers(error: &RemoteError) -> ConfigError {
+    let (option, message) = error.told();
+    let written = message.split_once(": ").filter(|_| option.is_empty());
+    let place = written.and_then(|(place, rest)| {
+        let (file, line) = place.rsplit_once(':')?;
+        Some(ConfigError {
+            file: file.into(),
+            line: line.parse().ok(),
+            path: String::new(),
+            message: rest.into(),
+        })
+    });
+    place.unwrap_or_else(|| unplaced(option, message))
 }

@@ -12,7 +12,7 @@ use crate::wiring::local_worker::{Links, LocalWorkers};
 use crate::wiring::metrics::Metrics;
 use anyhow::{Context as _, Result, anyhow};
 use lunabot_data::Data;
-use lunabot_engine::worker::{Prepared, RemoteWorkers};
+use lunabot_engine::worker::{Prepared, RemoteError, RemoteWorkers};
 use lunabot_engine::{Engine, Stop};
 use lunabot_integrations::{ChangeSources, Environment, Reporters};
 use lunabot_lua::Records;
@@ -193,8 +193,8 @@ impl Rooms {
     }
 
     /// Takes the ports that a generation's workers need.
-    pub(super) async fn prepare_workers(&self, generation: &Generation) -> Result<Prepared> {
-        Ok(self.remote.prepare(&generation.inner).await?)
+    pub(super) async fn prepare_workers(&self, generation: &Generation) -> Result<Prepared, RemoteError> {
+        self.remote.prepare(&generation.inner).await
     }
 
     pub fn url(&self) -> Option<String> {

@@ -77,6 +77,12 @@ impl Plan {
         self.items.iter().all(|item| item.verdict == Verdict::Stay)
     }
 
+    /// The builders that are configured no longer.
+    pub fn removed_builders(&self) -> impl Iterator<Item = &str> {
+        let gone = |item: &&Item| item.what == "builder" && item.verdict == Verdict::Stop;
+        self.items.iter().filter(gone).map(|item| item.name.as_str())
+    }
+
     /// A line per thing that differs, and one that counts the rest: what would be done, or what was.
     pub fn lines(&self, tense: Tense) -> Vec<String> {
         let differs = self.items.iter().filter(|item| item.verdict != Verdict::Stay);
@@ -192,10 +198,15 @@ fn differences(before: &Json, after: &Json, path: String, found: &mut Vec<String
     match (before, after) {
         (Json::Object(a), Json::Object(b)) if a.contains_key("$fn") && b.contains_key("$fn") => {
             let at = after.pointer("/$fn/at").and_then(Json::as_str).unwrap_or_default();
+            // A function that is a setting is named by that.
+            let (named, of) = match path.as_str() {
+                "" => (String::new(), String::new()),
+                path => (format!(" `{path}`"), format!(" of `{path}`")),
+            };
             found.push(match upvalues(before, after).as_slice() {
-                [] => format!("function `{path}` ({at})"),
-                [one] => format!("upvalue {one} of `{path}` changed ({at})"),
-                several => format!("upvalues {} of `{path}` changed ({at})", several.join(", ")),
+                [] => format!("function{named} ({at})"),
+                [one] => format!("upvalue {one}{of} changed ({at})"),
+                several => format!("upvalues {}{of} changed ({at})", several.join(", ")),
             });
         }
         (Json::Object(a), Json::Object(b)) if a.get("$kind") != b.get("$kind") => {
@@ -312,6 +323,21 @@ mod tests {
         ];
         assert_eq!(Plan::between(&old, &new).lines(Tense::Would), expected);
         assert!(Plan::between(&old, &old).is_empty());
+    }
+
+    #[test]
+    fn functions_that_are_settings_are_told_by_their_upvalues() {
+        let with = |print: &str| {
+            let function =
+                json!({"$fn": {"id": 1, "generation": 1, "fingerprint": print, "at": "master.lua:7"}});
+            let prioritize_builders = lunabot_model::Callback::from_json(&function);
+            Config { prioritize_builders, ..Config::default() }
+        };
+        let lines = |before, after| Plan::between(&with(before), &with(after)).lines(Tense::Would);
+        let changed = "change setting prioritizeBuilders: upvalue V06 changed (master.lua:7)";
+        assert_eq!(lines("a;=c;V06=1", "b;=c;V06=2"), [changed]);
+        let other = "change setting prioritizeBuilders: function (master.lua:7)";
+        assert_eq!(lines("a;=c;V06=1", "b;=d;V06=1"), [other]);
     }
 
     #[test]

@@ -71,12 +71,7 @@ impl Generation {
             lunabot_www::missing_hook_secrets(&hooks, Arc::clone(&script), Arc::clone(&secrets)).await;
         let scope = ServiceScope { script, secrets, concerns: "www.auth".into() };
         missing.extend(self.access.missing(&scope).await);
-        let told = missing.into_iter().map(|(path, message)| ConfigError {
-            file: self.inner.file.clone(),
-            line: None,
-            path,
-            message,
-        });
+        let told = missing.into_iter().map(|(path, message)| unplaced(&path, message));
         told.collect()
     }
 
@@ -141,6 +136,11 @@ impl Generation {
             port.connect(data, &self.inner.host, &self.inner.secrets, self.config());
         }
     }
+}
+
+/// A mistake at a path of the configuration, whose line is still to be found.
+pub fn unplaced(path: &str, message: String) -> ConfigError {
+    ConfigError { file: String::new(), line: None, path: path.into(), message }
 }
 
 /// Secrets and tokens that are hidden wherever functions speak, once they were asked for (04.039).
@@ -279,6 +279,12 @@ impl Loader {
             reverse_pairs,
             test_file: None,
         }
+    }
+
+    /// Mistakes that know their path alone, with their line in the configuration.
+    pub fn placed(&self, mut errors: Vec<ConfigError>) -> Vec<ConfigError> {
+        lunabot_lua::place(&mut errors, self.base.config());
+        errors
     }
 
     /// Where relative paths of the configuration start (lua-api § 1).

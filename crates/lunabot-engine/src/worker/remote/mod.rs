@@ -61,6 +61,22 @@ pub enum RemoteError {
     Worker(String),
 }
 
+impl RemoteError {
+    /// The option of the configuration that it is about, and what is wrong with it; no option where the text names a place.
+    pub fn told(&self) -> (&str, String) {
+        let text = self.to_string();
+        match self {
+            RemoteError::InUse { option, .. }
+            | RemoteError::Bind { option, .. }
+            | RemoteError::Tls { option, .. } => (
+                option,
+                text.strip_prefix(&format!("{option}: ")).map_or_else(|| text.clone(), str::to_owned),
+            ),
+            RemoteError::Worker(_) => ("", text),
+        }
+    }
+}
+
 /// What a configuration wants of [`RemoteWorkers`], with every port taken: nothing else can fail.
 pub struct Prepared {
     members: HashMap<String, Member>,
