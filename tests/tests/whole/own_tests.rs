@@ -509,6 +509,10 @@ t.test("builder", function(m) m:builds("linuks") end)
 t.test("forced", function(m) m:force{builder = "linuks"} end)
 t.test("scheduler", function(m) m:force{scheduler = "forse"} end)
 t.test("change", function(m) m:change{brnch = "main"} end)
+t.test("property", function(m) m:force{builder = "linux", properties = {colour = 3}} end)
+t.test("param", function(m) m:force{builder = "linux", params = {raeson = "x"}} end)
+t.test("one step", function(m) m:force() t.equal(m:step(m:build(), "test").reslt, nil) end)
+t.test("command", function(m) m:force() t.equal(m:worker("w1"):commands()[1].lne, nil) end)
 t.test("absent", function(m)
   m:answers{["make test"] = {seconds = 5}}
   m:force{builder = "linux"}
@@ -516,6 +520,7 @@ t.test("absent", function(m)
   t.same(m:worker("w1"):commands()[1].rc, nil)
   local build = m:build()
   t.same(m:step(build, "test").name, "test")
+  t.same(m:step(build, "test").results, nil)
   t.equal(#m:log(build, "test") >= 0, true)
   t.same({build.steps[1]}, {build.steps[1]})
   m:run_until_idle()
@@ -534,8 +539,12 @@ end)
         "master_test.lua:12: force: there is no builder linuks, did you mean linux?\n",
         "master_test.lua:13: force: there is no ForceScheduler forse, did you mean force?\n",
         "master_test.lua:14: change: brnch: unknown option, did you mean branch?\n",
+        "master_test.lua:15: force: the form of force has no field colour; it has owner, username, reason, priority, ",
+        "master_test.lua:16: force: the form of force has no field raeson, did you mean reason?; it has ",
+        "master_test.lua:17: the step has no reslt, did you mean result?\n",
+        "master_test.lua:18: the command has no lne, did you mean line?\n",
         "ok absent\n",
-        "2 passed, 7 failed\n",
+        "2 passed, 11 failed\n",
     ] {
         assert!(ran.out.contains(wanted), "{wanted} is missing in\n{}", ran.told());
     }
@@ -586,6 +595,10 @@ async fn who_calls_it_wrongly_is_told() -> Result<()> {
     let misspelt = lunabot_test(&[], dir.path()).await?;
     assert_eq!(misspelt.code, Some(1), "{}", misspelt.told());
     assert!(misspelt.out.contains("master_test.lua:3: lunabot.test has no tset"), "{}", misspelt.told());
+    let dir = folder("", "t.test(\" \", function() end)\n")?;
+    let nameless = lunabot_test(&[], dir.path()).await?;
+    assert_eq!(nameless.code, Some(1), "{}", nameless.told());
+    assert!(nameless.out.contains("master_test.lua:2: t.test: a test needs a name"), "{}", nameless.told());
     let dir = folder("c.buildrs = {}", "t.test(\"one\", function() end)\n")?;
     let broken = lunabot_test(&[], dir.path()).await?;
     assert_eq!(broken.code, Some(1), "{}", broken.told());

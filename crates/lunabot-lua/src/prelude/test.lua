@@ -34,6 +34,7 @@ function t.test(name, options, fn)
   if type(name) ~= "string" or type(options) ~= "table" or type(fn) ~= "function" then
     raise('t.test takes a name, perhaps options, and a function: t.test("name", function(m) … end)')
   end
+  if gsub(name, "%s", "") == "" then raise("t.test: a test needs a name that says what it is about") end
   for key in next, options do
     if key ~= "at" then raise(format("t.test: %s: unknown option; there is `at`", tostring(key))) end
   end

@@ -1,6 +1,7 @@
 //! The simulated master as a test sees it: `m` in `t.test("…", function(m) … end)`.
 
 use super::master::Simulation;
+use super::shared::Shared;
 use super::story;
 use super::worker_object::worker_object;
 use lunabot_model::kind::nearest;
@@ -222,9 +223,34 @@ async fn force(simulation: &Simulation, value: Json) -> Result<Json, String> {
     }
     form.insert("owner".into(), args.remove("owner").unwrap_or_else(|| "somebody".into()));
     form.extend(args);
+    known_fields(&simulation.shared, &name, &form).await?;
     let answer =
         simulation.shared.data.control(&format!("forceschedulers/{name}"), "force", form.into()).await;
     answer.map_err(|error| format!("force: {error}"))
+}
+
+/// A form has only the fields that it was given in the configuration; what is said for others would not be looked at.
+async fn known_fields(shared: &Shared, scheduler: &str, form: &Map<String, Json>) -> Result<(), String> {
+    let rows = shared.list("forceschedulers").await;
+    let mut known = vec!["builderNames", "owner"];
+    rows.iter()
+        .filter(|row| row["name"] == scheduler)
+        .for_each(|row| fields_of(&row["all_fields"], &mut known));
+    let Some(odd) = form.keys().find(|name| !known.contains(&name.as_str())) else { return Ok(()) };
+    let fields = || known.iter().copied().filter(|name| *name != "builderNames");
+    let near = nearest(odd, fields()).map_or(String::new(), |near| format!(", did you mean {near}?"));
+    let all = fields().collect::<Vec<_>>().join(", ");
+    Err(format!("force: the form of {scheduler} has no field {odd}{near}; it has {all}"))
+}
+
+/// The full names of the fields in a list of fields and groups of them.
+fn fields_of<'a>(list: &'a Json, names: &mut Vec<&'a str>) {
+    for field in list.as_array().into_iter().flatten() {
+        match &field["fields"] {
+            Json::Null => names.extend(field["fullName"].as_str()),
+            inner => fields_of(inner, names),
+        }
+    }
 }
 
 async fn request(simulation: &Simulation, value: Json) -> Result<Json, String> {
@@ -269,7 +295,7 @@ async fn builds(simulation: &Simulation, of: &Json) -> Result<Vec<Json>, String>
 fn step(build: &Json, name: Option<Json>) -> Result<Json, String> {
     let wanted = "step takes a build and the name of a step: m:step(m:build(\"linux\"), \"test\")";
     let (steps, name) = (build["steps"].as_array().ok_or(wanted)?, name.ok_or(wanted)?);
-    let found = steps.iter().find(|step| step["name"] == name).cloned();
+    let found = steps.iter().find(|step| step["name"] == name).map(story::step_row);
     found.ok_or_else(|| {
         let names: Vec<&str> = steps.iter().filter_map(|step| step["name"].as_str()).collect();
         format!("the build has no step {}; it has {}", name.as_str().unwrap_or_default(), names.join(", "))

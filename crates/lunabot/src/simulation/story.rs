@@ -96,6 +96,18 @@ async fn steps(shared: &Shared, build: BuildId, ran: &[Ran]) -> Json {
     Json::Array(all)
 }
 
+/// Fields of a step that are nil until they are known.
+const LATER: [&str; 5] = ["complete_at", "locks_acquired_at", "result", "results", "started_at"];
+
+/// A step that a test has handed back: what it has not is a mistake again.
+pub fn step_row(step: &Json) -> Json {
+    let mut step = step.clone();
+    for name in LATER.into_iter().filter(|name| step.get(name).is_none()).collect::<Vec<_>>() {
+        step[name] = Json::Null;
+    }
+    row("the step", step)
+}
+
 /// Requests that nobody has claimed, with why they wait.
 pub async fn pending(shared: &Shared) -> Vec<Json> {
     let mut all = Vec::new();

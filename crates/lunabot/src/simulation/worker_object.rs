@@ -2,6 +2,7 @@
 
 use super::master::Simulation;
 use super::object::{OVER, run};
+use super::story::row;
 use lunabot_model::kind::nearest;
 use lunabot_model::script::LiveObject;
 use lunabot_model::{Arg, BoxFuture, CallError, Json, ScriptObject};
@@ -71,11 +72,8 @@ async fn op(simulation: &Simulation, name: &str, method: &str, arg: Json) -> Res
             let ran = simulation.shared.all_ran();
             let own = ran.iter().filter(|ran| ran.worker == name);
             own.map(|ran| {
-                let mut row = json!({"line": ran.line, "builder": ran.builder, "step": ran.step_name});
-                if let Some(rc) = ran.rc {
-                    row["rc"] = rc.into();
-                }
-                row
+                let (line, builder, step) = (&ran.line, &ran.builder, &ran.step_name);
+                row("the command", json!({"line": line, "builder": builder, "step": step, "rc": ran.rc}))
             })
             .collect()
         }
