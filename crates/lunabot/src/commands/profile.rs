@@ -25,10 +25,12 @@ pub fn run(args: &Profile) -> Result<ExitCode> {
     let mut rows: Vec<ProfileRow> =
         parsed.collect::<Result<_, _>>().context("the running master speaks another version of Lunabot")?;
     rows.sort_by(|a, b| key(b, args.sort).total_cmp(&key(a, args.sort)));
+    let called = rows.len();
     rows.truncate(args.lines);
-    match rows.is_empty() {
-        true => ui::out("no function of the configuration has been called yet"),
-        false => table(&rows).iter().for_each(|line| ui::out(line)),
+    match (called, rows.as_slice()) {
+        (0, _) => ui::out("no function of the configuration has been called yet"),
+        (several, []) => ui::out(&format!("{several} functions have been called; -n 1 shows the first")),
+        (_, shown) => table(shown).iter().for_each(|line| ui::out(line)),
     }
     Ok(super::exit(told.ok))
 }
