@@ -199,20 +199,6 @@
 ---@field render fun(self: self, value: any): any
 ---@field [string] any
 
----What a reporter is given.
----@class lunabot.Report
----@field body? string|table
----@field subject? string
----@field type "plain"|"html"|"json"
----@field results? integer
----@field builds table[]
----@field buildset? table
----@field users string[]
----@field patches table[]
----@field logs table[]
----@field extra_info? table<string, table>
----@field worker? string
-
 ---A builder, in callbacks.
 ---@class lunabot.BuilderView
 ---@field name string
@@ -242,11 +228,22 @@
 ---@field buildset table
 ---@field parent_buildid? integer
 ---@field changes lunabot.Change[]
+---@field id integer the same as buildrequestid
+---@field bsid integer the same as buildsetid
+---@field buildername string
+---@field submittedAt integer the same as submitted_at
+---@field waitedFor boolean the same as waited_for
+---@field claimed boolean
+---@field claimed_at? integer
+---@field complete boolean
+---@field complete_at? integer
+---@field results? integer
 
 ---A worker as one builder sees it.
 ---@class lunabot.WorkerForBuilder
 ---@field worker lunabot.WorkerView
 ---@field builder_name string
+---@field properties lunabot.Properties
 
 ---@class lunabot.WorkerView
 ---@field name string
@@ -288,6 +285,8 @@
 ---@field codebase string
 ---@field properties table<string, any>
 ---@field when_timestamp integer
+---@field parent_changeids integer[]
+---@field sourcestamp table
 
 ---@class lunabot.Master
 ---@field data { get: (fun(path: string|any[], options?: table): any), control: (fun(action: string, args: table, path: string|any[]): any), updates: lunabot.Updates }
@@ -337,6 +336,9 @@
 ---@class lunabot.Subscription
 ---@field stop fun(self: lunabot.Subscription) No call begins after this.
 
+---@class lunabot.Config.Protocol
+---@field port? integer|string
+
 ---What `return c` gives to the master.
 ---@class lunabot.Config
 ---@field title? string
@@ -350,11 +352,11 @@
 ---@field projects lunabot.Object[]
 ---@field secretsProviders? lunabot.Object[]
 ---@field configurators? lunabot.Object[]
----@field www? table
----@field protocols? table<string, table>
----@field db? table
+---@field www? lunabot.Config.Www
+---@field protocols? { pb?: lunabot.Config.Protocol, msgpack_experimental_v7?: lunabot.Config.Protocol }
+---@field db? { db_url?: string }
 ---@field properties? table<string, any>
----@field lua? table
+---@field lua? lunabot.Config.Lua
 ---@field collapseRequests? boolean|lunabot.Object|fun(master: lunabot.Master, builder: lunabot.BuilderView, req1: lunabot.Request, req2: lunabot.Request): boolean, table?
 ---@field prioritizeBuilders? fun(master: lunabot.Master, builders: lunabot.BuilderView[]): lunabot.BuilderView[]
 ---@field select_next_worker? fun(builder: lunabot.BuilderView, wfbs: lunabot.WorkerForBuilder[], request: lunabot.Request): lunabot.WorkerForBuilder?
@@ -383,6 +385,7 @@
 ---@field steps? { name: string, number: integer, results?: integer, state_string: string, logs?: table[], [string]: any }[]
 ---@field [string] any
 
+---What a reporter is given.
 ---@class lunabot.Report
 ---@field body any
 ---@field subject? string
@@ -393,7 +396,8 @@
 ---@field users string[]
 ---@field patches table[]
 ---@field logs table[]
----@field extra_info? table
+---@field extra_info? table<string, table>
+---@field worker? string
 ---@field [string] any
 
 ---Decides what is reported.

@@ -4,8 +4,9 @@
 mod types;
 
 use crate::modules::MODULES;
-use crate::shape::{Field, fields_of};
-use lunabot_model::kind::CallbackSpec;
+use crate::shape::{Field, fields_of, fields_of_schema};
+use lunabot_model::config::{LuaLimits, WwwConfig};
+use lunabot_model::kind::{CallbackSpec, schema_of};
 use lunabot_model::{Category, Json, Kind};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,6 +32,7 @@ pub fn stubs(kinds: &[&'static Kind]) -> Vec<(String, String)> {
         ("lunabot.lua".to_string(), package()),
         ("api.lua".to_string(), API.to_string()),
         ("test.lua".to_string(), TEST.to_string()),
+        ("config.lua".to_string(), sections()),
     ];
     for (name, mut kinds) in modules {
         kinds.sort_by_key(|kind| kind.name);
@@ -58,6 +60,20 @@ fn module(name: &str, kinds: &[&Kind]) -> String {
     for kind in kinds {
         for called in std::iter::once(&kind.name).chain(kind.aliases) {
             let _ = writeln!(text, "---@field {called} lunabot.{name}.{}.Class", kind.name);
+        }
+    }
+    text
+}
+
+/// The tables of the configuration that have options of their own.
+fn sections() -> String {
+    let mut text = "---@meta _\n".to_string();
+    for (name, schema) in [("Www", schema_of::<WwwConfig>()), ("Lua", schema_of::<LuaLimits>())] {
+        let _ = writeln!(text, "\n---@class lunabot.Config.{name}");
+        let schema = schema.as_value();
+        for field in &fields_of_schema(schema).known {
+            let said = one_line(said(schema, field));
+            let _ = writeln!(text, "---@field {}? {} {said}", field.name, of_shape(&field.shape));
         }
     }
     text
@@ -181,8 +197,12 @@ fn option(text: &mut String, kind: &Kind, schema: &Json, field: &Field) {
     } else {
         format!("[{}]{mark}", quoted(&field.name))
     };
-    let said = schema["properties"][&field.name]["description"].as_str().unwrap_or_default();
-    let _ = writeln!(text, "---@field {name} {kind_of} {}", one_line(said));
+    let _ = writeln!(text, "---@field {name} {kind_of} {}", one_line(said(schema, field)));
+}
+
+/// What the declaration of an option says of it.
+fn said<'a>(schema: &'a Json, field: &Field) -> &'a str {
+    schema["properties"][&field.name]["description"].as_str().unwrap_or_default()
 }
 
 fn callback<'a>(kind: &'a Kind, option: &str) -> Option<&'a CallbackSpec> {
@@ -241,16 +261,55 @@ fn is_name(text: &str) -> bool {
 
 fn documented(text: &mut String, doc: &str) {
     for line in doc.lines() {
-        let _ = writeln!(text, "---{}", line.trim());
+        let _ = writeln!(text, "---{}", without_references(line.trim()));
     }
 }
 
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    without_references(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Without ` (05.061, 05.062)` and the like: the numbers of our own specification say nothing to a user.
+fn without_references(text: &str) -> String {
+    let mut parts = text.split(" (");
+    let mut kept = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        match part.split_once(')').filter(|(inside, _)| inside.split(", ").all(is_reference)) {
+            Some((_, after)) => kept.push_str(after),
+            None => {
+                kept.push_str(" (");
+                kept.push_str(part);
+            }
+        }
+    }
+    kept
+}
+
+/// `05.061`, `04b`, `item 5`, `lua-api § 2`.
+fn is_reference(text: &str) -> bool {
+    let row = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let row = row.len() >= 2 && row.chars().all(|c| c.is_ascii_digit() || c == '.' || c == '–');
+    row || text.starts_with("item ") || text.starts_with("lua-api ")
 }
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn references_are_left_out_and_remarks_are_not() {
+        for (text, wanted) in [
+            ("Locks (05.061, 05.062).", "Locks."),
+            ("Of a build (04b, item 5).", "Of a build."),
+            ("Drops it (lua-api § 2).", "Drops it."),
+            (
+                "An IP address (of IPv6 a network of 64 bits), may",
+                "An IP address (of IPv6 a network of 64 bits), may",
+            ),
+            ("At most (in seconds)", "At most (in seconds)"),
+        ] {
+            assert_eq!(super::without_references(text), wanted);
+        }
+    }
+
     #[test]
     fn every_function_of_the_configuration_is_known() {
         for spec in lunabot_model::config::CALLBACKS {

@@ -35,6 +35,31 @@ async fn they_know_every_function_of_util() {
 }
 
 #[test]
+fn classes_are_declared_once_and_speak_to_users() {
+    let files = lunabot_lua::stubs(&kinds());
+    let mut known = BTreeSet::new();
+    for (name, text) in &files {
+        for class in text.lines().filter_map(|line| line.strip_prefix("---@class ")) {
+            let class = class.split(' ').next().unwrap();
+            // What a module has besides its kinds is declared by hand.
+            let module = format!("{class}.lua") == format!("lunabot.{name}");
+            assert!(known.insert(class) || module, "{class} is declared twice, again in {name}");
+        }
+        let row = |word: &str| {
+            let digits = |part: &str, count| part.len() == count && part.bytes().all(|b| b.is_ascii_digit());
+            let word = word.trim_matches(|c: char| !c.is_ascii_digit());
+            word.split_once('.').is_some_and(|(table, row)| digits(table, 2) && digits(row, 3))
+        };
+        let found = text.lines().find(|line| line.split_whitespace().any(row) || line.contains("lua-api"));
+        assert_eq!(found, None, "{name}");
+    }
+    let config = &files.iter().find(|(name, _)| name == "config.lua").unwrap().1;
+    for wanted in ["---@class lunabot.Config.Www\n", "---@field port? ", "---@field memory_limit? "] {
+        assert!(config.contains(wanted), "{wanted} is not in {config}");
+    }
+}
+
+#[test]
 fn options_are_told_with_what_they_take_and_mean() {
     let files = lunabot_lua::stubs(&kinds());
     let steps = &files.iter().find(|(name, _)| name == "steps.lua").unwrap().1;
