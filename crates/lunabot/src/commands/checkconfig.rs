@@ -25,7 +25,7 @@ pub fn run(args: &Checkconfig) -> Result<ExitCode> {
         let loaded = loader.check(false).await;
         let reversed = if loaded.is_ok() { loader.check(true).await.ok() } else { None };
         let missing = match &loaded {
-            Ok(generation) => generation.missing_secrets().await,
+            Ok(generation) => loader.placed(generation.missing_secrets().await),
             Err(_) => Vec::new(),
         };
         (loaded, reversed, missing)

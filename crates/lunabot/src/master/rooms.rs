@@ -65,7 +65,7 @@ impl Rooms {
         tracing::info!("Loading configuration from {}", base.config().display());
         let (record, loaded) = loader.load().await;
         let generation = loaded.map_err(|failure| anyhow!("Configuration Errors:\n{failure}"))?;
-        let missing = generation.missing_secrets().await;
+        let missing = loader.placed(generation.missing_secrets().await);
         if !missing.is_empty() {
             let lines: Vec<String> = missing.iter().map(|error| format!("  {error}")).collect();
             return Err(anyhow!("Configuration Errors:\n{}", lines.join("\n")));
