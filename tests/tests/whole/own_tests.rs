@@ -494,6 +494,33 @@ end)
     .await
 }
 
+/// Nothing else happens by which it would be asked.
+#[tokio::test]
+async fn a_function_that_was_suspended_is_asked_again_when_it_may_be() -> Result<()> {
+    let more = r#"
+local asked = 0
+c.lua = {callback_cpu_seconds = 0.02}
+c.collapseRequests = false
+c.builders[1] = c.builders[1]:with{canStartBuild = function()
+  asked = asked + 1
+  while asked <= 3 do end
+  return true
+end}
+"#;
+    passes(
+        more,
+        r#"
+t.test("suspended", function(m)
+  for i = 1, 3 do m:request{builder = "linux"} end
+  t.equal(#m:pending(), 3)
+  m:advance(60)
+  t.equal(#m:pending(), 0)
+end)
+"#,
+    )
+    .await
+}
+
 #[tokio::test]
 async fn what_a_test_misspells_is_told() -> Result<()> {
     let tests = r#"t.test("answers", function(m)

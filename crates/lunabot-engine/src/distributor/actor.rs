@@ -59,6 +59,8 @@ pub(crate) struct Actor {
     pub(super) downtime_look: Option<Mono>,
     /// Ends the questions to functions of this generation.
     asking: CancellationToken,
+    /// Builders that are looked at again when a function of theirs may be called again.
+    suspended: HashSet<BuilderId>,
     claiming: HashSet<BuildRequestId>,
     /// Requests that are on their way back to the queue.
     giving_back: HashSet<BuildRequestId>,
@@ -96,6 +98,7 @@ impl Actor {
             remarks: Remarks::default(),
             downtime_look: None,
             asking: CancellationToken::new(),
+            suspended: HashSet::new(),
             claiming: HashSet::new(),
             giving_back: HashSet::new(),
             stop: None,
@@ -177,6 +180,10 @@ impl Actor {
             }
             Message::Changed(requests) => self.changed(requests),
             Message::Answered { question, reply } => self.answered(question, reply),
+            Message::Again(builder) => {
+                self.suspended.remove(&builder);
+                self.event(Event::Again(builder));
+            }
             Message::Claimed { request, ours } => self.claimed(request, ours),
             Message::BuildAdded { request, build } => {
                 self.runs.added(request, build);
@@ -241,6 +248,7 @@ impl Actor {
 
     fn apply(&mut self, plan: Plan, reply: oneshot::Sender<()>) {
         std::mem::take(&mut self.asking).cancel();
+        self.suspended.clear();
         let locks = lock_setup(&plan);
         self.workers = plan.workers.iter().map(|(worker, _)| (worker.id, worker.clone())).collect();
         self.configure_latents(&plan);
@@ -368,6 +376,9 @@ impl Actor {
     /// What a function said is kept as long as somebody may want to know.
     fn answered(&mut self, question: u64, reply: Reply) {
         let now = self.services.clock.mono();
+        if let (Some(again), Some(noted)) = (reply.again, reply.noted.first()) {
+            self.ask_again(noted.builder, again);
+        }
         for noted in reply.noted {
             let wanted = match noted.request {
                 Some(request) => self.details.get(request).is_some(),
@@ -378,6 +389,18 @@ impl Actor {
             }
         }
         self.event(Event::Answered { question, answer: reply.answer });
+    }
+
+    /// A function of the builder is suspended for so long: nothing else may happen by which it would be asked again.
+    fn ask_again(&mut self, builder: BuilderId, left: Duration) {
+        if !self.suspended.insert(builder) {
+            return;
+        }
+        let (asking, clock) = (self.asking.clone(), self.services.clock.clone());
+        self.spawn(async move {
+            asking.run_until_cancelled_owned(clock.sleep(left)).await?;
+            Some(Message::Again(builder))
+        });
     }
 
     fn claim(&mut self, request: BuildRequestId) {

@@ -35,6 +35,8 @@ pub enum Event {
     Insubstantiated(WorkerId),
     /// A worker may suit builds that it did not.
     Freed(WorkerId),
+    /// What its functions answered may be otherwise now.
+    Again(BuilderId),
     Detached(WorkerId),
     Paused {
         worker: WorkerId,
@@ -260,6 +262,7 @@ impl Machine {
                 self.freed(worker);
             }
             Event::Freed(worker) => self.freed(worker),
+            Event::Again(builder) => self.dirty.extend(self.waiting.get(&builder)),
             Event::Detached(worker) => self.detach(now, worker),
             Event::Paused { worker, paused } => self.pause(now, worker, paused),
             Event::Graceful(worker) => self.grace(now, worker, &mut effects),

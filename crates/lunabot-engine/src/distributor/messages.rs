@@ -15,7 +15,7 @@ use crate::worker::{WorkerHandle, WorkerLink, latent};
 use lunabot_data::Data;
 use lunabot_data::new::PendingRequest;
 use lunabot_model::explanation::Explanation;
-use lunabot_model::{BuildId, BuildRequestId, Json, Results, WorkerId, locks};
+use lunabot_model::{BuildId, BuildRequestId, BuilderId, Json, Results, WorkerId, locks};
 use lunabot_proto::{Value, WorkerInfo};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -95,6 +95,8 @@ pub(crate) enum Message {
         question: u64,
         reply: Reply,
     },
+    /// A function of this builder may be called again.
+    Again(BuilderId),
     Claimed {
         request: BuildRequestId,
         ours: bool,

@@ -13,9 +13,10 @@ use lunabot_data::Data;
 use lunabot_data::new::PendingRequest;
 use lunabot_model::locks::LockUse;
 use lunabot_model::resources::Change;
-use lunabot_model::script::CallSite;
+use lunabot_model::script::{CallSite, ScriptError, ScriptErrorKind};
 use lunabot_model::{Arg, BuildRequestId, BuilderId, Callback, Json, Properties, WorkerId};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A question with a snapshot of all it is about.
 pub(crate) struct Asked {
@@ -59,20 +60,24 @@ enum About {
 pub(crate) struct Reply {
     pub answer: Answer,
     pub noted: Vec<Noted>,
+    /// The function was not called, as it had exceeded its limits again and again; it may be after so long.
+    pub again: Option<Duration>,
 }
 
-/// What a function answered, and what that means; `None`: there is no function.
-type Told = Option<(Answer, Remark)>;
+/// What a function answered, what that means, and when to ask it again; `None`: there is no function.
+type Told = Option<(Answer, Remark, Option<Duration>)>;
 
 impl Reply {
     fn plain(answer: Answer) -> Self {
-        Reply { answer, noted: Vec::new() }
+        Reply { answer, noted: Vec::new(), again: None }
     }
 
     /// `request`: the one that was asked about; `None`: all of the builder.
     fn told(told: Told, default: Answer, builder: BuilderId, request: Option<BuildRequestId>) -> Self {
         match told {
-            Some((answer, remark)) => Reply { answer, noted: vec![Noted { builder, request, remark }] },
+            Some((answer, remark, again)) => {
+                Reply { answer, noted: vec![Noted { builder, request, remark }], again }
+            }
             None => Reply::plain(default),
         }
     }
@@ -106,7 +111,7 @@ impl Asked {
                     verdict: if suits { Verdict::Yes } else { Verdict::No },
                     at: class.place("isCompatibleWithBuild").into(),
                 };
-                let told = Some((Answer::Start(suits), remark));
+                let told = Some((Answer::Start(suits), remark, None));
                 Reply::told(told, Answer::Start(true), builder.plan.id, Some(id_of_request(&request)))
             }
             About::Locks { builder, request, worker } => {
@@ -187,7 +192,8 @@ async fn order(generation: &Generation, builders: Vec<BuilderView>) -> Reply {
     };
     let remark = remark(callback, "prioritizeBuilders", verdict);
     let of = |view: &BuilderView| Noted { builder: view.plan.id, request: None, remark: remark.clone() };
-    Reply { answer: Answer::Order(order), noted: builders.iter().map(of).collect() }
+    // Whatever comes of it builds go on.
+    Reply { answer: Answer::Order(order), noted: builders.iter().map(of).collect(), again: None }
 }
 
 async fn ordered(
@@ -199,7 +205,7 @@ async fn ordered(
     let objects = builders.iter().map(builder_object).collect();
     let args = vec![Arg::Object(master_object()), Arg::List(objects)];
     let result = generation.host.call(callback, site.clone(), args).await;
-    let result = result.map_err(|error| Verdict::failed(&error.message))?;
+    let result = result.map_err(|error| failed(&error).0)?;
     let items = match &result {
         Json::Array(items) => items.as_slice(),
         // An empty table is an empty list.
@@ -208,6 +214,14 @@ async fn ordered(
     };
     let order: Option<Vec<BuilderId>> = items.iter().map(|item| id_of(item, "builder")).collect();
     order.ok_or_else(|| nonsense(generation, callback, site, &result, "a list of the builders given"))
+}
+
+fn failed(error: &ScriptError) -> (Verdict, Option<Duration>) {
+    let again = match error.kind {
+        ScriptErrorKind::Suspended(left) => Some(left),
+        _ => None,
+    };
+    (Verdict::failed(&error.message), again)
 }
 
 /// Records a result that means nothing.
@@ -249,15 +263,20 @@ async fn next_build(
     let args = vec![Arg::Object(builder_object(builder)), Arg::List(objects.collect())];
     let site = site("nextBuild", builder);
     let known = |id: &i64| requests.iter().any(|request| id_of_request(request) == *id);
+    let mut again = None;
     let (chosen, verdict) = match generation.host.call(callback, site.clone(), args).await {
-        Err(error) => (None, Verdict::failed(&error.message)),
+        Err(error) => {
+            let (verdict, left) = failed(&error);
+            again = left;
+            (None, verdict)
+        }
         Ok(result) => match id_of(&result, "buildrequest").filter(known) {
             Some(request) => (Some(request), Verdict::Request(request)),
             None if result.is_null() => (None, Verdict::None),
             None => (None, nonsense(generation, callback, site, &result, "one of the requests, or nil")),
         },
     };
-    Some((Answer::Request(chosen), remark(callback, "nextBuild", verdict)))
+    Some((Answer::Request(chosen), remark(callback, "nextBuild", verdict), again))
 }
 
 /// 07c item 4: the builder's function, else the master's.
@@ -284,15 +303,20 @@ async fn next_worker(
     ];
     let site = site(option, builder);
     let known = |id: &i64| workers.iter().any(|worker| worker.plan.id == *id);
+    let mut again = None;
     let (chosen, verdict) = match generation.host.call(callback, site.clone(), args).await {
-        Err(error) => (None, Verdict::failed(&error.message)),
+        Err(error) => {
+            let (verdict, left) = failed(&error);
+            again = left;
+            (None, verdict)
+        }
         Ok(result) => match id_of(&result, "wfb").filter(known) {
             Some(worker) => (Some(worker), Verdict::Worker(worker)),
             None if result.is_null() => (None, Verdict::None),
             None => (None, nonsense(generation, callback, site, &result, "one of the workers, or nil")),
         },
     };
-    Some((Answer::Worker(chosen), remark(callback, option, verdict)))
+    Some((Answer::Worker(chosen), remark(callback, option, verdict), again))
 }
 
 /// 07.017: the builder's computed locks. Those that cannot be computed are none: the build starts and tells why.
@@ -333,16 +357,21 @@ async fn can_start(
         Arg::Object(request_object(builder, request, &changes)),
     ];
     let site = site("canStartBuild", builder);
+    let mut again = None;
     let verdict = match generation.host.call(callback, site.clone(), args).await {
         Ok(Json::Bool(true)) => Verdict::Yes,
         Ok(Json::Bool(false)) => Verdict::No,
         Ok(Json::Null) => Verdict::None,
         Ok(other) => nonsense(generation, callback, site, &other, "true, false or nil"),
-        Err(error) => Verdict::failed(&error.message),
+        Err(error) => {
+            let (verdict, left) = failed(&error);
+            again = left;
+            verdict
+        }
     };
     let answer = Answer::Start(verdict == Verdict::Yes);
     let remark = Remark { worker: Some(worker.plan.id), ..remark(callback, "canStartBuild", verdict) };
-    Some((answer, remark))
+    Some((answer, remark, again))
 }
 
 /// Items 1 to 5 of 04b.
