@@ -80,7 +80,7 @@ async fn equal_answers_are_one_with_its_times() {
 async fn what_kept_a_request_waiting_is_known_when_its_build_is_tried_again() {
     let options = json!({"name": "b", "workernames": ["w"], "canStartBuild": callback(1)});
     let setup = Setup::new(&["w"]).builder(builder_with(options, vec![step("hold b")]));
-    let mut master = Master::start(builders(setup)).await;
+    let master = Master::start(builders(setup)).await;
     master.host.set(1, |_| Ok(json!(true)));
     let request = master.request("b").await;
     let start = explained(&master, request, |told| told.summary == "worker w is not connected").await.since;
