@@ -4,7 +4,7 @@ local host = ...
 local G = _G
 local next, type, select, error, rawget, rawset = next, type, select, error, rawget, rawset
 local getmetatable, setmetatable, tostring, pcall = getmetatable, setmetatable, tostring, pcall
-local sort, pack, unpack = table.sort, table.pack, table.unpack
+local sort, concat, pack, unpack = table.sort, table.concat, table.pack, table.unpack
 local find_text = string.find
 local find, sub, gsub, gmatch, format = string.find, string.sub, string.gsub, string.gmatch, string.format
 local null, orders, raise = host.null, host.orders, host.raise
@@ -224,10 +224,10 @@ end
 function env.print(...)
   local parts = pack(...)
   for i = 1, parts.n do parts[i] = tostring(parts[i]) end
-  host.log("info", G.table.concat(parts, "\t", 1, parts.n))
+  host.log("info", concat(parts, "\t", 1, parts.n))
 end
 
-function env.warn(...) host.log("warn", G.table.concat({ ... })) end
+function env.warn(...) host.log("warn", concat({ ... })) end
 
 -- The table that was raised last: whoever shows the message wants what is in it, not where it lies.
 local raised
@@ -300,17 +300,27 @@ function env.io.write(...) return env.io.stdout:write(...) end
 function env.io.read() raise("io.read is not possible: a master has no standard input") end
 
 -- require: beside master.lua, then the folders of $LUNABOT_LUA_PATH, then the shared ones. Modules may wait.
-local loaded, loading = {}, {}
+local loaded, loading, begun = {}, {}, 0
 env.package = { loaded = loaded, path = host.search_path, config = G.package and G.package.config or "/\n;\n?\n!\n-\n" }
 for _, name in next, { "math", "string", "table", "utf8", "os", "io", "coroutine" } do loaded[name] = env[name] end
+
+local function circle(name)
+  local way = {}
+  for other, number in next, loading do
+    if number > loading[name] then way[#way + 1] = other end
+  end
+  sort(way, function(a, b) return loading[a] < loading[b] end)
+  return "module " .. name .. " requires itself" .. (#way > 0 and ", by way of " .. concat(way, ", ") or "")
+end
 
 function env.require(name)
   local known = loaded[name]
   if known ~= nil then return known end
   if type(name) ~= "string" then raise("require takes the name of a module", 2) end
-  if loading[name] then raise("module " .. name .. " requires itself") end
+  if loading[name] then raise(circle(name)) end
   local loader, path = host.find_module(name, env)
-  loading[name] = true
+  begun = begun + 1
+  loading[name] = begun
   local finished <close> = setmetatable({}, { __close = function() loading[name] = nil end })
   local result = loader(name, path)
   if loaded[name] == nil then loaded[name] = result == nil and true or result end

@@ -159,6 +159,12 @@ async fn modules_are_found_beside_the_file_and_may_wait() {
     assert_eq!(failure.errors[0].to_string(), "master.lua:4: m1sub.n");
     let names: Vec<_> = failure.files.iter().map(|f| f.file_name().unwrap().to_string_lossy()).collect();
     assert_eq!(names, ["master.lua", "m.lua", "n.lua"]);
+    let folder = Folder::new("require 'outer'\n");
+    for (name, other) in [("outer", "one"), ("one", "two"), ("two", "one")] {
+        folder.write(&format!("{name}.lua"), &format!("\nreturn require '{other}'\n"));
+    }
+    let failure = folder.load().await.err().unwrap();
+    assert_eq!(failure.errors[0].to_string(), "two.lua:2: module one requires itself, by way of two");
 }
 
 #[tokio::test]
