@@ -131,7 +131,9 @@ fn index(lua: &Lua, class: &Rc<Class>, name: &str) -> mlua::Result<Value> {
 /// Whether the class is one of the object's: another's constructor has other options.
 fn extends(object: &Declared, class: &Rc<Class>) -> Result<(), String> {
     let own = object.class.chain().any(|one| Rc::ptr_eq(&one.parent, class));
-    if own || Rc::ptr_eq(&object.class, class) {
+    // Built-in ones are related as in Buildbot, which is not known here: `steps.BuildStep` of a `steps.ShellMixin`.
+    let related = class.extended.is_none() && class.kind.category == object.kind.category;
+    if own || related || Rc::ptr_eq(&object.class, class) {
         return Ok(());
     }
     let (name, other) = (object.class.path(), class.path());

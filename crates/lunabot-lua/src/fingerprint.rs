@@ -168,8 +168,16 @@ impl Fingerprints {
         if let Ok(declared) = object.borrow::<Declared>() {
             let mut hash = Sha256::new();
             hash.update(declared.kind.path());
-            let options = Json::Object(declared.args.borrow().clone());
-            let reaches = self.options(&options, &mut hash);
+            let mut reaches = usize::MAX;
+            for values in [&declared.args, &declared.params] {
+                let values = Json::Object(values.borrow().clone());
+                reaches = reaches.min(self.options(&values, &mut hash));
+            }
+            let fields = declared.fields.clone().map_or(Value::Nil, Value::Table);
+            for print in [self.class(&declared.class), self.print(&fields)] {
+                reaches = reaches.min(print.reaches);
+                hash.update(print.hash);
+            }
             return Print { hash: hash.finalize().into(), reaches };
         }
         if let Ok(class) = object.borrow::<ClassRef>() {
@@ -193,6 +201,15 @@ impl Fingerprints {
         Print { hash: hash.finalize().into(), reaches }
     }
 
+    /// Of an object within another: its place in the list of classes says nothing, the class does.
+    fn class_of(&mut self, told: &Json, hash: &mut Sha256) -> usize {
+        let index = told["fingerprint"].as_u64().and_then(|index| usize::try_from(index).ok());
+        let class = index.and_then(|index| self.shared.extended.borrow().get(index).cloned());
+        let print = class.map_or_else(|| done(&[]), |class| self.class(&class));
+        hash.update(print.hash);
+        print.reaches.min(self.options(&told["params"], hash))
+    }
+
     /// Without what differs between loads; functions count by what they do.
     fn options(&mut self, value: &Json, hash: &mut Sha256) -> usize {
         match value {
@@ -205,11 +222,15 @@ impl Fingerprints {
                 }
                 hash.update(map.len().to_le_bytes());
                 let counts = map.iter().filter(|(name, _)| !["$id", "$at"].contains(&name.as_str()));
-                let reach = |(name, item): (&String, &Json)| {
+                let mut reaches = usize::MAX;
+                for (name, item) in counts {
                     hash.update(format!("{name:?}"));
-                    self.options(item, hash)
-                };
-                counts.map(reach).min().unwrap_or(usize::MAX)
+                    reaches = reaches.min(match name.as_str() {
+                        "$class" => self.class_of(item, hash),
+                        _ => self.options(item, hash),
+                    });
+                }
+                reaches
             }
             Json::Array(items) => {
                 hash.update(items.len().to_le_bytes());

@@ -64,6 +64,8 @@ pub(crate) struct Meter {
     /// It is about to yield for a coroutine of the user that was interrupted.
     yielding: Cell<bool>,
     exceeded: Cell<bool>,
+    /// The hook has raised: what runs within it cannot be interrupted.
+    raised: Cell<bool>,
     last: RefCell<(Origin, String)>,
     /// What the callback has begun.
     kept: RefCell<Vec<Rc<dyn Kept>>>,
@@ -140,8 +142,7 @@ impl Limits {
         };
         host.raw_set("interrupted", lua.create_function(interrupted)?)?;
         let limits = self.clone();
-        let stopped =
-            move |_: &Lua, ()| Ok(limits.current.borrow().as_ref().is_some_and(|m| m.exceeded.get()));
+        let stopped = move |_: &Lua, ()| Ok(limits.current.borrow().as_ref().is_some_and(|m| m.raised.get()));
         host.raw_set("stopped", lua.create_function(stopped)?)
     }
 
@@ -188,7 +189,7 @@ impl Limits {
             let stack = lua.traceback(None, 0).map(|t| t.to_string_lossy()).unwrap_or_default();
             *meter.last.borrow_mut() = (crate::origin::origin(lua), stack);
         }
-        Err(stop_for_good(lua))
+        Err(stop_for_good(lua, &meter))
     }
 
     /// A coroutine of the user was interrupted, and what runs it is about to yield for it: that is no wait.
@@ -222,7 +223,7 @@ impl Limits {
     fn tick(&self, lua: &Lua) -> mlua::Result<VmState> {
         let Some(meter) = self.current.borrow().clone() else { return Ok(VmState::Continue) };
         if meter.exceeded.get() {
-            return Err(stop_for_good(lua));
+            return Err(stop_for_good(lua, &meter));
         }
         let Some(elapsed) = Self::elapsed(&meter).filter(|elapsed| *elapsed > SLICE) else {
             return Ok(VmState::Continue);
@@ -233,7 +234,7 @@ impl Limits {
         }
         if elapsed > meter.left() + GRACE {
             meter.exceeded.set(true);
-            return Err(stop_for_good(lua));
+            return Err(stop_for_good(lua, &meter));
         }
         // Else it would yield twice for one interruption, and the second would look like a wait.
         if meter.yielding.replace(false) {
@@ -245,7 +246,8 @@ impl Limits {
 }
 
 /// From now on each instruction of this thread raises.
-fn stop_for_good(lua: &Lua) -> mlua::Error {
+fn stop_for_good(lua: &Lua, meter: &Meter) -> mlua::Error {
+    meter.raised.set(true);
     let each = HookTriggers::new().every_nth_instruction(1);
     let _ = lua.set_hook(each, |_, _| Err(too_long()));
     too_long()

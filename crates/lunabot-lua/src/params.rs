@@ -367,9 +367,10 @@ impl Param {
         if let Some(json) = read.as_mut().filter(|_| self.is_exact()) {
             lunabot_model::class::exact(&self.kind().unwrap_or_default(), json);
         }
-        let negative = |json: &Json| json.as_f64().is_some_and(|seconds| seconds < 0.0);
+        // -1 often stands for "for ever".
+        let negative = |json: &Json| json.as_f64().is_some_and(|seconds| seconds < 0.0 && seconds != -1.0);
         if self.kind().as_deref() == Some("duration") && read.as_ref().is_some_and(negative) {
-            problems.push(Problem::new(path, "expected a duration of 0 seconds or more"));
+            problems.push(Problem::new(path, "expected a duration of 0 seconds or more, or -1"));
         }
         read
     }

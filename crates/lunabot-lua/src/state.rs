@@ -232,6 +232,7 @@ const LARGEST_FILE: u64 = 512 << 20;
 
 fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     will_not_block(path)?;
+    refuse(path, |found| found.is_char_device(), "is a device, and no file")?;
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST_FILE {
@@ -243,10 +244,14 @@ fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// A pipe would be waited for, and nothing else would go on in this interpreter.
 pub(crate) fn will_not_block(path: &Path) -> std::io::Result<()> {
+    let pipe = "is a pipe, which could block the master; read it with util.process";
+    refuse(path, |found| found.is_fifo(), pipe)
+}
+
+fn refuse(path: &Path, is_refused: impl Fn(std::fs::FileType) -> bool, why: &str) -> std::io::Result<()> {
     match std::fs::metadata(path) {
-        Ok(found) if found.file_type().is_fifo() => {
-            let text = "is a pipe, which could block the master; read it with util.process";
-            Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, text))
+        Ok(found) if is_refused(found.file_type()) => {
+            Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, why))
         }
         _ => Ok(()),
     }

@@ -207,7 +207,8 @@ async fn load_time(shared: &Shared) {
 }
 
 fn sorted(mut errors: Vec<ConfigError>) -> Vec<ConfigError> {
-    errors.sort_by(|a, b| (&a.file, a.line, &a.path).cmp(&(&b.file, b.line, &b.path)));
+    errors
+        .sort_by(|a, b| (&a.file, a.line, &a.path, &a.message).cmp(&(&b.file, b.line, &b.path, &b.message)));
     errors
 }
 

@@ -106,14 +106,21 @@ impl LuaLimits {
 
     /// [`LuaLimits::memory_limit`] in bytes; `None`: it is no number of bytes.
     pub fn memory_bytes(&self) -> Option<u64> {
-        let Json::String(text) = &self.memory_limit else { return self.memory_limit.as_u64() };
+        let Json::String(text) = &self.memory_limit else {
+            // In Lua `2^30` is a float.
+            if self.memory_limit.is_null() {
+                return LuaLimits::default().memory_bytes();
+            }
+            let whole = |bytes: &f64| bytes.fract() == 0.0 && (0.0..9e15).contains(bytes);
+            return self.memory_limit.as_f64().filter(whole).map(|bytes| bytes as u64);
+        };
         let (number, unit) =
             text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
         let scale: u64 = match unit.trim().to_ascii_uppercase().as_str() {
             "" | "B" => 1,
-            "K" | "KB" => 1 << 10,
-            "M" | "MB" => 1 << 20,
-            "G" | "GB" => 1 << 30,
+            "K" | "KB" | "KIB" => 1 << 10,
+            "M" | "MB" | "MIB" => 1 << 20,
+            "G" | "GB" | "GIB" => 1 << 30,
             _ => return None,
         };
         number.trim().parse::<u64>().ok()?.checked_mul(scale)

@@ -232,12 +232,14 @@ fn object_in(value: &Json) -> Option<&Json> {
         let mut kinds = lunabot_model::kinds::KINDS.iter();
         kinds.any(|known| known.category == Category::Renderable && known.path() == kind)
     };
+    // Documents have such names too: a JSON schema refers to others by `$ref`.
+    let of_ours = |key: &str| !key.contains(['/', '#', '.']);
     match value {
         Json::Array(items) => items.iter().find_map(object_in),
-        Json::Object(map) if map.contains_key("$ref") => Some(value),
+        Json::Object(map) if map.get("$ref").and_then(Json::as_str).is_some_and(of_ours) => Some(value),
         Json::Object(map) => match map.get("$kind").and_then(Json::as_str) {
-            Some(kind) => (!yields(kind)).then_some(value),
-            None => map.values().find_map(object_in),
+            Some(kind) if map.contains_key("$args") => (!yields(kind)).then_some(value),
+            _ => map.values().find_map(object_in),
         },
         _ => None,
     }
@@ -257,5 +259,19 @@ mod tests {
         store.set("a", 1.into(), "y").unwrap();
         assert_eq!(store.take_changed().property("a").unwrap().source, "y");
         assert!(store.set(&"n".repeat(257), 1.into(), "x").is_err());
+    }
+
+    #[test]
+    fn documents_are_values_and_objects_are_none() {
+        use serde_json::json;
+        for (value, none) in [
+            (json!({"$ref": "build:1"}), true),
+            (json!([{"x": {"$kind": "util.BuildFactory", "$args": {}}}]), true),
+            (json!({"$kind": "util.Property", "$args": {"key": "x"}}), false),
+            (json!({"items": {"$ref": "#/definitions/x"}, "more": {"$ref": "other.json"}}), false),
+            (json!({"$kind": "of mine"}), false),
+        ] {
+            assert_eq!(object_in(&value).is_some(), none, "{value}");
+        }
     }
 }

@@ -249,6 +249,7 @@ impl Actor {
     fn apply(&mut self, plan: Plan, reply: oneshot::Sender<()>) {
         std::mem::take(&mut self.asking).cancel();
         self.suspended.clear();
+        self.remarks.end_all(self.services.clock.mono());
         let locks = lock_setup(&plan);
         self.workers = plan.workers.iter().map(|(worker, _)| (worker.id, worker.clone())).collect();
         self.configure_latents(&plan);

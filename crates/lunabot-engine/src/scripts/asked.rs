@@ -60,7 +60,7 @@ enum About {
 pub(crate) struct Reply {
     pub answer: Answer,
     pub noted: Vec<Noted>,
-    /// The function was not called, as it had exceeded its limits again and again; it may be after so long.
+    /// The function exceeds its limits: when to ask it again, should nothing else happen by which it would be asked.
     pub again: Option<Duration>,
 }
 
@@ -105,13 +105,19 @@ impl Asked {
             About::Suits { builder, request, worker, class } => {
                 let changes = changes_of(&data, &request).await;
                 let suits = class.suits(prepared(&builder, &request, &changes, &worker)).await;
+                let (verdict, again) = match suits {
+                    Ok(true) => (Verdict::Yes, None),
+                    Ok(false) => (Verdict::No, None),
+                    Err(error) => failed(&error),
+                };
+                let suits = verdict == Verdict::Yes;
                 let remark = Remark {
                     rule: "isCompatibleWithBuild",
                     worker: Some(worker.id),
-                    verdict: if suits { Verdict::Yes } else { Verdict::No },
+                    verdict,
                     at: class.place("isCompatibleWithBuild").into(),
                 };
-                let told = Some((Answer::Start(suits), remark, None));
+                let told = Some((Answer::Start(suits), remark, again));
                 Reply::told(told, Answer::Start(true), builder.plan.id, Some(id_of_request(&request)))
             }
             About::Locks { builder, request, worker } => {
@@ -216,9 +222,13 @@ async fn ordered(
     order.ok_or_else(|| nonsense(generation, callback, site, &result, "a list of the builders given"))
 }
 
+/// Until a function is asked again that has exceeded its limits: as long as one is suspended that does so again and again.
+const EXCEEDED: Duration = Duration::from_secs(30);
+
 fn failed(error: &ScriptError) -> (Verdict, Option<Duration>) {
     let again = match error.kind {
         ScriptErrorKind::Suspended(left) => Some(left),
+        ScriptErrorKind::Cpu | ScriptErrorKind::Deadline | ScriptErrorKind::Memory => Some(EXCEEDED),
         _ => None,
     };
     (Verdict::failed(&error.message), again)

@@ -19,4 +19,4 @@ pub(crate) use asked::{Asked, Reply};
 pub(crate) use build::{build_object, planned_step, props_field};
 pub(crate) use changes::RequestChanges;
 pub(crate) use objects::{BuilderView, builder_object, change_fields, id_of, master_object, request_object};
-pub(crate) use step::{done_step, facts_of, step_object};
+pub(crate) use step::{done_step, facts_of, facts_of_none, step_object};

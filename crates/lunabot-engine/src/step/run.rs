@@ -90,6 +90,7 @@ pub(crate) async fn run_step(
         Err(error) => {
             tracing::error!(build = build.info.buildid, "step at {}: {error}", step.at);
             let text = build.masks.mask(&error.to_string()).into_owned();
+            let facts = crate::scripts::facts_of_none(unprepared(&step), &text);
             StepEnd {
                 name: String::new(),
                 results: Results::Exception,
@@ -97,10 +98,20 @@ pub(crate) async fn run_step(
                 summary: Some(text),
                 finish: None,
                 lost: false,
-                facts: Facts::default(),
+                facts,
             }
         }
     }
+}
+
+/// The options of a step that came to nothing before it had them, as functions read them.
+fn unprepared(step: &PlannedStep) -> Json {
+    let mut all = step.readable(&Json::Null);
+    let params = step.class.as_ref().and_then(|class| class.params.as_object());
+    if let (Json::Object(all), Some(params)) = (&mut all, params) {
+        all.extend(params.keys().map(|name| (name.clone(), Json::Null)));
+    }
+    all
 }
 
 /// Items 1 and 2: name, row, start.
@@ -151,7 +162,11 @@ async fn perform(
 ) -> (Results, Texts, bool) {
     let prepared = match unless_interrupted(cx, prepare(cx, step)).await {
         Ok(prepared) => prepared,
-        Err(error) => return (fail(cx, &error).await, Texts::default(), false),
+        Err(error) => {
+            // Set here only.
+            let _ = cx.0.options.set(unprepared(step));
+            return (fail(cx, &error).await, Texts::default(), false);
+        }
     };
     *flags = flags_of(&prepared.base, step.kind.defaults.flags);
     if cx.0.build.script.get().is_some() {

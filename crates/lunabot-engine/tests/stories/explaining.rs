@@ -51,7 +51,8 @@ async fn equal_answers_are_one_with_its_times() {
     master.clock.advance(Duration::from_secs(60));
     let w = master.worker("w").await;
     let refused = |told: &Explanation, times: u32| {
-        of_rule(&told.history, "canStartBuild").first().is_some_and(|one| one.times == times)
+        let first = of_rule(&told.history, "canStartBuild").into_iter().next();
+        first.is_some_and(|one| one.times == times && one.text.contains("returned false"))
     };
     explained(&master, request, |told| refused(told, 1)).await;
     for times in 2..5 {

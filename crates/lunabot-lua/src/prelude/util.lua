@@ -218,6 +218,7 @@ function util.timedelta(t)
   local units = { weeks = 604800, days = 86400, hours = 3600, minutes = 60, seconds = 1, milliseconds = 0.001 }
   for unit, n in next, want_table(t, "util.timedelta") do
     if not units[unit] then raise("util.timedelta: unknown unit " .. tostring(unit)) end
+    n = tonumber(n) or n
     if type(n) ~= "number" then raise("util.timedelta: " .. unit .. ": expected a number, got " .. (type(n) == "string" and "a text" or "a " .. type(n))) end
     seconds = seconds + n * units[unit]
   end

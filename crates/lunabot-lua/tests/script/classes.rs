@@ -137,8 +137,8 @@ async fn mistakes_in_classes_and_their_objects_are_told() {
             "X: s: expected a step, got util.BuildFactory",
         ),
         (
-            "f:addStep(steps.ShellCommand:extend('X', {params = {d = {type = 'duration'}}}){'a', d = -1})",
-            "X: d: expected a duration of 0 seconds or more",
+            "f:addStep(steps.ShellCommand:extend('X', {params = {d = {type = 'duration'}}}){'a', d = -2})",
+            "X: d: expected a duration of 0 seconds or more, or -1",
         ),
         (
             "f:addStep(steps.ShellCommand{'a', observers = {stdio = steps.ShellCommand{'b'}}})",

@@ -102,6 +102,35 @@ end"#;
     assert_eq!(told, serde_json::json!([each, each, each]));
 }
 
+/// Whatever ends a function: its variables are closed.
+#[tokio::test]
+async fn what_is_to_be_closed_is_closed() {
+    let body = r#"(function()
+  local open = 0
+  local meta = {__close = function() open = open - 1 end}
+  local function holds(fn)
+    open = open + 1
+    local slot <close> = setmetatable({}, meta)
+    fn()
+  end
+  return function(wait)
+    if wait == "now" then return open end
+    local task = util.spawn(function() holds(function() util.sleep(1000) end) end)
+    local other = util.spawn(function() holds(function() util.sleep(1000) end) end)
+    util.wait_any{other, util.spawn(function() util.sleep(0) end)}
+    task:cancel()
+    other:cancel()
+    pcall(holds, error)
+    holds(function() util.sleep(1000) end)
+  end
+end)()"#;
+    let (loaded, callback) = function_with(body, "c.lua = {callback_timeout = 0.3}").await;
+    let error = call(&loaded, &callback, vec![]).await.unwrap_err();
+    assert_eq!(error.kind, Deadline, "{error}");
+    let now = lunabot_model::Arg::Value("now".into());
+    assert_eq!(call(&loaded, &callback, vec![now]).await.unwrap(), 0);
+}
+
 /// A few calls of functions of the host, each of which is over before the hook runs once, or runs for ever.
 #[tokio::test]
 async fn functions_of_the_host_are_stopped_too() {

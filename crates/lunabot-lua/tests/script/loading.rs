@@ -161,7 +161,7 @@ async fn modules_are_found_beside_the_file_and_may_wait() {
     assert_eq!(names, ["master.lua", "m.lua", "n.lua"]);
     let folder = Folder::new("require 'outer'\n");
     for (name, other) in [("outer", "one"), ("one", "two"), ("two", "one")] {
-        folder.write(&format!("{name}.lua"), &format!("\nreturn require '{other}'\n"));
+        folder.write(&format!("{name}.lua"), &format!("\nlocal m = require '{other}'\nreturn m\n"));
     }
     let failure = folder.load().await.err().unwrap();
     assert_eq!(failure.errors[0].to_string(), "two.lua:2: module one requires itself, by way of two");
@@ -240,11 +240,17 @@ async fn fingerprints_follow_what_a_function_does() {
         "steps.ShellCommand{command = 'one'}",
         "steps.ShellCommand:extend('X', {helper = function(self) return 'one' end})",
         "steps.ShellCommand:extend('X', {helper = 'one'}):extend('Y', {})",
+        "steps.ShellCommand:extend('X', {helper = 'one'}){command = 'x'}",
+        "steps.ShellCommand:extend('X', {params = {k = {type = 'string'}}}){command = 'x', k = 'one'}",
     ] {
         let with =
             |value: &str| format!("(function() local o = {value} return function() return o end end)()");
         assert_eq!(print(&with(behind)).await, print(&with(behind)).await, "{behind}");
         assert_ne!(print(&with(behind)).await, print(&with(&behind.replace("one", "two"))).await, "{behind}");
+        // Another class, made before, is none of its business.
+        let after =
+            with(behind).replacen("local o", "local z = steps.ShellCommand:extend('Z', {}) local o", 1);
+        assert_eq!(print(&with(behind)).await, print(&after).await, "{behind}");
     }
     // Circles, the environment and the configuration table end the walk.
     let circle = "(function() local t = {} t.t = t; t.c = c; t.g = _G return function() return t end end)()";

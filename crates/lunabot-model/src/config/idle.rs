@@ -37,7 +37,7 @@ fn idle(object: &AnyObject) -> Option<ConfigError> {
     let what = format!("{s} {}", lacks.join(" and "));
     let name = class.and_then(|class| class["name"].as_str()).filter(|name| *name != object.kind);
     let told = match name {
-        Some(_) => format!("does nothing by itself: give it {what}"),
+        Some(_) => format!("does nothing by itself: give it {what}, before objects of it are made"),
         None => format!("does nothing by itself: extend it with {what}"),
     };
     Some(error_at(&object.at, name.unwrap_or(&object.kind), told))

@@ -67,6 +67,12 @@ impl Remarks {
         ring.note(now, noted.remark, |other| other.rule == rule && other.worker == worker);
     }
 
+    /// Another configuration: nothing that was answered holds any longer.
+    pub fn end_all(&mut self, now: Mono) {
+        let rings = self.requests.values_mut().chain(self.builders.values_mut());
+        rings.for_each(|ring| ring.end(now));
+    }
+
     /// A build of it begins: nothing that was answered holds any longer.
     pub fn end_request(&mut self, now: Mono, request: BuildRequestId) {
         if let Some(ring) = self.requests.get_mut(&request) {

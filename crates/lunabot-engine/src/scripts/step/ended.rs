@@ -1,6 +1,6 @@
 //! A step that has run, as the class of its build sees it: `last` of `getNextStep`.
 
-use super::{ENDED, NAMES, plain_fields};
+use super::{ENDED, NAMES, known_fields, plain_fields};
 use crate::build::BuildShared;
 use crate::scripts::args::{Args, Method, Reply, call, methods, value};
 use crate::scripts::build::{self, build_object, worker_of};
@@ -28,6 +28,19 @@ pub(crate) fn facts_of(cx: &StepContext, number: i64, state: &str) -> Facts {
     let mut fields = plain_fields(cx, cx.0.options.get().cloned().unwrap_or_default());
     let stopped = cx.0.stopped.borrow().is_some();
     let own = [("number", number.into()), ("stopped", stopped.into()), ("state_string", state.into())];
+    fields.extend(own.map(|(name, value)| (name.to_string(), value)));
+    Facts(fields)
+}
+
+/// The same of a step that could not even begin.
+pub(crate) fn facts_of_none(options: Json, state: &str) -> Facts {
+    let mut fields = known_fields(options);
+    let own = [
+        ("number", Json::Null),
+        ("workdir", Json::Null),
+        ("stopped", false.into()),
+        ("state_string", state.into()),
+    ];
     fields.extend(own.map(|(name, value)| (name.to_string(), value)));
     Facts(fields)
 }

@@ -9,7 +9,7 @@ mod logs;
 mod source;
 mod sub;
 
-pub(crate) use ended::{done_step, facts_of};
+pub(crate) use ended::{done_step, facts_of, facts_of_none};
 
 use super::args::{Method, call, names};
 use super::build::{self, build_object, worker_of};
@@ -48,12 +48,18 @@ const RESERVED: &[&str] = &["build", "worker", "stopped", "results", "properties
 
 /// What is known of a step at any time, with these fields besides.
 fn plain_fields(cx: &StepContext, more: Json) -> serde_json::Map<String, Json> {
+    let mut fields = known_fields(more);
+    fields.extend([("name".into(), cx.name().into()), ("workdir".into(), cx.workdir().into())]);
+    fields
+}
+
+/// Options and parameters, but for those by whose name a step knows something else.
+fn known_fields(more: Json) -> serde_json::Map<String, Json> {
     let mut fields = match more {
         Json::Object(more) => more,
         _ => serde_json::Map::new(),
     };
     fields.retain(|name, _| !RESERVED.contains(&name.as_str()) && !NAMES.contains(&name.as_str()));
-    fields.extend([("name".into(), cx.name().into()), ("workdir".into(), cx.workdir().into())]);
     fields
 }
 

@@ -117,18 +117,18 @@ impl LatentClass {
     }
 
     /// 08.048. Where the class does not say, every build suits.
-    pub async fn suits(&self, properties: Properties) -> bool {
+    pub async fn suits(&self, properties: Properties) -> Result<bool, ScriptError> {
         if self.spec.class.hook("isCompatibleWithBuild").is_none() {
-            return true;
+            return Ok(true);
         }
         let properties = Arg::Properties(Arc::new(Inert), properties);
-        match self.call("isCompatibleWithBuild", Some(properties), false).await {
-            Ok(Json::Bool(suits)) => suits,
-            Ok(Json::Null) | Err(_) => false,
-            Ok(other) => {
-                let told = self.wrong("isCompatibleWithBuild", &other, "true, false or nil");
-                self.nonsense("isCompatibleWithBuild", told);
-                false
+        match self.call("isCompatibleWithBuild", Some(properties), false).await? {
+            Json::Bool(suits) => Ok(suits),
+            Json::Null => Ok(false),
+            other => {
+                let message = self.wrong("isCompatibleWithBuild", &other, "true, false or nil");
+                let message = self.nonsense("isCompatibleWithBuild", message);
+                Err(ScriptError { kind: ScriptErrorKind::Nonsense, message, traceback: String::new() })
             }
         }
     }
