@@ -497,14 +497,6 @@ async fn faults_of_run_have_their_outcome_and_say_where() -> Result<()> {
         ),
         ("self:setProperty('', 1, 'y')", "", 4, "a property's name is not empty"),
         ("self:setStatistic('x', 0/0)", "", 4, "setStatistic: argument 2: expected a value, got"),
-        ("self:addLog('')", "", 4, "the name of a log is not empty"),
-        (
-            "self:addLog('a\\nb')",
-            "",
-            4,
-            "the name of a log is one line without control characters, got a\\nb",
-        ),
-        ("self:addLog(('x'):rep(300))", "", 4, "the name of a log has at most 200 characters"),
         (
             "self:makeRemoteShellCommand{command = 'x', timeout = -4}",
             "",

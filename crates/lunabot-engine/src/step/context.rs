@@ -440,9 +440,6 @@ impl StepContext {
         log_type: LogType,
         encoding: Option<LogEncoding>,
     ) -> Result<LogHandle, StepError> {
-        if let Some(wrong) = wrong_log_name(name) {
-            return Err(StepError::Exception(wrong));
-        }
         let build = &self.0.build;
         let (log, ack) =
             build.services.data.add_log(self.0.step_id, &build.masks.mask(name), log_type).boxed().await?;
@@ -619,20 +616,4 @@ pub(crate) const DEFAULT_WORKDIR: &str = "build";
 /// A script's error as it is shown in `err.text`.
 pub(crate) fn with_traceback(message: String, traceback: &str) -> String {
     if traceback.is_empty() || traceback == message { message } else { format!("{message}\n{traceback}") }
-}
-
-/// Longest name of a log, in characters.
-const MAX_LOG_NAME: usize = 200;
-
-/// Why a log cannot have a name: it stands in addresses and in lists.
-fn wrong_log_name(name: &str) -> Option<String> {
-    let shown = lunabot_model::text::named(name);
-    if name.trim().is_empty() {
-        return Some("the name of a log is not empty".into());
-    }
-    if name.chars().any(char::is_control) {
-        return Some(format!("the name of a log is one line without control characters, got {shown}"));
-    }
-    let long = name.chars().count() > MAX_LOG_NAME;
-    long.then(|| format!("the name of a log has at most {MAX_LOG_NAME} characters: {shown}"))
 }
