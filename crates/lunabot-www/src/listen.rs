@@ -38,8 +38,18 @@ pub struct Listener {
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpListener),
-    /// With the file that goes with it, if it is ours.
-    Unix(UnixListener, Option<PathBuf>),
+    /// With its file, if that is ours. The file goes first: while the socket is there, nobody replaces it.
+    Unix(Option<SocketFile>, UnixListener),
+}
+
+/// A file that goes when nobody is to come by it any more, whether or not anybody was served there.
+#[derive(Debug)]
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 impl Listener {
@@ -52,8 +62,8 @@ impl Listener {
                 Ok(at) => format!("{scheme}://{at}/"),
                 Err(e) => format!("an unknown address ({e})"),
             },
-            Socket::Unix(_, Some(path)) => format!("unix:{}", path.display()),
-            Socket::Unix(socket, None) => match socket.local_addr() {
+            Socket::Unix(Some(file), _) => format!("unix:{}", file.0.display()),
+            Socket::Unix(None, socket) => match socket.local_addr() {
                 Ok(at) => format!("unix:{}", at.as_pathname().unwrap_or(Path::new("")).display()),
                 Err(e) => format!("an unknown address ({e})"),
             },
@@ -93,7 +103,7 @@ pub async fn certificate(endpoint: &Endpoint, home: &Path) -> Result<Option<Arc<
 
 fn listen_passed(socket: socket2::Socket) -> std::io::Result<Socket> {
     if socket.local_addr()?.is_unix() {
-        return Ok(Socket::Unix(UnixListener::from_std(socket.into())?, None));
+        return Ok(Socket::Unix(None, UnixListener::from_std(socket.into())?));
     }
     Ok(Socket::Tcp(TcpListener::from_std(socket.into())?))
 }
@@ -105,8 +115,9 @@ async fn listen_unix(path: &Path, mode: u32) -> std::io::Result<Socket> {
         tokio::fs::remove_file(path).await?;
     }
     let socket = UnixListener::bind(path)?;
+    let file = SocketFile(path.into());
     tokio::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).await?;
-    Ok(Socket::Unix(socket, Some(path.into())))
+    Ok(Socket::Unix(Some(file), socket))
 }
 
 #[cfg(test)]
@@ -125,10 +136,12 @@ mod tests {
     #[tokio::test]
     async fn a_socket_left_by_a_crash_is_replaced_and_a_live_one_is_not() {
         let dir = tempfile::TempDir::new().unwrap();
-        let at = Endpoint::Unix { path: dir.path().join("www"), mode: 0o600 };
+        let path = dir.path().join("www");
+        let at = Endpoint::Unix { path: path.clone(), mode: 0o600 };
+        drop(UnixListener::bind(&path).unwrap());
         let first = listen(&at, dir.path()).await.unwrap();
         assert!(matches!(listen(&at, dir.path()).await, Err(ListenError::InUse(_))));
         drop(first);
-        listen(&at, dir.path()).await.unwrap();
+        assert!(!path.exists());
     }
 }

@@ -56,9 +56,6 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
             }
         });
     }
-    if let Socket::Unix(_, Some(path)) = &listener.socket {
-        let _ = tokio::fs::remove_file(path).await;
-    }
     drop(listener);
     if tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::warn!("some web clients did not take their answers in time");
@@ -87,7 +84,7 @@ async fn accept(listener: &Socket, slots: &Arc<Semaphore>) -> Option<Accepted> {
             let _ = stream.set_nodelay(true);
             (Box::new(stream) as Box<dyn Stream>, Peer(Some(from.ip())))
         }),
-        Socket::Unix(socket, _) => {
+        Socket::Unix(_, socket) => {
             socket.accept().await.map(|(stream, _)| (Box::new(stream) as _, Peer(None)))
         }
     };
