@@ -52,13 +52,8 @@ impl<'de> Deserialize<'de> for Choices {
         if let Some(function) = Callback::from_json(&value) {
             return Ok(Choices::Asked(function));
         }
-        let list = texts(&value);
-        if list.as_ref().is_some_and(Vec::is_empty) {
-            return Err(D::Error::custom(
-                "is empty: list what can be chosen, or give a function that finds it out",
-            ));
-        }
-        list.map(Choices::Listed)
+        texts(&value)
+            .map(Choices::Listed)
             .ok_or_else(|| D::Error::custom(format!("expected a list of texts or a function, not {value}")))
     }
 }

@@ -352,11 +352,20 @@ impl From<UserNameOptions> for Parameter {
     }
 }
 
+/// Where only a choice is taken there must be one. Otherwise any text is, also where none is offered.
+fn nothing_to_choose(choices: &[String], ask: Option<&Callback>, strict: bool) -> Vec<Problem> {
+    let text = "is empty: list what can be chosen, give a function that finds it out, or take any text with strict = false";
+    let none = strict && choices.is_empty() && ask.is_none();
+    none.then(|| Problem::new("choices", text)).into_iter().collect()
+}
+
 impl From<ChoiceOptions> for Parameter {
     fn from(o: ChoiceOptions) -> Self {
         let (choices, ask) = o.choices.clone().split();
-        let shape = Shape::Choice { choices, strict: o.strict.unwrap_or(true) };
-        Parameter { ask, ..common!(o, o.name.clone(), None, shape) }
+        let strict = o.strict.unwrap_or(true);
+        let faults = nothing_to_choose(&choices, ask.as_ref(), strict);
+        let shape = Shape::Choice { choices, strict };
+        Parameter { ask, faults, ..common!(o, o.name.clone(), None, shape) }
     }
 }
 
@@ -370,9 +379,11 @@ impl From<WorkerChoiceOptions> for Parameter {
         };
         let default = o.default.clone().unwrap_or_else(|| any.as_str().into());
         let o = WorkerChoiceOptions { default: Some(default), ..o };
-        let shape = Shape::Worker { choices, strict: o.strict.unwrap_or(true), any, own };
+        let strict = o.strict.unwrap_or(true);
+        let faults = nothing_to_choose(&choices, ask.as_ref(), strict);
+        let shape = Shape::Worker { choices, strict, any, own };
         let name = o.name.clone().unwrap_or_else(|| "workername".into());
-        Parameter { ask, ..common!(o, name, None, shape) }
+        Parameter { ask, faults, ..common!(o, name, None, shape) }
     }
 }
 

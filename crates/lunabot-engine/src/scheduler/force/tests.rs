@@ -361,6 +361,10 @@ fn mistakes_of_the_configuration_03_031_03_036() {
             json!({"name": "x", "value": 3}),
             "value: not an option; a preset value is given with default",
         ),
+        ("ChoiceStringParameter", json!({"name": "x", "choices": []}), "choices: is empty: list what can be"),
+        ("ChoiceStringParameter", json!({"name": "x", "choices": {}, "strict": false}), ""),
+        ("WorkerChoiceParameter", json!({"choices": []}), "choices: is empty: list what can be"),
+        ("WorkerChoiceParameter", json!({"choices": [], "strict": false}), ""),
         ("StringParameter", json!({"name": "x", "regex": "("}), "regex: '(' is not a regular expression"),
         ("StringParameter", json!({}), "name is missing"),
         ("IntParameter", json!({"name": "x", "default": "b"}), "default: expected a whole number"),
@@ -378,7 +382,7 @@ fn mistakes_of_the_configuration_03_031_03_036() {
         ("CodebaseParameter", json!({"codebase": "a", "branc": "x"}), "did you mean branch?"),
     ] {
         let found = problems(kind, args.clone());
-        assert!(found.contains(want), "{kind} {args}: {found}");
+        assert!(found.contains(want) && (want.is_empty() == found.is_empty()), "{kind} {args}: {found}");
     }
 }
 
