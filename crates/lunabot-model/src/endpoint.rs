@@ -2,6 +2,7 @@
 
 use crate::Json;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// A place to listen at.
@@ -72,6 +73,27 @@ impl Endpoint {
                 Endpoint::Tcp { port: b, host: other } | Endpoint::Ssl { port: b, host: other, .. },
             ) => a == b && *a != 0 && (at == other || at == ANY_HOST || other == ANY_HOST),
             _ => false,
+        }
+    }
+
+    /// The place as it was taken: with the port that the system chose, where that was left to it.
+    #[must_use]
+    pub fn taken(mut self, chosen: Option<u16>) -> Endpoint {
+        if let (Endpoint::Tcp { port, .. } | Endpoint::Ssl { port, .. }, Some(chosen)) = (&mut self, chosen) {
+            *port = chosen;
+        }
+        self
+    }
+
+    /// Whether it is `held` that keeps this place from being taken, where the system says that something does. A name may
+    /// stand for any address.
+    pub fn is_kept_by(&self, held: &Endpoint) -> bool {
+        match (self, held) {
+            (
+                Endpoint::Tcp { port: a, host: at } | Endpoint::Ssl { port: a, host: at, .. },
+                Endpoint::Tcp { port: b, host: other } | Endpoint::Ssl { port: b, host: other, .. },
+            ) => a == b && may_overlap(at, other),
+            _ => self.collides_with(held),
         }
     }
 
@@ -170,6 +192,13 @@ impl Endpoint {
             }
         }
         passed.map(Endpoint::Systemd).ok_or_else(String::new)
+    }
+}
+
+fn may_overlap(host: &str, other: &str) -> bool {
+    match (host.parse::<IpAddr>(), other.parse::<IpAddr>()) {
+        (Ok(host), Ok(other)) => host == other || host.is_unspecified() || other.is_unspecified(),
+        _ => true,
     }
 }
 
@@ -294,6 +323,23 @@ mod tests {
         ];
         for (port, wanted) in table {
             assert_eq!(Endpoint::read(&port).ok(), wanted, "{port}");
+        }
+    }
+
+    #[test]
+    fn a_place_in_use_may_be_kept_by_one_that_overlaps() {
+        for (wanted, held, kept) in [
+            ("127.0.0.1:80", "80", true),
+            ("[::]:80", "80", true),
+            ("localhost:80", "127.0.0.1:80", true),
+            ("ssl:80:certKey=c", "80", true),
+            ("unix:/x:mode=600", "unix:/x", true),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("81", "80", false),
+            ("unix:/x", "unix:/y", false),
+        ] {
+            let [wanted, held] = [wanted, held].map(|text| Endpoint::read(&json!(text)).unwrap());
+            assert_eq!(wanted.is_kept_by(&held), kept, "{wanted} {held}");
         }
     }
 

@@ -134,6 +134,12 @@ async fn plan(master: &Master) -> Result<(bool, String)> {
     Ok((output.status.success(), String::from_utf8_lossy(&told).into_owned()))
 }
 
+/// What a reload says; whether it came about.
+async fn reloaded(master: &Master) -> Result<(bool, String)> {
+    let (output, told) = reconfig(master).await?;
+    Ok((output.status.success(), told))
+}
+
 #[tokio::test]
 async fn a_plan_refuses_what_the_reload_refuses_with_the_same_lines() -> Result<()> {
     let builders = [("one", "echo one")];
@@ -144,6 +150,10 @@ async fn a_plan_refuses_what_the_reload_refuses_with_the_same_lines() -> Result<
         &builders,
         &format!("c.www.port = \"{}\"\nc.protocols = {{ pb = {{\n  port = \"{}\" }} }}", at[0], at[1]),
     );
+    master.rewrite_config(&text.replace(&at[0].to_string(), "unix:pages"))?;
+    for (ok, told) in [plan(&master).await?, reloaded(&master).await?] {
+        assert!(!ok && !master.dir().join("pages").exists(), "{told}");
+    }
     master.rewrite_config(&text)?;
     let line = |part: &str| text.lines().position(|line| line.contains(part)).map_or(0, |line| line + 1);
     let wanted = [
@@ -171,6 +181,58 @@ async fn a_plan_refuses_what_the_reload_refuses_with_the_same_lines() -> Result<
     // Nothing is left of the attempts.
     master.rewrite_config(&text)?;
     assert!(plan(&master).await?.0 && reconfig(&master).await?.0.status.success(), "{}", master.log());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_place_of_this_master_is_no_move_or_is_told_to_be_its_own() -> Result<()> {
+    let free = [std::net::TcpListener::bind("127.0.0.1:0")?, std::net::TcpListener::bind("127.0.0.1:0")?];
+    let ports = free.iter().map(|port| Ok(port.local_addr()?.port())).collect::<Result<Vec<_>>>()?;
+    drop(free);
+    let [www, pb] = [ports[0], ports[1]];
+    let at = |port: u16| format!("tcp:{port}:interface=127.0.0.1");
+    let config = |www: &str, protocol: &str, port: &str| {
+        config(
+            &[("one", "true")],
+            &format!("c.www.port = {www:?}\nc.protocols = {{ {protocol} = {{ port = {port:?} }} }}"),
+        )
+    };
+    let master = Master::start(&config("0", "pb", "127.0.0.1:0")).await?;
+    let serves = config(&format!("127.0.0.1:{www}"), "pb", &at(pb));
+    for text in [&serves, &config(&at(www), "pb", &format!("127.0.0.1:{pb}"))] {
+        master.rewrite_config(text)?;
+        assert!(plan(&master).await?.0, "{}", master.log());
+        let (good, told) = reloaded(&master).await?;
+        assert!(good, "{told}");
+    }
+    for (text, wanted) in [
+        (config(&www.to_string(), "pb", &at(pb)), vec![("www.port", "www.port")]),
+        (
+            config(&at(pb), "pb", &at(www)),
+            vec![("www.port", "protocols.pb.port"), ("protocols.pb.port", "www.port")],
+        ),
+        (
+            config(&at(www), "msgpack_experimental_v7", &at(pb)),
+            vec![("protocols.msgpack_experimental_v7.port", "protocols.pb.port")],
+        ),
+    ] {
+        master.rewrite_config(&text)?;
+        for (good, told) in [plan(&master).await?, reloaded(&master).await?] {
+            for (option, has) in &wanted {
+                let line = told.lines().find(|line| line.contains(&format!(": {option}: ")));
+                let own =
+                    format!("this master itself listens there, for {has}; such a change needs a restart");
+                assert!(!good && line.is_some_and(|line| line.contains(&own)), "{option}: {told}");
+            }
+        }
+    }
+    // A socket file is there while it is served, under whichever name of it.
+    for path in ["pages".into(), master.dir().join("pages").display().to_string()] {
+        master.rewrite_config(&config(&format!("unix:{path}"), "pb", &at(pb)))?;
+        assert!(plan(&master).await?.0, "{}", master.log());
+        let (good, told) = reloaded(&master).await?;
+        assert!(good && master.dir().join("pages").exists(), "{told}");
+    }
     Ok(())
 }
 

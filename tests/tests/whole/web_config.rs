@@ -54,6 +54,11 @@ async fn ports_that_are_none_are_told_by_checkconfig_10_001() -> Result<()> {
             "c.protocols = { pb = { port = 'http:80' } }",
             "protocols.pb.port: \"http:80\" (http: is not",
         ),
+        (
+            "port = 8010",
+            "c.protocols = { pb = { port = '127.0.0.1:8010' } }",
+            "protocols.pb.port: 127.0.0.1:8010 is the port of `www` already",
+        ),
         ("port = 0, json_cache_seconds = -1", "", "www.json_cache_seconds: must not be below 0"),
         ("port = 0, rate_limit = {requests = -1}", "", "www.rate_limit.requests: must not be below 0"),
         ("port = 0, ws_ping_interval = -1", "", "www.ws_ping_interval: expected seconds"),

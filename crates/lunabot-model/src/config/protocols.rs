@@ -25,17 +25,20 @@ impl Config {
 
 pub(super) fn check(config: &Config, errors: &mut Vec<ConfigError>) {
     let before = errors.len();
-    let mut taken: Vec<(Endpoint, &str)> = Vec::new();
+    let pages = config.www.port.as_ref().and_then(|port| Endpoint::read(port).ok());
+    let mut taken: Vec<(Endpoint, String)> = pages.map(|place| (place, "www".into())).into_iter().collect();
+    let mut ports = 0;
     for (name, options) in &config.protocols {
         let Some(endpoint) = check_one(name, options, errors) else { continue };
         if let Some((_, other)) = taken.iter().find(|(place, _)| place.collides_with(&endpoint)) {
-            let text = format!("{endpoint} is the port of `protocols.{other}` already; each needs its own");
+            let text = format!("{endpoint} is the port of `{other}` already; each needs its own");
             errors.push(error(format!("protocols.{name}.port"), text));
         }
-        taken.push((endpoint, name));
+        taken.push((endpoint, format!("protocols.{name}")));
+        ports += 1;
     }
     let remote = config.workers.iter().find(|worker| CONNECTING.contains(&worker.kind.as_str()));
-    if let (Some(worker), true, true) = (remote, taken.is_empty(), errors.len() == before) {
+    if let (Some(worker), true, true) = (remote, ports == 0, errors.len() == before) {
         let text = "workers are configured, but c.protocols has no port for them; \
                     the usual one is c.protocols = { pb = { port = 9989 } }";
         errors.push(error_at(&worker.at, worker.kind.clone(), text));

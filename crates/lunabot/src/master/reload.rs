@@ -10,8 +10,9 @@ use crate::reload::queue::Reloader;
 use crate::reload::running;
 use crate::supervisor;
 use lunabot_engine::worker::{Prepared, RemoteError};
-use lunabot_model::BoxFuture;
 use lunabot_model::config::ConfigError;
+use lunabot_model::{BoxFuture, Endpoint};
+use lunabot_www::ListenError;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -46,9 +47,9 @@ impl Rooms {
     async fn take_places(&self, generation: &Generation) -> Result<(Place, Prepared), Vec<ConfigError>> {
         let place = self.web.prepare(&generation.config().www, &self.loader.config_folder()).await;
         let workers = self.prepare_workers(generation).await;
-        let mut errors = Vec::new();
-        errors.extend(place.as_ref().err().map(|error| unplaced("www.port", format!("{error:#}"))));
-        errors.extend(workers.as_ref().err().map(of_workers));
+        let (held, mut errors) = (self.held(), Vec::new());
+        errors.extend(place.as_ref().err().map(|error| of_pages(error, &held)));
+        errors.extend(workers.as_ref().err().map(|error| of_workers(error, &held)));
         match (place, workers) {
             (Ok(place), Ok(workers)) => Ok((place, workers)),
             _ => Err(self.loader.placed(errors)),
@@ -203,8 +204,27 @@ impl Reloader for Rooms {
 const CANCEL_IT: &str = "cancel it, or configure the builder again";
 const CANCEL_THEM: &str = "cancel them, or configure the builder again";
 
+/// A new place is taken before any old one is let go, so this master may stand in its own way.
+fn in_its_own_way(place: &Endpoint, held: &[(String, Endpoint)]) -> Option<String> {
+    let (option, _) = held.iter().find(|(_, held)| place.is_kept_by(held))?;
+    Some(format!(
+        "{place} is already in use: this master itself listens there, for {option}; such a change needs a restart"
+    ))
+}
+
+/// What keeps the pages from being served.
+fn of_pages(error: &ListenError, held: &[(String, Endpoint)]) -> ConfigError {
+    let own = if let ListenError::InUse(place) = error { in_its_own_way(place, held) } else { None };
+    unplaced("www.port", own.unwrap_or_else(|| error.to_string()))
+}
+
 /// What keeps workers and clients from being served.
-fn of_workers(error: &RemoteError) -> ConfigError {
+fn of_workers(error: &RemoteError, held: &[(String, Endpoint)]) -> ConfigError {
+    if let RemoteError::InUse { option, place } = error
+        && let Some(text) = in_its_own_way(place, held)
+    {
+        return unplaced(option, text);
+    }
     let (option, message) = error.told();
     let written = message.split_once(": ").filter(|_| option.is_empty());
     let place = written.and_then(|(place, rest)| {

@@ -16,7 +16,7 @@ use lunabot_engine::worker::{Prepared, RemoteError, RemoteWorkers};
 use lunabot_engine::{Engine, Stop};
 use lunabot_integrations::{ChangeSources, Environment, Reporters};
 use lunabot_lua::Records;
-use lunabot_model::{BoxFuture, Clock};
+use lunabot_model::{BoxFuture, Clock, Endpoint};
 use lunabot_www::{Declared, SharedSite, Site};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -195,6 +195,12 @@ impl Rooms {
     /// Takes the ports that a generation's workers need.
     pub(super) async fn prepare_workers(&self, generation: &Generation) -> Result<Prepared, RemoteError> {
         self.remote.prepare(&generation.inner).await
+    }
+
+    /// Where this master listens now, and the options that say so.
+    pub(super) fn held(&self) -> Vec<(String, Endpoint)> {
+        let pages = self.web.held().map(|place| ("www.port".to_string(), place));
+        pages.into_iter().chain(self.remote.held()).collect()
     }
 
     pub fn url(&self) -> Option<String> {

@@ -1,8 +1,6 @@
 //! The web server of a running master: where it listens, and how it moves when `c.www.port` changes.
 
 use crate::lifecycle::Lifecycle;
-use anyhow::Result;
-use lunabot_model::Json;
 use lunabot_model::config::WwwConfig;
 use lunabot_net::tls::{ServerConfig, Tls};
 use lunabot_www::{Endpoint, ListenError, Listener, WwwState, certificate, listen, router, serve};
@@ -12,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A bound place that is not served yet: nothing else can fail.
 pub struct Bound {
-    port: Option<Json>,
+    endpoint: Option<Endpoint>,
     listener: Option<Listener>,
 }
 
@@ -23,19 +21,27 @@ pub enum Place {
     Moves(Bound),
 }
 
-/// The place that the configuration names; none if it names none (no web server).
-fn endpoint(www: &WwwConfig) -> Result<Option<Endpoint>, ListenError> {
-    www.port.as_ref().map(Endpoint::read).transpose().map_err(ListenError::from)
+/// The place that the configuration names; none if it names none (no web server). However it is written, it is the same.
+fn endpoint(www: &WwwConfig, home: &Path) -> Result<Option<Endpoint>, ListenError> {
+    let Some(port) = &www.port else { return Ok(None) };
+    Ok(Some(match Endpoint::read(port)? {
+        Endpoint::Unix { path, mode } => Endpoint::Unix { path: home.join(path), mode },
+        other => other,
+    }))
 }
 
 impl Bound {
     /// Takes the place that the configuration names. Relative paths start at `home`.
-    pub async fn bind(www: &WwwConfig, home: &Path) -> Result<Self> {
-        let listener = match endpoint(www)? {
-            Some(endpoint) => Some(listen(&endpoint, home).await?),
+    pub async fn bind(www: &WwwConfig, home: &Path) -> Result<Self, ListenError> {
+        Self::take(endpoint(www, home)?, home).await
+    }
+
+    async fn take(endpoint: Option<Endpoint>, home: &Path) -> Result<Self, ListenError> {
+        let listener = match &endpoint {
+            Some(endpoint) => Some(listen(endpoint, home).await?),
             None => None,
         };
-        Ok(Bound { port: www.port.clone(), listener })
+        Ok(Bound { endpoint, listener })
     }
 }
 
@@ -48,7 +54,9 @@ pub struct Web {
 
 #[derive(Default)]
 struct Current {
-    port: Option<Json>,
+    endpoint: Option<Endpoint>,
+    /// Its port, also where the system chose it.
+    port: Option<u16>,
     url: Option<String>,
     tls: Option<Arc<Tls>>,
     stop: CancellationToken,
@@ -60,11 +68,12 @@ impl Web {
     }
 
     /// Takes the place that a new configuration names, or reads the certificate of the old one again.
-    pub async fn prepare(&self, www: &WwwConfig, home: &Path) -> Result<Place> {
-        if self.lock().port != www.port {
-            return Bound::bind(www, home).await.map(Place::Moves);
+    pub async fn prepare(&self, www: &WwwConfig, home: &Path) -> Result<Place, ListenError> {
+        let endpoint = endpoint(www, home)?;
+        if self.lock().endpoint != endpoint {
+            return Bound::take(endpoint, home).await.map(Place::Moves);
         }
-        match endpoint(www)? {
+        match endpoint {
             Some(endpoint) => Ok(Place::Stays(certificate(&endpoint, home).await?)),
             None => Ok(Place::Stays(None)),
         }
@@ -86,6 +95,7 @@ impl Web {
     fn move_to(&self, place: Bound) {
         let url = place.listener.as_ref().map(Listener::url);
         let tls = place.listener.as_ref().and_then(|listener| listener.tls.clone());
+        let port = place.listener.as_ref().and_then(Listener::port);
         let stop = CancellationToken::new();
         if let Some(listener) = place.listener {
             self.spawn(listener, stop.clone());
@@ -94,7 +104,8 @@ impl Web {
             Some(url) => tracing::info!("the pages are at {url}"),
             None => tracing::info!("there are no pages: c.www has no port"),
         }
-        let old = std::mem::replace(&mut *self.lock(), Current { port: place.port, url, tls, stop });
+        let current = Current { endpoint: place.endpoint, port, url, tls, stop };
+        let old = std::mem::replace(&mut *self.lock(), current);
         old.stop.cancel();
     }
 
@@ -106,6 +117,12 @@ impl Web {
             hard.run_until_cancelled(serve(listener, router, stop)).await;
             Ok(())
         });
+    }
+
+    /// Where it listens now.
+    pub fn held(&self) -> Option<Endpoint> {
+        let current = self.lock();
+        current.endpoint.clone().map(|endpoint| endpoint.taken(current.port))
     }
 
     /// Where the pages are.

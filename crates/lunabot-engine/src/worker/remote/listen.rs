@@ -37,7 +37,10 @@ pub(super) struct Bound {
 
 /// A port that is served, until dropped.
 pub(super) struct Port {
+    /// As the configuration names it.
     pub endpoint: Endpoint,
+    /// As it is.
+    pub taken: Endpoint,
     pub tls: Option<Arc<Tls>>,
     _serving: DropGuard,
 }
@@ -55,7 +58,9 @@ impl Bound {
         };
         let tls = certificates(&gate, &endpoint, home).await?.map(|config| Arc::new(Tls::new(config)));
         let listener = listen(host, port).await.map_err(|error| match error.kind() {
-            std::io::ErrorKind::AddrInUse => RemoteError::InUse { option: gate.option(), place },
+            std::io::ErrorKind::AddrInUse => {
+                RemoteError::InUse { option: gate.option(), place: endpoint.clone() }
+            }
             _ => RemoteError::Bind { option: gate.option(), place, error },
         })?;
         Ok(Bound { gate, endpoint, listener, tls })
@@ -72,6 +77,7 @@ impl Bound {
         let tasks = hub.tasks.clone();
         let Bound { gate, endpoint, listener, tls } = self;
         let secured = tls.clone();
+        let taken = endpoint.clone().taken(listener.local_addr().ok().map(|at| at.port()));
         tasks.spawn(async move {
             let stopping = hub.stopping.clone();
             tokio::select! {
@@ -80,7 +86,7 @@ impl Bound {
                 () = stopping.cancelled() => {}
             }
         });
-        Port { endpoint, tls, _serving: serving.drop_guard() }
+        Port { endpoint, taken, tls, _serving: serving.drop_guard() }
     }
 }
 

@@ -52,7 +52,7 @@ pub enum RemoteError {
     #[error(
         "{option}: {place} is already in use: another program, or another master, listens there; stop it or choose another port"
     )]
-    InUse { option: String, place: String },
+    InUse { option: String, place: Endpoint },
     #[error("{option}: cannot listen at {place}: {error}")]
     Bind { option: String, place: String, error: std::io::Error },
     #[error("{option}: {why}")]
@@ -192,6 +192,11 @@ impl RemoteWorkers {
     pub async fn stop(&self) {
         self.lock().clear();
         self.hub.stop().await;
+    }
+
+    /// Where it listens now, and the options that say so.
+    pub fn held(&self) -> Vec<(String, Endpoint)> {
+        self.lock().iter().map(|(gate, port)| (gate.option(), port.taken.clone())).collect()
     }
 
     fn present(&self, gate: &Gate) -> Option<Endpoint> {
