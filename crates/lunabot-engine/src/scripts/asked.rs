@@ -273,17 +273,17 @@ async fn next_build(
     let args = vec![Arg::Object(builder_object(builder)), Arg::List(objects.collect())];
     let site = site("nextBuild", builder);
     let known = |id: &i64| requests.iter().any(|request| id_of_request(request) == *id);
-    let mut again = None;
-    let (chosen, verdict) = match generation.host.call(callback, site.clone(), args).await {
+    let (chosen, verdict, again) = match generation.host.call(callback, site.clone(), args).await {
         Err(error) => {
-            let (verdict, left) = failed(&error);
-            again = left;
-            (None, verdict)
+            let (verdict, again) = failed(&error);
+            (None, verdict, again)
         }
         Ok(result) => match id_of(&result, "buildrequest").filter(known) {
-            Some(request) => (Some(request), Verdict::Request(request)),
-            None if result.is_null() => (None, Verdict::None),
-            None => (None, nonsense(generation, callback, site, &result, "one of the requests, or nil")),
+            Some(request) => (Some(request), Verdict::Request(request), None),
+            None if result.is_null() => (None, Verdict::None, None),
+            None => {
+                (None, nonsense(generation, callback, site, &result, "one of the requests, or nil"), None)
+            }
         },
     };
     Some((Answer::Request(chosen), remark(callback, "nextBuild", verdict), again))
@@ -313,17 +313,15 @@ async fn next_worker(
     ];
     let site = site(option, builder);
     let known = |id: &i64| workers.iter().any(|worker| worker.plan.id == *id);
-    let mut again = None;
-    let (chosen, verdict) = match generation.host.call(callback, site.clone(), args).await {
+    let (chosen, verdict, again) = match generation.host.call(callback, site.clone(), args).await {
         Err(error) => {
-            let (verdict, left) = failed(&error);
-            again = left;
-            (None, verdict)
+            let (verdict, again) = failed(&error);
+            (None, verdict, again)
         }
         Ok(result) => match id_of(&result, "wfb").filter(known) {
-            Some(worker) => (Some(worker), Verdict::Worker(worker)),
-            None if result.is_null() => (None, Verdict::None),
-            None => (None, nonsense(generation, callback, site, &result, "one of the workers, or nil")),
+            Some(worker) => (Some(worker), Verdict::Worker(worker), None),
+            None if result.is_null() => (None, Verdict::None, None),
+            None => (None, nonsense(generation, callback, site, &result, "one of the workers, or nil"), None),
         },
     };
     Some((Answer::Worker(chosen), remark(callback, option, verdict), again))
@@ -367,17 +365,12 @@ async fn can_start(
         Arg::Object(request_object(builder, request, &changes)),
     ];
     let site = site("canStartBuild", builder);
-    let mut again = None;
-    let verdict = match generation.host.call(callback, site.clone(), args).await {
-        Ok(Json::Bool(true)) => Verdict::Yes,
-        Ok(Json::Bool(false)) => Verdict::No,
-        Ok(Json::Null) => Verdict::None,
-        Ok(other) => nonsense(generation, callback, site, &other, "true, false or nil"),
-        Err(error) => {
-            let (verdict, left) = failed(&error);
-            again = left;
-            verdict
-        }
+    let (verdict, again) = match generation.host.call(callback, site.clone(), args).await {
+        Ok(Json::Bool(true)) => (Verdict::Yes, None),
+        Ok(Json::Bool(false)) => (Verdict::No, None),
+        Ok(Json::Null) => (Verdict::None, None),
+        Ok(other) => (nonsense(generation, callback, site, &other, "true, false or nil"), None),
+        Err(error) => failed(&error),
     };
     let answer = Answer::Start(verdict == Verdict::Yes);
     let remark = Remark { worker: Some(worker.plan.id), ..remark(callback, "canStartBuild", verdict) };
