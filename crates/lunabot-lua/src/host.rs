@@ -86,11 +86,11 @@ impl Caller {
     }
 
     /// What goes on over a reload, as schedulers do, hands functions of its own generation to newer ones.
-    fn door(&self, callback: &Callback) -> Result<mpsc::Sender<Job>, ScriptError> {
+    fn door(&self, callback: &Callback) -> Result<Cow<'_, mpsc::Sender<Job>>, ScriptError> {
         if callback.generation == self.generation {
-            return Ok(self.jobs.clone());
+            return Ok(Cow::Borrowed(&self.jobs));
         }
-        self.records.door(callback.generation).ok_or_else(|| {
+        self.records.door(callback.generation).map(Cow::Owned).ok_or_else(|| {
             let message = "is of a configuration that does not serve any more".into();
             failed(ScriptErrorKind::Gone, message)
         })
